@@ -1,0 +1,34 @@
+# `make study` and `make test` each work first on a fresh machine: they build .venv once, then run.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: study test check benchmark ui clean
+
+study: .venv/installed
+	$(BIN)/mlp-study --multirun
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+# everything that must hold before a commit
+check: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+benchmark: .venv/installed
+	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.tracking
+
+ui: .venv/installed
+	$(BIN)/mlflow ui --host 127.0.0.1
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mlp-study needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (name another with PYTHON=…)")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv

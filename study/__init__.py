@@ -1,0 +1,91 @@
+"""mlp-study: does an MLP converge to a single, stable value?
+
+>>> import study
+>>> spec = study.compose(["data=digits", "training.epochs=2", "replicates.count=2"])
+>>> cohort = study.train(spec)
+>>> study.fingerprint(cohort, 0) == study.fingerprint(cohort, 1)
+False
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from study.errors import BadInput, StudyError
+from study.records import Cohort, Dataset, Integers
+from study.spec import TrialSpec
+
+if TYPE_CHECKING:
+    import keras
+
+    from study.comparison import compare
+
+__all__ = [
+    "BadInput",
+    "Cohort",
+    "Dataset",
+    "StudyError",
+    "TrialSpec",
+    "batch_orders",
+    "compare",
+    "compose",
+    "fingerprint",
+    "keras_model",
+    "load_data",
+    "train",
+]
+
+# Imports inside the functions keep `import study`, and so every start of the command, free of TensorFlow's five seconds.
+
+
+def compose(overrides: list[str] | tuple[str, ...] = ()) -> TrialSpec:
+    """The trial that a launch with these Hydra overrides would train.
+
+    Raises BadInput, with all faults, for settings that can't be.
+    """
+    from study import composition
+
+    return composition.compose(overrides)
+
+
+def load_data(spec: TrialSpec) -> Dataset:
+    """x_train, y_train, x_val, y_val as the networks see them, after normalisation."""
+    from study import dataset
+
+    return dataset.load_data(spec)
+
+
+def batch_orders(spec: TrialSpec) -> Integers:
+    """Row numbers of every mini-batch, int32 [R, epochs, steps, batch]; a trailing partial batch is dropped."""
+    from study import batches
+
+    return batches.batch_orders(spec, len(load_data(spec).x_train))
+
+
+def train(spec: TrialSpec) -> Cohort:
+    """Trains the trial's R replicates. A network that diverges is kept and labelled, which is no error."""
+    from study import trial
+
+    return trial.train(spec)
+
+
+def keras_model(cohort: Cohort, replicate: int) -> keras.Sequential:
+    """One replicate as a compiled `keras.Sequential` that predicts what the cohort holds (logits for classification)."""
+    from study import cohort as engine
+
+    return engine.keras_model(cohort, replicate)
+
+
+def fingerprint(cohort: Cohort, replicate: int) -> str:
+    """sha256 of one replicate's final weights, 64 hex digits: equal if and only if all bits are."""
+    from study.fingerprints import digest
+
+    return digest(cohort.networks()[replicate])
+
+
+def __getattr__(name: str) -> object:
+    if name == "compare":
+        from study.comparison import compare
+
+        return compare
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

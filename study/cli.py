@@ -1,0 +1,175 @@
+"""The `mlp-study` command: Hydra's command line for training, click's for looking at what was trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import hydra
+import numpy as np
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from study import composition, job, places, report, side_by_side, terminal
+from study.clock import STARTED
+from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
+from study.records import Completed, TrialResult
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command and exits with its code: 0 done, 2 bad input, 3 unreachable, 4 not writable, 5 failed trials, 6 corrupt."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        if arguments and arguments[0] in commands.commands:
+            commands.main(arguments, prog_name="mlp-study", standalone_mode=False)
+        else:
+            _launch(arguments)
+    except StudyError as error:
+        terminal.error(str(error))
+        sys.exit(error.exit_code)
+    except (HydraException, OmegaConfBaseException) as error:
+        terminal.error(composition.explain(error))
+        sys.exit(BadInput.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(BadInput.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+
+
+# -- training ----------------------------------------------------------------------------------------------------------------
+
+
+def _launch(arguments: list[str]) -> None:
+    # with this, Hydra hands errors over instead of printing them, and `main` tells them in our own form
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    parsed = get_args_parser().parse_args(arguments)
+    asks_only = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
+    if not (asks_only or parsed.multirun):
+        # Hydra makes the output folder before it calls the job; bad settings are to be refused before
+        composition.compose(parsed.overrides)
+    sys.argv = [sys.argv[0], *arguments]
+    folder = str(composition.config_folder())
+    hydra.main(version_base=composition.VERSION_BASE, config_path=folder, config_name=composition.CONFIG_NAME)(_job)()
+
+
+def _job(config: DictConfig) -> TrialResult:
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return job.run(config)
+    try:
+        with terminal.TrialProgress(config.training.epochs) as progress:
+            result = job.run(config, progress)
+    except StudyError as error:
+        # told here, since Hydra would announce it as a crash of the job
+        terminal.error(str(error))
+        raise SystemExit(error.exit_code) from error
+    _tell(result)
+    if not isinstance(result.outcome, Completed):
+        raise SystemExit(FAILED_TRIALS_EXIT_CODE)
+    return result
+
+
+def _tell(result: TrialResult) -> None:
+    if result.summary:
+        found = result.summary
+        terminal.show_text(
+            f"validation loss {report.loss_text(found)} (mean ± 95 % interval over {len(found.val_losses)} replicates); "
+            f"{report.labels_text(found)}; {found.distinct} different fingerprints, {report.number(found.distance)} apart "
+            f"(relative L2), disagreement {report.number(found.disagreement)}"
+        )
+    else:
+        terminal.show_text(getattr(result.outcome, "reason", "pruned"), "red")
+    if result.run_id:
+        terminal.show_text(f"run {result.run_id}")
+    terminal.message(report.seconds_text(result.seconds, _since_start()), "dim")
+
+
+def _since_start() -> float:
+    return time.perf_counter() - STARTED
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------------
+
+
+@click.group()
+def commands() -> None:
+    """Look at what was trained."""
+
+
+@commands.command()
+@click.argument("study_name", metavar="STUDY")
+@click.option("--storage", help="Optuna's storage; the default is optuna.db in this folder.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, to standard output.")
+def show(study_name: str, storage: str | None, as_json: bool) -> None:
+    """A study's trials, its best, and its answer."""
+    from study import search
+
+    stored = search.open_study(places.storage(storage), study_name)
+    best = report.ranked(stored.records, stored.direction)
+    answer = report.answer(stored.records, stored.direction, stored.identity)
+    if as_json:
+        content = {
+            "study": study_name,
+            "direction": stored.direction,
+            "best": best[0].number if best else None,
+            "answer": answer,
+            "trials": [dataclasses.asdict(record) for record in stored.records],
+        }
+        _print_json(content)
+        return
+    terminal.show_table(report.table(stored.records, stored.direction))
+    terminal.show_text(answer)
+
+
+@commands.command()
+@click.argument("runs", metavar="RUN RUN…", nargs=-1, required=True)
+@click.option("--tracking-uri", help="The MLflow store; the default is MLFLOW_TRACKING_URI, else mlflow.db in this folder.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, to standard output.")
+def compare(runs: tuple[str, ...], tracking_uri: str | None, as_json: bool) -> None:
+    """Networks side by side. RUN is the id of a replicate's run, or of a trial's, which stands for all its replicates."""
+    with terminal.status("loading the runs"):
+        from study import comparison, tracking
+
+        store = tracking.connect(places.tracking_uri(tracking_uri))
+        networks = [network for run in runs for network in tracking.load_networks(store, run)]
+        if len(networks) < 2:
+            raise click.UsageError("give at least two networks: two runs of replicates, or one of a trial")
+        same_target = all(np.array_equal(each.target, networks[0].target) for each in networks)
+        found = comparison.compare(
+            [each.network for each in networks],
+            predictions=[each.predictions for each in networks] if same_target else None,
+            target=networks[0].target if same_target else None,
+        )
+    if as_json:
+        _print_json(side_by_side.as_json(networks, found))
+        return
+    for title, table in side_by_side.tables(networks, found):
+        terminal.show_text(title, "bold")
+        terminal.show_table(table, rows=200)
+    terminal.show_text(side_by_side.conclusion(networks, found))
+
+
+def _print_json(content: Any) -> None:
+    click.echo(json.dumps(_plain(content), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: arrays as lists, and null for what is not a finite number."""
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

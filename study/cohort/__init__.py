@@ -1,0 +1,19 @@
+"""The engine: trains all replicates of a trial at once in TensorFlow. The only package that imports TensorFlow or Keras."""
+
+from __future__ import annotations
+
+import os
+
+# read by TensorFlow at its import: no banner, no chatter about absent GPUs
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from study.cohort import compile_cache, quiet
+
+compile_cache.enable()
+with quiet.muted_stderr():
+    import tensorflow  # noqa: F401
+
+from study.cohort.export import keras_model  # noqa: E402
+from study.cohort.program import WIDTH, Training, environment  # noqa: E402
+
+__all__ = ["WIDTH", "Training", "environment", "keras_model"]

@@ -1,0 +1,30 @@
+"""TensorFlow without its start-up lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def muted_stderr() -> Iterator[None]:
+    """Holds back what is written to file descriptor 2, and gives it out only if the block fails.
+
+    TensorFlow's C++ parts write there at import, before their log level counts.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

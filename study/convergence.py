@@ -1,0 +1,116 @@
+"""Did a training run converge? A label for each network, from its loss curve and its units.
+
+Convergence is judged as an equivalence test: a run has *plateaued* when the improvement that its recent trend projects is shown
+to be negligible beside the loss of the best constant predictor. A noisy curve can't pass for a converged one; it is *undecided*.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from study import network, seeds
+from study.records import Dataset, Floats, Network
+
+DIVERGED, STUCK, OSCILLATING = "diverged", "stuck", "oscillating"
+PLATEAUED, IMPROVING, UNDECIDED = "plateaued", "still improving", "undecided"
+LABELS = (DIVERGED, STUCK, OSCILLATING, PLATEAUED, IMPROVING, UNDECIDED)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Losses are measured in units of the trivial predictor's loss."""
+
+    material: float = 0.001  # an improvement, or a rise, below this is negligible
+    stuck: float = 0.98  # at or above this a network has learned nothing
+    rise: float = 2.0  # a final loss of more than this many minima has diverged
+    spread: float = 0.10  # the tail's SD over its median that counts as oscillation …
+    alternation: float = 0.60  # … where more than this share of the differences change sign
+    confidence: float = 0.95
+    resamples: int = 200
+    points: int = 100  # a longer tail is averaged down to this many points
+
+
+DEFAULT = Thresholds()
+
+
+def label(curve: Floats, initial_loss: float, net: Network, data: Dataset, activation: str, limits: Thresholds = DEFAULT) -> str:
+    """The label of one network. curve: its training loss by epoch, [epochs]; initial_loss: before the first step."""
+    final, trivial = float(curve[-1]), data.trivial_loss
+    if not np.all(np.isfinite(curve)) or final > initial_loss:
+        return DIVERGED
+    lowest = float(np.min(curve))
+    # near zero, where a separable problem's loss may wander by factors, only a material rise is a divergence
+    if final > limits.rise * lowest and final - lowest > limits.material * trivial:
+        return DIVERGED
+    if final >= limits.stuck * trivial or _has_idle_layer(net, data.x_train, activation):
+        return STUCK
+
+    tail = tail_of(curve)
+    low, high = projected_improvement(tail, trivial, limits)
+    flat = low <= 0 <= high
+    if flat and _alternates(tail, trivial, limits):
+        return OSCILLATING
+    if high < limits.material:
+        return PLATEAUED
+    return IMPROVING if low > limits.material else UNDECIDED
+
+
+def tail_of(curve: Floats) -> Floats:
+    """The last max(20, 20 %) epochs, on which the trend is judged."""
+    return curve[-max(20, len(curve) // 5) :]
+
+
+def projected_improvement(tail: Floats, trivial: float, limits: Thresholds = DEFAULT) -> tuple[float, float]:
+    """The interval of (1 − e^(bH)) · L / L_trivial: what another tail as long would improve, b being the slope of log L.
+
+    b is the Theil–Sen slope, its interval a moving-block bootstrap of the residuals. Fewer than five points tell nothing: (−∞, ∞).
+    """
+    length = len(tail)
+    if length < 5:
+        return -np.inf, np.inf
+    points = min(length, limits.points)
+    curve = np.array([part.mean() for part in np.array_split(np.log(np.maximum(tail, 1e-30)).astype(np.float64), points)])
+    times = np.arange(points, dtype=np.float64) * (length / points)
+    slope = _theil_sen(curve[None], times)[0]
+    residuals = curve - slope * times
+    residuals -= residuals.mean()
+
+    rng = seeds.generator(0)
+    block = max(1, round(points ** (1 / 3)))
+    starts = rng.integers(0, points - block + 1, size=(limits.resamples, -(-points // block)))
+    rows = (starts[:, :, None] + np.arange(block)).reshape(limits.resamples, -1)[:, :points]
+    slopes = slope + _theil_sen(residuals[rows], times)
+    tails = (1 - limits.confidence) / 2
+    steep, shallow = np.quantile(slopes, [tails, 1 - tails])
+    level = float(np.median(tail)) / trivial
+    with np.errstate(over="ignore"):
+        return float(-np.expm1(shallow * length) * level), float(-np.expm1(steep * length) * level)
+
+
+def _theil_sen(curves: npt.NDArray[np.float64], times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The median of all pairwise slopes, [curves]."""
+    early, late = np.triu_indices(len(times), k=1)
+    return np.median((curves[:, late] - curves[:, early]) / (times[late] - times[early]), axis=1)
+
+
+def _alternates(tail: Floats, trivial: float, limits: Thresholds) -> bool:
+    spread = float(np.std(tail))
+    if spread <= limits.spread * float(np.median(tail)) or spread <= limits.material * trivial:
+        return False
+    signs = np.sign(np.diff(tail))
+    return bool(np.mean(signs[1:] != signs[:-1]) > limits.alternation)
+
+
+def _has_idle_layer(net: Network, x: Floats, activation: str) -> bool:
+    """Whether a hidden layer's units are all dead on x, or (from a symmetric start) all copies of one unit."""
+    kernels, biases = [k[None] for k in net.kernels], [b[None] for b in net.biases]
+    hidden = network.layer_outputs(kernels, biases, x, activation)[:-1]
+    for kernel, bias, output in zip(net.kernels, net.biases, hidden, strict=False):
+        if activation == "relu" and not np.any(output > 0):
+            return True
+        if kernel.shape[1] > 1 and np.all(kernel == kernel[:, :1]) and np.all(bias == bias[0]):
+            return True
+    return False

@@ -1,0 +1,60 @@
+"""From Hydra's composed config to a `TrialSpec`. The only module that imports OmegaConf."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from study import spec
+from study.errors import BadInput, Fault
+from study.spec import TrialSpec
+
+# nodes of the config that say how a trial is run, recorded or searched, and not what it trains
+APART = ("tracking", "sampler", "pruner", "study", "hydra")
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The config as plain mappings, interpolations resolved."""
+    try:
+        content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise BadInput([Fault(error.full_key or "config", str(error).splitlines()[0], "a value")]) from error
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def section(config: DictConfig, key: str) -> dict[str, Any]:
+    """One node of the config as a plain mapping."""
+    return plain(config[key])
+
+
+def trial_spec(config: DictConfig) -> TrialSpec:
+    """The trial that a config asks for. Raises BadInput with all faults."""
+    trained = OmegaConf.masked_copy(config, [str(key) for key in config if key not in APART])
+    settings = plain(trained)
+    if isinstance(settings.get("model"), dict):
+        settings["model"] = _with_units(settings["model"])
+    return spec.build(settings)
+
+
+def _with_units(model: dict[str, Any]) -> dict[str, Any]:
+    """`width` and `depth`, the two numbers that a search varies, replace what `units` says."""
+    units, width, depth = (model.get(key) for key in ("units", "width", "depth"))
+    rest = {key: value for key, value in model.items() if key not in ("width", "depth")}
+    if width is None and depth is None:
+        return rest
+    given = {"width": width, "depth": depth}
+    rules = {"width": spec.WIDTH, "depth": spec.DEPTH}
+    faults = []
+    for key, value in given.items():
+        try:
+            if value is not None:
+                rules[key].accept(value)
+        except ValueError:
+            faults.append(Fault(f"model.{key}", value, rules[key].valid))
+    if faults:
+        raise BadInput(faults)
+    listed = units if isinstance(units, list) and units else [64, 64]
+    return rest | {"units": [width if width is not None else listed[0]] * (depth if depth is not None else len(listed))}

@@ -1,0 +1,52 @@
+"""Distances between networks as they lie in weight space, unaligned.
+
+Read them against √2: that is about what networks from independent starts give, whatever they compute (../README.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from study.records import Network
+
+Matrix = npt.NDArray[np.float64]
+
+
+def vectors(networks: Sequence[Network]) -> Matrix:
+    """All parameters as one row a network, [N, parameters]; the networks need equal architectures."""
+    return np.stack([np.concatenate([a.ravel() for a in (*net.kernels, *net.biases)]).astype(np.float64) for net in networks])
+
+
+def relative_l2(rows: Matrix) -> Matrix:
+    """‖a − b‖ / √((‖a‖² + ‖b‖²) / 2) for each pair of rows, [N, N]; 0 where both are zero."""
+    squares = np.sum(rows**2, axis=1)
+    scale = np.sqrt((squares[:, None] + squares[None, :]) / 2)
+    gaps = np.sqrt(_pairs(rows, lambda difference: np.sum(difference**2, axis=1)))
+    return np.divide(gaps, scale, out=np.zeros_like(gaps), where=scale > 0)
+
+
+def cosine(rows: Matrix) -> Matrix:
+    """Cosine of the angle between each pair of rows, [N, N]; NaN where a row is zero."""
+    with np.errstate(invalid="ignore"):
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.clip(unit @ unit.T, -1, 1)
+
+
+def summed_absolute_difference(rows: Matrix) -> Matrix:
+    """Σ|a − b| for each pair of rows, [N, N]: the number that the study's source document prints."""
+    return _pairs(rows, lambda difference: np.sum(np.abs(difference), axis=1))
+
+
+def _pairs(rows: Matrix, measure: Callable[[Matrix], Matrix]) -> Matrix:
+    # row by row: exact zeros for equal rows, and memory for one row of differences instead of N × N of them
+    return np.stack([measure(rows - row) for row in rows])
+
+
+def mean_of_pairs(matrix: Matrix) -> float:
+    """The mean over the pairs of different networks; 0 for a lone network, which differs from nothing."""
+    if len(matrix) < 2:
+        return 0.0
+    return float(np.mean(matrix[np.triu_indices(len(matrix), k=1)]))

@@ -1,0 +1,190 @@
+"""A study as a Hydra multirun: what the sweeper plugin does."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
+
+from study import composition, dataset, decode, job, overrides, places, report, sqlite, terminal
+from study import spec as specs
+from study.clock import STARTED, Clock
+from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Fault, StudyError
+from study.records import Scalar, TrialRecord, TrialResult
+from study.space import Space
+from study.spec import TrialSpec
+
+if TYPE_CHECKING:
+    from study.search import Asked, Search
+
+
+class HydraSweeper(Protocol):
+    """What Hydra has given to a sweeper in its `setup`."""
+
+    config: DictConfig | None
+    launcher: Launcher | None
+    hydra_context: HydraContext | None
+
+
+def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequence[str]) -> list[TrialRecord]:
+    """Runs or resumes the study and reports it; returns its trials' records.
+
+    Everything is checked before the first trial, and before anything is written. Exits with 5 if a trial failed.
+    """
+    assert sweeper.config is not None and sweeper.launcher is not None and sweeper.hydra_context is not None
+    config, launcher, loader = sweeper.config, sweeper.launcher, sweeper.hydra_context.config_loader
+    clock, direction = Clock(), settings["direction"]
+
+    def compose(lines: Sequence[str]) -> DictConfig:
+        try:
+            return loader.load_configuration(config.hydra.job.config_name, list(lines), RunMode.RUN)
+        except HydraException as error:
+            raise BadInput(composition.explain(error)) from error
+
+    with terminal.status("checking the settings"), clock.phase("compose"):
+        space, fixed = overrides.split(arguments, settings["params"] or {}, settings["default_params"] or {}, loader)
+        _check_counts(settings)
+        base = check_space(space, fixed, compose)
+        sampler, tracking = decode.section(config, "sampler"), decode.section(config, "tracking")
+        tracked = job.enabled(tracking)
+    uri = places.tracking_uri(tracking["uri"])
+    if tracked:
+        # a new database takes MLflow seconds, in a process of its own, while this one imports; `connect` waits for the rest
+        threading.Thread(target=_prepare, args=[uri], daemon=True).start()
+    with terminal.status("loading Optuna, MLflow and TensorFlow"), clock.phase("import"):
+        from study import search, sweep
+        from study import tracking as mlflow_tracking
+
+        if isinstance(launcher, BasicLauncher):
+            from study import trial  # noqa: F401  the jobs run in this process
+
+    search.check(sampler, decode.section(config, "pruner"))
+    identity = {key: value for key, value in specs.flat(base).items() if key not in space} | {"data.task": base.data.task}
+    choice = config.hydra.runtime.choices.get("experiment")
+    name = settings["study_name"] or study_name(choice or base.data.name, identity, space)
+
+    with terminal.status("opening the study"), clock.phase("track"):
+        store = mlflow_tracking.connect(uri) if tracked else None
+        experiment = store.experiment(name) if store else ""
+    with clock.phase("search"):
+        study = search.Search(
+            name=name,
+            storage=places.storage(settings["storage"]),
+            direction=direction,
+            space=space,
+            sampler=sampler,
+            seed=base.seed,
+            n_trials=settings["n_trials"],
+            identity=identity,
+        )
+        for number in study.reap():
+            if store:
+                store.reap(experiment, number)
+
+    def launch(batch: Sequence[Asked]) -> list[TrialResult | BaseException]:
+        common = [*fixed, f"study.name={overrides.encode(name)}", f"study.storage={overrides.encode(study.storage)}"]
+        lines = [[*common, *overrides.assignments(each.params), f"study.trial={each.number}"] for each in batch]
+        return [_result(each) for each in launcher.launch(lines, initial_job_idx=batch[0].number)]
+
+    best = report.ranked(study.records(), direction)
+    done = study.n_trials - study.remaining()
+    terminal.message(_opening(study, base, done), "bold")
+    with terminal.StudyProgress(study.n_trials, done, best[0].value if best else None, direction) as progress:
+        try:
+            sweep.run(study, launch, progress, settings["n_jobs"], clock)
+        except KeyboardInterrupt:
+            terminal.message("interrupted; the same command resumes the study")
+            raise
+
+    records = study.records()
+    table, answer = report.table(records, direction), report.answer(records, direction, identity)
+    terminal.show_table(table)
+    terminal.show_text(answer)
+    if store:
+        with clock.phase("track"):
+            best = report.ranked(records, direction)
+            tags = {"answer": answer, "best": (best[0].run_id or "") if best else ""}
+            store.log_study(experiment, f"study {name}", tags, {"trials.md": report.markdown(table), "answer.txt": answer})
+    terminal.message(f"study {name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
+    terminal.message(f"see it again: mlp-study show {name}" + (" · in the browser: mlflow ui" if tracked else ""), "dim")
+    if any(record.state == "failed" and record.reason not in search.UNCOUNTED for record in records):
+        raise SystemExit(FAILED_TRIALS_EXIT_CODE)
+    return records
+
+
+def study_name(prefix: str, identity: Mapping[str, str], space: Space) -> str:
+    """A name that only depends on what is searched and trained, so that the same command resumes the same study."""
+    content = json.dumps([identity, {key: str(domain) for key, domain in space.items()}], sort_keys=True)
+    return f"{prefix}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
+
+
+def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[str]], DictConfig]) -> TrialSpec:
+    """Tries every choice and both ends of every interval beside the first value of the others; returns the first setting.
+
+    Raises BadInput with all faults.
+    """
+    first = {key: domain.samples()[0] for key, domain in space.items()}
+    faults: list[Fault] = []
+
+    def attempt(params: Mapping[str, Scalar]) -> TrialSpec | None:
+        try:
+            spec = decode.trial_spec(compose([*fixed, *overrides.assignments(params)]))
+            dataset.load_data(spec)
+            return spec
+        except BadInput as bad:
+            faults.extend(bad.faults or [Fault("search space", ", ".join(overrides.assignments(params)), str(bad))])
+            return None
+
+    base = attempt(first)
+    for key, domain in space.items():
+        for value in domain.samples()[1:]:
+            attempt(first | {key: value})
+    if faults or base is None:
+        raise BadInput(dict.fromkeys(faults))
+    return base
+
+
+def _prepare(uri: str) -> None:
+    with contextlib.suppress(StudyError):  # `connect` meets it again, and tells
+        sqlite.ensure(uri, sqlite.MLFLOW_SCHEMA)
+
+
+def _check_counts(settings: Mapping[str, Any]) -> None:
+    rules = {"n_trials": specs.integer(1, 1_000_000), "n_jobs": specs.integer(1, 10_000)}
+    faults = []
+    for key, rule in rules.items():
+        try:
+            if settings[key] is not None:
+                rule.accept(settings[key])
+        except ValueError:
+            faults.append(Fault(f"hydra.sweeper.{key}", settings[key], rule.valid))
+    if faults:
+        raise BadInput(faults)
+
+
+def _result(returned: JobReturn) -> TrialResult | BaseException:
+    # `return_value` raises what a failed job raised; the coordinator wants it as a value
+    result = returned._return_value
+    return result if isinstance(result, TrialResult | BaseException) else RuntimeError(f"the job gave back {result!r}")
+
+
+def _opening(study: Search, base: TrialSpec, done: int) -> str:
+    networks = study.n_trials * base.replicates.count
+    what = "every setting of" if study.exhaustive else "sampling"
+    lines = [
+        f"study {study.name}: {study.n_trials} trials × {base.replicates.count} replicates = {networks} networks "
+        f"on {base.data.name}, {what}:",
+        *(f"  {key}: {domain}" for key, domain in study.space.items()),
+    ]
+    return "\n".join(lines + ([f"  {done} trials are done already"] if done else []))

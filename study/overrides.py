@@ -1,0 +1,116 @@
+"""Hydra's override grammar: search spaces from it, and overrides back into it.
+
+The syntax is that of Hydra's own Optuna sweeper: `x=choice(a,b)`, `x=a,b`, `x=range(1,9)` (1 to 8, as everywhere in Hydra),
+`x=interval(1e-5,1e-1)`, `x=tag(log,interval(1e-5,1e-1))`, `x=int(interval(1,128))`, `x=glob(*)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString, RangeSweep
+from hydra.errors import HydraException
+
+from study.errors import BadInput, Fault
+from study.records import Scalar
+from study.space import Choice, Domain, Interval
+
+
+def parse(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Overrides from the command line. Raises BadInput for each that breaks the grammar."""
+    parser, parsed, faults = OverridesParser.create(config_loader=loader), [], []
+    for line in lines:
+        try:
+            parsed.append(parser.parse_override(line))
+        except HydraException as error:
+            faults.append(Fault(line.split("=")[0], line, f"key=value in Hydra's grammar ({str(error).splitlines()[0]})"))
+    if faults:
+        raise BadInput(faults)
+    return parsed
+
+
+def split(
+    lines: Sequence[str], params: Mapping[str, Any], default_params: Mapping[str, Any], loader: ConfigLoader | None = None
+) -> tuple[dict[str, Domain], list[str]]:
+    """The search space and the fixed overrides.
+
+    lines: the command line's overrides; params: the config's (`hydra.sweeper.params`), which the command line replaces key by
+    key; default_params: the space when neither has anything to search.
+    """
+    given = parse(lines, loader)
+    keys = {override.get_key_element() for override in given}
+    configured = [each for each in parse(_lines(params), loader) if each.get_key_element() not in keys]
+    if not any(each.is_sweep_override() for each in [*given, *configured]):
+        configured += [each for each in parse(_lines(default_params), loader) if each.get_key_element() not in keys]
+    space: dict[str, Domain] = {}
+    fixed: list[str] = []
+    faults: list[Fault] = []
+    for override in [*configured, *given]:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            fixed.append(f"{key}={override.get_value_element_as_str()}" if not override.is_delete() else key)
+            continue
+        try:
+            space[key] = _domain(key, override)
+        except BadInput as bad:
+            faults += bad.faults
+    if faults:
+        raise BadInput(faults)
+    return space, fixed
+
+
+def _lines(params: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={value if isinstance(value, str) else encode(value)}" for key, value in params.items()]
+
+
+def _domain(key: str, override: Override) -> Domain:
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        # the grammar reads interval(1,10) as floats; only int(interval(1,10)) leaves whole bounds
+        whole = isinstance(value.start, int) and isinstance(value.end, int)
+        return Interval(key, *_bounds(key, value.start, value.end), log="log" in value.tags, whole=whole)
+    if isinstance(value, RangeSweep) and not value.shuffle:
+        members = [element for element in override.sweep_iterator() if isinstance(element, int | float)]
+        if not members:
+            raise BadInput([Fault(key, override.input_line, "a range that isn't empty")])
+        if len(members) == 1:
+            return Choice(key, (_scalar(members[0]),))
+        whole = all(isinstance(member, int) for member in members)
+        low, high = min(members), max(members)
+        log = "log" in value.tags
+        return Interval(key, low, high, log=log, step=None if log else abs(members[1] - members[0]), whole=whole)
+    return Choice(key, tuple(_scalar(element) for element in override.sweep_iterator()))
+
+
+def _bounds(key: str, low: object, high: object) -> tuple[float, float]:
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        raise BadInput([Fault(key, f"interval({low},{high})", "interval(low,high) of numbers")])
+    return low, high
+
+
+def _scalar(element: object) -> Scalar:
+    """A number or truth value as it is; anything else as the text that stands for it in an override, quotes kept."""
+    if element is None or isinstance(element, bool | int | float):
+        return element
+    return str(Override._get_value_element_as_str(element))  # type: ignore[arg-type]
+
+
+def encode(value: object) -> str:
+    """A value as an override's right-hand side, such that Hydra reads the same value back."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(encode, value))}]"
+    return QuotedString(str(value), Quote.single).with_quotes()
+
+
+def assignments(params: Mapping[str, Scalar]) -> list[str]:
+    """Sampled settings as overrides. Texts are override text already (`_scalar`)."""
+    return [f"{key}={value if isinstance(value, str) else encode(value)}" for key, value in params.items()]

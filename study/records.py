@@ -1,0 +1,175 @@
+"""What flows downstream of a `TrialSpec`: data, legs, cohorts, and a trial's outcome. R replicates come first in every shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from study.spec import TrialSpec
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int32]
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network's parameters: kernels [in, out] and biases [out], layer by layer."""
+
+    kernels: tuple[Floats, ...]
+    biases: tuple[Floats, ...]
+
+
+def unstack(kernels: Sequence[Floats], biases: Sequence[Floats]) -> list[Network]:
+    """The single networks of stacked kernels [R, in, out] and biases [R, out]."""
+    return [Network(tuple(k[r] for k in kernels), tuple(b[r] for b in biases)) for r in range(len(kernels[0]))]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What the networks see, after splitting and normalisation.
+
+    x: float32 [n, inputs]. y: float32 [n, outputs] for regression, int32 [n] class numbers for classification.
+    `trivial_loss` is the training loss of the best constant predictor (mean, or class prior): the yardstick of convergence.
+    """
+
+    x_train: Floats
+    y_train: Floats | Integers
+    x_val: Floats
+    y_val: Floats | Integers
+    outputs: int
+    trivial_loss: float
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One call of the compiled program for the whole cohort.
+
+    Losses are [epochs of this leg, R]; `finite` [R] says whose parameters and losses are still finite numbers.
+    """
+
+    epochs_done: int
+    train_loss: Floats
+    val_loss: Floats
+    learning_rate: Floats
+    finite: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """R trained networks of one trial.
+
+    kernels, biases (and their initial values): tuples of [R, in, out] and [R, out], one a layer.
+    train_loss, val_loss: [R, epochs]; the training loss of an epoch is the mean of its batches' losses, as Keras' `fit` reports
+    it, and the validation loss is taken after the epoch. predictions: [R, n_val, outputs], logits for classification.
+    labels: [R] convergence labels (see `convergence`). seeds: source → [R] seeds. width: replicates in a compiled program.
+    """
+
+    spec: TrialSpec
+    initial_kernels: tuple[Floats, ...]
+    initial_biases: tuple[Floats, ...]
+    kernels: tuple[Floats, ...]
+    biases: tuple[Floats, ...]
+    train_loss: Floats
+    val_loss: Floats
+    learning_rate: Floats
+    predictions: Floats
+    labels: tuple[str, ...]
+    seeds: dict[str, list[int]]
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def networks(self) -> list[Network]:
+        """The trained replicates, one by one."""
+        return unstack(self.kernels, self.biases)
+
+
+@dataclass(frozen=True)
+class TrackedNetwork:
+    """A replicate as its record in MLflow tells it. predictions: [n_val, outputs]; target as in `Dataset.y_val`."""
+
+    run_id: str
+    name: str
+    settings: dict[str, str]
+    seeds: dict[str, str]
+    fingerprint: str
+    label: str
+    train_loss: float
+    val_loss: float
+    network: Network
+    predictions: Floats
+    target: Floats | Integers
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a completed trial is judged by; plain numbers, so that it survives JSON."""
+
+    val_losses: list[float]
+    val_loss_mean: float
+    val_loss_std: float
+    val_loss_halfwidth: float | None
+    train_loss_mean: float
+    distance: float
+    disagreement: float
+    distinct: int
+    labels: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Completed:
+    summary: Summary
+
+
+@dataclass(frozen=True)
+class Pruned:
+    epoch: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    reason: str
+
+
+Outcome = Completed | Pruned | Failed
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a job gives back to its coordinator. `seconds` says where the time went: compile, train, analyse, track."""
+
+    outcome: Outcome
+    run_id: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> Summary | None:
+        return self.outcome.summary if isinstance(self.outcome, Completed) else None
+
+    def __float__(self) -> float:
+        """The objective's value, for other sweepers than ours; NaN unless the trial completed."""
+        return self.summary.val_loss_mean if self.summary else float("nan")
+
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial as the study's storage tells it. state: 'complete', 'pruned', 'failed', 'running' or 'waiting'."""
+
+    number: int
+    state: str
+    params: dict[str, Scalar]
+    value: float | None
+    summary: Summary | None
+    reason: str | None
+    run_id: str | None
+    seconds: dict[str, float]

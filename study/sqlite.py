@@ -1,0 +1,89 @@
+"""Fresh SQLite databases, created so that neither a race nor a kill leaves a broken one.
+
+MLflow and Optuna both create their schema in many steps on first use; four processes at once, or a kill in the middle, break it.
+Here one process at a time creates it under another name, and the finished file gets its name in one step. The write-ahead log
+lets a browser read while a study writes, and halves the cost of a commit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from study.errors import Corrupt, NotWritable
+
+PREFIX = "sqlite:///"
+
+# Run in a process of their own: both libraries keep their connections, and with them the draft's name, until the process ends.
+MLFLOW_SCHEMA = "import sys, mlflow; mlflow.MlflowClient(sys.argv[1]).search_experiments(max_results=1)"
+OPTUNA_SCHEMA = "import sys, optuna; optuna.storages.RDBStorage(sys.argv[1])"
+
+
+def path_of(url: str) -> Path | None:
+    """The absolute path of a SQLite URL; None for another database or for one in memory."""
+    name = url.removeprefix(PREFIX)
+    return Path(name).absolute() if url.startswith(PREFIX) and name not in ("", ":memory:") else None
+
+
+def url_of(path: Path) -> str:
+    return f"{PREFIX}{path.absolute()}"
+
+
+def ensure(url: str, schema: str) -> Path | None:
+    """Makes sure of the database of a SQLite URL, which `schema` creates; returns its path, or None for any other URL.
+
+    Raises NotWritable if it can't be written, and Corrupt if another kind of file is there, which is left as it is.
+    """
+    path = path_of(url)
+    if path is None:
+        return None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(path.with_name(path.name + ".lock")):
+            if path.exists():
+                _check(path)
+            else:
+                _create(path, schema)
+    except OSError as error:
+        raise NotWritable(f"{path}: {error.strerror or error}") from error
+    return path
+
+
+def _create(path: Path, schema: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        made = subprocess.run([sys.executable, "-c", schema, url_of(draft)], capture_output=True, text=True, check=False)
+        if made.returncode or not draft.exists():
+            raise NotWritable(f"{path}: the database can't be created: {(made.stderr.strip().splitlines() or ['killed'])[-1]}")
+        with closing(sqlite3.connect(draft)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        with draft.open("rb") as content:
+            os.fsync(content.fileno())
+        draft.rename(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _lock(file: Path) -> Iterator[None]:
+    previous = os.umask(0o077)
+    try:
+        with file.open("a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+    finally:
+        os.umask(previous)
+
+
+def _check(path: Path) -> None:
+    if path.is_dir():
+        raise NotWritable(f"{path}: it is a directory, not a database")
+    with path.open("rb") as content:
+        if content.read(16) != b"SQLite format 3\0":
+            raise Corrupt(f"{path}: it is no SQLite database, and is left as it is; move it away or name another")
