@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
+import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,13 +65,25 @@ def write(folder: Path, cohort: Cohort, target: Floats | Integers, environment: 
     (folder / MANIFEST).write_text(json.dumps(sums, indent=2))
 
 
+def write_atomically(file: Path, text: str) -> None:
+    """Writes a whole file or none: under another name first, forced to the disk, then renamed."""
+    draft = file.with_name(f".{file.name}.new")
+    with draft.open("w") as content:
+        content.write(text)
+        content.flush()
+        os.fsync(content.fileno())
+    draft.rename(file)
+
+
 def check(folder: Path) -> None:
     """Raises Corrupt unless every file of the manifest is there with its checksum."""
     try:
         sums = json.loads((folder / MANIFEST).read_text())
         wrong = [name for name, sha in sums.items() if _sha256(folder / Path(name).name) != sha]
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise Corrupt(f"{folder}: the artifacts are incomplete: {error}") from error
+    if missing := {WEIGHTS, PREDICTIONS, CURVES, CONFIG} - sums.keys():
+        raise Corrupt(f"{folder}: the manifest doesn't list {', '.join(sorted(missing))}")
     if wrong:
         raise Corrupt(f"{folder}: changed since they were written (checksums differ): {', '.join(wrong)}")
 
@@ -80,10 +96,12 @@ def read_networks(folder: Path) -> list[Network]:
         kernels = [arrays[f"kernel_{layer}"] for layer in range(layers)]
         biases = [arrays[f"bias_{layer}"] for layer in range(layers)]
         sound = layers > 0 and all(k.ndim == 3 and b.shape == k.shape[::2] for k, b in zip(kernels, biases, strict=True))
+        sound = sound and all(a.dtype == np.float32 and a.size for a in (*kernels, *biases))
+        sound = sound and all(out.shape[1] == into.shape[2] for into, out in itertools.pairwise(kernels))
     except KeyError as error:
         raise Corrupt(f"{folder / WEIGHTS}: no array {error}") from error
     if not sound or len({len(k) for k in kernels}) != 1:
-        raise Corrupt(f"{folder / WEIGHTS}: the arrays' shapes don't fit together")
+        raise Corrupt(f"{folder / WEIGHTS}: these arrays are no networks: their types or shapes don't fit together")
     return unstack(kernels, biases)
 
 
@@ -100,7 +118,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The settings that `spec.build` accepts."""
     try:
         content = yaml.safe_load((folder / CONFIG).read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise Corrupt(f"{folder / CONFIG}: {error}") from error
     if not isinstance(content, dict):
         raise Corrupt(f"{folder / CONFIG}: no settings in it")
@@ -108,11 +126,26 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _load(file: Path) -> dict[str, Floats]:
+    """The arrays of an npz file, none of which may claim more bytes than the file holds (they are stored uncompressed)."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(file) as archive:
+            return {member.filename.removesuffix(".npy"): _member(archive, member) for member in archive.infolist()}
+    # a damaged archive raises whatever its parser stumbles over
+    except (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise Corrupt(f"{file}: {error}") from error
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Floats:
+    with archive.open(member) as content:
+        version = np.lib.format.read_magic(content)
+        if version != (1, 0):
+            raise ValueError(f"{member.filename}: array format {version}")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(content)
+    if dtype.hasobject or member.compress_type != zipfile.ZIP_STORED or math.prod(shape) * dtype.itemsize > member.file_size:
+        raise ValueError(f"{member.filename}: not an array of plain numbers as long as its header says")
+    with archive.open(member) as content:
+        array: Floats = np.lib.format.read_array(content, allow_pickle=False)
+        return array
 
 
 def _sha256(file: Path) -> str:

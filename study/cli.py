@@ -139,10 +139,11 @@ def show(study_name: str, storage: str | None, as_json: bool) -> None:
 def compare(runs: tuple[str, ...], tracking_uri: str | None, as_json: bool) -> None:
     """Networks side by side. RUN is the id of a replicate's run, or of a trial's, which stands for all its replicates."""
     with terminal.status("loading the runs"):
-        from study import comparison, tracking
+        from study import comparison
+        from study.tracking import reader, store
 
-        store = tracking.connect(places.tracking_uri(tracking_uri))
-        networks = [network for run in runs for network in tracking.load_networks(store, run)]
+        opened = store.connect(places.tracking_uri(tracking_uri))
+        networks = [network for run in runs for network in reader.load_networks(opened, run)]
         if len(networks) < 2:
             raise click.UsageError("give at least two networks: two runs of replicates, or one of a trial")
         same_target = all(np.array_equal(each.target, networks[0].target) for each in networks)

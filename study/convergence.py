@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from study import network, seeds
 from study.records import Dataset, Floats, Network
@@ -30,6 +31,7 @@ class Thresholds:
     alternation: float = 0.60  # … where more than this share of the differences change sign
     confidence: float = 0.95
     resamples: int = 200
+    shortest: int = 5  # a shorter tail tells nothing
     points: int = 100  # a longer tail is averaged down to this many points
 
 
@@ -39,10 +41,13 @@ DEFAULT = Thresholds()
 def label(curve: Floats, initial_loss: float, net: Network, data: Dataset, activation: str, limits: Thresholds = DEFAULT) -> str:
     """The label of one network. curve: its training loss by epoch, [epochs]; initial_loss: before the first step."""
     final, trivial = float(curve[-1]), data.trivial_loss
-    if not np.all(np.isfinite(curve)) or final > initial_loss:
+    if not np.all(np.isfinite(curve)):
         return DIVERGED
     lowest = float(np.min(curve))
-    # near zero, where a separable problem's loss may wander by factors, only a material rise is a divergence
+    # A rise counts only if it is material: an epoch's mean over batches wobbles about the loss of a network that learns nothing,
+    # and near zero the loss of a separable problem wanders by factors.
+    if final - initial_loss > (1 - limits.stuck) * trivial:
+        return DIVERGED
     if final > limits.rise * lowest and final - lowest > limits.material * trivial:
         return DIVERGED
     if final >= limits.stuck * trivial or _has_idle_layer(net, data.x_train, activation):
@@ -50,6 +55,8 @@ def label(curve: Floats, initial_loss: float, net: Network, data: Dataset, activ
 
     tail = tail_of(curve)
     low, high = projected_improvement(tail, trivial, limits)
+    if not np.isfinite(high):
+        return UNDECIDED
     flat = low <= 0 <= high
     if flat and _alternates(tail, trivial, limits):
         return OSCILLATING
@@ -66,10 +73,11 @@ def tail_of(curve: Floats) -> Floats:
 def projected_improvement(tail: Floats, trivial: float, limits: Thresholds = DEFAULT) -> tuple[float, float]:
     """The interval of (1 − e^(bH)) · L / L_trivial: what another tail as long would improve, b being the slope of log L.
 
-    b is the Theil–Sen slope, its interval a moving-block bootstrap of the residuals. Fewer than five points tell nothing: (−∞, ∞).
+    b is the Theil–Sen slope. Its standard error is that of a moving-block bootstrap of the residuals, and its interval Student's t,
+    since percentiles of so few points are too narrow. A tail that is too short tells nothing: (−∞, ∞).
     """
     length = len(tail)
-    if length < 5:
+    if length < limits.shortest:
         return -np.inf, np.inf
     points = min(length, limits.points)
     curve = np.array([part.mean() for part in np.array_split(np.log(np.maximum(tail, 1e-30)).astype(np.float64), points)])
@@ -79,12 +87,14 @@ def projected_improvement(tail: Floats, trivial: float, limits: Thresholds = DEF
     residuals -= residuals.mean()
 
     rng = seeds.generator(0)
-    block = max(1, round(points ** (1 / 3)))
+    block = max(1, min(round(points ** (1 / 3)), (points - 1) // 2))
     starts = rng.integers(0, points - block + 1, size=(limits.resamples, -(-points // block)))
     rows = (starts[:, :, None] + np.arange(block)).reshape(limits.resamples, -1)[:, :points]
-    slopes = slope + _theil_sen(residuals[rows], times)
-    tails = (1 - limits.confidence) / 2
-    steep, shallow = np.quantile(slopes, [tails, 1 - tails])
+    # a slope and a level are fitted, by blocks: resampled residuals vary that much less than the noise did
+    freedom = points - 2 * block
+    error = float(np.std(_theil_sen(residuals[rows], times), ddof=1)) * np.sqrt(points / freedom)
+    margin = float(stats.t.ppf((1 + limits.confidence) / 2, freedom)) * error
+    steep, shallow = slope - margin, slope + margin
     level = float(np.median(tail)) / trivial
     with np.errstate(over="ignore"):
         return float(-np.expm1(shallow * length) * level), float(-np.expm1(steep * length) * level)

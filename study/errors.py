@@ -57,3 +57,4 @@ class Corrupt(StudyError):
 
 
 FAILED_TRIALS_EXIT_CODE = 5
+EXIT_CODES: dict[int, type[StudyError]] = {each.exit_code: each for each in (BadInput, Unreachable, NotWritable, Corrupt)}

@@ -12,20 +12,24 @@ from study.clock import Clock
 from study.errors import BadInput, Fault
 from study.records import Leg, Scalar, TrialResult
 from study.spec import TrialSpec
+from study.tracking import spool
 
 
 def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> TrialResult:
     """Trains and records the trial of `config`. Everything that can be refused is refused before a run is made."""
     clock = Clock()
-    settings = decode.section(config, "tracking"), decode.section(config, "study"), decode.section(config, "pruner")
-    tracking, study, pruner = settings
+    tracking, study, pruner = (decode.section(config, key) for key in ("tracking", "study", "pruner"))
     spec = decode.trial_spec(config)
+    sender = spool.writer(places.tracking_uri(tracking["uri"])) if enabled(tracking) else None
     with clock.phase("import"):
-        from study import dataset, trial
+        from study import dataset
     data = dataset.load_data(spec)
-    name = study["name"] or spec.data.name
-    with clock.phase("track"):
-        recorder = _recorder(tracking, spec, name, study["trial"])
+    if sender:
+        sender.prepare()
+    with clock.phase("import"):
+        from study import trial
+    name, number = study["name"] or spec.data.name, study["trial"]
+    recorder = spool.TrialRecorder(sender, name, spec, name_of(spec, number), number) if sender else spool.NoRecorder()
     return trial.run_trial(spec, data, recorder, clock, _prune(pruner, study), progress)
 
 
@@ -37,15 +41,6 @@ def _prune(pruner: Mapping[str, Any], study: Mapping[str, Any]) -> Callable[[Leg
     return search.pruner(study["storage"], study["name"], study["trial"], pruner)
 
 
-def _recorder(tracking: Mapping[str, Any], spec: TrialSpec, name: str, number: int | None) -> Any:
-    from study import tracking as mlflow_tracking
-
-    if not enabled(tracking):
-        return mlflow_tracking.NoRecorder()
-    store = mlflow_tracking.connect(places.tracking_uri(tracking["uri"]))
-    return mlflow_tracking.TrialRecorder(store.client, store.experiment(name), spec, _run_name(spec, number), number)
-
-
 def enabled(tracking: Mapping[str, Scalar]) -> bool:
     """Whether runs are recorded. Raises BadInput for an unknown kind of tracking."""
     if tracking["name"] not in ("mlflow", "none"):
@@ -53,6 +48,6 @@ def enabled(tracking: Mapping[str, Scalar]) -> bool:
     return tracking["name"] == "mlflow"
 
 
-def _run_name(spec: TrialSpec, number: int | None) -> str:
-    what = f"{spec.optimizer.name} lr {spec.optimizer.learning_rate:.2g}, {'-'.join(map(str, spec.model.units))}"
-    return f"trial {number}: {what}" if number is not None else what
+def name_of(spec: TrialSpec, number: int | None) -> str:
+    """A trial's run name, short enough for the runs table, where the settings have columns of their own."""
+    return f"trial {number}" if number is not None else f"{spec.optimizer.name} {spec.optimizer.learning_rate:g}"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,16 +15,17 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from study import composition, dataset, decode, job, overrides, places, report, sqlite, terminal
+from study import composition, dataset, decode, job, overrides, places, report, terminal
 from study import spec as specs
 from study.clock import STARTED, Clock
-from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Fault, StudyError
-from study.records import Scalar, TrialRecord, TrialResult
+from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Fault
+from study.records import Asked, Scalar, TrialRecord, TrialResult
 from study.space import Space
 from study.spec import TrialSpec
+from study.tracking import spool
 
 if TYPE_CHECKING:
-    from study.search import Asked, Search
+    from study.search import Search
 
 
 class HydraSweeper(Protocol):
@@ -52,32 +51,23 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         except HydraException as error:
             raise BadInput(composition.explain(error)) from error
 
+    sampler, tracking = decode.section(config, "sampler"), decode.section(config, "tracking")
+    tracked, uri = job.enabled(tracking), places.tracking_uri(tracking["uri"])
+    writer = spool.writer(uri) if tracked else None
     with terminal.status("checking the settings"), clock.phase("compose"):
         space, fixed = overrides.split(arguments, settings["params"] or {}, settings["default_params"] or {}, loader)
-        _check_counts(settings)
+        _check_settings(settings)
         base = check_space(space, fixed, compose)
-        sampler, tracking = decode.section(config, "sampler"), decode.section(config, "tracking")
-        tracked = job.enabled(tracking)
-    uri = places.tracking_uri(tracking["uri"])
-    if tracked:
-        # a new database takes MLflow seconds, in a process of its own, while this one imports; `connect` waits for the rest
-        threading.Thread(target=_prepare, args=[uri], daemon=True).start()
-    with terminal.status("loading Optuna, MLflow and TensorFlow"), clock.phase("import"):
+    if writer:
+        writer.prepare()
+    with terminal.status("loading Optuna"), clock.phase("import"):
         from study import search, sweep
-        from study import tracking as mlflow_tracking
-
-        if isinstance(launcher, BasicLauncher):
-            from study import trial  # noqa: F401  the jobs run in this process
-
     search.check(sampler, decode.section(config, "pruner"))
+
     identity = {key: value for key, value in specs.flat(base).items() if key not in space} | {"data.task": base.data.task}
     choice = config.hydra.runtime.choices.get("experiment")
     name = settings["study_name"] or study_name(choice or base.data.name, identity, space)
-
-    with terminal.status("opening the study"), clock.phase("track"):
-        store = mlflow_tracking.connect(uri) if tracked else None
-        experiment = store.experiment(name) if store else ""
-    with clock.phase("search"):
+    with terminal.status("opening the study"), clock.phase("search"):
         study = search.Search(
             name=name,
             storage=places.storage(settings["storage"]),
@@ -88,9 +78,14 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
             n_trials=settings["n_trials"],
             identity=identity,
         )
-        for number in study.reap():
-            if store:
-                store.reap(experiment, number)
+        abandoned = study.reap()
+    if study.remaining() and isinstance(launcher, BasicLauncher):
+        with terminal.status("loading TensorFlow"), clock.phase("import"):
+            from study import trial  # noqa: F401  the jobs run in this process
+    page = ""
+    if writer:
+        with terminal.status("opening the records"), clock.phase("track"):
+            page = writer.ask(op="experiment", name=name, columns=_columns(space, base), abandoned=abandoned)["page"]
 
     def launch(batch: Sequence[Asked]) -> list[TrialResult | BaseException]:
         common = [*fixed, f"study.name={overrides.encode(name)}", f"study.storage={overrides.encode(study.storage)}"]
@@ -111,13 +106,17 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     table, answer = report.table(records, direction), report.answer(records, direction, identity)
     terminal.show_table(table)
     terminal.show_text(answer)
-    if store:
-        with clock.phase("track"):
-            best = report.ranked(records, direction)
-            tags = {"answer": answer, "best": (best[0].run_id or "") if best else ""}
-            store.log_study(experiment, f"study {name}", tags, {"trials.md": report.markdown(table), "answer.txt": answer})
+    if writer:
+        best = report.ranked(records, direction)
+        tags = {"answer": answer, "best": (best[0].run_id or "") if best else ""}
+        texts = {"trials.md": report.markdown(table), "answer.txt": answer}
+        with terminal.status("writing the last records"), clock.phase("track"):
+            writer.ask(op="study", name=name, tags=tags, texts=texts)
     terminal.message(f"study {name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
-    terminal.message(f"see it again: mlp-study show {name}" + (" · in the browser: mlflow ui" if tracked else ""), "dim")
+    terminal.message(f"again: mlp-study show {name}", "dim")
+    if writer:
+        server = uri if uri.startswith("http") else "http://127.0.0.1:5000"
+        terminal.message(f"in the browser: mlflow ui, then {server.rstrip('/')}{page}", "dim")
     if any(record.state == "failed" and record.reason not in search.UNCOUNTED for record in records):
         raise SystemExit(FAILED_TRIALS_EXIT_CODE)
     return records
@@ -155,13 +154,18 @@ def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[
     return base
 
 
-def _prepare(uri: str) -> None:
-    with contextlib.suppress(StudyError):  # `connect` meets it again, and tells
-        sqlite.ensure(uri, sqlite.MLFLOW_SCHEMA)
+def _columns(space: Space, base: TrialSpec) -> list[str]:
+    """The logged settings that the search varies."""
+    logged = ("model.units" if key in ("model.width", "model.depth") else key for key in space)
+    return [key for key in dict.fromkeys(logged) if key in specs.flat(base)]
 
 
-def _check_counts(settings: Mapping[str, Any]) -> None:
-    rules = {"n_trials": specs.integer(1, 1_000_000), "n_jobs": specs.integer(1, 10_000)}
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    rules = {
+        "n_trials": specs.integer(1, 1_000_000),
+        "n_jobs": specs.integer(1, 10_000),
+        "direction": specs.one_of(["minimize", "maximize"]),
+    }
     faults = []
     for key, rule in rules.items():
         try:

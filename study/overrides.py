@@ -11,7 +11,7 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
 
 from study.errors import BadInput, Fault
@@ -24,7 +24,7 @@ def parse(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Over
     parser, parsed, faults = OverridesParser.create(config_loader=loader), [], []
     for line in lines:
         try:
-            parsed.append(parser.parse_override(line))
+            parsed += parser.parse_overrides([line])
         except HydraException as error:
             faults.append(Fault(line.split("=")[0], line, f"key=value in Hydra's grammar ({str(error).splitlines()[0]})"))
     if faults:
@@ -51,7 +51,7 @@ def split(
     for override in [*configured, *given]:
         key = override.get_key_element()
         if not override.is_sweep_override():
-            fixed.append(f"{key}={override.get_value_element_as_str()}" if not override.is_delete() else key)
+            fixed.append(str(override.input_line))
             continue
         try:
             space[key] = _domain(key, override)
@@ -72,17 +72,26 @@ def _domain(key: str, override: Override) -> Domain:
         # the grammar reads interval(1,10) as floats; only int(interval(1,10)) leaves whole bounds
         whole = isinstance(value.start, int) and isinstance(value.end, int)
         return Interval(key, *_bounds(key, value.start, value.end), log="log" in value.tags, whole=whole)
-    if isinstance(value, RangeSweep) and not value.shuffle:
-        members = [element for element in override.sweep_iterator() if isinstance(element, int | float)]
-        if not members:
-            raise BadInput([Fault(key, override.input_line, "a range that isn't empty")])
-        if len(members) == 1:
-            return Choice(key, (_scalar(members[0]),))
-        whole = all(isinstance(member, int) for member in members)
-        low, high = min(members), max(members)
-        log = "log" in value.tags
-        return Interval(key, low, high, log=log, step=None if log else abs(members[1] - members[0]), whole=whole)
-    return Choice(key, tuple(_scalar(element) for element in override.sweep_iterator()))
+    if isinstance(value, RangeSweep):
+        return _range(key, value, override.input_line)
+    # not the iterator's, which shuffles anew at each look: a study is the same study at each launch
+    elements = value.list if isinstance(value, ChoiceSweep) else override.sweep_iterator()
+    return Choice(key, tuple(map(_scalar, elements)))
+
+
+def _range(key: str, value: RangeSweep, text: str | None) -> Domain:
+    try:
+        members = sorted(value.range())
+    except (HydraException, ValueError, ArithmeticError, AssertionError) as error:
+        raise BadInput([Fault(key, text, "range(start,stop,step) of numbers, with a step that isn't 0")]) from error
+    if not members:
+        raise BadInput([Fault(key, text, "a range that isn't empty")])
+    if len(members) == 1:
+        return Choice(key, (members[0],))
+    # the step as it was written: a difference of members would be off by rounding
+    step = abs(value.step)
+    whole = all(isinstance(member, int) for member in members)
+    return Interval(key, members[0], members[-1], log="log" in value.tags, step=None if whole and step == 1 else step, whole=whole)
 
 
 def _bounds(key: str, low: object, high: object) -> tuple[float, float]:
@@ -106,7 +115,7 @@ def encode(value: object) -> str:
         return str(value).lower()
     if isinstance(value, int | float):
         return repr(value)
-    if isinstance(value, list | tuple):
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{','.join(map(encode, value))}]"
     return QuotedString(str(value), Quote.single).with_quotes()
 

@@ -1,11 +1,15 @@
-"""Where records go when nothing else is said: databases in the working directory."""
+"""Where records go, when nothing else is said to databases in the working directory, and whether a server there answers."""
 
 from __future__ import annotations
 
 import os
+import urllib.error
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 from study import sqlite
+from study.errors import BadInput, Fault, Unreachable
 
 
 def tracking_uri(configured: str | None) -> str:
@@ -16,3 +20,20 @@ def tracking_uri(configured: str | None) -> str:
 def storage(configured: str | None) -> str:
     """Optuna's storage: as configured, else the database here."""
     return configured or sqlite.url_of(Path("optuna.db"))
+
+
+def check(tracking_uri: str) -> None:
+    """Raises BadInput for credentials in the URL, and Unreachable if a server doesn't answer within five seconds."""
+    parts = urllib.parse.urlsplit(tracking_uri)
+    if parts.password:
+        valid = "a URL without credentials; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+        raise BadInput([Fault("tracking.uri", tracking_uri.replace(parts.password, "***"), valid)])
+    if parts.scheme not in ("http", "https"):
+        return
+    try:
+        with urllib.request.urlopen(f"{tracking_uri.rstrip('/')}/health", timeout=5):
+            return
+    except urllib.error.HTTPError:
+        return  # it answers; whether it lets us in is for MLflow to find out
+    except (OSError, ValueError) as error:
+        raise Unreachable(f"tracking.uri {tracking_uri}: no MLflow server answers: {getattr(error, 'reason', error)}") from error

@@ -162,6 +162,14 @@ Scalar = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A trial to run: its number, and the value of every sampled setting."""
+
+    number: int
+    params: dict[str, Scalar]
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """A trial as the study's storage tells it. state: 'complete', 'pruned', 'failed', 'running' or 'waiting'."""
 

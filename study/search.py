@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from study import space as spaces
 from study import sqlite
 from study.errors import BadInput, Fault, Unreachable
-from study.records import Completed, Failed, Leg, Pruned, Scalar, Summary, TrialRecord, TrialResult
+from study.records import Asked, Completed, Failed, Leg, Pruned, Summary, TrialRecord, TrialResult
 from study.space import Choice, Domain, Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -37,14 +37,6 @@ PRUNERS: dict[str, Callable[..., optuna.pruners.BasePruner]] = {
     "none": optuna.pruners.NopPruner,
     "median": optuna.pruners.MedianPruner,
 }
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A trial to run: its number, and the value of every sampled setting."""
-
-    number: int
-    params: dict[str, Scalar]
 
 
 class Search:
@@ -66,8 +58,6 @@ class Search:
 
         Raises BadInput if a study of this name was made for another space, direction, data or fixed setting (`identity`).
         """
-        if direction not in ("minimize", "maximize"):
-            raise BadInput([Fault("hydra.sweeper.direction", direction, "minimize or maximize")])
         self.name, self.storage, self.space = name, storage, space
         self._sampler, self._seed = dict(sampler), seed
         self._distributions = {key: _distribution(domain) for key, domain in space.items()}
@@ -226,11 +216,17 @@ def _open(storage: str, name: str, direction: str) -> optuna.Study:
 
 @cache
 def _backend(storage: str) -> optuna.storages.BaseStorage:
-    sqlite.ensure(storage, sqlite.OPTUNA_SCHEMA)
+    sqlite.ensure(storage, _schema)
     try:
         return optuna.storages.get_storage(storage)
     except (SQLAlchemyError, ValueError, ImportError, RuntimeError) as error:
         raise Unreachable(f"hydra.sweeper.storage {storage}: {str(error).splitlines()[0]}") from error
+
+
+def _schema(url: str) -> None:
+    backend = optuna.storages.RDBStorage(url)
+    backend.remove_session()
+    backend.engine.dispose()
 
 
 def _alive(owner: str | None) -> bool:

@@ -19,7 +19,9 @@ class Choice:
     values: tuple[Scalar, ...]
 
     def __post_init__(self) -> None:
-        if not self.values or len(set(map(repr, self.values))) < len(self.values):
+        # Python finds 1, 1.0 and true equal, and so does the search for a setting that was tried
+        distinct = {value if value == value else "nan" for value in self.values}
+        if len(distinct) < max(1, len(self.values)):
             raise BadInput([Fault(self.key, ",".join(map(str, self.values)), "one or more choices, each once")])
 
     def samples(self) -> tuple[Scalar, ...]:
@@ -47,10 +49,16 @@ class Interval:
             faults.append(Fault(self.key, got, "finite bounds with low < high"))
         if self.log and not self.low > 0:
             faults.append(Fault(self.key, got, "bounds above 0 on a log scale"))
-        if self.whole and (self.low != round(self.low) or self.high != round(self.high)):
+        if self.whole and not all(
+            float(bound).is_integer() for bound in (self.low, self.high, self.step or 1) if math.isfinite(bound)
+        ):
             faults.append(Fault(self.key, got, "whole bounds for whole numbers"))
-        if self.step is not None and not self.step > 0:
+        if self.step is not None and not (self.step > 0 and math.isfinite(self.step)):
             faults.append(Fault(self.key, got, "a step above 0"))
+        elif self.step is not None and not faults and not self.log:
+            steps = (self.high - self.low) / self.step
+            if abs(steps - round(steps)) > 1e-6:
+                faults.append(Fault(self.key, got, f"a step that divides {self.high - self.low:g}, from low to high"))
         if self.log and self.step not in (None, 1):
             faults.append(Fault(self.key, got, "no step on a log scale"))
         if faults:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -39,7 +40,7 @@ def number(low: float, high: float = math.inf, *, above: bool = False, below: bo
     """A finite number in [low, high]; `above` and `below` leave out the end."""
 
     def accept(value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise ValueError
         if value < low or value > high or (above and value == low) or (below and value == high):
             raise ValueError
@@ -342,6 +343,8 @@ def build(mapping: Mapping[str, Any]) -> TrialSpec:
             kept[key] = _build_section(key, mapping[key])
         except BadInput as bad:
             faults += bad.faults
+    if "data" in mapping and "data" not in kept:
+        kept.pop("loss", None)  # whether it suits the data is unknown
     try:
         # the seed and what concerns several sections are judged even where a section is at fault
         spec = TrialSpec(**kept)
@@ -359,7 +362,7 @@ def _build_section(key: str, content: object) -> Section:
     settings = {str(name): value for name, value in content.items()}
     if key in KINDS:
         kind = settings.pop("name", None)
-        if kind not in KINDS[key]:
+        if not isinstance(kind, str) or kind not in KINDS[key]:
             raise BadInput([Fault(key, kind, nearest(kind, KINDS[key]))])
         cls: type[Section] = KINDS[key][kind]
     else:

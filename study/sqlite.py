@@ -10,19 +10,14 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from study.errors import Corrupt, NotWritable
 
 PREFIX = "sqlite:///"
-
-# Run in a process of their own: both libraries keep their connections, and with them the draft's name, until the process ends.
-MLFLOW_SCHEMA = "import sys, mlflow; mlflow.MlflowClient(sys.argv[1]).search_experiments(max_results=1)"
-OPTUNA_SCHEMA = "import sys, optuna; optuna.storages.RDBStorage(sys.argv[1])"
 
 
 def path_of(url: str) -> Path | None:
@@ -35,10 +30,11 @@ def url_of(path: Path) -> str:
     return f"{PREFIX}{path.absolute()}"
 
 
-def ensure(url: str, schema: str) -> Path | None:
-    """Makes sure of the database of a SQLite URL, which `schema` creates; returns its path, or None for any other URL.
+def ensure(url: str, schema: Callable[[str], None]) -> Path | None:
+    """Makes sure of the database of a SQLite URL; returns its path, or None for any other URL.
 
-    Raises NotWritable if it can't be written, and Corrupt if another kind of file is there, which is left as it is.
+    schema: makes the tables in a fresh file, given its URL. Raises NotWritable if the database can't be written, and Corrupt if
+    another kind of file is there, which is left as it is.
     """
     path = path_of(url)
     if path is None:
@@ -55,30 +51,35 @@ def ensure(url: str, schema: str) -> Path | None:
     return path
 
 
-def _create(path: Path, schema: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+def _create(path: Path, schema: Callable[[str], None]) -> None:
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
     try:
-        made = subprocess.run([sys.executable, "-c", schema, url_of(draft)], capture_output=True, text=True, check=False)
-        if made.returncode or not draft.exists():
-            raise NotWritable(f"{path}: the database can't be created: {(made.stderr.strip().splitlines() or ['killed'])[-1]}")
+        # readable by its owner alone from the first moment, as are the files that SQLite puts beside it
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL, 0o600))
+        schema(url_of(draft))
+        if draft.stat().st_size == 0:
+            raise NotWritable(f"{path}: the database can't be created: it stayed empty")
         with closing(sqlite3.connect(draft)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
         with draft.open("rb") as content:
             os.fsync(content.fileno())
         draft.rename(path)
+    except (OSError, NotWritable):
+        raise
+    except Exception as error:  # whichever the library that makes the tables chooses, for a full disk for instance
+        raise NotWritable(f"{path}: the database can't be created: {error}") from error
     finally:
         draft.unlink(missing_ok=True)
 
 
 @contextmanager
 def _lock(file: Path) -> Iterator[None]:
-    previous = os.umask(0o077)
+    handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        with file.open("a") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
     finally:
-        os.umask(previous)
+        os.close(handle)
 
 
 def _check(path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from study.clock import Clock
 from study.errors import BadInput, StudyError
-from study.records import Failed, TrialResult
-from study.search import INTERRUPTED, Asked, Search
+from study.records import Asked, Failed, TrialResult
+from study.search import INTERRUPTED, Search
 
 # runs a batch of trials to their ends: each gives its result, or the exception that ended it
 Launch = Callable[[Sequence[Asked]], Sequence[TrialResult | BaseException]]

@@ -20,8 +20,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from study import report
-from study.records import Leg, TrialResult
-from study.search import Asked
+from study.records import Asked, Leg, TrialResult
 
 # wide when piped, where nothing needs to fit
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -37,7 +36,7 @@ def status(message: str) -> AbstractContextManager[object]:
 
 
 def message(text: str, style: str = "") -> None:
-    err.print(escape(text), style=style)
+    err.print(escape(text), style=style, soft_wrap=True)
 
 
 def error(text: str) -> None:

@@ -122,6 +122,7 @@ class _Part:
             program(sig)(*arguments)
         except tf.errors.OpError:  # a torn file in the cache of compiled programs; anything else fails again
             compile_cache.clear()
+            program.cache_clear()  # TensorFlow keeps the failure with the traced function
             program(sig)(*arguments)
 
     def advance(self, epochs: int, data: tuple[tf.Tensor, ...], rates: Floats, settings: dict[str, tf.Tensor]) -> None:

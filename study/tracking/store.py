@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 import re
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from mlflow import MlflowClient
-from mlflow.entities import RunTag
-from mlflow.exceptions import MlflowException
+# read by MLflow at its import
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_TRUNCATE_LONG_VALUES", "false")
 
-from study import sqlite
+from mlflow import MlflowClient
+from mlflow.entities import Run, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from study import places, sqlite
 from study.errors import BadInput, Corrupt, Fault, Unreachable
-from study.tracking.names import KIND, REASON, TRIAL
+from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, REASON, TRIAL
+
+for noisy in ("mlflow", "alembic"):
+    logging.getLogger(noisy).setLevel(logging.WARNING)
+
+VIEW = "mlp-study"
+SETTINGS = ("optimizer", "optimizer.learning_rate", "training.batch_size", "model.units")
+
+
+def _view(settings: Sequence[str]) -> dict[str, object]:
+    """The state of the UI's runs table, as its own 'share' button keeps it in a tag of the experiment."""
+    metrics = ("val_loss_mean", "val_loss_std", "val_loss", "distance", "disagreement")
+    columns = [*(f"metrics.`{key}`" for key in metrics), *(f"params.`{key}`" for key in settings)]
+    columns += [f"tags.`{key}`" for key in (CONVERGENCE, FINGERPRINT)]
+    return {"orderByKey": "metrics.`val_loss_mean`", "orderByAsc": True, "selectedColumns": columns}
 
 
 @dataclass(frozen=True)
@@ -26,14 +46,18 @@ class Store:
     client: MlflowClient
     uri: str
 
-    def experiment(self, name: str) -> str:
-        """The experiment's id; made at first use, with its artifacts under ./mlruns if the store is a local database."""
+    def experiment(self, name: str, settings: Sequence[str] = SETTINGS) -> str:
+        """The experiment's id; made at first use, with its artifacts under ./mlruns if the store is a local database.
+
+        settings: the parameters that get a column in the UI's runs table, as `page` opens it.
+        """
         found = self.client.get_experiment_by_name(name)
         if found is None:
             local = sqlite.path_of(self.uri)
             location = (local.parent / "mlruns" / _safe(name)).as_uri() if local else None
             try:
-                created: str = self.client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS)
+                tags = EXPERIMENT_TAGS | {f"mlflow.sharedViewState.{VIEW}": json.dumps(_view(settings))}
+                created: str = self.client.create_experiment(name, artifact_location=location, tags=tags)
                 return created
             except MlflowException:
                 found = self.client.get_experiment_by_name(name)  # made by another process since we looked
@@ -43,12 +67,20 @@ class Store:
             raise BadInput([Fault("study_name", name, "another name, or restore the deleted MLflow experiment of this name")])
         return str(found.experiment_id)
 
+    def page(self, experiment: str) -> str:
+        """The experiment's page in the UI, below the server's address: the runs table, best trial first."""
+        return f"/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+
     def reap(self, experiment: str, trial: int) -> None:
         """Closes the runs that an interrupted attempt at this trial left open."""
-        condition = f"tags.`{TRIAL}` = '{trial}' and attributes.status = 'RUNNING'"
-        for run in self.client.search_runs([experiment], condition):
+        for run in self._running(experiment, f"tags.`{TRIAL}` = '{trial}'"):
             self.client.set_tag(run.info.run_id, REASON, "abandoned: its process ended")
+            for child in self._running(experiment, f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.info.run_id}'"):
+                self.client.set_terminated(child.info.run_id, "KILLED")
             self.client.set_terminated(run.info.run_id, "KILLED")
+
+    def _running(self, experiment: str, condition: str) -> list[Run]:
+        return list(self.client.search_runs([experiment], f"{condition} and attributes.status = 'RUNNING'", max_results=50_000))
 
     def log_study(self, experiment: str, name: str, tags: Mapping[str, str], texts: Mapping[str, str]) -> str:
         """The study's own run, kept up to date: one an experiment."""
@@ -62,6 +94,8 @@ class Store:
 
 
 EXPERIMENT_TAGS = {
+    # without it the UI opens the experiment as one of traces and prompts
+    "mlflow.experimentKind": "custom_model_development",
     "mlflow.experiment.primaryMetric.name": "val_loss_mean",
     "mlflow.note.content": (
         "A study by mlp-study. Each *trial* run is one sampled setting; its child runs are its *replicates*: the same setting "
@@ -77,13 +111,8 @@ def connect(uri: str) -> Store:
 
     Raises Unreachable if a server doesn't answer within five seconds.
     """
-    parts = urllib.parse.urlsplit(uri)
-    if parts.password:
-        valid = "a URL without credentials; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
-        raise BadInput([Fault("tracking.uri", uri.replace(parts.password, "***"), valid)])
-    if parts.scheme in ("http", "https"):
-        _ping(uri)
-    path = sqlite.ensure(uri, sqlite.MLFLOW_SCHEMA)
+    places.check(uri)
+    path = sqlite.ensure(uri, _schema)
     try:
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
@@ -92,14 +121,9 @@ def connect(uri: str) -> Store:
     return Store(client, uri)
 
 
-def _ping(uri: str) -> None:
-    try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=5):
-            return
-    except urllib.error.HTTPError:
-        return  # it answers; whether it lets us in is for MLflow to find out
-    except (OSError, ValueError) as error:
-        raise Unreachable(f"tracking.uri {uri}: no MLflow server answers: {getattr(error, 'reason', error)}") from error
+def _schema(url: str) -> None:
+    # the store itself and not a client, which would keep a connection to the file under its draft's name
+    SqlAlchemyStore(url, "mlruns").engine.dispose()  # type: ignore[no-untyped-call]
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,196 @@
+"""The trainer's side of tracking: records on disk, and a writer process that sends them on. Imports no MLflow.
+
+A trial has a folder in the spool from its start until MLflow has all of it. Its `record.json`, written last, makes it complete;
+a writer that starts later takes over the complete folders of processes that ended.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import math
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from study import artifacts, batches, places
+from study.errors import EXIT_CODES, Unreachable
+from study.records import Array, Cohort, Completed, Failed, Leg, Pruned, Summary
+from study.spec import TrialSpec, flat
+
+FOLDER = Path(".mlp-study", "spool")
+RECORD, RUNS, FILES = "record.json", "runs.json", "files"
+LIVE_SECONDS = 2.0
+STATUS = {Completed: "FINISHED", Pruned: "KILLED", Failed: "FAILED"}
+
+
+class Writer:
+    """The process that writes to MLflow, fed with messages. It outlives this one until everything is written."""
+
+    def __init__(self, uri: str) -> None:
+        self.folder = FOLDER.absolute()
+        self._used = False
+        # a session of its own: Ctrl-C and a killed group are for the trainer, not for the records of what it has told
+        command = [sys.executable, "-m", "study.tracking.writer", uri, str(self.folder)]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True, bufsize=1)
+        self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._known: dict[str, dict[str, Any]] = {}
+        threading.Thread(target=self._listen, daemon=True).start()
+        atexit.register(self.close)
+
+    def _listen(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._answers.put(json.loads(line))
+        self._answers.put({"ended": True})
+
+    def send(self, **message: Any) -> None:
+        assert self._process.stdin
+        if not self._used:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._used = True
+        try:
+            self._process.stdin.write(json.dumps(message) + "\n")
+        except (BrokenPipeError, ValueError):
+            self.answer("")  # tells why it ended
+
+    def answer(self, key: str) -> dict[str, Any]:
+        """What the writer answers to the message with this key. Raises its error, whichever message that was for."""
+        while key not in self._known:
+            answer = self._answers.get()
+            if "error" in answer:
+                raise EXIT_CODES[answer["exit_code"]](answer["error"])
+            if "ended" in answer:
+                self._answers.put(answer)
+                raise Unreachable("the process that writes to MLflow ended; what it has not written stays in " + str(self.folder))
+            self._known[answer["key"]] = answer
+        return self._known.pop(key)
+
+    def ask(self, **message: Any) -> dict[str, Any]:
+        key = uuid.uuid4().hex
+        self.send(key=key, **message)
+        return self.answer(key)
+
+    def prepare(self) -> None:
+        """Has the store opened, and made if it is a new database. Until then, nothing is written anywhere."""
+        self.send(op="prepare")
+
+    def drain(self) -> None:
+        """Returns when all that was sent is in MLflow. Raises what the writer couldn't write."""
+        self.ask(op="drain")
+
+    def close(self) -> None:
+        """Lets the writer end once it has written everything, and waits for that."""
+        if not self._used:
+            self._process.terminate()
+        if self._process.stdin and not self._process.stdin.closed:
+            self._process.stdin.close()
+        self._process.wait()
+
+
+@cache
+def writer(uri: str) -> Writer:
+    """This process's writer for a store. It starts here, and imports while the caller goes on. Raises if no server answers."""
+    places.check(uri)
+    return Writer(uri)
+
+
+class TrialRecorder:
+    """Records one trial. Nothing here waits, except `close` for the run's id, which is there long before."""
+
+    def __init__(self, sender: Writer, experiment: str, spec: TrialSpec, name: str, number: int | None) -> None:
+        self.run_id: str | None = None
+        self._writer, self._spec = sender, spec
+        self._key = uuid.uuid4().hex
+        self._folder = sender.folder / f"{os.getpid()}-{self._key[:12]}"
+        (self._folder / FILES).mkdir(parents=True)
+        self._legs: list[tuple[int, Leg]] = []
+        self._sent, self._sent_at = 0, time.monotonic()
+        replicates = range(spec.replicates.first, spec.replicates.first + spec.replicates.count)
+        self._record: dict[str, Any] = {
+            "experiment": experiment,
+            "name": name,
+            "number": number,
+            "params": flat(spec),
+            "replicates": list(replicates),
+            "seeds": batches.replicate_seeds(spec),
+        }
+        sender.send(op="open", key=self._key, folder=str(self._folder), record=self._record)
+
+    def leg(self, leg: Leg) -> None:
+        """Keeps a leg's curves; in a trial that takes longer they are shown while it runs."""
+        self._legs.append((int(time.time() * 1000), leg))
+        if time.monotonic() - self._sent_at > LIVE_SECONDS:
+            self._writer.send(op="curves", folder=str(self._folder), curves=_curves(self._legs[self._sent :]))
+            self._sent, self._sent_at = len(self._legs), time.monotonic()
+
+    def cohort(
+        self, cohort: Cohort, summary: Summary, fingerprints: Sequence[str], target: Array, environment: Mapping[str, str]
+    ) -> None:
+        """Writes the trained cohort's files, and keeps its summary, fingerprints and labels."""
+        artifacts.write(self._folder / FILES, cohort, target, environment)
+        self._record |= {"summary": asdict(summary), "fingerprints": list(fingerprints), "labels": list(cohort.labels)}
+
+    def close(self, outcome: Completed | Pruned | Failed | None) -> None:
+        """Completes the record on disk and hands it over. None: the trial was interrupted."""
+        self._record |= {
+            "status": STATUS[type(outcome)] if outcome else "KILLED",
+            "reason": getattr(outcome, "reason", None),
+            "curves": _curves(self._legs),
+        }
+        artifacts.write_atomically(self._folder / RECORD, json.dumps(self._record))
+        self._writer.send(op="close", folder=str(self._folder))
+        if outcome:
+            self.run_id = self._writer.answer(self._key)["run_id"]
+
+
+def _curves(legs: Sequence[tuple[int, Leg]]) -> list[dict[str, Any]]:
+    """Legs as plain values: when, the last epoch, and losses [epochs][R] with null for what is not finite."""
+    return [
+        {"time": at, "epochs_done": leg.epochs_done, "train_loss": _plain(leg.train_loss), "val_loss": _plain(leg.val_loss)}
+        for at, leg in legs
+    ]
+
+
+def _plain(losses: Array) -> list[list[float | None]]:
+    return [[value if math.isfinite(value) else None for value in row] for row in losses.tolist()]
+
+
+def abandoned(folder: Path) -> list[Path]:
+    """Complete records whose trainer has ended without their having been written."""
+    return [each for each in sorted(folder.iterdir()) if (each / RECORD).exists() and not _runs(each.name.split("-")[0])]
+
+
+def discard(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class NoRecorder:
+    """Keeps nothing: `tracking=none`."""
+
+    run_id: str | None = None
+
+    def leg(self, leg: Leg) -> None: ...
+    def cohort(self, *_: object) -> None: ...
+    def close(self, outcome: Completed | Pruned | Failed | None) -> None: ...

@@ -1,0 +1,435 @@
+"""What the engine promises: one trace a program, bits that depend on the settings alone, and outcomes instead of exceptions."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import study
+from study import batches, cohort, convergence, network, seeds, trial
+from study.clock import Clock
+from study.cohort.program import program
+from study.records import Completed, Failed, Pruned
+from study.spec import SGD, Adam, Diabetes, Digits, HeNormal, Model, Replicates, RMSprop, Training, TrialSpec
+
+DIABETES, DIGITS = Diabetes(), Digits(validation_fraction=0.8)
+
+train = cache(study.train)
+
+
+def small(**sections):
+    """Seven epochs in legs of three, the last one short; three replicates in parts of two, the last one padded."""
+    common = {"model": Model((8,)), "training": Training(7, batch_size=64, leg_epochs=3), "replicates": Replicates(3)}
+    return TrialSpec(**(common | sections))
+
+
+def with_replicates(spec, **changes):
+    return dataclasses.replace(spec, replicates=dataclasses.replace(spec.replicates, **changes))
+
+
+def with_training(spec, **changes):
+    return dataclasses.replace(spec, training=dataclasses.replace(spec.training, **changes))
+
+
+def fingerprints(trained):
+    return [study.fingerprint(trained, replicate) for replicate in range(len(trained))]
+
+
+def bits(*arrays):
+    return [(array.dtype.str, array.shape, array.tobytes()) for array in arrays]
+
+
+# Tracing
+
+
+INPUTS = {
+    "sgd": [
+        *(small(optimizer=SGD(rate)) for rate in (0.001, 0.01, 0.1, 1.0)),
+        *(small(optimizer=SGD(momentum=momentum)) for momentum in (0.3, 0.9, 1.0)),
+        *(small(optimizer=SGD(weight_decay=decay)) for decay in (0.001, 0.1, 1.0)),
+    ],
+    "adam": [
+        *(small(optimizer=Adam(rate)) for rate in (0.001, 0.1)),
+        *(small(optimizer=Adam(beta_1=beta)) for beta in (0.0, 0.5)),
+        *(small(optimizer=Adam(beta_2=beta)) for beta in (0.5, 0.99)),
+        *(small(optimizer=Adam(epsilon=epsilon)) for epsilon in (1e-5, 0.1)),
+        *(small(optimizer=Adam(weight_decay=decay)) for decay in (0.1, 1.0)),
+    ],
+    "rmsprop": [
+        *(small(optimizer=RMSprop(rate)) for rate in (0.001, 0.1)),
+        *(small(optimizer=RMSprop(rho=rho)) for rho in (0.0, 0.5)),
+        *(small(optimizer=RMSprop(momentum=momentum)) for momentum in (0.5, 1.0)),
+        *(small(optimizer=RMSprop(epsilon=epsilon)) for epsilon in (1e-5, 0.1)),
+        *(small(optimizer=RMSprop(weight_decay=decay)) for decay in (0.1, 1.0)),
+    ],
+    "what no optimizer knows": [
+        small(),
+        small(seed=1),
+        small(init=HeNormal()),
+        *(small(replicates=Replicates(count)) for count in (1, 2, 4, 7)),
+        small(replicates=Replicates(2, vary=(), first=9)),
+        *(small(training=Training(epochs, batch_size=64, leg_epochs=3)) for epochs in (3, 8)),
+    ],
+}
+
+
+@pytest.mark.parametrize("specs", INPUTS.values(), ids=INPUTS)
+def test_ten_trials_that_differ_in_an_input_trace_their_program_once(specs):
+    signatures = {cohort.Training(spec, study.load_data(spec), Clock())._parts[0].signature for spec in specs}
+    assert len(set(specs)) == 10 and len(signatures) == 1
+    for spec in specs:
+        train(spec)
+    assert program(signatures.pop()).experimental_get_tracing_count() == 1
+
+
+# Bits
+
+
+NETWORKS = {
+    "7, adam": small(model=Model((7,)), optimizer=Adam(0.01)),
+    "128, rmsprop": small(data=DIGITS, model=Model((128,)), optimizer=RMSprop(0.01, momentum=0.5)),
+    "9-7-5 tanh, sgd": small(model=Model((9, 7, 5), "tanh"), optimizer=SGD(0.05, momentum=0.9, weight_decay=0.1)),
+    "64-33-16, nesterov": small(data=DIGITS, model=Model((64, 33, 16)), optimizer=SGD(0.05, momentum=0.9, nesterov=True)),
+}
+every_network = pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)
+
+
+@every_network
+def test_a_replicate_has_the_same_bits_alone_as_among_32(spec):
+    among = fingerprints(train(with_replicates(spec, count=32)))
+    assert len(set(among)) == 32
+    for number in (0, 1, 18, 31):
+        assert fingerprints(train(with_replicates(spec, first=number, count=1))) == [among[number]]
+
+
+@every_network
+@pytest.mark.parametrize(("first", "count"), [(5, 6), (4, 7), (0, 31)], ids=["from an odd one", "odd count", "one less"])
+def test_a_range_of_replicates_has_the_same_bits_as_among_32(spec, first, count):
+    among = fingerprints(train(with_replicates(spec, count=32)))
+    assert fingerprints(train(with_replicates(spec, first=first, count=count))) == among[first : first + count]
+
+
+@every_network
+def test_training_again_gives_the_same_bits(spec):
+    once, again = study.train(spec), study.train(spec)
+    assert fingerprints(once) == fingerprints(again)
+    assert bits(once.train_loss, once.val_loss, once.predictions) == bits(again.train_loss, again.val_loss, again.predictions)
+
+
+@pytest.mark.parametrize("name", ["7, adam", "9-7-5 tanh, sgd"])
+@pytest.mark.parametrize("leg_epochs", [1, 7, 20])
+def test_the_length_of_a_leg_never_changes_a_bit(name, leg_epochs):
+    spec = with_training(NETWORKS[name], epochs=50)
+    whole, cut = train(with_training(spec, leg_epochs=50)), train(with_training(spec, leg_epochs=leg_epochs))
+    assert fingerprints(cut) == fingerprints(whole)
+    assert bits(cut.train_loss, cut.val_loss, cut.predictions) == bits(whole.train_loss, whole.val_loss, whole.predictions)
+
+
+@pytest.mark.parametrize("epochs", [1, 4, 6])
+def test_a_shorter_training_is_the_start_of_a_longer_one(epochs):
+    spec = NETWORKS["7, adam"]
+    short, long = train(with_training(spec, epochs=epochs)), train(spec)
+    assert bits(short.train_loss, short.val_loss) == bits(long.train_loss[:, :epochs], long.val_loss[:, :epochs])
+
+
+# Other processes
+
+
+# all of one program: they differ in its inputs, and in a short last leg
+ELSEWHERE = [
+    small(optimizer=SGD(0.1, momentum=0.5)),
+    small(optimizer=SGD(0.02)),
+    with_training(small(optimizer=SGD(0.1)), epochs=5),
+]
+SCRIPT = f"""
+import json, study
+from study.spec import *
+cohorts = [study.train(spec) for spec in {ELSEWHERE!r}]
+print(json.dumps([[study.fingerprint(cohort, replicate) for replicate in range(len(cohort))] for cohort in cohorts]))
+"""
+
+
+def fingerprints_elsewhere(cache_home):
+    """From a process of its own, whose cache of compiled programs is under `cache_home`."""
+    # the switch that this process has set for its own cache would hold in the other one too
+    environment = {name: value for name, value in os.environ.items() if name != "TF_XLA_FLAGS"}
+    environment["XDG_CACHE_HOME"] = str(cache_home)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def programs(cache_home):
+    return [path for path in (cache_home / "mlp-study").rglob("*") if path.is_file()]
+
+
+@pytest.fixture(scope="module")
+def cold(tmp_path_factory):
+    """A cache that one process has filled, and that process' fingerprints."""
+    cache_home = tmp_path_factory.mktemp("cache")
+    return cache_home, fingerprints_elsewhere(cache_home)
+
+
+def test_another_process_gets_the_same_bits_and_compiles_one_program_once(cold):
+    cache_home, found = cold
+    assert found == [fingerprints(train(spec)) for spec in ELSEWHERE]
+    assert len(programs(cache_home)) == 1
+
+
+def test_a_program_from_the_cache_gives_the_same_bits(cold, tmp_path):
+    cache_home, found = cold
+    shutil.copytree(cache_home, tmp_path, dirs_exist_ok=True)
+    kept = [path.name for path in programs(tmp_path)]
+    assert fingerprints_elsewhere(tmp_path) == found
+    # as no file was added, the program was found
+    assert [path.name for path in programs(tmp_path)] == kept
+
+
+def test_a_torn_file_in_the_cache_is_mended_in_passing(cold, tmp_path):
+    cache_home, found = cold
+    shutil.copytree(cache_home, tmp_path, dirs_exist_ok=True)
+    [program_file] = programs(tmp_path)
+    half = program_file.stat().st_size // 2
+    os.truncate(program_file, half)
+    assert fingerprints_elsewhere(tmp_path) == found
+    assert [path.stat().st_size > half for path in programs(tmp_path)] == [True]
+
+
+# Sources of variation
+
+
+@pytest.mark.parametrize("vary", [(), ("init",), ("order",), ("init", "order")], ids=["none", "init", "order", "both"])
+def test_exactly_the_named_sources_differ_between_replicates(vary):
+    spec = small(replicates=Replicates(3, vary=vary))
+    trained, orders = train(spec), study.batch_orders(spec)
+    for kernels in trained.initial_kernels:
+        assert len({kernel.tobytes() for kernel in kernels}) == (3 if "init" in vary else 1)
+    assert len({order.tobytes() for order in orders}) == (3 if "order" in vary else 1)
+    assert len(set(trained.seeds["init"])) == (3 if "init" in vary else 1)
+    assert len(set(trained.seeds["order"])) == (3 if "order" in vary else 1)
+    assert len(set(fingerprints(trained))) == (3 if vary else 1)
+    assert len({curve.tobytes() for curve in trained.train_loss}) == (3 if vary else 1)
+
+
+def test_a_shared_source_is_that_of_replicate_0_wherever_the_range_starts():
+    first, shared = small(replicates=Replicates(1)), small(replicates=Replicates(2, vary=(), first=5))
+    assert fingerprints(train(shared)) == 2 * fingerprints(train(first))
+
+
+def test_trials_of_one_study_share_their_replicates_seeds():
+    slow, fast = train(small(optimizer=SGD(0.01))), train(small(optimizer=Adam(0.01)))
+    assert slow.seeds == fast.seeds
+    assert bits(*slow.initial_kernels) == bits(*fast.initial_kernels)
+    assert train(small(seed=1)).seeds != slow.seeds
+
+
+# Outcomes
+
+
+class Recording:
+    run_id = "recorded"
+
+    def __init__(self):
+        self.legs, self.cohorts, self.closed = [], [], []
+
+    def leg(self, leg):
+        self.legs.append(leg)
+
+    def cohort(self, *told):
+        self.cohorts.append(told)
+
+    def close(self, result):
+        self.closed.append(result)
+
+
+def run(spec, recorder, **callbacks):
+    return trial.run_trial(spec, study.load_data(spec), recorder, Clock(), **callbacks)
+
+
+@pytest.mark.parametrize(
+    ("data", "optimizer"),
+    [(DIABETES, SGD(1e30)), (DIABETES, RMSprop(1e30)), (DIGITS, SGD(1e30)), (DIGITS, Adam(1e30))],
+    ids=["diabetes sgd", "diabetes rmsprop", "digits sgd", "digits adam"],
+)
+def test_networks_that_diverge_are_labelled_so(data, optimizer):
+    spec = small(data=data, optimizer=optimizer)
+    legs = list(cohort.Training(spec, study.load_data(spec), Clock()).legs())
+    assert not any(leg.finite.any() for leg in legs)
+    assert train(spec).labels == ("diverged",) * 3
+
+
+def test_networks_that_train_are_finite_in_every_leg():
+    spec = small()
+    legs = list(cohort.Training(spec, study.load_data(spec), Clock()).legs())
+    assert all(leg.finite.all() for leg in legs)
+
+
+# the second of three networks has no finite loss from the second epoch on
+DIVERGES_LATER = small(optimizer=SGD(0.23))
+
+
+def test_a_network_that_diverges_leaves_its_neighbours_alone():
+    trained = train(DIVERGES_LATER)
+    diverged = [not np.isfinite(curve).all() for curve in trained.train_loss]
+    assert diverged == [False, True, False]
+    assert trained.labels[1] == "diverged" and trained.labels.count("diverged") == 1
+    for number in (0, 2):
+        alone = train(with_replicates(DIVERGES_LATER, first=number, count=1))
+        assert fingerprints(alone) == [study.fingerprint(trained, number)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "legs", "reason"),
+    [
+        (small(optimizer=SGD(1e30)), 1, "diverged: 3 of 3 replicates, replicate 0 not finite in epoch 1"),
+        (DIVERGES_LATER, 1, "diverged: 1 of 3 replicates, replicate 1 not finite in epoch 2"),
+        (with_training(DIVERGES_LATER, leg_epochs=1), 2, "diverged: 1 of 3 replicates, replicate 1 not finite in epoch 2"),
+    ],
+    ids=["all at once", "one in the middle of a leg", "one in the second leg"],
+)
+def test_a_trial_that_diverges_fails_and_says_which_replicate_and_epoch(spec, legs, reason):
+    recorder = Recording()
+    result = run(spec, recorder)
+    assert result.outcome == Failed(reason)
+    assert len(recorder.legs) == legs
+    assert recorder.closed == [result.outcome] and not recorder.cohorts
+    assert math.isnan(float(result))
+
+
+@pytest.mark.parametrize("leg_epochs", [2, 7])
+def test_a_validation_loss_that_is_not_finite_counts_in_its_own_epoch(leg_epochs):
+    spec = with_training(small(optimizer=SGD(0.3)), leg_epochs=leg_epochs)
+    trained = train(spec)
+    assert np.isfinite(trained.train_loss[1, 0]) and not np.isfinite(trained.val_loss[1, 0])
+    assert run(spec, Recording()).outcome == Failed("diverged: 1 of 3 replicates, replicate 1 not finite in epoch 1")
+
+
+def test_a_trial_that_is_pruned_stops_after_that_leg():
+    recorder = Recording()
+    result = run(small(), recorder, prune=lambda leg: leg.epochs_done >= 6)
+    assert [leg.epochs_done for leg in recorder.legs] == [3, 6]
+    assert result.outcome == Pruned(6, float(recorder.legs[-1].val_loss[-1].mean()))
+    assert recorder.closed == [result.outcome] and not recorder.cohorts
+
+
+def test_a_trial_that_completes_records_its_legs_then_its_cohort():
+    spec, recorder, told = small(), Recording(), []
+    result = run(spec, recorder, progress=lambda leg: told.append(leg.epochs_done))
+    assert told == [leg.epochs_done for leg in recorder.legs] == [3, 6, 7]
+    [(trained, summary, marks, target, environment)] = recorder.cohorts
+    assert marks == fingerprints(trained) == fingerprints(train(spec))
+    assert summary.val_losses == [float(loss) for loss in trained.val_loss[:, -1]]
+    assert summary.val_loss_mean == float(result) == pytest.approx(np.mean(summary.val_losses))
+    assert bits(target) == bits(study.load_data(spec).y_val)
+    assert environment["width"] == str(cohort.WIDTH)
+    assert recorder.closed == [result.outcome] == [Completed(summary)]
+    assert result.run_id == "recorded"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("place", ["prune", "progress", "legs"])
+def test_an_exception_closes_the_record_without_an_outcome(error, place, monkeypatch):
+    def fail(*_):
+        raise error
+
+    recorder = Recording()
+    if place == "legs":
+        monkeypatch.setattr(cohort.Training, "legs", fail)
+    with pytest.raises(error):
+        run(small(), recorder, **({} if place == "legs" else {place: fail}))
+    assert recorder.closed == [None]
+
+
+# Batch orders
+
+
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 100), batch_size=st.integers(1, 100), epochs=st.integers(1, 4))
+@settings(deadline=None)
+def test_an_epoch_takes_every_row_once_but_for_a_partial_batch(seed, rows, batch_size, epochs):
+    batch_size = min(batch_size, rows)
+    orders = batches.draw(seeds.generator(seed), epochs, rows, batch_size)
+    steps = rows // batch_size
+    assert orders.dtype == np.int32 and orders.shape == (epochs, steps, batch_size)
+    for order in orders.reshape(epochs, -1):
+        assert len(set(order)) == steps * batch_size and set(order) <= set(range(rows))
+
+
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 100), first=st.integers(1, 4), then=st.integers(1, 4))
+@settings(deadline=None)
+def test_a_stream_of_orders_goes_on_where_it_stopped(seed, rows, first, then):
+    stream = seeds.generator(seed)
+    pieces = [batches.draw(stream, epochs, rows, 1) for epochs in (first, then)]
+    assert bits(np.concatenate(pieces)) == bits(batches.draw(seeds.generator(seed), first + then, rows, 1))
+
+
+@pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])
+def test_orders_depend_neither_on_the_number_of_replicates_nor_of_epochs(data):
+    spec = small(data=data)
+    orders, rows = study.batch_orders(spec), len(study.load_data(spec).x_train)
+    assert orders.dtype == np.int32 and orders.shape == (3, 7, rows // 64, 64)
+    assert bits(study.batch_orders(with_replicates(spec, count=9))[:3]) == bits(orders)
+    assert bits(study.batch_orders(with_replicates(spec, first=1, count=2))) == bits(orders[1:])
+    assert bits(study.batch_orders(with_training(spec, epochs=3))) == bits(orders[:, :3])
+    assert bits(study.batch_orders(with_training(spec, leg_epochs=1))) == bits(orders)
+
+
+# Shapes
+
+
+@pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])
+def test_a_cohort_holds_what_its_record_says(data):
+    spec = small(data=data, model=Model((8, 5)))
+    dataset, trained = study.load_data(spec), train(spec)
+    inputs, outputs, n_val = dataset.x_train.shape[1], dataset.outputs, len(dataset.x_val)
+    assert (inputs, outputs) == {"diabetes": (10, 1), "digits": (64, 10)}[data.name]
+    kernels, biases = [(3, inputs, 8), (3, 8, 5), (3, 5, outputs)], [(3, 8), (3, 5), (3, outputs)]
+    for arrays, shapes in [
+        (trained.initial_kernels, kernels),
+        (trained.kernels, kernels),
+        (trained.initial_biases, biases),
+        (trained.biases, biases),
+        ((trained.train_loss, trained.val_loss), [(3, 7), (3, 7)]),
+        ((trained.learning_rate,), [(7,)]),
+        ((trained.predictions,), [(3, n_val, outputs)]),
+    ]:
+        assert isinstance(arrays, tuple)
+        assert [array.shape for array in arrays] == shapes
+        assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
+    assert trained.spec == spec and trained.width == cohort.WIDTH
+    assert set(trained.learning_rate) == {np.float32(spec.optimizer.learning_rate)}
+    assert len(trained) == len(trained.labels) == len(trained.networks()) == 3
+    assert set(trained.labels) <= set(convergence.LABELS)
+    assert trained.seeds == batches.replicate_seeds(spec)
+    assert {source: len(numbers) for source, numbers in trained.seeds.items()} == {"init": 3, "order": 3}
+
+
+@pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])
+def test_a_leg_holds_what_its_record_says(data):
+    spec = small(data=data)
+    legs = list(cohort.Training(spec, study.load_data(spec), Clock()).legs())
+    assert [leg.epochs_done for leg in legs] == [3, 6, 7]
+    for leg, epochs in zip(legs, (3, 3, 1), strict=True):
+        assert leg.train_loss.shape == leg.val_loss.shape == (epochs, 3)
+        assert leg.learning_rate.shape == (epochs,) and leg.finite.shape == (3,)
+        assert leg.train_loss.dtype == leg.val_loss.dtype == leg.learning_rate.dtype == np.float32
+        assert leg.finite.dtype == np.bool_
+
+
+@pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])
+def test_last_loss_and_predictions_are_those_of_the_final_weights(data):
+    spec = small(data=data, model=Model((8, 5), "tanh"))
+    dataset, trained = study.load_data(spec), train(spec)
+    outputs = network.layer_outputs(trained.kernels, trained.biases, dataset.x_val, "tanh")[-1]
+    np.testing.assert_allclose(trained.predictions, outputs, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(trained.val_loss[:, -1], network.losses(outputs, dataset.y_val), rtol=1e-4)
