@@ -118,7 +118,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The settings that `spec.build` accepts."""
     try:
         content = yaml.safe_load((folder / CONFIG).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise Corrupt(f"{folder / CONFIG}: {error}") from error
     if not isinstance(content, dict):
         raise Corrupt(f"{folder / CONFIG}: no settings in it")

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         terminal.error(str(error))
         sys.exit(error.exit_code)
     except (HydraException, OmegaConfBaseException) as error:
-        terminal.error(composition.explain(error))
+        terminal.error(str(composition.bad_input(error)))
         sys.exit(BadInput.exit_code)
     except click.ClickException as error:
         error.show()
@@ -58,7 +58,7 @@ def _launch(arguments: list[str]) -> None:
     asks_only = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
     if not (asks_only or parsed.multirun):
         # Hydra makes the output folder before it calls the job; bad settings are to be refused before
-        composition.compose(parsed.overrides)
+        job.check(composition.compose_config(parsed.overrides))
     sys.argv = [sys.argv[0], *arguments]
     folder = str(composition.config_folder())
     hydra.main(version_base=composition.VERSION_BASE, config_path=folder, config_name=composition.CONFIG_NAME)(_job)()

@@ -1,4 +1,4 @@
-"""From Hydra's composed config to a `TrialSpec`. The only module that imports OmegaConf."""
+"""From Hydra's composed config to a `TrialSpec`. Elsewhere OmegaConf is only a type."""
 
 from __future__ import annotations
 

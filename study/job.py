@@ -15,6 +15,16 @@ from study.spec import TrialSpec
 from study.tracking import spool
 
 
+def check(config: DictConfig) -> None:
+    """Raises what would be refused of this job, without doing or writing anything."""
+    from study import dataset
+
+    dataset.load_data(decode.trial_spec(config))
+    tracking = decode.section(config, "tracking")
+    if enabled(tracking):
+        places.check(places.tracking_uri(tracking["uri"]))
+
+
 def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> TrialResult:
     """Trains and records the trial of `config`. Everything that can be refused is refused before a run is made."""
     clock = Clock()

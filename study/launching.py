@@ -49,7 +49,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         try:
             return loader.load_configuration(config.hydra.job.config_name, list(lines), RunMode.RUN)
         except HydraException as error:
-            raise BadInput(composition.explain(error)) from error
+            raise composition.bad_input(error) from error
 
     sampler, tracking = decode.section(config, "sampler"), decode.section(config, "tracking")
     tracked, uri = job.enabled(tracking), places.tracking_uri(tracking["uri"])
@@ -150,7 +150,7 @@ def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[
         for value in domain.samples()[1:]:
             attempt(first | {key: value})
     if faults or base is None:
-        raise BadInput(dict.fromkeys(faults))
+        raise BadInput({str(fault): fault for fault in faults}.values())
     return base
 
 

@@ -62,8 +62,15 @@ def split(
     return space, fixed
 
 
-def _lines(params: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={value if isinstance(value, str) else encode(value)}" for key, value in params.items()]
+def _lines(params: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """A config's params as override lines; nested keys are joined by dots."""
+    lines = []
+    for key, value in params.items():
+        if isinstance(value, Mapping):
+            lines += _lines(value, f"{prefix}{key}.")
+        else:
+            lines.append(f"{prefix}{key}={value if isinstance(value, str) else encode(value)}")
+    return lines
 
 
 def _domain(key: str, override: Override) -> Domain:

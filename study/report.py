@@ -96,9 +96,7 @@ def answer(records: Sequence[TrialRecord], direction: str, settings: Mapping[str
     if count < 2:
         return f"One network can't tell: the best, {who}, reaches {reached}. Train at least two replicates (replicates.count=8)."
     settled = summary.labels.get("plateaued", 0)
-    converged = (
-        f"all {count} have plateaued" if settled == count else f"{settled} of {count} have plateaued ({labels_text(summary)})"
-    )
+    converged = f"all {count} have plateaued" if settled == count else f"not all have plateaued ({labels_text(summary)})"
     varied = " and ".join(name.strip(" []'\"") for name in settings.get("replicates.vary", "[]").split(",")) or "nothing"
     if summary.distinct == 1:
         return (
@@ -112,7 +110,7 @@ def answer(records: Sequence[TrialRecord], direction: str, settings: Mapping[str
     return (
         f"No, not to one point: the {count} replicates of the best setting, {who}, which differ only in {varied}, end "
         f"{number(summary.distance)} apart in weight space (relative L2; unrelated networks are about 1.41 apart), with "
-        f"{summary.distinct} different fingerprints. What they share is a tolerance: {reached}, where {differ} and {converged}."
+        f"{summary.distinct} different fingerprints. What they reach is a tolerance: {reached}, where {differ} and {converged}."
     )
 
 

@@ -20,6 +20,7 @@ from study import sqlite
 from study.errors import BadInput, Fault, Unreachable
 from study.records import Asked, Completed, Failed, Leg, Pruned, Summary, TrialRecord, TrialResult
 from study.space import Choice, Domain, Space
+from study.spec import nearest
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -194,10 +195,10 @@ def check(sampler: Mapping[str, Any], pruner_: Mapping[str, Any]) -> None:
 
 def _make(registry: Mapping[str, Callable[..., Any]], section: str, settings: Mapping[str, Any], **more: object) -> Any:
     kind, arguments = settings.get("name"), {key: value for key, value in settings.items() if key != "name"}
-    if kind not in registry:
-        raise BadInput([Fault(section, kind, ", ".join(registry))])
+    if not isinstance(kind, str) or kind not in registry:
+        raise BadInput([Fault(section, kind, nearest(kind, registry))])
     try:
-        return registry[str(kind)](**arguments, **more)
+        return registry[kind](**arguments, **more)
     except (TypeError, ValueError) as error:
         raise BadInput([Fault(section, arguments, f"settings that Optuna's {kind} takes: {error}")]) from error
 

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from study.errors import BadInput, Fault
 from study.records import Scalar
@@ -100,5 +101,8 @@ def _count(domain: Domain) -> int | None:
 def _values(domain: Domain) -> tuple[Scalar, ...]:
     if isinstance(domain, Choice):
         return domain.values
-    steps = (domain.low + index * (domain.step or 1) for index in range(_count(domain) or 0))
-    return tuple(int(value) if domain.whole else value for value in steps)
+    if domain.whole:
+        return tuple(range(int(domain.low), int(domain.high) + 1, int(domain.step or 1)))
+    # in decimal, as it was written: 0.3 + 6 · 0.1 is beyond 0.9 in binary
+    low, step = Decimal(str(domain.low)), Decimal(str(domain.step))
+    return tuple(float(low + index * step) for index in range(_count(domain) or 0))

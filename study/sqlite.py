@@ -27,6 +27,9 @@ def path_of(url: str) -> Path | None:
 
 
 def url_of(path: Path) -> str:
+    """The URL of a database file. Raises NotWritable for a name that a URL can't carry."""
+    if "?" in str(path.absolute()):
+        raise NotWritable(f"{path.absolute()}: no database can lie in a folder with '?' in its name")
     return f"{PREFIX}{path.absolute()}"
 
 
@@ -45,6 +48,8 @@ def ensure(url: str, schema: Callable[[str], None]) -> Path | None:
             if path.exists():
                 _check(path)
             else:
+                for left in path.parent.glob(f".{path.name}.*.new*"):  # by processes that were killed half way
+                    left.unlink()
                 _create(path, schema)
     except OSError as error:
         raise NotWritable(f"{path}: {error.strerror or error}") from error

@@ -74,7 +74,6 @@ def test_a_noisy_plateau_is_never_still_improving(amount: float) -> None:
     assert set(found) <= {PLATEAUED, UNDECIDED}
 
 
-@pytest.mark.xfail(strict=True, reason="the interval is too narrow still: about 5 % of white noise where 2.5 % are meant")
 def test_a_plateau_with_much_noise_is_rarely_called_still_improving() -> None:
     found = Counter(label(0.3 * (1 + 0.05 * noise(seed, 20))) for seed in range(400))
     # the interval means 2.5 %; on its shortest tail, 20 points, it gives about 6 %

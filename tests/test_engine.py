@@ -389,7 +389,7 @@ def test_orders_depend_neither_on_the_number_of_replicates_nor_of_epochs(data):
 
 @pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])
 def test_a_cohort_holds_what_its_record_says(data):
-    spec = small(data=data, model=Model((8, 5)))
+    spec = small(data=data, model=Model((8, 5), "tanh"))
     dataset, trained = study.load_data(spec), train(spec)
     inputs, outputs, n_val = dataset.x_train.shape[1], dataset.outputs, len(dataset.x_val)
     assert (inputs, outputs) == {"diabetes": (10, 1), "digits": (64, 10)}[data.name]

@@ -220,6 +220,14 @@ def test_a_list_in_params_is_a_list_as_hydra_hands_it_over_too() -> None:
     assert overrides.split([], OmegaConf.create({"x": [32, 32]}), {}) == ({}, ["x=[32,32]"])
 
 
+def test_a_mapping_in_params_is_refused_or_searched() -> None:
+    try:
+        space, _ = overrides.split([], {"optimizer": {"learning_rate": "interval(0,1)"}}, {})
+    except BadInput:
+        return
+    assert list(space) == ["optimizer.learning_rate"]
+
+
 TRICKY = st.text(st.sampled_from(" ,'\"\\=[]{}()$:@~+#.-01eEtruefalsnNi_/é"), max_size=10)
 TEXTS = (
     TRICKY

@@ -167,6 +167,12 @@ def test_a_config_in_another_encoding_is_corrupt(written: Path) -> None:
         artifacts.read_config(written)
 
 
+def test_a_config_nested_without_end_is_corrupt(written: Path) -> None:
+    (written / "config.yaml").write_text("[" * 5000)
+    with pytest.raises(Corrupt):
+        artifacts.read_config(written)
+
+
 def test_a_config_with_a_malicious_tag_runs_nothing(written: Path, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     (written / "config.yaml").write_text(

@@ -68,6 +68,12 @@ def test_a_finite_domain_has_these_values(domain: Domain, values: list[Any]) -> 
     assert list(map(repr, found)) == list(map(repr, values))
 
 
+def test_no_value_lies_beyond_the_ends() -> None:
+    found = [each["x"] for each in space.combinations({"x": Interval("x", 0.3, 0.9, step=0.1)})]
+    assert found == pytest.approx([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    assert min(found) == 0.3 and max(found) == 0.9
+
+
 @pytest.mark.parametrize(
     ("domain", "samples", "text"),
     [

@@ -1,0 +1,287 @@
+"""The main job from end to end: the real command, with real Optuna and MLflow, on tiny networks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+import study
+from study import artifacts, places, spec
+from study.cli import main
+from study.tracking import spool
+
+TINY = ["training.epochs=3", "replicates.count=2", "model.units=[4]"]
+
+
+def run(*arguments: str) -> int:
+    """The command's exit code."""
+    try:
+        main(list(arguments))
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def records(name: str) -> dict:
+    found = optuna.load_study(study_name=name, storage=places.storage(None))
+    return {trial.number: trial for trial in found.trials}
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
+    capsys.readouterr()
+    assert run(*arguments, "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a study of three trials ran, one of which diverges."""
+    place = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        rates = "optimizer.learning_rate=0.01,0.1,1e30"
+        assert run("--multirun", rates, "hydra.sweeper.study_name=tiny", *TINY) == 5
+        spool.writer(places.tracking_uri(None)).drain()
+    return place
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def client() -> MlflowClient:
+    return MlflowClient(places.tracking_uri(None))
+
+
+def runs_of(kind: str) -> list:
+    experiment = client().get_experiment_by_name("tiny")
+    return client().search_runs([experiment.experiment_id], f"tags.`mlp_study.kind` = '{kind}'", order_by=["attributes.run_name"])
+
+
+@pytest.mark.usefixtures("here")
+def test_every_setting_of_a_finite_space_is_tried_once_and_told() -> None:
+    trials = records("tiny")
+    assert [trials[number].params["optimizer.learning_rate"] for number in range(3)] == [0.01, 0.1, 1e30]
+    assert [trials[number].state.name for number in range(3)] == ["COMPLETE", "COMPLETE", "FAIL"]
+    assert "diverged: 2 of 2 replicates" in trials[2].user_attrs["result"]["reason"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_trial_is_a_run_and_each_replicate_is_a_child_of_it() -> None:
+    trials, replicates = runs_of("trial"), runs_of("replicate")
+    assert [run.info.run_name for run in trials] == ["trial 0", "trial 1", "trial 2"]
+    assert [run.info.status for run in trials] == ["FINISHED", "FINISHED", "FAILED"]
+    assert [run.info.run_name for run in replicates] == [f"trial {t}/{r}" for t in range(3) for r in range(2)]
+    assert {run.data.tags["mlflow.parentRunId"] for run in replicates} == {run.info.run_id for run in trials}
+    assert trials[0].data.params["optimizer.learning_rate"] == "0.01"
+    assert trials[2].data.tags["failure"].startswith("diverged")
+    assert not any(run.info.status == "RUNNING" for run in (*trials, *replicates))
+
+
+@pytest.mark.usefixtures("here")
+def test_what_is_recorded_is_what_the_engine_trains() -> None:
+    trained = study.train(study.compose(["optimizer.learning_rate=0.1", *TINY]))
+    trial, children = runs_of("trial")[1], runs_of("replicate")[2:4]
+    for replicate, child in enumerate(children):
+        assert child.data.tags["fingerprint"] == study.fingerprint(trained, replicate)
+        assert child.data.tags["convergence"] == trained.labels[replicate]
+        assert child.data.params["seed.init"] == str(trained.seeds["init"][replicate])
+        for key, losses in (("train_loss", trained.train_loss), ("val_loss", trained.val_loss)):
+            curve = client().get_metric_history(child.info.run_id, key)
+            assert [point.step for point in curve] == [1, 2, 3]
+            np.testing.assert_allclose([point.value for point in curve], losses[replicate], rtol=1e-6)
+    assert trial.data.metrics["val_loss_mean"] == pytest.approx(trained.val_loss[:, -1].mean(), rel=1e-6)
+    assert trial.data.metrics["distinct"] == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_a_trials_files_are_whole_and_rebuild_its_settings(tmp_path: Path) -> None:
+    place = Path(client().download_artifacts(runs_of("trial")[0].info.run_id, "", str(tmp_path)))
+    artifacts.check(place)
+    assert spec.build(yaml.safe_load((place / "config.yaml").read_text())) == study.compose(["optimizer.learning_rate=0.01", *TINY])
+    curves = pd.read_parquet(place / "curves.parquet")
+    assert curves[["replicate", "epoch"]].values.tolist() == [[r, e] for r in range(2) for e in (1, 2, 3)]
+    with np.load(place / "weights.npz") as weights:
+        assert weights["kernel_0"].shape == (2, 10, 4)
+
+
+def test_the_spool_is_empty_and_the_artifacts_lie_under_mlruns(here: Path) -> None:
+    assert list((here / ".mlp-study" / "spool").iterdir()) == []
+    assert len(list((here / "mlruns").rglob("weights.npz"))) == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_show_tells_the_trials_the_best_and_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    found = shown(capsys, "show", "tiny")
+    assert [trial["state"] for trial in found["trials"]] == ["complete", "complete", "failed"]
+    values = {trial["number"]: trial["value"] for trial in found["trials"] if trial["state"] == "complete"}
+    assert found["best"] == min(values, key=values.get)
+    assert found["answer"].startswith("No, not to one point")
+    assert run("show", "tiny") == 0
+    assert "diverged: 2 of 2 replicates" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_compare_sets_networks_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (run.info.run_id for run in runs_of("trial")[:2])
+    found = shown(capsys, "compare", first, second)
+    assert [network["name"] for network in found["networks"]] == ["trial 0/0", "trial 0/1", "trial 1/0", "trial 1/1"]
+    assert found["differing_settings"] == ["optimizer.learning_rate", "seed.init", "seed.order"]
+    assert all(network["fingerprint"] == network["recorded_fingerprint"] for network in found["networks"])
+    assert np.shape(found["relative_l2"]) == np.shape(found["disagreement"]) == (4, 4)
+    assert found["distinct_fingerprints"] == 4
+    same = runs_of("replicate")[0].info.run_id
+    assert shown(capsys, "compare", same, same)["relative_l2"] == [[0, 0], [0, 0]]
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["show", "absent"], 2),
+        (["compare", "absent", "absent"], 2),
+        (["compare"], 2),
+    ],
+)
+def test_what_is_not_there_is_bad_input(arguments: list[str], code: int) -> None:
+    assert run(*arguments) == code
+
+
+@pytest.mark.usefixtures("here")
+def test_the_same_command_again_adds_nothing() -> None:
+    before = records("tiny")
+    assert run("--multirun", "optimizer.learning_rate=0.01,0.1,1e30", "hydra.sweeper.study_name=tiny", *TINY) == 5
+    assert records("tiny") == before
+    assert len(runs_of("trial")) == 3 and len(runs_of("study")) == 1
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    "other",
+    [
+        ["optimizer.learning_rate=0.01,0.2"],
+        ["optimizer.learning_rate=0.01,0.1,1e30", "seed=1"],
+        ["optimizer.learning_rate=0.01,0.1,1e30", "hydra.sweeper.direction=maximize"],
+    ],
+    ids=["another space", "another seed", "another direction"],
+)
+def test_another_study_of_the_same_name_is_refused(other: list[str]) -> None:
+    before = records("tiny")
+    assert run("--multirun", "hydra.sweeper.study_name=tiny", *TINY, *other) == 2
+    assert records("tiny") == before
+
+
+@pytest.mark.usefixtures("empty")
+def test_n_trials_is_a_total_and_an_interrupted_study_goes_on_as_it_would_have() -> None:
+    sampled = [
+        "--multirun",
+        "optimizer.learning_rate=tag(log,interval(1e-3,1e-1))",
+        "tracking=none",
+        "training.epochs=1",
+        *TINY[1:],
+    ]
+
+    def rates(name: str) -> list[float]:
+        return [t.params["optimizer.learning_rate"] for t in records(name).values() if t.state.name == "COMPLETE"]
+
+    assert run(*sampled, "hydra.sweeper.study_name=whole", "hydra.sweeper.n_trials=4") == 0
+    assert run(*sampled, "hydra.sweeper.study_name=parts", "hydra.sweeper.n_trials=2") == 0
+    # a trial whose process was killed: it is marked, doesn't count, and is run anew
+    left = optuna.load_study(study_name="parts", storage=places.storage(None)).ask()
+    left.set_user_attr("owner", f"{__import__('socket').gethostname()}:{2**22 + 1}")
+    assert run(*sampled, "hydra.sweeper.study_name=parts", "hydra.sweeper.n_trials=4") == 0
+    assert len(set(rates("whole"))) == 4
+    assert rates("parts") == rates("whole")
+    assert records("parts")[2].user_attrs["result"]["reason"].startswith("abandoned")
+
+
+def test_a_single_trial_is_recorded_too(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*TINY, "data=digits") == 0
+    assert "2 different fingerprints" in capsys.readouterr().out
+    spool.writer(places.tracking_uri(None)).drain()
+    experiment = client().get_experiment_by_name("digits")
+    assert len(client().search_runs([experiment.experiment_id])) == 3
+    assert (empty / "mlruns" / "digits").is_dir()
+
+
+def test_a_record_that_was_left_behind_is_written_by_the_next_writer(empty: Path) -> None:
+    """As after a kill -9 of everything: the folder is complete, and its process is gone."""
+    sender = spool.Writer(places.tracking_uri(None))
+    held = spool.TrialRecorder(sender, "left", study.compose(TINY), "trial 7", 7)
+    sender.drain()
+    folder = next(spool.FOLDER.iterdir())
+    held._writer = type("Deaf", (), {"send": lambda *_, **__: None, "answer": lambda *_: {"run_id": None}})()
+    held.close(spool.Failed("a reason"))
+    sender.close()
+    folder.rename(folder.with_name(f"{2**22 + 1}-x"))
+
+    later = spool.Writer(places.tracking_uri(None))
+    later.prepare()
+    later.drain()
+    later.close()
+    experiment = client().get_experiment_by_name("left")
+    runs = client().search_runs([experiment.experiment_id])
+    assert {run.info.status for run in runs} == {"FAILED"} and len(runs) == 3
+    assert list(spool.FOLDER.iterdir()) == []
+
+
+BAD = {
+    "optimizer.learning_rate=-1": 2,
+    "optimizer.learning_rate=nan": 2,
+    "optimizer.learning_rate=abc": 2,
+    "optimizer=adm": 2,
+    "optimizer.lrr=3": 2,
+    "lrr=3": 2,
+    "x==": 2,
+    "training.batch_size=5000": 2,
+    "training.epochs=0": 2,
+    "model.units=[0]": 2,
+    "model.width=0": 2,
+    "loss=sparse_categorical_crossentropy": 2,
+    "replicates.count=0": 2,
+    "replicates.vary=[weather]": 2,
+    "seed=-1": 2,
+    "tracking.uri=http://user:secret@127.0.0.1:1": 2,
+    "tracking.uri=http://127.0.0.1:1": 3,
+}
+
+
+@pytest.mark.parametrize(("bad", "code"), BAD.items())
+@pytest.mark.parametrize("mode", [[], ["--multirun", "init=zeros,he_normal"]], ids=["single", "multirun"])
+def test_bad_input_is_refused_before_anything_is_written(empty: Path, bad: str, code: int, mode: list[str]) -> None:
+    assert run(*mode, bad) == code
+    assert list(empty.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "optimizer.learning_rate=choice(0.1,-1)",
+        "optimizer.learning_rate=interval(1,0)",
+        "optimizer.learning_rate=tag(log,interval(0,1))",
+        "training.batch_size=choice(16,5000)",
+        "optimizer.learning_rate=0.1,0.1",
+        "optimizer=adam,adm",
+        "hydra.sweeper.n_trials=0",
+        "hydra.sweeper.direction=up",
+        "sampler=tpee",
+    ],
+)
+def test_a_bad_search_is_refused_before_anything_is_written(empty: Path, bad: str) -> None:
+    assert run("--multirun", bad, "seed=1") == 2
+    assert list(empty.iterdir()) == []
