@@ -17,9 +17,10 @@ def layer_outputs(kernels: Sequence[Floats], biases: Sequence[Floats], x: Floats
     kernels: [R, in, out], biases: [R, out], x: [n, in].
     """
     outputs: list[Floats] = []
-    for kernel, bias in zip(kernels, biases, strict=True):
-        z = (outputs[-1] if outputs else x[None]) @ kernel + bias[:, None, :]
-        outputs.append(z if len(outputs) == len(kernels) - 1 else ACTIVATIONS[activation](z))
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverged network's outputs are infinite, as TensorFlow has them
+        for kernel, bias in zip(kernels, biases, strict=True):
+            z = (outputs[-1] if outputs else x[None]) @ kernel + bias[:, None, :]
+            outputs.append(z if len(outputs) == len(kernels) - 1 else ACTIVATIONS[activation](z))
     return outputs
 
 
@@ -28,8 +29,9 @@ def losses(outputs: Floats, y: Floats | Integers) -> Floats:
 
     outputs: [R, n, units]; y: [n, units] or [n].
     """
-    if np.issubdtype(y.dtype, np.integer):
-        top = outputs.max(axis=-1, keepdims=True)
-        log_sum = np.log(np.exp(outputs - top).sum(axis=-1)) + top[..., 0]
-        return (log_sum - outputs[:, np.arange(len(y)), y]).mean(axis=-1)
-    return np.square(outputs - y).mean(axis=(-2, -1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.issubdtype(y.dtype, np.integer):
+            top = outputs.max(axis=-1, keepdims=True)
+            log_sum = np.log(np.exp(outputs - top).sum(axis=-1)) + top[..., 0]
+            return (log_sum - outputs[:, np.arange(len(y)), y]).mean(axis=-1)
+        return np.square(outputs - y).mean(axis=(-2, -1))

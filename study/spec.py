@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -36,8 +35,11 @@ def _setting(default: T, rule: Rule) -> T:
     return field(default=default, metadata={"rule": rule})
 
 
-def number(low: float, high: float = math.inf, *, above: bool = False, below: bool = False) -> Rule:
-    """A finite number in [low, high]; `above` and `below` leave out the end."""
+FLOAT32_MAX = 3.4e38
+
+
+def number(low: float, high: float = FLOAT32_MAX, *, above: bool = False, below: bool = False) -> Rule:
+    """A number in [low, high] that single precision holds; `above` and `below` leave out the end."""
 
     def accept(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
@@ -47,7 +49,7 @@ def number(low: float, high: float = math.inf, *, above: bool = False, below: bo
         return float(value)
 
     lower = f"{'>' if above else '>='} {low:g}"
-    upper = "" if high == math.inf else f" and {'<' if below else '<='} {high:g}"
+    upper = "" if high == FLOAT32_MAX else f" and {'<' if below else '<='} {high:g}"
     return Rule(f"a finite number {lower}{upper}", accept)
 
 
@@ -219,6 +221,10 @@ class AutoLoss(Loss):
 # -- optimizer and schedule --------------------------------------------------------------------------------------------------
 
 
+# single precision rounds a larger decay to 1 and a smaller epsilon, squared or not, to 0
+DECAY, EPSILON = number(0, 0.999999), number(1e-30)
+
+
 @dataclass(frozen=True)
 class Optimizer(Kind):
     """Update rules and defaults are Keras'. `weight_decay` is decoupled: w -= learning_rate · weight_decay · w at each step."""
@@ -238,17 +244,17 @@ class SGD(Optimizer):
 @dataclass(frozen=True)
 class Adam(Optimizer):
     name = "adam"
-    beta_1: float = _setting(0.9, number(0, 1, below=True))
-    beta_2: float = _setting(0.999, number(0, 1, below=True))
-    epsilon: float = _setting(1e-7, number(0, above=True))
+    beta_1: float = _setting(0.9, DECAY)
+    beta_2: float = _setting(0.999, DECAY)
+    epsilon: float = _setting(1e-7, EPSILON)
 
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     name = "rmsprop"
-    rho: float = _setting(0.9, number(0, 1, below=True))
+    rho: float = _setting(0.9, DECAY)
     momentum: float = _setting(0.0, number(0, 1))
-    epsilon: float = _setting(1e-7, number(0, above=True))
+    epsilon: float = _setting(1e-7, EPSILON)
 
 
 class Schedule(Kind):

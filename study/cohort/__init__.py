@@ -11,7 +11,10 @@ from study.cohort import compile_cache, quiet
 
 compile_cache.enable()
 with quiet.muted_stderr():
-    import tensorflow  # noqa: F401
+    import tensorflow
+
+# it takes each program's first call for a retracing of the last one
+tensorflow.get_logger().setLevel("ERROR")
 
 from study.cohort.export import keras_model  # noqa: E402
 from study.cohort.program import WIDTH, Training, environment  # noqa: E402

@@ -1,7 +1,8 @@
-"""XLA's compiled programs, kept on disk between processes: a later process compiles in about a third of the time.
+"""XLA's compiled programs, kept on disk between processes: a process that repeats another compiles in a third of the time.
 
-XLA's own key holds the program but neither the processor, the version nor the switches, so each of these has its own folder.
-XLA neither creates the folder nor survives a torn file in it: the one is done here, the other mended by `clear`.
+XLA's own key holds the program, and the number of functions traced before it: the same study again finds its programs, another
+one seldom does. It holds neither the processor, the version nor the switches, so each of these has its own folder. XLA neither
+creates the folder, nor empties it, nor survives a torn file in it: all of this is done here.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+FLAG = "--tf_xla_persistent_cache_directory="
+PARENT = ("mlp-study", "xla")
+MOST_PROGRAMS = 500  # about 200 MB
+
 
 def folder() -> Path:
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     switches = [os.environ.get(name, "") for name in ("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")]
     identity = "\n".join([version("tensorflow"), platform.machine(), processor(), *switches])
-    return base / "mlp-study" / "xla" / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return base.joinpath(*PARENT) / hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def processor() -> str:
@@ -39,10 +44,14 @@ def enable() -> None:
     except OSError:
         return
     if os.access(folder(), os.W_OK):
-        os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={folder()}"
+        os.environ["TF_XLA_FLAGS"] = f"{FLAG}{folder()}"
+        if len(os.listdir(folder())) > MOST_PROGRAMS:
+            clear()
 
 
 def clear() -> None:
-    """Removes this machine's programs; those in use stay loaded."""
-    for file in folder().glob("*"):
-        file.unlink(missing_ok=True)
+    """Removes the programs of the folder in use, if it is one of ours; those that run stay loaded."""
+    used = Path(os.environ.get("TF_XLA_FLAGS", "").removeprefix(FLAG))
+    if used.parent.parts[-2:] == PARENT:
+        for file in used.glob("*.pb"):
+            file.unlink(missing_ok=True)

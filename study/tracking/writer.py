@@ -57,7 +57,8 @@ class TrialRuns:
             tags = {KIND: "replicate", MLFLOW_PARENT_RUN_ID: run, REPLICATE: str(replicate)}
             child = self._client.create_run(experiment, tags=tags, run_name=f"{record['name']}/{replicate}").info.run_id
             seeds = {f"seed.{source}": str(each[place]) for source, each in record["seeds"].items()}
-            self._log(child, params={"replicate": str(replicate)} | seeds)
+            # the settings too, so that replicates of different trials can be compared in the UI
+            self._log(child, params=record["params"] | {"replicate": str(replicate)} | seeds)
             children.append(child)
         return run, children
 
