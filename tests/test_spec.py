@@ -45,6 +45,10 @@ BAD = [
     (adam(beta_1=1), "optimizer.beta_1"),
     (adam(beta_2=1.5), "optimizer.beta_2"),
     (adam(epsilon=0), "optimizer.epsilon"),
+    # single precision would make these 0, 1 and infinity
+    (adam(epsilon=1e-50), "optimizer.epsilon"),
+    (adam(beta_1=1 - 1e-12), "optimizer.beta_1"),
+    (adam(weight_decay=1e39), "optimizer.weight_decay"),
     (adam(momentum=0.9), "optimizer.momentum"),
     (adam(lrr=3), "optimizer.lrr"),
     (sgd(momentum=2), "optimizer.momentum"),
@@ -200,9 +204,9 @@ def test_a_loss_is_not_blamed_for_faulty_data() -> None:
     assert [fault.key for fault in faults_of(mapping)] == ["data.validation_fraction"]
 
 
-POSITIVE = st.floats(0, exclude_min=True, allow_infinity=False)
+POSITIVE = st.floats(0, 3.4e38, exclude_min=True)
 SHARE = st.floats(0, 1)
-BELOW_ONE = st.floats(0, 1, exclude_max=True)
+BELOW_ONE = st.floats(0, 0.999999)
 SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "validation_fraction": st.floats(0, 1, exclude_min=True, exclude_max=True),
     "units": st.lists(st.integers(1, 65_536), min_size=1, max_size=4),
@@ -210,13 +214,13 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "mean": st.floats(-1e6, 1e6),
     "stddev": st.floats(0, 1e6),
     "learning_rate": POSITIVE | st.integers(1, 10),
-    "weight_decay": st.floats(0, allow_infinity=False),
+    "weight_decay": st.floats(0, 3.4e38),
     "momentum": SHARE,
     "nesterov": st.booleans(),
     "beta_1": BELOW_ONE,
     "beta_2": BELOW_ONE,
     "rho": BELOW_ONE,
-    "epsilon": POSITIVE,
+    "epsilon": st.floats(1e-30, 3.4e38),
     "epochs": st.integers(1, 1_000_000),
     "batch_size": st.integers(1, 1_000_000_000),
     "leg_epochs": st.integers(1, 1_000),
