@@ -40,7 +40,11 @@ def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> Tr
         from study import trial
     name, number = study["name"] or spec.data.name, study["trial"]
     recorder = spool.TrialRecorder(sender, name, spec, name_of(spec, number), number) if sender else spool.NoRecorder()
-    return trial.run_trial(spec, data, recorder, clock, _prune(pruner, study), progress)
+    result = trial.run_trial(spec, data, recorder, clock, _prune(pruner, study), progress)
+    if sender and number is None:  # a study goes on meanwhile, and waits at its end
+        with clock.phase("track"):
+            sender.drain()
+    return result
 
 
 def _prune(pruner: Mapping[str, Any], study: Mapping[str, Any]) -> Callable[[Leg], bool]:

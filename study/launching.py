@@ -78,14 +78,14 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
             n_trials=settings["n_trials"],
             identity=identity,
         )
-        abandoned = study.reap()
+        study.reap()
     if study.remaining() and isinstance(launcher, BasicLauncher):
         with terminal.status("loading TensorFlow"), clock.phase("import"):
             from study import trial  # noqa: F401  the jobs run in this process
     page = ""
     if writer:
         with terminal.status("opening the records"), clock.phase("track"):
-            page = writer.ask(op="experiment", name=name, columns=_columns(space, base), abandoned=abandoned)["page"]
+            page = writer.ask(op="experiment", name=name, columns=_columns(space, base))["page"]
 
     def launch(batch: Sequence[Asked]) -> list[TrialResult | BaseException]:
         common = [*fixed, f"study.name={overrides.encode(name)}", f"study.storage={overrides.encode(study.storage)}"]

@@ -85,14 +85,13 @@ class Search:
         if faults:
             raise BadInput(faults)
 
-    def reap(self) -> list[int]:
-        """Marks the running trials of processes that ended; returns their numbers."""
+    def reap(self) -> None:
+        """Marks the running trials of processes that ended."""
         left = [
             t for t in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if not _alive(t.user_attrs.get(OWNER))
         ]
         for trial in left:
             self.tell_failed(trial.number, ABANDONED)
-        return [trial.number for trial in left]
 
     def remaining(self) -> int:
         """How many trials are still to be asked for."""

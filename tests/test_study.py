@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 import study
 from study import artifacts, places, spec
 from study.cli import main
+from study.records import Failed
 from study.tracking import spool
 
 TINY = ["training.epochs=3", "replicates.count=2", "model.units=[4]"]
@@ -220,15 +221,14 @@ def test_a_single_trial_is_recorded_too(empty: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_record_that_was_left_behind_is_written_by_the_next_writer(empty: Path) -> None:
-    """As after a kill -9 of everything: the folder is complete, and its process is gone."""
+    """As after a kill -9 of the trainer and the writer, when the record was on disk."""
     sender = spool.Writer(places.tracking_uri(None))
     held = spool.TrialRecorder(sender, "left", study.compose(TINY), "trial 7", 7)
     sender.drain()
-    folder = next(spool.FOLDER.iterdir())
-    held._writer = type("Deaf", (), {"send": lambda *_, **__: None, "answer": lambda *_: {"run_id": None}})()
-    held.close(spool.Failed("a reason"))
-    sender.close()
-    folder.rename(folder.with_name(f"{2**22 + 1}-x"))
+    sender._process.kill()
+    sender._process.wait()
+    with pytest.raises(spool.Unreachable):
+        held.close(Failed("a reason"))
 
     later = spool.Writer(places.tracking_uri(None))
     later.prepare()
@@ -236,7 +236,16 @@ def test_a_record_that_was_left_behind_is_written_by_the_next_writer(empty: Path
     later.close()
     experiment = client().get_experiment_by_name("left")
     runs = client().search_runs([experiment.experiment_id])
-    assert {run.info.status for run in runs} == {"FAILED"} and len(runs) == 3
+    assert [run.info.status for run in runs] == ["FAILED"] * 3
+    assert list(spool.FOLDER.iterdir()) == []
+
+
+def test_a_trial_that_was_killed_in_the_middle_leaves_no_run_open(empty: Path) -> None:
+    sender = spool.Writer(places.tracking_uri(None))
+    spool.TrialRecorder(sender, "cut", study.compose(TINY), "trial 0", 0)
+    sender.close()  # the end of the input is all that a writer sees of a killed trainer
+    experiment = client().get_experiment_by_name("cut")
+    assert [run.info.status for run in client().search_runs([experiment.experiment_id])] == ["KILLED"] * 3
     assert list(spool.FOLDER.iterdir()) == []
 
 

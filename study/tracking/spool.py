@@ -1,12 +1,13 @@
 """The trainer's side of tracking: records on disk, and a writer process that sends them on. Imports no MLflow.
 
-A trial has a folder in the spool from its start until MLflow has all of it. Its `record.json`, written last, makes it complete;
-a writer that starts later takes over the complete folders of processes that ended.
+A trial has a folder in the spool from its start until MLflow has all of it, named after the writer that is to write it. Its
+`record.json`, written last, makes it complete. When a writer ends too early, the next one takes its folders over.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import math
 import os
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -44,6 +45,7 @@ class Writer:
         command = [sys.executable, "-m", "study.tracking.writer", uri, str(self.folder)]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True, bufsize=1)
+        self.process = self._process.pid
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         self._known: dict[str, dict[str, Any]] = {}
         threading.Thread(target=self._listen, daemon=True).start()
@@ -95,7 +97,8 @@ class Writer:
         if not self._used:
             self._process.terminate()
         if self._process.stdin and not self._process.stdin.closed:
-            self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it has ended already
+                self._process.stdin.close()
         self._process.wait()
 
 
@@ -113,7 +116,7 @@ class TrialRecorder:
         self.run_id: str | None = None
         self._writer, self._spec = sender, spec
         self._key = uuid.uuid4().hex
-        self._folder = sender.folder / f"{os.getpid()}-{self._key[:12]}"
+        self._folder = sender.folder / f"{sender.process}-{self._key[:12]}"
         (self._folder / FILES).mkdir(parents=True)
         self._legs: list[tuple[int, Leg]] = []
         self._sent, self._sent_at = 0, time.monotonic()
@@ -167,9 +170,13 @@ def _plain(losses: Array) -> list[list[float | None]]:
     return [[value if math.isfinite(value) else None for value in row] for row in losses.tolist()]
 
 
-def abandoned(folder: Path) -> list[Path]:
-    """Complete records whose trainer has ended without their having been written."""
-    return [each for each in sorted(folder.iterdir()) if (each / RECORD).exists() and not _runs(each.name.split("-")[0])]
+def take_over(folder: Path) -> Iterator[Path]:
+    """Folders whose writer has ended, each claimed by renaming it, which only one process can."""
+    for left in sorted(folder.iterdir()):
+        process, _, rest = left.name.partition("-")
+        if not _runs(process):
+            with contextlib.suppress(FileNotFoundError):
+                yield left.rename(left.with_name(f"{os.getpid()}-{rest}"))
 
 
 def discard(folder: Path) -> None:

@@ -16,14 +16,13 @@ os.environ.setdefault("MLFLOW_TRUNCATE_LONG_VALUES", "false")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunTag
+from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from study import places, sqlite
 from study.errors import BadInput, Corrupt, Fault, Unreachable
-from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, REASON, TRIAL
+from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND
 
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -71,17 +70,6 @@ class Store:
     def page(self, experiment: str) -> str:
         """The experiment's page in the UI, below the server's address: the runs table, best trial first."""
         return f"/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
-
-    def reap(self, experiment: str, trial: int) -> None:
-        """Closes the runs that an interrupted attempt at this trial left open."""
-        for run in self._running(experiment, f"tags.`{TRIAL}` = '{trial}'"):
-            self.client.set_tag(run.info.run_id, REASON, "abandoned: its process ended")
-            for child in self._running(experiment, f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.info.run_id}'"):
-                self.client.set_terminated(child.info.run_id, "KILLED")
-            self.client.set_terminated(run.info.run_id, "KILLED")
-
-    def _running(self, experiment: str, condition: str) -> list[Run]:
-        return list(self.client.search_runs([experiment], f"{condition} and attributes.status = 'RUNNING'", max_results=50_000))
 
     def log_study(self, experiment: str, name: str, tags: Mapping[str, str], texts: Mapping[str, str]) -> str:
         """The study's own run, kept up to date: one an experiment."""

@@ -95,6 +95,12 @@ class TrialRuns:
         for run in (*self._children, self.run_id):
             self._client.set_terminated(run, record["status"])
 
+    def abandon(self) -> None:
+        """Ends the runs of a trial whose process ended in the middle of it."""
+        self._log(self.run_id, tags={REASON: "abandoned: its process ended"})
+        for run in (*self._children, self.run_id):
+            self._client.set_terminated(run, "KILLED")
+
     def _log(
         self, run: str, metrics: Sequence[Metric] = (), tags: Mapping[str, str] = NONE, params: Mapping[str, str] = NONE
     ) -> None:
@@ -117,10 +123,8 @@ class Server:
 
     def __init__(self, opened: store.Store, folder: Path) -> None:
         self._store, self._trials = opened, dict[str, TrialRuns]()
-        for left in spool.abandoned(folder):
-            record = json.loads((left / spool.RECORD).read_text())
-            self._open(left, record)
-            self._close(left)
+        for left in spool.take_over(folder):
+            self._finish(left)
 
     def handle(self, message: Mapping[str, Any]) -> dict[str, Any] | None:
         match message["op"]:
@@ -132,8 +136,6 @@ class Server:
                 self._close(Path(message["folder"]))
             case "experiment":
                 experiment = self._store.experiment(message["name"], message["columns"])
-                for number in message["abandoned"]:
-                    self._store.reap(experiment, number)
                 return {"page": self._store.page(experiment)}
             case "study":
                 experiment = self._store.experiment(message["name"])
@@ -150,6 +152,21 @@ class Server:
     def _close(self, folder: Path) -> None:
         self._trials.pop(str(folder)).close(json.loads((folder / spool.RECORD).read_text()))
         spool.discard(folder)
+
+    def _finish(self, folder: Path) -> None:
+        """Writes a record whose trainer is gone, or ends the runs of a trial that never will be complete."""
+        if (folder / spool.RECORD).exists():
+            self._open(folder, json.loads((folder / spool.RECORD).read_text()))
+            self._close(folder)
+            return
+        if (folder / spool.RUNS).exists():
+            TrialRuns(self._store.client, "", folder, {}).abandon()
+        spool.discard(folder)
+
+    def end(self) -> None:
+        """The trainer is gone, and with it the trials that it had in work."""
+        for folder in list(self._trials):
+            self._finish(Path(folder))
 
 
 def main() -> None:
@@ -172,6 +189,8 @@ def main() -> None:
             answered = server.handle(message)
             if answered is not None:
                 answer(key=message["key"], **answered)
+        if server:
+            server.end()
     except StudyError as error:
         answer(error=str(error), exit_code=error.exit_code)
         sys.exit(error.exit_code)
