@@ -28,6 +28,7 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 err = Console(file=os.fdopen(os.dup(2), "w", buffering=1), highlight=False)
 
 ROWS = 40
+PROSE, PROSE_WIDTH = {"convergence"}, len("8 still improving")
 
 
 def status(message: str) -> AbstractContextManager[object]:
@@ -46,16 +47,36 @@ def error(text: str) -> None:
 
 
 def show_table(content: report.Table, rows: int = ROWS) -> None:
-    """A table that fits the terminal; beyond `rows` rows it says how many are left out."""
-    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in content.columns:
-        prose = column == "convergence"
-        drawn.add_column(column.replace("_", " "), justify="left" if prose else "right", no_wrap=not prose, overflow="fold")
+    """A table that fits the terminal; beyond `rows` rows it says how many are left out.
+
+    Headings wrap at their words, and labels where they must; the last columns are left out of a terminal too narrow for them.
+    """
+    widths = [_width(column, [row[place] for row in content.rows]) for place, column in enumerate(content.columns)]
+    gap = 1 if sum(widths) + 2 * len(widths) <= out.width else 0
+    shown = len(widths)
+    while shown > 1 and sum(widths[:shown]) + (1 + gap) * shown > out.width:
+        shown -= 1
+    drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
+    spare = out.width - sum(widths[:shown]) - (1 + gap) * shown
+    for place, column in enumerate(content.columns[:shown]):
+        heading, cells = column.replace("_", " "), [row[place] for row in content.rows]
+        wanted = max(map(len, [heading, *cells]))
+        width = min(wanted, widths[place] + max(0, spare))
+        spare -= width - widths[place]
+        drawn.add_column(heading, justify="left" if column in PROSE else "right", width=width, overflow="fold")
     for row in content.rows[:rows]:
-        drawn.add_row(*map(escape, row))
+        drawn.add_row(*map(escape, row[:shown]))
     out.print(drawn)
+    if shown < len(widths):
+        out.print(f"(this terminal is too narrow for: {', '.join(content.columns[shown:])})")
     if len(content.rows) > rows:
         out.print(f"… and {len(content.rows) - rows} more")
+
+
+def _width(column: str, cells: Sequence[str]) -> int:
+    """The least width of a column: a label's, or its widest cell's, and its heading's longest word's."""
+    words = max(map(len, column.replace("_", " ").split() or [""]))
+    return max(words, PROSE_WIDTH if column in PROSE else max(map(len, cells), default=0))
 
 
 def show_text(text: str, style: str = "") -> None:
@@ -138,7 +159,9 @@ class StudyProgress:
         best = f"best {report.number(self._best)}" if self._best is not None else "no result yet"
         failed = f", {self._failed} failed" if self._failed else ""
         line = f"trial {asked.number:>3}  {report.settings_text(asked.params)}  →  {found}"
-        if not err.is_terminal:
-            line = f"[{counts}, {best}{failed}, {left:.0f} s left]  {line}"
-        self._bar.console.print(Text(line, style="" if summary else "red"), soft_wrap=True)
+        style = "" if summary else "red"
+        if err.is_terminal:  # a line each, and the counts in the bar below
+            self._bar.console.print(Text(line, style), no_wrap=True, overflow="ellipsis")
+        else:
+            err.print(Text(f"[{counts}, {best}{failed}, {left:.0f} s left]  {line}"), soft_wrap=True)
         self._bar.update(self._task, completed=self._done, note=f"{best}{failed}")
