@@ -83,10 +83,13 @@ def _job(config: DictConfig) -> TrialResult:
 def _tell(result: TrialResult) -> None:
     if result.summary:
         found = result.summary
+        apart = f"{found.distinct} different fingerprints, {report.number(found.distance)} apart (relative L2)"
+        if found.distinct == 1:
+            apart = "one fingerprint: the same weights, bit for bit"
         terminal.show_text(
             f"validation loss {report.loss_text(found)} (mean ± 95 % interval over {len(found.val_losses)} replicates); "
-            f"{report.labels_text(found)}; {found.distinct} different fingerprints, {report.number(found.distance)} apart "
-            f"(relative L2), disagreement {report.number(found.disagreement)}"
+            f"{report.labels_text(found)}; {apart}, "
+            f"disagreement {report.number(found.disagreement)}"
         )
     else:
         terminal.show_text(getattr(result.outcome, "reason", "pruned"), "red")

@@ -115,8 +115,8 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     terminal.message(f"study {name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
     terminal.message(f"again: mlp-study show {name}", "dim")
     if writer:
-        server = uri if uri.startswith("http") else "http://127.0.0.1:5000"
-        terminal.message(f"in the browser: mlflow ui, then {server.rstrip('/')}{page}", "dim")
+        server = uri.rstrip("/") if uri.startswith("http") else "mlflow ui, then http://127.0.0.1:5000"
+        terminal.message(f"in the browser: {server}{page}", "dim")
     if any(record.state == "failed" and record.reason not in search.UNCOUNTED for record in records):
         raise SystemExit(FAILED_TRIALS_EXIT_CODE)
     return records

@@ -144,8 +144,8 @@ def _run(
 
 
 def _divergence(leg: Leg, legs: Sequence[Leg]) -> str:
-    broken = np.flatnonzero(~leg.finite)
-    losses = np.concatenate([np.stack([each.train_loss, each.val_loss]) for each in legs], axis=1)[:, :, broken[0]]
-    wrong = np.flatnonzero(~np.isfinite(losses).all(axis=0))
-    epoch = int(wrong[0]) + 1 if len(wrong) else leg.epochs_done
-    return f"diverged: {len(broken)} of {len(leg.finite)} replicates, replicate {broken[0]} not finite in epoch {epoch}"
+    losses = np.concatenate([np.stack([each.train_loss, each.val_loss]) for each in legs], axis=1)
+    wrong = ~np.isfinite(losses).all(axis=0)  # [epochs, R]
+    wrong[-1] |= ~leg.finite
+    epoch, replicate = np.argwhere(wrong)[0]
+    return f"diverged: {np.sum(~leg.finite)} of {len(leg.finite)} replicates, replicate {replicate} not finite in epoch {epoch + 1}"
