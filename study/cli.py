@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -23,8 +24,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from study import composition, job, places, report, side_by_side, terminal
 from study.clock import STARTED
-from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
+from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, NotWritable, StudyError
 from study.records import Completed, TrialResult
+
+NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,6 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(BadInput.exit_code)
+    except OSError as error:
+        if error.errno not in NOT_WRITABLE:
+            raise
+        terminal.error(f"{error.filename or 'a file'}: {error.strerror}")
+        sys.exit(NotWritable.exit_code)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
 

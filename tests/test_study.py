@@ -294,3 +294,10 @@ def test_bad_input_is_refused_before_anything_is_written(empty: Path, bad: str, 
 def test_a_bad_search_is_refused_before_anything_is_written(empty: Path, bad: str) -> None:
     assert run("--multirun", bad, "seed=1") == 2
     assert list(empty.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", [[], ["--multirun", "init=zeros,he_normal"]], ids=["single", "multirun"])
+def test_a_folder_that_cannot_be_written_is_told(empty: Path, mode: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    (empty / ".mlp-study").write_text("a file where a folder should be")
+    assert run(*mode, *TINY) == 4
+    assert not (empty / "mlflow.db").exists()

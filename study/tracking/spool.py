@@ -48,7 +48,8 @@ class Writer:
         self.process = self._process.pid
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         self._known: dict[str, dict[str, Any]] = {}
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         atexit.register(self.close)
 
     def _listen(self) -> None:
@@ -100,6 +101,9 @@ class Writer:
             with contextlib.suppress(BrokenPipeError):  # it has ended already
                 self._process.stdin.close()
         self._process.wait()
+        self._listener.join()
+        if self._process.stdout:
+            self._process.stdout.close()
 
 
 @cache
