@@ -57,6 +57,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     with terminal.status("checking the settings"), clock.phase("compose"):
         space, fixed = overrides.split(arguments, settings["params"] or {}, settings["default_params"] or {}, loader)
         _check_settings(settings)
+        storage = places.storage(settings["storage"])
         base = check_space(space, fixed, compose)
     if writer:
         writer.prepare()
@@ -70,7 +71,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     with terminal.status("opening the study"), clock.phase("search"):
         study = search.Search(
             name=name,
-            storage=places.storage(settings["storage"]),
+            storage=storage,
             direction=direction,
             space=space,
             sampler=sampler,

@@ -18,17 +18,18 @@ def tracking_uri(configured: str | None) -> str:
 
 
 def storage(configured: str | None) -> str:
-    """Optuna's storage: as configured, else the database here."""
+    """Optuna's storage: as configured, else the database here. Raises BadInput for a password in the URL."""
+    _refuse_credentials(
+        "hydra.sweeper.storage", configured or "", "a URL without a password; PostgreSQL reads PGPASSWORD or ~/.pgpass"
+    )
     return configured or sqlite.url_of(Path("optuna.db"))
 
 
 def check(tracking_uri: str) -> None:
     """Raises BadInput for credentials in the URL, and Unreachable if a server doesn't answer within five seconds."""
-    parts = urllib.parse.urlsplit(tracking_uri)
-    if parts.password:
-        valid = "a URL without credentials; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
-        raise BadInput([Fault("tracking.uri", tracking_uri.replace(parts.password, "***"), valid)])
-    if parts.scheme not in ("http", "https"):
+    instead = "a URL without a password; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+    _refuse_credentials("tracking.uri", tracking_uri, instead)
+    if urllib.parse.urlsplit(tracking_uri).scheme not in ("http", "https"):
         return
     try:
         with urllib.request.urlopen(f"{tracking_uri.rstrip('/')}/health", timeout=5):
@@ -37,3 +38,10 @@ def check(tracking_uri: str) -> None:
         return  # it answers; whether it lets us in is for MLflow to find out
     except (OSError, ValueError) as error:
         raise Unreachable(f"tracking.uri {tracking_uri}: no MLflow server answers: {getattr(error, 'reason', error)}") from error
+
+
+def _refuse_credentials(key: str, url: str, valid: str) -> None:
+    """A password in a URL would end up in logs, records and process lists."""
+    password = urllib.parse.urlsplit(url).password
+    if password:
+        raise BadInput([Fault(key, url.replace(password, "***"), valid)])

@@ -289,6 +289,7 @@ def test_bad_input_is_refused_before_anything_is_written(empty: Path, bad: str, 
         "hydra.sweeper.n_trials=0",
         "hydra.sweeper.direction=up",
         "sampler=tpee",
+        "hydra.sweeper.storage='postgresql://user:secret@127.0.0.1/studies'",
     ],
 )
 def test_a_bad_search_is_refused_before_anything_is_written(empty: Path, bad: str) -> None:
