@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from study import decode, places
 from study.clock import Clock
 from study.errors import BadInput, Fault
-from study.records import Leg, Scalar, TrialResult
+from study.records import Leg, TrialResult
 from study.spec import TrialSpec
 from study.tracking import spool
 
@@ -20,9 +20,8 @@ def check(config: DictConfig) -> None:
     from study import dataset
 
     dataset.load_data(decode.trial_spec(config))
-    tracking = decode.section(config, "tracking")
-    if enabled(tracking):
-        places.check(places.tracking_uri(tracking["uri"]))
+    if uri := store_uri(decode.section(config, "tracking")):
+        places.check(uri)
 
 
 def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> TrialResult:
@@ -30,7 +29,8 @@ def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> Tr
     clock = Clock()
     tracking, study, pruner = (decode.section(config, key) for key in ("tracking", "study", "pruner"))
     spec = decode.trial_spec(config)
-    sender = spool.writer(places.tracking_uri(tracking["uri"])) if enabled(tracking) else None
+    uri = store_uri(tracking)
+    sender = spool.writer(uri) if uri else None
     with clock.phase("import"):
         from study import dataset
     data = dataset.load_data(spec)
@@ -55,11 +55,11 @@ def _prune(pruner: Mapping[str, Any], study: Mapping[str, Any]) -> Callable[[Leg
     return search.pruner(study["storage"], study["name"], study["trial"], pruner)
 
 
-def enabled(tracking: Mapping[str, Scalar]) -> bool:
-    """Whether runs are recorded. Raises BadInput for an unknown kind of tracking."""
+def store_uri(tracking: Mapping[str, Any]) -> str | None:
+    """The MLflow store that runs are recorded in; None if they aren't. Raises BadInput for an unknown kind of tracking."""
     if tracking["name"] not in ("mlflow", "none"):
         raise BadInput([Fault("tracking", tracking["name"], "mlflow, none")])
-    return tracking["name"] == "mlflow"
+    return places.tracking_uri(tracking["uri"]) if tracking["name"] == "mlflow" else None
 
 
 def name_of(spec: TrialSpec, number: int | None) -> str:

@@ -51,9 +51,8 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         except HydraException as error:
             raise composition.bad_input(error) from error
 
-    sampler, tracking = decode.section(config, "sampler"), decode.section(config, "tracking")
-    tracked, uri = job.enabled(tracking), places.tracking_uri(tracking["uri"])
-    writer = spool.writer(uri) if tracked else None
+    sampler, uri = decode.section(config, "sampler"), job.store_uri(decode.section(config, "tracking"))
+    writer = spool.writer(uri) if uri else None
     with terminal.status("checking the settings"), clock.phase("compose"):
         space, fixed = overrides.split(arguments, settings["params"] or {}, settings["default_params"] or {}, loader)
         _check_settings(settings)
@@ -115,7 +114,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
             writer.ask(op="study", name=name, tags=tags, texts=texts)
     terminal.message(f"study {name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
     terminal.message(f"again: mlp-study show {name}", "dim")
-    if writer:
+    if uri:
         server = uri.rstrip("/") if uri.startswith("http") else "mlflow ui, then http://127.0.0.1:5000"
         terminal.message(f"in the browser: {server}{page}", "dim")
     if any(record.state == "failed" and record.reason not in search.UNCOUNTED for record in records):

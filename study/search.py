@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -15,8 +14,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from study import processes, sqlite
 from study import space as spaces
-from study import sqlite
 from study.errors import BadInput, Fault, Unreachable
 from study.records import Asked, Completed, Failed, Leg, Pruned, Summary, TrialRecord, TrialResult
 from study.space import Choice, Domain, Space
@@ -26,8 +25,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 IDENTITY, OWNER, RESULT = "identity", "owner", "result"
 # trials that ended for these reasons tell nothing about their settings: they don't count, and are run anew
-ABANDONED, INTERRUPTED = "abandoned: its process ended", "interrupted"
-UNCOUNTED = (ABANDONED, INTERRUPTED)
+INTERRUPTED = "interrupted"
+UNCOUNTED = (processes.ABANDONED, INTERRUPTED)
 DEFAULT_TRIALS = 24
 
 SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
@@ -91,7 +90,7 @@ class Search:
             t for t in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if not _alive(t.user_attrs.get(OWNER))
         ]
         for trial in left:
-            self.tell_failed(trial.number, ABANDONED)
+            self.tell_failed(trial.number, processes.ABANDONED)
 
     def remaining(self) -> int:
         """How many trials are still to be asked for."""
@@ -113,7 +112,7 @@ class Search:
         seed = np.random.SeedSequence(self._seed, spawn_key=(len(counted),)).generate_state(1)[0]
         self._study.sampler = _make(SAMPLERS, "sampler", self._sampler, seed=int(seed))
         trial = self._study.ask(dict(self._distributions))
-        trial.set_user_attr(OWNER, f"{socket.gethostname()}:{os.getpid()}")
+        trial.set_user_attr(OWNER, processes.owner())
         self._asked[trial.number] = trial
         return Asked(trial.number, dict(trial.params))
 
@@ -231,16 +230,11 @@ def _schema(url: str) -> None:
 
 def _alive(owner: str | None) -> bool:
     """Whether the process that owns a trial may still run; of another host it is not known, and so it may."""
-    host, _, process = (owner or "").rpartition(":")
+    host, _, number = (owner or "").rpartition(":")
     if host != socket.gethostname():
         return bool(owner)
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return int(process) != os.getpid()
+    # a trial in work of this very process was left by an earlier one of the same number
+    return owner != processes.owner() and processes.runs(number)
 
 
 def _abandoned(trial: FrozenTrial) -> bool:

@@ -14,7 +14,7 @@ import study
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    {"errors", "clock"},
+    {"errors", "clock", "processes"},
     {"seeds", "spec", "records", "space", "places", "sqlite", "batches"},
     {
         "network",

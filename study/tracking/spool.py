@@ -24,7 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from study import artifacts, batches, places
+from study import artifacts, batches, places, processes
 from study.errors import EXIT_CODES, Unreachable
 from study.records import Array, Cohort, Completed, Failed, Leg, Pruned, Summary
 from study.spec import TrialSpec, flat
@@ -178,23 +178,13 @@ def take_over(folder: Path) -> Iterator[Path]:
     """Folders whose writer has ended, each claimed by renaming it, which only one process can."""
     for left in sorted(folder.iterdir()):
         process, _, rest = left.name.partition("-")
-        if not _runs(process):
+        if not processes.runs(process):
             with contextlib.suppress(FileNotFoundError):
                 yield left.rename(left.with_name(f"{os.getpid()}-{rest}"))
 
 
 def discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _runs(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 class NoRecorder:

@@ -23,6 +23,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
+from study import processes
 from study.errors import StudyError, Unreachable
 from study.tracking import spool, store
 from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, OWNER, REASON, REPLICATE, TRIAL
@@ -49,7 +50,7 @@ class TrialRuns:
         record = self._record
         number = {TRIAL: str(record["number"])} if record["number"] is not None else {}
         source = {MLFLOW_SOURCE_NAME: "mlp-study", MLFLOW_SOURCE_TYPE: "LOCAL", MLFLOW_USER: getpass.getuser()}
-        tags = source | {KIND: "trial", OWNER: f"{os.uname().nodename}:{os.getpid()}"} | number
+        tags = source | {KIND: "trial", OWNER: processes.owner()} | number
         run = self._client.create_run(experiment, tags=tags, run_name=record["name"]).info.run_id
         self._log(run, params=record["params"])
         children = []
@@ -90,16 +91,17 @@ class TrialRuns:
             labels = ", ".join(f"{count} {name}" for name, count in summary["labels"].items())
             self._log(self.run_id, metrics, {CONVERGENCE: labels})
             self._client.log_artifacts(self.run_id, str(self._folder / spool.FILES))
-        if record["reason"]:
-            self._log(self.run_id, tags={REASON: record["reason"]})
-        for run in (*self._children, self.run_id):
-            self._client.set_terminated(run, record["status"])
+        self._end(record["status"], record["reason"])
 
     def abandon(self) -> None:
         """Ends the runs of a trial whose process ended in the middle of it."""
-        self._log(self.run_id, tags={REASON: "abandoned: its process ended"})
+        self._end("KILLED", processes.ABANDONED)
+
+    def _end(self, status: str, reason: str | None) -> None:
+        if reason:
+            self._log(self.run_id, tags={REASON: reason})
         for run in (*self._children, self.run_id):
-            self._client.set_terminated(run, "KILLED")
+            self._client.set_terminated(run, status)
 
     def _log(
         self, run: str, metrics: Sequence[Metric] = (), tags: Mapping[str, str] = NONE, params: Mapping[str, str] = NONE
