@@ -15,7 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from study import decode
 from study.errors import BadInput, Fault
-from study.spec import TrialSpec, nearest
+from study.settings.rules import nearest
+from study.spec import TrialSpec
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"

@@ -10,7 +10,8 @@ from sklearn import datasets
 from study import seeds
 from study.errors import BadInput, Fault
 from study.records import Array, Dataset, Floats, Integers
-from study.spec import REGRESSION, TrialSpec
+from study.settings.data import REGRESSION
+from study.spec import TrialSpec
 
 
 def _diabetes() -> tuple[Array, Array]:

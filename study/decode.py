@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from study import spec
 from study.errors import BadInput, Fault
+from study.settings import model as model_settings
 from study.spec import TrialSpec
 
 # nodes of the config that say how a trial is run, recorded or searched, and not what it trains
@@ -46,7 +47,7 @@ def _with_units(model: dict[str, Any]) -> dict[str, Any]:
     if width is None and depth is None:
         return rest
     given = {"width": width, "depth": depth}
-    rules = {"width": spec.WIDTH, "depth": spec.DEPTH}
+    rules = {"width": model_settings.WIDTH, "depth": model_settings.DEPTH}
     faults = []
     for key, value in given.items():
         try:

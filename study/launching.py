@@ -20,6 +20,7 @@ from study import spec as specs
 from study.clock import STARTED, Clock
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Fault
 from study.records import Asked, Scalar, TrialRecord, TrialResult
+from study.settings import rules
 from study.space import Space
 from study.spec import TrialSpec
 from study.tracking import spool
@@ -161,13 +162,13 @@ def _columns(space: Space, base: TrialSpec) -> list[str]:
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
-    rules = {
-        "n_trials": specs.integer(1, 1_000_000),
-        "n_jobs": specs.integer(1, 10_000),
-        "direction": specs.one_of(["minimize", "maximize"]),
+    settled = {
+        "n_trials": rules.integer(1, 1_000_000),
+        "n_jobs": rules.integer(1, 10_000),
+        "direction": rules.one_of(["minimize", "maximize"]),
     }
     faults = []
-    for key, rule in rules.items():
+    for key, rule in settled.items():
         try:
             if settings[key] is not None:
                 rule.accept(settings[key])

@@ -18,8 +18,8 @@ from study import processes, sqlite
 from study import space as spaces
 from study.errors import BadInput, Fault, Unreachable
 from study.records import Asked, Completed, Failed, Leg, Pruned, Summary, TrialRecord, TrialResult
+from study.settings.rules import nearest
 from study.space import Choice, Domain, Space
-from study.spec import nearest
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

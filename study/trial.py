@@ -10,7 +10,8 @@ import numpy as np
 from study import batches, cohort, convergence, dataset, disagreement, distance, fingerprints, intervals, network
 from study.clock import Clock
 from study.records import Cohort, Completed, Dataset, Failed, Floats, Integers, Leg, Pruned, Summary, TrialResult, unstack
-from study.spec import CLASSIFICATION, TrialSpec
+from study.settings.data import CLASSIFICATION
+from study.spec import TrialSpec
 
 
 class Recorder(Protocol):

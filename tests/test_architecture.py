@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = (
     {"errors", "clock", "processes"},
-    {"seeds", "spec", "records", "space", "places", "sqlite", "batches"},
+    {"seeds", "settings", "spec", "records", "space", "places", "sqlite", "batches"},
     {
         "network",
         "dataset",

@@ -12,23 +12,12 @@ import study
 from study import network, seeds
 from study.cohort import export, initializers, losses, optimizers
 from study.cohort import model as engine_model
-from study.spec import (
-    ACTIVATIONS,
-    KINDS,
-    SGD,
-    Adam,
-    Diabetes,
-    Digits,
-    GlorotUniform,
-    HeNormal,
-    Model,
-    RandomNormal,
-    Replicates,
-    RMSprop,
-    Training,
-    TrialSpec,
-    Zeros,
-)
+from study.settings.data import Diabetes, Digits
+from study.settings.init import GlorotUniform, HeNormal, RandomNormal, Zeros
+from study.settings.model import ACTIVATIONS, Model
+from study.settings.optimizer import SGD, Adam, RMSprop
+from study.settings.training import Replicates, Training
+from study.spec import KINDS, TrialSpec
 
 # study.cohort sets TensorFlow's switches, so it must come first
 # isort: split

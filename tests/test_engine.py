@@ -21,7 +21,12 @@ from study import batches, cohort, convergence, network, seeds, trial
 from study.clock import Clock
 from study.cohort.program import program
 from study.records import Completed, Failed, Pruned
-from study.spec import SGD, Adam, Diabetes, Digits, HeNormal, Model, Replicates, RMSprop, Training, TrialSpec
+from study.settings.data import Diabetes, Digits
+from study.settings.init import HeNormal
+from study.settings.model import Model
+from study.settings.optimizer import SGD, Adam, RMSprop
+from study.settings.training import Replicates, Training
+from study.spec import TrialSpec
 
 DIABETES, DIGITS = Diabetes(), Digits(validation_fraction=0.8)
 
@@ -154,6 +159,13 @@ ELSEWHERE = [
 ]
 SCRIPT = f"""
 import json, study
+from study.settings.data import *
+from study.settings.init import *
+from study.settings.loss import *
+from study.settings.model import *
+from study.settings.optimizer import *
+from study.settings.schedule import *
+from study.settings.training import *
 from study.spec import *
 cohorts = [study.train(spec) for spec in {ELSEWHERE!r}]
 print(json.dumps([[study.fingerprint(cohort, replicate) for replicate in range(len(cohort))] for cohort in cohorts]))

@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 
 from study import spec
 from study.errors import BadInput, Fault
+from study.settings.model import ACTIVATIONS
+from study.settings.optimizer import SGD
+from study.settings.rules import Section
+from study.settings.training import VARIABLE_SOURCES
 from study.spec import TrialSpec
 
 # a busy machine must not fail a property
@@ -210,7 +214,7 @@ BELOW_ONE = st.floats(0, 0.999999)
 SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "validation_fraction": st.floats(0, 1, exclude_min=True, exclude_max=True),
     "units": st.lists(st.integers(1, 65_536), min_size=1, max_size=4),
-    "activation": st.sampled_from(spec.ACTIVATIONS),
+    "activation": st.sampled_from(ACTIVATIONS),
     "mean": st.floats(-1e6, 1e6),
     "stddev": st.floats(0, 1e6),
     "learning_rate": POSITIVE | st.integers(1, 10),
@@ -225,12 +229,12 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "batch_size": st.integers(1, 1_000_000_000),
     "leg_epochs": st.integers(1, 1_000),
     "count": st.integers(1, 100_000),
-    "vary": st.lists(st.sampled_from(spec.VARIABLE_SOURCES), unique=True),
+    "vary": st.lists(st.sampled_from(VARIABLE_SOURCES), unique=True),
     "first": st.integers(0, 1_000_000_000),
 }
 
 
-def sections(cls: type[spec.Section], **fixed: str) -> st.SearchStrategy[dict[str, Any]]:
+def sections(cls: type[Section], **fixed: str) -> st.SearchStrategy[dict[str, Any]]:
     optional = {each.name: SETTINGS[each.name] for each in dataclasses.fields(cls)}
     return st.fixed_dictionaries({key: st.just(value) for key, value in fixed.items()}, optional=optional)
 
@@ -283,7 +287,7 @@ def test_a_spec_is_frozen_and_a_key() -> None:
 
 def test_a_settings_class_checks_itself() -> None:
     with pytest.raises(BadInput, match=r"momentum: got 2; valid: a finite number >= 0 and <= 1"):
-        spec.SGD(momentum=2)
+        SGD(momentum=2)
 
 
 def test_flat_names_every_setting_in_dotted_form() -> None:

@@ -13,6 +13,7 @@ from scipy import stats
 
 from study import batches, disagreement, distance, fingerprints, intervals, network, seeds, spec
 from study.records import Network, unstack
+from study.settings.model import ACTIVATIONS
 
 # a busy machine must not fail a property
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -227,7 +228,7 @@ def test_the_last_layer_has_no_activation() -> None:
 
 
 def test_every_activation_that_a_spec_allows_is_known() -> None:
-    assert set(network.ACTIVATIONS) == set(spec.ACTIVATIONS)
+    assert set(network.ACTIVATIONS) == set(ACTIVATIONS)
 
 
 def test_mean_squared_errors_by_hand() -> None:

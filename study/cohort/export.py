@@ -5,7 +5,9 @@ from __future__ import annotations
 import keras
 
 from study.records import Cohort
-from study.spec import CLASSIFICATION, SGD, Adam, Optimizer, RMSprop, TrialSpec
+from study.settings.data import CLASSIFICATION
+from study.settings.optimizer import SGD, Adam, Optimizer, RMSprop
+from study.spec import TrialSpec
 
 
 def keras_optimizer(optimizer: Optimizer) -> keras.optimizers.Optimizer:

@@ -10,7 +10,7 @@ import numpy as np
 
 from study import seeds
 from study.records import Floats
-from study.spec import GlorotUniform, HeNormal, Init, RandomNormal, Zeros
+from study.settings.init import GlorotUniform, HeNormal, Init, RandomNormal, Zeros
 
 
 def keras_initializer(init: Init, seed: int) -> keras.initializers.Initializer:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from study.spec import SGD, Adam, Optimizer, RMSprop
+from study.settings.optimizer import SGD, Adam, Optimizer, RMSprop
 
 Settings = Mapping[str, tf.Tensor]
 # gradient, parameter, slots, learning rate, settings, step (from 1) → parameter, slots

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from study.records import Floats
-from study.spec import Constant, Schedule
+from study.settings.schedule import Constant, Schedule
 
 
 def learning_rates(schedule: Schedule, initial: float, steps: int) -> Floats:

@@ -1,0 +1,1 @@
+"""The settings of a trial, section by section; `study.spec` puts them together."""
