@@ -9,7 +9,7 @@ import math
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,12 @@ WEIGHTS, PREDICTIONS, CURVES, CONFIG, ENVIRONMENT, MANIFEST = (
 )
 
 
-def write(folder: Path, cohort: Cohort, target: Floats | Integers, environment: Mapping[str, str]) -> None:
+def write(folder: Path, cohort: Cohort, targets: Sequence[Floats | Integers], environment: Mapping[str, str]) -> None:
     """Writes the files of a trained cohort into an empty folder.
 
     weights.npz: kernel_0 [R, in, out], bias_0 [R, out], … and the same with the prefix `initial_`. predictions.npz: predictions
-    [R, n_val, outputs] and the validation part's target. curves.parquet: one row a replicate and epoch. config.yaml: settings
-    that rebuild the trial.
+    [R, n_val, outputs] and the validation part's target, with an axis [R] in front if replicates have their own. curves.parquet:
+    one row a replicate and epoch. config.yaml: settings that rebuild the trial.
     """
     arrays: dict[str, Floats] = {}
     for prefix, kernels, biases in (
@@ -47,7 +47,12 @@ def write(folder: Path, cohort: Cohort, target: Floats | Integers, environment: 
         for layer, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
             arrays |= {f"{prefix}kernel_{layer}": kernel, f"{prefix}bias_{layer}": bias}
     np.savez(folder / WEIGHTS, **arrays)  # type: ignore[arg-type]
-    np.savez(folder / PREDICTIONS, predictions=cohort.predictions, target=target)
+    shared = all(target is targets[0] for target in targets)
+    np.savez(
+        folder / PREDICTIONS,
+        predictions=cohort.predictions,
+        **({"target": targets[0]} if shared else {"targets": np.stack(targets)}),
+    )
 
     replicates, epochs = cohort.train_loss.shape
     first = cohort.spec.replicates.first
@@ -56,7 +61,7 @@ def write(folder: Path, cohort: Cohort, target: Floats | Integers, environment: 
         "epoch": np.tile(np.arange(1, epochs + 1), replicates),
         "train_loss": cohort.train_loss.ravel(),
         "val_loss": cohort.val_loss.ravel(),
-        "learning_rate": np.tile(cohort.learning_rate, replicates),
+        "learning_rate": cohort.learning_rate.ravel(),
     }
     parquet.write_table(pa.table(columns), folder / CURVES)
     (folder / CONFIG).write_text(yaml.safe_dump(as_mapping(cohort.spec), sort_keys=False))
@@ -105,13 +110,17 @@ def read_networks(folder: Path) -> list[Network]:
     return unstack(kernels, biases)
 
 
-def read_predictions(folder: Path) -> tuple[Floats, Floats | Integers]:
-    """Predictions on the validation part, [R, n_val, outputs], and its target."""
+def read_predictions(folder: Path) -> tuple[Floats, Sequence[Floats | Integers]]:
+    """Predictions on the validation part, [R, n_val, outputs], and each replicate's target."""
     arrays = _load(folder / PREDICTIONS)
     try:
-        return arrays["predictions"], arrays["target"]
+        predictions = arrays["predictions"]
+        targets = arrays["targets"] if "targets" in arrays else [arrays["target"]] * len(predictions)
     except KeyError as error:
         raise Corrupt(f"{folder / PREDICTIONS}: no array {error}") from error
+    if len(targets) != len(predictions):
+        raise Corrupt(f"{folder / PREDICTIONS}: {len(predictions)} predictions and {len(targets)} targets")
+    return predictions, list(targets)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -6,32 +6,40 @@ import numpy as np
 
 from study import seeds
 from study.records import Integers
+from study.settings.training import DROP, KEEP
 from study.spec import TrialSpec
 
 
-def steps_per_epoch(rows: int, batch_size: int) -> int:
-    """Whole batches only: the trailing partial batch is dropped."""
-    return rows // batch_size
+def batch_size(spec: TrialSpec, rows: int) -> int:
+    """Rows of a step: all of them where the setting is None."""
+    return spec.training.batch_size or rows
 
 
-def draw(rng: np.random.Generator, epochs: int, rows: int, batch_size: int) -> Integers:
-    """The next `epochs` epochs of one replicate's stream: row numbers, [epochs, steps, batch]."""
-    steps = steps_per_epoch(rows, batch_size)
+def steps_per_epoch(rows: int, batch_size: int, partial_batch: str = DROP) -> int:
+    """Whole batches, and one more for the rest if it is kept."""
+    return rows // batch_size + (partial_batch == KEEP and rows % batch_size > 0)
+
+
+def draw(rng: np.random.Generator, epochs: int, rows: int, batch_size: int, steps: int) -> Integers:
+    """The next `epochs` epochs of one replicate's stream: row numbers, [epochs, steps, batch]; -1 fills up a smaller batch."""
     shuffled = rng.permuted(np.broadcast_to(np.arange(rows, dtype=np.int32), (epochs, rows)), axis=1)
-    return shuffled[:, : steps * batch_size].reshape(epochs, steps, batch_size)
+    used = np.full((epochs, steps * batch_size), -1, np.int32)
+    used[:, :rows] = shuffled[:, : steps * batch_size]
+    return used.reshape(epochs, steps, batch_size)
 
 
 def replicate_seeds(spec: TrialSpec) -> dict[str, list[int]]:
-    """The seed of every variable source and replicate: source → [R]."""
+    """The seed of every source and replicate: source → [R]."""
     numbers = range(spec.replicates.first, spec.replicates.first + spec.replicates.count)
     return {
         source: [seeds.replicate_seed(spec.seed, source, number if source in spec.replicates.vary else 0) for number in numbers]
-        for source in ("init", "order")
+        for source in seeds.SOURCES
     }
 
 
 def batch_orders(spec: TrialSpec, rows: int) -> Integers:
     """The orders of a whole trial on `rows` training rows, [R, epochs, steps, batch]."""
-    training = spec.training
+    training, size = spec.training, batch_size(spec, rows)
+    steps = steps_per_epoch(rows, size, training.partial_batch)
     orders = replicate_seeds(spec)["order"]
-    return np.stack([draw(seeds.generator(seed), training.epochs, rows, training.batch_size) for seed in orders])
+    return np.stack([draw(seeds.generator(seed), training.epochs, rows, size, steps) for seed in orders])

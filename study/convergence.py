@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from study import network, seeds
-from study.records import Dataset, Floats, Network
+from study.records import Floats, Network
 
 DIVERGED, STUCK, OSCILLATING = "diverged", "stuck", "oscillating"
 PLATEAUED, IMPROVING, UNDECIDED = "plateaued", "still improving", "undecided"
@@ -38,9 +38,11 @@ class Thresholds:
 DEFAULT = Thresholds()
 
 
-def label(curve: Floats, initial_loss: float, net: Network, data: Dataset, activation: str, limits: Thresholds = DEFAULT) -> str:
+def label(
+    curve: Floats, initial_loss: float, net: Network, x: Floats, trivial: float, activation: str, limits: Thresholds = DEFAULT
+) -> str:
     """The label of one network. curve: its training loss by epoch, [epochs]; initial_loss: before the first step."""
-    final, trivial = float(curve[-1]), data.trivial_loss
+    final = float(curve[-1])
     if not np.all(np.isfinite(curve)):
         return DIVERGED
     lowest = float(np.min(curve))
@@ -50,7 +52,7 @@ def label(curve: Floats, initial_loss: float, net: Network, data: Dataset, activ
         return DIVERGED
     if final > limits.rise * lowest and final - lowest > limits.material * trivial:
         return DIVERGED
-    if final >= limits.stuck * trivial or _has_idle_layer(net, data.x_train, activation):
+    if final >= limits.stuck * trivial or _has_idle_layer(net, x, activation):
         return STUCK
 
     tail = tail_of(curve)
@@ -63,6 +65,11 @@ def label(curve: Floats, initial_loss: float, net: Network, data: Dataset, activ
     if high < limits.material:
         return PLATEAUED
     return IMPROVING if low > limits.material else UNDECIDED
+
+
+def has_plateaued(curve: Floats, trivial: float, limits: Thresholds = DEFAULT) -> bool:
+    """Whether a training loss by epoch, [epochs], has finite numbers and nothing left to improve but the negligible."""
+    return bool(np.all(np.isfinite(curve))) and projected_improvement(tail_of(curve), trivial, limits)[1] < limits.material
 
 
 def tail_of(curve: Floats) -> Floats:

@@ -1,8 +1,16 @@
-"""Data as the networks see them: loaded, split once, and normalised by statistics of the training part only."""
+"""Data as the networks see them: loaded, split, normalised by statistics of the training part only, and disturbed there.
+
+The rows themselves are the same for all replicates: those that a formula makes come from the `data` seed of replicate 0. Where
+`replicates.vary` names `data`, each replicate draws its own parts of them; where it names `noise`, its own disturbance.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 from sklearn import datasets
@@ -10,55 +18,278 @@ from sklearn import datasets
 from study import seeds
 from study.errors import BadInput, Fault
 from study.records import Array, Dataset, Floats, Integers
-from study.settings.data import REGRESSION
+from study.settings.data import (
+    BOOTSTRAP,
+    KFOLD,
+    LARGEST,
+    MEAN,
+    MEDIAN,
+    MINMAX,
+    MOST_FREQUENT,
+    NONE,
+    ROBUST,
+    STANDARD,
+    Data,
+    Friedman1,
+    Noise,
+    Regression,
+    Table,
+    Teacher,
+)
+from study.settings.loss import unsuitable
 from study.spec import TrialSpec
 
-
-def _diabetes() -> tuple[Array, Array]:
-    return datasets.load_diabetes(return_X_y=True)
-
-
-def _digits() -> tuple[Array, Array]:
-    return datasets.load_digits(return_X_y=True)
+# positions in the `data` seed's stream (the split has the stream itself), and in the noise seed's
+ROWS, DRAWS = 1, 2
+ON_INPUTS, ON_TARGET = 0, 1
 
 
-LOADERS = {"diabetes": _diabetes, "digits": _digits}
+class Rows(NamedTuple):
+    """All rows before they are split. x: [n, inputs], NaN where a table has nothing; y: float [n, outputs] or class numbers [n]."""
+
+    x: Array
+    y: Array
+    input_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+
+
+# -- loading -----------------------------------------------------------------------------------------------------------------
+
+
+def _bundled(load: Callable[[], Any]) -> Rows:
+    bunch = load()
+    if "target_names" not in bunch:
+        return Rows(bunch.data, bunch.target[:, None], tuple(bunch.feature_names), ("target",))
+    return Rows(bunch.data, bunch.target.astype(np.int32), tuple(bunch.feature_names), tuple(map(str, bunch.target_names)))
+
+
+def _made(x: Array, y: Array) -> Rows:
+    return Rows(x, y, tuple(f"x{i}" for i in range(x.shape[1])), tuple(f"y{i}" for i in range(y.shape[1])))
+
+
+def _noise(data: Noise, seed: int) -> Rows:
+    draw = seeds.generator(seed, ROWS)
+    return _made(draw.random((data.rows, data.features), np.float32), draw.random((data.rows, data.outputs), np.float32))
+
+
+def _teacher(data: Teacher, seed: int) -> Rows:
+    draw = seeds.generator(seed, ROWS)
+    x = draw.standard_normal((data.rows, data.features), np.float32)
+    y: Array = x
+    for units in (*data.units, data.outputs):
+        hidden = y if y is x else np.tanh(y) if data.activation == "tanh" else np.maximum(y, 0)
+        # SD √(2 / inputs), so that a tanh bends and a relu keeps its inputs' size
+        kernel = draw.standard_normal((hidden.shape[1], units), np.float32) * np.sqrt(np.float32(2 / hidden.shape[1]))
+        y = hidden @ kernel + draw.standard_normal(units, np.float32)
+    sd = y.std(axis=0)
+    y = y / np.where(sd == 0, 1, sd) + np.float32(data.noise) * draw.standard_normal(y.shape, np.float32)
+    return _made(x, y)
+
+
+def _friedman1(data: Friedman1, seed: int) -> Rows:
+    state = seeds.child_seed(seed, ROWS)
+    x, y = datasets.make_friedman1(data.rows, data.features, noise=data.noise, random_state=state)
+    return _made(x, y[:, None])
+
+
+def _table(data: Table, _: int) -> Rows:
+    from study import tables  # with pyarrow's readers, which no other kind needs
+
+    return Rows(*tables.read(data))
+
+
+LOADERS: dict[str, Callable[..., Rows]] = {
+    "noise": _noise,
+    "teacher": _teacher,
+    "friedman1": _friedman1,
+    "diabetes": lambda data, seed: _bundled(datasets.load_diabetes),
+    "digits": lambda data, seed: _bundled(datasets.load_digits),
+    "breast_cancer": lambda data, seed: _bundled(datasets.load_breast_cancer),
+    "wine": lambda data, seed: _bundled(datasets.load_wine),
+    "iris": lambda data, seed: _bundled(datasets.load_iris),
+    "table": _table,
+}
+
+
+def _stamp(data: Data) -> object:
+    """What tells a file from the same file after a change."""
+    if not isinstance(data, Table):
+        return None
+    from study import tables
+
+    return tables.stamp(data.path)
+
+
+@lru_cache(maxsize=1)
+def _rows(source: Data, seed: int, _: object) -> Rows:
+    return LOADERS[source.name](source, seed)
+
+
+def _root_seed(spec: TrialSpec) -> int:
+    return seeds.replicate_seed(spec.seed, "data", 0)
+
+
+def digest(spec: TrialSpec) -> str:
+    """sha256, in hex, of the rows before they are split: a study whose digest is another has other data."""
+    return _digest(spec.data.source(), _root_seed(spec), _stamp(spec.data))
+
+
+@lru_cache(maxsize=16)
+def _digest(source: Data, seed: int, stamp: object) -> str:
+    rows = _rows(source, seed, stamp)
+    content = hashlib.sha256()
+    for array in (rows.x, rows.y):
+        content.update(f"{array.dtype}{array.shape}".encode())
+        for column in np.atleast_2d(array.T):  # one by one, without a copy of the whole
+            content.update(np.ascontiguousarray(column).data)
+    return content.hexdigest()
+
+
+# -- a replicate's data ------------------------------------------------------------------------------------------------------
 
 
 def load_data(spec: TrialSpec) -> Dataset:
-    """The data of a trial. The `data` seed draws the split, which all replicates share.
+    """The data of a trial's first replicate; all others' have the same shapes.
 
-    Raises BadInput if the training part is smaller than a batch.
+    Raises BadInput if the data can't be loaded, if the loss doesn't suit them, or if the training part is smaller than a batch.
     """
-    data = _load(spec.data.name, spec.data.task, spec.data.validation_fraction, seeds.replicate_seed(spec.seed, "data", 0))
-    if spec.training.batch_size > len(data.x_train):
+    data = load_replicate(spec, spec.replicates.first)
+    if fault := unsuitable(spec.loss, data.outputs):
+        raise BadInput([fault])
+    if spec.training.batch_size is not None and spec.training.batch_size > len(data.x_train):
         valid = f"a whole number from 1 to {len(data.x_train)}, the rows in the training part"
         raise BadInput([Fault("training.batch_size", spec.training.batch_size, valid)])
     return data
 
 
+def load_replicate(spec: TrialSpec, number: int) -> Dataset:
+    """The data of replicate `number`; replicates that see the same data get the same object."""
+    drawn, disturbed = (number if source in spec.replicates.vary else 0 for source in ("data", "noise"))
+    return load_parts(
+        spec.data,
+        _root_seed(spec),
+        seeds.replicate_seed(spec.seed, "data", drawn),
+        seeds.replicate_seed(spec.seed, "noise", disturbed),
+        fold=drawn,
+    )
+
+
+def load_replicates(spec: TrialSpec) -> list[Dataset]:
+    """Every replicate's data, in order. Raises as `load_data` does."""
+    first = load_data(spec)
+    numbers = range(spec.replicates.first, spec.replicates.first + spec.replicates.count)
+    return [first, *(load_replicate(spec, number) for number in numbers[1:])]
+
+
+_alive: WeakValueDictionary[object, Dataset] = WeakValueDictionary()
+
+
+def load_parts(data: Data, root_seed: int, seed: int, noise_seed: int, fold: int = 0) -> Dataset:
+    """`root_seed` decides what all replicates share; `seed`, `noise_seed` and, with folds, `fold` what this one sees."""
+    if data.feature_noise == 0 == data.target_noise:
+        noise_seed = 0
+    if data.resample == KFOLD:
+        seed, fold = root_seed, fold % data.folds
+    else:
+        fold = 0
+    return _load(data, _stamp(data), root_seed, seed, noise_seed, fold)
+
+
 @lru_cache(maxsize=4)
-def _load(name: str, task: str, validation_fraction: float, seed: int) -> Dataset:
-    x, y = LOADERS[name]()
-    rows = seeds.generator(seed).permutation(len(x))
-    n_val = round(len(x) * validation_fraction)
-    if not 0 < n_val < len(x):
-        raise BadInput([Fault("data.validation_fraction", validation_fraction, f"one that leaves rows in both parts of {len(x)}")])
-    val, train = rows[:n_val], rows[n_val:]
-
-    x_train, x_val = _standardise(x[train], x[val])
-    if task == REGRESSION:
-        y_train, y_val = _standardise(y[train].reshape(len(train), -1), y[val].reshape(n_val, -1))
-        return Dataset(x_train, y_train, x_val, y_val, y_train.shape[1], float(np.var(y_train, axis=0).mean()))
-    labels: Integers = y.astype(np.int32)
-    classes = int(labels.max()) + 1
-    prior = np.bincount(labels[train], minlength=classes) / len(train)
-    entropy = -float(np.sum(prior[prior > 0] * np.log(prior[prior > 0])))
-    return Dataset(x_train, labels[train], x_val, labels[val], classes, entropy)
+def _load(data: Data, stamp: object, root_seed: int, seed: int, noise_seed: int, fold: int) -> Dataset:
+    key = (data, stamp, root_seed, seed, noise_seed, fold)
+    # what somebody holds is given again; beyond that, only the latest are kept
+    if (found := _alive.get(key)) is None:
+        rows = _rows(data.source(), root_seed, stamp)
+        train, val = parts(data, len(rows.x), root_seed, seed, fold)
+        _alive[key] = found = _dataset(data, rows, train, val, noise_seed)
+    return found
 
 
-def _standardise(train: Array, val: Array) -> tuple[Floats, Floats]:
-    """Both parts [n, columns] by the training part's mean and SD; a constant column becomes zero."""
-    mean, sd = train.mean(axis=0), train.std(axis=0)
-    sd = np.where(sd == 0, 1.0, sd)
-    return ((train - mean) / sd).astype(np.float32), ((val - mean) / sd).astype(np.float32)
+def parts(data: Data, rows: int, root_seed: int, seed: int, fold: int) -> tuple[Array, Array]:
+    """The numbers of the training part's and the validation part's rows. See `settings.data.Data` for `resample`."""
+    if data.resample == KFOLD:
+        size = rows // data.folds
+        if size == 0:
+            raise BadInput([Fault("data.folds", data.folds, f"a whole number from 2 to {rows}, the rows")])
+        order = seeds.generator(root_seed).permutation(rows)
+        return np.delete(order, np.s_[fold * size : (fold + 1) * size]), order[fold * size : (fold + 1) * size]
+    order = seeds.generator(root_seed if data.resample == BOOTSTRAP else seed).permutation(rows)
+    n_val = round(rows * data.validation_fraction)
+    if not 0 < n_val < rows:
+        valid = f"one that leaves rows in both parts of {rows}"
+        raise BadInput([Fault("data.validation_fraction", data.validation_fraction, valid)])
+    val, train = order[:n_val], order[n_val:]
+    if data.resample == BOOTSTRAP:
+        train = train[seeds.generator(seed, DRAWS).integers(len(train), size=len(train))]
+    return train, val
+
+
+def _dataset(data: Data, rows: Rows, train: Array, val: Array, noise_seed: int) -> Dataset:
+    missing = data.missing if isinstance(data, Table) else MEAN
+    x_train, x_val = _scaled(rows.x, train, val, data.normalise, missing)
+    _add_noise(x_train, data.feature_noise, noise_seed, ON_INPUTS)
+    if isinstance(data, Regression) and rows.y.ndim == 2:
+        y_train, y_val = _scaled(rows.y, train, val, data.normalise_target, missing)
+        _add_noise(y_train, data.target_noise, noise_seed, ON_TARGET)
+        return Dataset(x_train, y_train, x_val, y_val, y_train.shape[1], rows.input_names, rows.target_names)
+    classes = len(rows.target_names)
+    labels = _flipped(rows.y[train], data.target_noise, classes, noise_seed)
+    return Dataset(x_train, labels, x_val, rows.y[val], classes, rows.input_names, rows.target_names)
+
+
+# a column's centre and scale
+SCALES: dict[str, Callable[[Array], tuple[float, float]]] = {
+    NONE: lambda column: (0.0, 1.0),
+    STANDARD: lambda column: (float(column.mean()), float(column.std())),
+    MINMAX: lambda column: (float(column.min()), float(np.ptp(column))),
+    ROBUST: lambda column: (float(np.median(column)), float(np.subtract(*np.percentile(column, [75, 25])))),
+}
+
+
+def _most_frequent(column: Array) -> float:
+    values, counts = np.unique(column, return_counts=True)
+    return float(values[np.argmax(counts)])
+
+
+FILLS: dict[str, Callable[[Array], float]] = {
+    MEAN: lambda column: float(column.mean()),
+    MEDIAN: lambda column: float(np.median(column)),
+    MOST_FREQUENT: _most_frequent,
+}
+
+
+def _scaled(values: Array, train: Array, val: Array, scale: str, missing: str) -> tuple[Floats, Floats]:
+    """Both parts of `values` [n, columns], by statistics of the training part, in double precision a column at a time.
+
+    A column that is constant in the training part teaches nothing, and is zero in both.
+    """
+    kept = np.empty((len(train), values.shape[1]), np.float32), np.empty((len(val), values.shape[1]), np.float32)
+    for number, column in enumerate(values.T):
+        learned, judged = column[train].astype(np.float64), column[val].astype(np.float64)
+        gaps = np.isnan(learned)
+        if gaps.any() or np.isnan(judged).any():
+            fill = 0.0 if gaps.all() else FILLS[missing](learned[~gaps])
+            learned[gaps], judged[np.isnan(judged)] = fill, fill
+        if learned.min() == learned.max():
+            kept[0][:, number], kept[1][:, number] = 0, 0
+            continue
+        centre, spread = SCALES[scale](learned)
+        for part, source in zip(kept, (learned, judged), strict=True):
+            # far outside the training part's range, a value may not fit into single precision
+            part[:, number] = np.clip((source - centre) / (spread or 1.0), -LARGEST, LARGEST)
+    return kept
+
+
+def _add_noise(values: Floats, sd: float, seed: int, stream: int) -> None:
+    if sd:
+        values += np.float32(sd) * seeds.generator(seed, stream).standard_normal(values.shape, np.float32)
+
+
+def _flipped(labels: Integers, share: float, classes: int, seed: int) -> Integers:
+    """`share` of the labels [n], to the nearest whole number, made another class, each other class being as likely."""
+    draw = seeds.generator(seed, ON_TARGET)
+    chosen = draw.permutation(len(labels))[: round(share * len(labels))]
+    flipped = labels.copy()
+    flipped[chosen] = (labels[chosen] + draw.integers(1, classes, size=len(chosen), dtype=np.int32)) % classes
+    return flipped

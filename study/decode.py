@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from study import spec
 from study.errors import BadInput, Fault
 from study.settings import model as model_settings
+from study.settings.data import AUTO, REGRESSION, Table
 from study.spec import TrialSpec
 
 # nodes of the config that say how a trial is run, recorded or searched, and not what it trains
@@ -37,7 +38,32 @@ def trial_spec(config: DictConfig) -> TrialSpec:
     settings = plain(trained)
     if isinstance(settings.get("model"), dict):
         settings["model"] = _with_units(settings["model"])
+    data = settings.get("data")
+    if isinstance(data, dict) and data.get("name") == Table.name and data.get("task") == AUTO:
+        return _with_task(settings, data)
     return spec.build(settings)
+
+
+def _with_task(settings: dict[str, Any], data: dict[str, Any]) -> TrialSpec:
+    """The trial on a table whose target says what its task is; the table's faults are told beside the other settings'."""
+    from study import tables  # pyarrow is slow to load
+
+    faults: list[Fault] = []
+    task = REGRESSION
+    try:
+        table = spec.build({"data": data | {"task": REGRESSION}}).data
+        assert isinstance(table, Table)
+        task = tables.resolve_task(table)
+    except BadInput as bad:
+        faults += bad.faults
+        settings = {key: value for key, value in settings.items() if key != "loss"}  # whether it suits the data is unknown
+    try:
+        built = spec.build(settings | {"data": data | {"task": task}})
+    except BadInput as bad:
+        faults += [fault for fault in bad.faults if fault not in faults]
+    if faults:
+        raise BadInput(faults)
+    return built
 
 
 def _with_units(model: dict[str, Any]) -> dict[str, Any]:

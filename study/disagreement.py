@@ -9,8 +9,11 @@ from study.records import Array, Floats
 
 
 def churn(predictions: Floats) -> Matrix:
-    """The share of inputs on which each pair predicts different classes, [N, N]; predictions: [N, n, classes]."""
-    classes = np.argmax(predictions, axis=-1)
+    """The share of inputs on which each pair predicts different classes, [N, N]; predictions: [N, n, classes].
+
+    A single column holds the logits of the second of two classes.
+    """
+    classes = predictions[..., 0] > 0 if predictions.shape[-1] == 1 else np.argmax(predictions, axis=-1)
     return np.stack([np.mean(classes != row, axis=1) for row in classes])
 
 

@@ -33,14 +33,14 @@ def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> Tr
     sender = spool.writer(uri) if uri else None
     with clock.phase("import"):
         from study import dataset
-    data = dataset.load_data(spec)
+    datasets = dataset.load_replicates(spec)
     if sender:
         sender.prepare()
     with clock.phase("import"):
         from study import trial
     name, number = study["name"] or spec.data.name, study["trial"]
     recorder = spool.TrialRecorder(sender, name, spec, name_of(spec, number), number) if sender else spool.NoRecorder()
-    result = trial.run_trial(spec, data, recorder, clock, _prune(pruner, study), progress)
+    result = trial.run_trial(spec, datasets, recorder, clock, _prune(pruner, study), progress)
     if sender and number is None:  # a study goes on meanwhile, and waits at its end
         with clock.phase("track"):
             sender.drain()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -15,7 +16,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from study import composition, dataset, decode, job, overrides, places, report, terminal
+from study import composition, dataset, decode, factors, job, overrides, places, report, terminal
 from study import spec as specs
 from study.clock import STARTED, Clock
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Fault
@@ -66,6 +67,8 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     search.check(sampler, decode.section(config, "pruner"))
 
     identity = {key: value for key, value in specs.flat(base).items() if key not in space} | {"data.task": base.data.task}
+    # a table is known by what it holds, wherever it lies
+    identity = {key: value for key, value in identity.items() if key != "data.path"} | {"data.digest": dataset.digest(base)}
     choice = config.hydra.runtime.choices.get("experiment")
     name = settings["study_name"] or study_name(choice or base.data.name, identity, space)
     with terminal.status("opening the study"), clock.phase("search"):
@@ -111,8 +114,20 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         best = report.ranked(records, direction)
         tags = {"answer": answer, "best": (best[0].run_id or "") if best else ""}
         texts = {"trials.md": report.markdown(table), "answer.txt": answer}
+        files = []
         with terminal.status("writing the last records"), clock.phase("track"):
-            writer.ask(op="study", name=name, tags=tags, texts=texts)
+            writer.drain()
+        if factor := factors.of(space, records):
+            with terminal.status("comparing the settings"), clock.phase("analyse"):
+                found = factors.compare(uri or "", factor, records, Path(config.hydra.sweep.dir))
+            terminal.show_table(found.table)
+            terminal.show_text(found.answer)
+            terminal.message(f"picture: {found.picture}", "dim")
+            texts |= {f"{found.picture.stem}.md": f"{report.markdown(found.table)}\n{found.answer}\n"}
+            files = [str(found.picture.absolute())]
+            tags["factor"] = found.answer
+        with terminal.status("writing the last records"), clock.phase("track"):
+            writer.ask(op="study", name=name, tags=tags, texts=texts, files=files)
     terminal.message(f"study {name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
     terminal.message(f"again: mlp-study show {name}", "dim")
     if uri:

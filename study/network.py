@@ -5,10 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special
 
 from study.records import Array, Floats, Integers
+from study.settings.loss import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Crossentropy,
+    Huber,
+    LogCosh,
+    Loss,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh}
+Doubles = npt.NDArray[np.float64]
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": lambda z: np.maximum(z, 0),
+    "leaky_relu": lambda z: np.where(z > 0, z, z * z.dtype.type(0.2)),
+    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+    "selu": lambda z: z.dtype.type(SELU_SCALE) * np.where(z > 0, z, z.dtype.type(SELU_ALPHA) * np.expm1(np.minimum(z, 0))),
+    "gelu": lambda z: z * special.ndtr(z),
+    "silu": lambda z: z * special.expit(z),
+    "tanh": np.tanh,
+    "sigmoid": special.expit,
+    "softplus": lambda z: np.logaddexp(z, z.dtype.type(0)),
+    "linear": lambda z: z,
+}
 
 
 def layer_outputs(kernels: Sequence[Floats], biases: Sequence[Floats], x: Floats, activation: str) -> list[Floats]:
@@ -24,14 +53,82 @@ def layer_outputs(kernels: Sequence[Floats], biases: Sequence[Floats], x: Floats
     return outputs
 
 
-def losses(outputs: Floats, y: Floats | Integers) -> Floats:
-    """The mean loss of each network, [R]: mean squared error for float targets, cross-entropy of logits for class numbers.
+def losses(outputs: Floats, y: Floats | Integers, loss: Loss | None = None) -> Doubles:
+    """The mean loss of each network, [R], in double precision; without `loss`, the one that `auto` stands for.
 
-    outputs: [R, n, units]; y: [n, units] or [n].
+    outputs: [R, n, units], logits for classification; y: [n, units], or class numbers [n].
     """
+    if loss is None:
+        loss = SparseCategoricalCrossentropy() if np.issubdtype(y.dtype, np.integer) else MeanSquaredError()
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.issubdtype(y.dtype, np.integer):
-            top = outputs.max(axis=-1, keepdims=True)
-            log_sum = np.log(np.exp(outputs - top).sum(axis=-1)) + top[..., 0]
-            return (log_sum - outputs[:, np.arange(len(y)), y]).mean(axis=-1)
-        return np.square(outputs - y).mean(axis=(-2, -1))
+        return _row_losses(outputs.astype(np.float64), y, loss).mean(axis=-1)
+
+
+def _row_losses(outputs: Doubles, y: Array, loss: Loss) -> Doubles:
+    """[R, n], by Keras' definitions (keras/src/losses/losses.py)."""
+    match loss:
+        case MeanSquaredError():
+            return np.square(outputs - y).mean(axis=-1)
+        case MeanAbsoluteError():
+            return np.abs(outputs - y).mean(axis=-1)
+        case Huber(delta=delta):
+            size = np.abs(outputs - y)
+            return np.where(size <= delta, np.square(size) / 2, delta * size - delta**2 / 2).mean(axis=-1)
+        case LogCosh():
+            size = np.abs(outputs - y)
+            return (size + np.log1p(np.exp(-2 * size)) - np.log(2)).mean(axis=-1)
+        case MeanAbsolutePercentageError():
+            return 100 * (np.abs(outputs - y) / _percentage_base(y)).mean(axis=-1)
+        case SparseCategoricalCrossentropy(label_smoothing=smoothing) | CategoricalCrossentropy(label_smoothing=smoothing):
+            log_sum = special.logsumexp(outputs, axis=-1)
+            chosen = outputs[:, np.arange(len(y)), y]
+            # a smoothing of 0 must not meet an infinite logit
+            return log_sum - (chosen + smoothing * (outputs.mean(axis=-1) - chosen) if smoothing else chosen)
+        case BinaryCrossentropy(label_smoothing=smoothing):
+            logits = outputs[..., 0]
+            return np.logaddexp(0, logits) - (y * (1 - smoothing) + smoothing / 2) * logits
+    raise NotImplementedError(loss)
+
+
+def _percentage_base(y: Array) -> Doubles:
+    return np.maximum(np.abs(y.astype(np.float64)), 1e-7)
+
+
+def trivial_loss(loss: Loss, y: Floats | Integers, classes: int | None = None) -> float:
+    """The mean loss of the constant that predicts `y` best: the yardstick of what a network has learned.
+
+    y: [n, units], or class numbers [n]. classes: how many there are, where the highest number in `y` doesn't tell; an absent
+    class counts only where labels are smoothed.
+    """
+    if isinstance(loss, Crossentropy):
+        count = 2 if isinstance(loss, BinaryCrossentropy) else classes or int(y.max()) + 1
+        # the best constant's probabilities are the mean targets, and its loss is their entropy
+        prior = np.bincount(y, minlength=count) / len(y) * (1 - loss.label_smoothing) + loss.label_smoothing / count
+        return float(special.entr(prior).sum())
+    columns = y.astype(np.float64).T[..., None]  # [units, n, 1]
+    return float(
+        np.mean(
+            [_row_losses(np.full((1, len(column), 1), _best_constant(loss, column)), column, loss).mean() for column in columns]
+        )
+    )
+
+
+def _best_constant(loss: Loss, y: Doubles) -> float:
+    """The constant of the least mean loss on one target column, [n, 1]."""
+    match loss:
+        case MeanSquaredError():
+            return float(y.mean())
+        case MeanAbsoluteError():
+            return float(np.median(y))
+        case MeanAbsolutePercentageError():
+            order = np.argsort(y[:, 0])
+            weight = np.cumsum(1 / _percentage_base(y[order, 0]))
+            return float(y[order[np.searchsorted(weight, weight[-1] / 2)], 0])
+    # convex, so the minimum within the targets' range is the only one
+    at = optimize.minimize_scalar(
+        lambda constant: _row_losses(np.full((1, *y.shape), constant), y, loss).mean(),
+        bounds=(y.min(), y.max()),
+        method="bounded",
+        options={"xatol": 1e-9 * (1 + np.ptp(y))},
+    )
+    return float(at.x)

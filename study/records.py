@@ -34,7 +34,7 @@ class Dataset:
     """What the networks see, after splitting and normalisation.
 
     x: float32 [n, inputs]. y: float32 [n, outputs] for regression, int32 [n] class numbers for classification.
-    `trivial_loss` is the training loss of the best constant predictor (mean, or class prior): the yardstick of convergence.
+    input_names: a name for each input. target_names: one for each output, which for classification is the class.
     """
 
     x_train: Floats
@@ -42,14 +42,16 @@ class Dataset:
     x_val: Floats
     y_val: Floats | Integers
     outputs: int
-    trivial_loss: float
+    input_names: tuple[str, ...] = ()
+    target_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Leg:
     """One call of the compiled program for the whole cohort.
 
-    Losses are [epochs of this leg, R]; `finite` [R] says whose parameters and losses are still finite numbers.
+    Losses and learning rates are [epochs of this leg, R], losses NaN where a replicate has stopped before. `finite` [R] says
+    whose parameters and losses are still finite numbers, and `current` [R] is the validation loss of what each has kept so far.
     """
 
     epochs_done: int
@@ -57,6 +59,7 @@ class Leg:
     val_loss: Floats
     learning_rate: Floats
     finite: npt.NDArray[np.bool_]
+    current: Floats
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class Cohort:
 
     kernels, biases (and their initial values): tuples of [R, in, out] and [R, out], one a layer.
     train_loss, val_loss: [R, epochs]; the training loss of an epoch is the mean of its batches' losses, as Keras' `fit` reports
-    it, and the validation loss is taken after the epoch. predictions: [R, n_val, outputs], logits for classification.
+    it, and the validation loss is taken after the epoch; both are NaN after a replicate's stop. learning_rate: [R, epochs], at
+    each epoch's end. trained: [R] epochs; epoch: [R] the one, from 1, whose weights are kept. predictions:
+    [R, n_val, outputs], logits for classification.
     labels: [R] convergence labels (see `convergence`). seeds: source → [R] seeds. width: replicates in a compiled program.
     """
 
@@ -78,12 +83,18 @@ class Cohort:
     val_loss: Floats
     learning_rate: Floats
     predictions: Floats
+    trained: Integers
+    epoch: Integers
     labels: tuple[str, ...]
     seeds: dict[str, list[int]]
     width: int
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def final(self, curve: Floats) -> Floats:
+        """A curve's value, [R] of [R, epochs], at the epoch whose weights are kept."""
+        return curve[np.arange(len(self)), np.maximum(self.epoch, 1) - 1]
 
     def networks(self) -> list[Network]:
         """The trained replicates, one by one."""
@@ -117,7 +128,7 @@ class Summary:
     val_loss_halfwidth: float | None
     train_loss_mean: float
     distance: float
-    disagreement: float
+    disagreement: float | None
     distinct: int
     labels: dict[str, int]
 

@@ -175,7 +175,7 @@ def pruner(storage: str, name: str, number: int, settings: Mapping[str, Any]) ->
     trial = _trial(study, number)
 
     def stop(leg: Leg) -> bool:
-        trial.report(float(np.mean(leg.val_loss[-1])), leg.epochs_done)
+        trial.report(float(np.mean(leg.current)), leg.epochs_done)
         return trial.should_prune()
 
     return stop

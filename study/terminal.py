@@ -120,7 +120,7 @@ class TrialProgress:
         self._bar.stop()
 
     def __call__(self, leg: Leg) -> None:
-        self._bar.update(self._task, completed=leg.epochs_done, note=f"val loss {leg.val_loss[-1].mean():.4g}")
+        self._bar.update(self._task, completed=leg.epochs_done, note=f"val loss {leg.current.mean():.4g}")
 
 
 class StudyProgress:

@@ -9,7 +9,7 @@ import numpy as np
 
 from study import batches, cohort, convergence, dataset, disagreement, distance, fingerprints, intervals, network
 from study.clock import Clock
-from study.records import Cohort, Completed, Dataset, Failed, Floats, Integers, Leg, Pruned, Summary, TrialResult, unstack
+from study.records import Cohort, Completed, Dataset, Failed, Floats, Integers, Leg, Network, Pruned, Summary, TrialResult, unstack
 from study.settings.data import CLASSIFICATION
 from study.spec import TrialSpec
 
@@ -25,7 +25,7 @@ class Recorder(Protocol):
         cohort: Cohort,
         summary: Summary,
         fingerprints: Sequence[str],
-        target: Floats | Integers,
+        targets: Sequence[Floats | Integers],
         environment: Mapping[str, str],
     ) -> None: ...
     def close(self, result: Completed | Pruned | Failed | None) -> None: ...
@@ -43,21 +43,27 @@ def train(spec: TrialSpec) -> Cohort:
 
     Raises BadInput if the settings don't fit the data.
     """
-    data = dataset.load_data(spec)
-    training = cohort.Training(spec, data, Clock())
-    return finish(spec, data, training, list(training.legs()))
+    datasets = dataset.load_replicates(spec)
+    training = cohort.Training(spec, datasets, Clock())
+    return finish(spec, datasets, training, list(training.legs()))
 
 
-def finish(spec: TrialSpec, data: Dataset, training: cohort.Training, legs: Sequence[Leg]) -> Cohort:
+def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: cohort.Training, legs: Sequence[Leg]) -> Cohort:
     """The cohort after the last leg."""
     weights = training.weights()
     train_loss = np.concatenate([leg.train_loss for leg in legs]).T
-    start = network.layer_outputs(training.initial_kernels, training.initial_biases, data.x_train, spec.model.activation)[-1]
-    initial_losses = network.losses(start, data.y_train)
     networks = unstack(weights.kernels, weights.biases)
+    starts = unstack(training.initial_kernels, training.initial_biases)
     labels = tuple(
-        convergence.label(curve, float(initial), net, data, spec.model.activation)
-        for curve, initial, net in zip(train_loss, initial_losses, networks, strict=True)
+        convergence.label(
+            curve[: max(1, count)],
+            _loss(start, data, spec),
+            net,
+            data.x_train,
+            network.trivial_loss(spec.loss, data.y_train, data.outputs),
+            spec.model.activation,
+        )
+        for curve, count, start, net, data in zip(train_loss, weights.trained, starts, networks, datasets, strict=True)
     )
     return Cohort(
         spec=spec,
@@ -67,30 +73,44 @@ def finish(spec: TrialSpec, data: Dataset, training: cohort.Training, legs: Sequ
         biases=weights.biases,
         train_loss=train_loss,
         val_loss=np.concatenate([leg.val_loss for leg in legs]).T,
-        learning_rate=np.concatenate([leg.learning_rate for leg in legs]),
+        learning_rate=np.concatenate([leg.learning_rate for leg in legs]).T,
         predictions=weights.predictions,
+        trained=weights.trained,
+        epoch=weights.epoch,
         labels=labels,
         seeds=batches.replicate_seeds(spec),
         width=cohort.WIDTH,
     )
 
 
-def summarise(trained: Cohort, data: Dataset, marks: Sequence[str]) -> Summary:
-    """What the trial is judged by. Distance and disagreement are means over the pairs of replicates."""
-    final = [float(loss) for loss in trained.val_loss[:, -1]]
-    rows = distance.vectors(trained.networks())
-    if trained.spec.data.task == CLASSIFICATION:
-        apart = disagreement.churn(trained.predictions)
-    else:
-        apart = disagreement.normalised_rmse(trained.predictions, data.y_val)
+def _loss(net: Network, data: Dataset, spec: TrialSpec) -> float:
+    """A network's loss on its training part."""
+    kernels, biases = [k[None] for k in net.kernels], [b[None] for b in net.biases]
+    outputs = network.layer_outputs(kernels, biases, data.x_train, spec.model.activation)[-1]
+    return float(network.losses(outputs, data.y_train, spec.loss)[0])
+
+
+def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]) -> Summary:
+    """What the trial is judged by. Distance and disagreement are means over the pairs of replicates.
+
+    Networks that were validated on different rows have no disagreement.
+    """
+    final = [float(loss) for loss in trained.final(trained.val_loss)]
+    rows, target = distance.vectors(trained.networks()), datasets[0].y_val
+    apart = None
+    if all(np.array_equal(data.x_val, datasets[0].x_val) for data in datasets[1:] if data is not datasets[0]):
+        if trained.spec.data.task == CLASSIFICATION:
+            apart = disagreement.churn(trained.predictions)
+        else:
+            apart = disagreement.normalised_rmse(trained.predictions, target)
     return Summary(
         val_losses=final,
         val_loss_mean=float(np.mean(final)),
         val_loss_std=float(np.std(final, ddof=1)) if len(final) > 1 else 0.0,
         val_loss_halfwidth=intervals.mean_halfwidth(final),
-        train_loss_mean=float(np.mean(trained.train_loss[:, -1])),
+        train_loss_mean=float(np.mean(trained.final(trained.train_loss))),
         distance=distance.mean_of_pairs(distance.relative_l2(rows)),
-        disagreement=distance.mean_of_pairs(apart),
+        disagreement=None if apart is None else distance.mean_of_pairs(apart),
         distinct=len(set(marks)),
         labels={name: trained.labels.count(name) for name in convergence.LABELS if name in trained.labels},
     )
@@ -98,7 +118,7 @@ def summarise(trained: Cohort, data: Dataset, marks: Sequence[str]) -> Summary:
 
 def run_trial(
     spec: TrialSpec,
-    data: Dataset,
+    datasets: Sequence[Dataset],
     recorder: Recorder,
     clock: Clock,
     prune: Prune = never,
@@ -107,7 +127,7 @@ def run_trial(
     """Trains, records and judges one trial. A network that diverges makes it `Failed`, which is a result and no exception."""
     outcome: Completed | Pruned | Failed | None = None
     try:
-        outcome = _run(spec, data, recorder, clock, prune, progress)
+        outcome = _run(spec, datasets, recorder, clock, prune, progress)
     finally:
         # without an outcome, an exception or a signal is on its way up: the run is closed as killed
         with clock.phase("track"):
@@ -117,13 +137,13 @@ def run_trial(
 
 def _run(
     spec: TrialSpec,
-    data: Dataset,
+    datasets: Sequence[Dataset],
     recorder: Recorder,
     clock: Clock,
     prune: Prune,
     progress: Callable[[Leg], None] | None,
 ) -> Completed | Pruned | Failed:
-    training = cohort.Training(spec, data, clock)
+    training = cohort.Training(spec, datasets, clock)
     legs: list[Leg] = []
     for leg in training.legs():
         legs.append(leg)
@@ -134,19 +154,20 @@ def _run(
         if not leg.finite.all():
             return Failed(_divergence(leg, legs))
         if prune(leg):
-            return Pruned(leg.epochs_done, float(np.mean(leg.val_loss[-1])))
+            return Pruned(leg.epochs_done, float(np.mean(leg.current)))
     with clock.phase("analyse"):
-        trained = finish(spec, data, training, legs)
+        trained = finish(spec, datasets, training, legs)
         marks = [fingerprints.digest(net) for net in trained.networks()]
-        summary = summarise(trained, data, marks)
+        summary = summarise(trained, datasets, marks)
     with clock.phase("track"):
-        recorder.cohort(trained, summary, marks, data.y_val, cohort.environment())
+        recorder.cohort(trained, summary, marks, [data.y_val for data in datasets], cohort.environment())
     return Completed(summary)
 
 
 def _divergence(leg: Leg, legs: Sequence[Leg]) -> str:
     losses = np.concatenate([np.stack([each.train_loss, each.val_loss]) for each in legs], axis=1)
-    wrong = ~np.isfinite(losses).all(axis=0)  # [epochs, R]
+    # a healthy replicate's losses are no numbers only after its stop
+    wrong = ~np.isfinite(losses).all(axis=0) & ~leg.finite  # [epochs, R]
     wrong[-1] |= ~leg.finite
     epoch, replicate = np.argwhere(wrong)[0]
     return f"diverged: {np.sum(~leg.finite)} of {len(leg.finite)} replicates, replicate {replicate} not finite in epoch {epoch + 1}"

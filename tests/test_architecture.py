@@ -18,7 +18,9 @@ LAYERS = (
     {"seeds", "settings", "spec", "records", "space", "places", "sqlite", "batches"},
     {
         "network",
+        "metrics",
         "dataset",
+        "tables",
         "fingerprints",
         "distance",
         "disagreement",
@@ -26,9 +28,10 @@ LAYERS = (
         "convergence",
         "artifacts",
         "comparison",
+        "factor",
     },
-    {"decode", "search", "tracking", "cohort"},
-    {"trial", "sweep", "job", "report", "side_by_side", "terminal"},
+    {"decode", "search", "tracking", "cohort", "figures"},
+    {"trial", "sweep", "job", "report", "factors", "side_by_side", "terminal"},
     {"overrides", "composition", "launching", "cli", "__main__", "hydra_plugins"},
 )
 ADAPTERS, TOP = LAYERS[3], LAYERS[5]
@@ -40,7 +43,8 @@ HOMES = {
     "sqlalchemy": {"search"},
     "mlflow": {"tracking"},
     "rich": {"terminal"},
-    "pyarrow": {"artifacts"},
+    "matplotlib": {"figures"},
+    "pyarrow": {"artifacts", "tables"},
     "sklearn": {"dataset"},
     "click": {"cli"},
     "hydra": TOP,

@@ -17,13 +17,13 @@ def floats(*values: Any) -> Any:
 
 # losses are in units of the trivial predictor's
 X = floats([1, 2], [-1, 1], [2, -1], [-2, -2])
-DATA = Dataset(X, floats([1], [-1], [1], [-1]), X, floats([1], [-1], [1], [-1]), outputs=1, trivial_loss=1.0)
+DATA = Dataset(X, floats([1], [-1], [1], [-1]), X, floats([1], [-1], [1], [-1]), outputs=1)
 NET = Network((floats([1, -2, 3], [1, 1, -1]), floats([1], [2], [3])), (floats(0, 0, 0), floats(0)))
 EPOCHS = np.arange(100)
 
 
 def label(curve: Any, *, initial: float = 1.2, net: Network = NET, activation: str = "relu", data: Dataset = DATA) -> str:
-    return convergence.label(np.asarray(curve, dtype=np.float32), initial, net, data, activation)
+    return convergence.label(np.asarray(curve, dtype=np.float32), initial, net, data.x_train, 1.0, activation)
 
 
 def noise(seed: int, size: int = 100) -> Any:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import study
-from study import batches, cohort, convergence, network, seeds, trial
+from study import batches, cohort, convergence, dataset, network, seeds, trial
 from study.clock import Clock
 from study.cohort.program import program
 from study.records import Completed, Failed, Pruned
@@ -91,7 +91,7 @@ INPUTS = {
 
 @pytest.mark.parametrize("specs", INPUTS.values(), ids=INPUTS)
 def test_ten_trials_that_differ_in_an_input_trace_their_program_once(specs):
-    signatures = {cohort.Training(spec, study.load_data(spec), Clock())._parts[0].signature for spec in specs}
+    signatures = {cohort.Training(spec, dataset.load_replicates(spec), Clock())._parts[0].signature for spec in specs}
     assert len(set(specs)) == 10 and len(signatures) == 1
     for spec in specs:
         train(spec)
@@ -266,7 +266,7 @@ class Recording:
 
 
 def run(spec, recorder, **callbacks):
-    return trial.run_trial(spec, study.load_data(spec), recorder, Clock(), **callbacks)
+    return trial.run_trial(spec, dataset.load_replicates(spec), recorder, Clock(), **callbacks)
 
 
 @pytest.mark.parametrize(
@@ -276,14 +276,14 @@ def run(spec, recorder, **callbacks):
 )
 def test_networks_that_diverge_are_labelled_so(data, optimizer):
     spec = small(data=data, optimizer=optimizer)
-    legs = list(cohort.Training(spec, study.load_data(spec), Clock()).legs())
+    legs = list(cohort.Training(spec, dataset.load_replicates(spec), Clock()).legs())
     assert not any(leg.finite.any() for leg in legs)
     assert train(spec).labels == ("diverged",) * 3
 
 
 def test_networks_that_train_are_finite_in_every_leg():
     spec = small()
-    legs = list(cohort.Training(spec, study.load_data(spec), Clock()).legs())
+    legs = list(cohort.Training(spec, dataset.load_replicates(spec), Clock()).legs())
     assert all(leg.finite.all() for leg in legs)
 
 
@@ -339,11 +339,11 @@ def test_a_trial_that_completes_records_its_legs_then_its_cohort():
     spec, recorder, told = small(), Recording(), []
     result = run(spec, recorder, progress=lambda leg: told.append(leg.epochs_done))
     assert told == [leg.epochs_done for leg in recorder.legs] == [3, 6, 7]
-    [(trained, summary, marks, target, environment)] = recorder.cohorts
+    [(trained, summary, marks, targets, environment)] = recorder.cohorts
     assert marks == fingerprints(trained) == fingerprints(train(spec))
     assert summary.val_losses == [float(loss) for loss in trained.val_loss[:, -1]]
     assert summary.val_loss_mean == float(result) == pytest.approx(np.mean(summary.val_losses))
-    assert bits(target) == bits(study.load_data(spec).y_val)
+    assert bits(*targets) == 3 * bits(study.load_data(spec).y_val)
     assert environment["width"] == str(cohort.WIDTH)
     assert recorder.closed == [result.outcome] == [Completed(summary)]
     assert result.run_id == "recorded"
@@ -370,19 +370,23 @@ def test_an_exception_closes_the_record_without_an_outcome(error, place, monkeyp
 @settings(deadline=None)
 def test_an_epoch_takes_every_row_once_but_for_a_partial_batch(seed, rows, batch_size, epochs):
     batch_size = min(batch_size, rows)
-    orders = batches.draw(seeds.generator(seed), epochs, rows, batch_size)
-    steps = rows // batch_size
+    steps = batches.steps_per_epoch(rows, batch_size)
+    orders = batches.draw(seeds.generator(seed), epochs, rows, batch_size, steps)
     assert orders.dtype == np.int32 and orders.shape == (epochs, steps, batch_size)
     for order in orders.reshape(epochs, -1):
         assert len(set(order)) == steps * batch_size and set(order) <= set(range(rows))
+    kept = batches.draw(seeds.generator(seed), epochs, rows, batch_size, batches.steps_per_epoch(rows, batch_size, "keep"))
+    for order, whole in zip(kept.reshape(epochs, -1), orders.reshape(epochs, -1), strict=True):
+        assert bits(order[: len(whole)]) == bits(whole)
+        assert sorted(order[order >= 0]) == list(range(rows)) and set(order[rows:]) <= {-1} and len(order) - rows < batch_size
 
 
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 100), first=st.integers(1, 4), then=st.integers(1, 4))
 @settings(deadline=None)
 def test_a_stream_of_orders_goes_on_where_it_stopped(seed, rows, first, then):
     stream = seeds.generator(seed)
-    pieces = [batches.draw(stream, epochs, rows, 1) for epochs in (first, then)]
-    assert bits(np.concatenate(pieces)) == bits(batches.draw(seeds.generator(seed), first + then, rows, 1))
+    pieces = [batches.draw(stream, epochs, rows, 1, rows) for epochs in (first, then)]
+    assert bits(np.concatenate(pieces)) == bits(batches.draw(seeds.generator(seed), first + then, rows, 1, rows))
 
 
 @pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])
@@ -402,8 +406,8 @@ def test_orders_depend_neither_on_the_number_of_replicates_nor_of_epochs(data):
 @pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])
 def test_a_cohort_holds_what_its_record_says(data):
     spec = small(data=data, model=Model((8, 5), "tanh"))
-    dataset, trained = study.load_data(spec), train(spec)
-    inputs, outputs, n_val = dataset.x_train.shape[1], dataset.outputs, len(dataset.x_val)
+    loaded, trained = study.load_data(spec), train(spec)
+    inputs, outputs, n_val = loaded.x_train.shape[1], loaded.outputs, len(loaded.x_val)
     assert (inputs, outputs) == {"diabetes": (10, 1), "digits": (64, 10)}[data.name]
     kernels, biases = [(3, inputs, 8), (3, 8, 5), (3, 5, outputs)], [(3, 8), (3, 5), (3, outputs)]
     for arrays, shapes in [
@@ -412,30 +416,30 @@ def test_a_cohort_holds_what_its_record_says(data):
         (trained.initial_biases, biases),
         (trained.biases, biases),
         ((trained.train_loss, trained.val_loss), [(3, 7), (3, 7)]),
-        ((trained.learning_rate,), [(7,)]),
+        ((trained.learning_rate,), [(3, 7)]),
         ((trained.predictions,), [(3, n_val, outputs)]),
     ]:
         assert isinstance(arrays, tuple)
         assert [array.shape for array in arrays] == shapes
         assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
     assert trained.spec == spec and trained.width == cohort.WIDTH
-    assert set(trained.learning_rate) == {np.float32(spec.optimizer.learning_rate)}
+    assert set(trained.learning_rate.ravel()) == {np.float32(spec.optimizer.learning_rate)}
     assert len(trained) == len(trained.labels) == len(trained.networks()) == 3
     assert set(trained.labels) <= set(convergence.LABELS)
     assert trained.seeds == batches.replicate_seeds(spec)
-    assert {source: len(numbers) for source, numbers in trained.seeds.items()} == {"init": 3, "order": 3}
+    assert {source: len(numbers) for source, numbers in trained.seeds.items()} == dict.fromkeys(seeds.SOURCES, 3)
 
 
 @pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])
 def test_a_leg_holds_what_its_record_says(data):
     spec = small(data=data)
-    legs = list(cohort.Training(spec, study.load_data(spec), Clock()).legs())
+    legs = list(cohort.Training(spec, dataset.load_replicates(spec), Clock()).legs())
     assert [leg.epochs_done for leg in legs] == [3, 6, 7]
     for leg, epochs in zip(legs, (3, 3, 1), strict=True):
         assert leg.train_loss.shape == leg.val_loss.shape == (epochs, 3)
-        assert leg.learning_rate.shape == (epochs,) and leg.finite.shape == (3,)
+        assert leg.learning_rate.shape == (epochs, 3) and leg.finite.shape == (3,)
         assert leg.train_loss.dtype == leg.val_loss.dtype == leg.learning_rate.dtype == np.float32
-        assert leg.finite.dtype == np.bool_
+        assert leg.finite.dtype == np.bool_ and bits(leg.current) == bits(leg.val_loss[-1])
 
 
 @pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])

@@ -41,8 +41,10 @@ def cohort() -> Cohort:
         biases=(drawn(2, 3), drawn(2, 1)),
         train_loss=np.array([[0.9, 0.5], [0.8, 0.4]], np.float32),
         val_loss=np.array([[1.0, 0.7], [0.9, 0.6]], np.float32),
-        learning_rate=np.array([0.1, 0.05], np.float32),
+        learning_rate=np.array([[0.1, 0.05], [0.1, 0.05]], np.float32),
         predictions=drawn(2, 5, 1),
+        trained=np.array([2, 2], np.int32),
+        epoch=np.array([2, 2], np.int32),
         labels=("undecided", "undecided"),
         seeds={"init": [1, 2], "order": [3, 4]},
         width=2,
@@ -58,7 +60,7 @@ FILES = ["config.yaml", "curves.parquet", "environment.json", "manifest.json", "
 def written(tmp_path: Path) -> Path:
     folder = tmp_path / "artifacts"
     folder.mkdir()
-    artifacts.write(folder, COHORT, TARGET, {"python": "3"})
+    artifacts.write(folder, COHORT, [TARGET] * 2, {"python": "3"})
     return folder
 
 
@@ -77,10 +79,12 @@ def test_networks_are_read_back_bit_by_bit(written: Path) -> None:
 
 @pytest.mark.parametrize("target", [TARGET, np.arange(5, dtype=np.int32)])
 def test_predictions_and_the_target_are_read_back(tmp_path: Path, target: Any) -> None:
-    artifacts.write(tmp_path, COHORT, target, {})
-    predictions, found = artifacts.read_predictions(tmp_path)
-    assert np.array_equal(predictions, COHORT.predictions)
-    assert np.array_equal(found, target) and found.dtype == target.dtype
+    for folder, targets in ((tmp_path / "shared", [target] * 2), (tmp_path / "own", [target, target[::-1]])):
+        folder.mkdir()
+        artifacts.write(folder, COHORT, targets, {})
+        predictions, found = artifacts.read_predictions(folder)
+        assert np.array_equal(predictions, COHORT.predictions)
+        assert np.array_equal(found, targets) and all(each.dtype == target.dtype for each in found)
 
 
 def test_the_config_rebuilds_the_spec(written: Path) -> None:

@@ -312,5 +312,5 @@ def test_an_epoch_visits_distinct_rows_and_drops_the_partial_batch() -> None:
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 4), min_size=1, max_size=4))
 @UNTIMED
 def test_an_order_does_not_depend_on_how_its_epochs_are_cut_into_legs(seed: int, legs: list[int]) -> None:
-    whole, stream = batches.draw(seeds.generator(seed), sum(legs), 10, 3), seeds.generator(seed)
-    assert np.array_equal(whole, np.concatenate([batches.draw(stream, epochs, 10, 3) for epochs in legs]))
+    whole, stream = batches.draw(seeds.generator(seed), sum(legs), 10, 3, 3), seeds.generator(seed)
+    assert np.array_equal(whole, np.concatenate([batches.draw(stream, epochs, 10, 3, 3) for epochs in legs]))

@@ -2,36 +2,103 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 
 from study.records import Cohort
-from study.settings.data import CLASSIFICATION
-from study.settings.optimizer import SGD, Adam, Optimizer, RMSprop
+from study.settings import optimizer as optimizers
+from study.settings.loss import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Huber,
+    LogCosh,
+    Loss,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
+from study.settings.optimizer import Optimizer
 from study.spec import TrialSpec
+
+OPTIMIZERS: dict[type[Optimizer], type[keras.optimizers.Optimizer]] = {
+    optimizers.SGD: keras.optimizers.SGD,
+    optimizers.Adam: keras.optimizers.Adam,
+    optimizers.AdamW: keras.optimizers.AdamW,
+    optimizers.Adamax: keras.optimizers.Adamax,
+    optimizers.Nadam: keras.optimizers.Nadam,
+    optimizers.RMSprop: keras.optimizers.RMSprop,
+    optimizers.Adagrad: keras.optimizers.Adagrad,
+    optimizers.Adadelta: keras.optimizers.Adadelta,
+    optimizers.Lion: keras.optimizers.Lion,
+}
 
 
 def keras_optimizer(optimizer: Optimizer) -> keras.optimizers.Optimizer:
     """The Keras optimizer with the same settings."""
-    decay = optimizer.weight_decay or None
-    match optimizer:
-        case SGD(momentum=momentum, nesterov=nesterov):
-            return keras.optimizers.SGD(optimizer.learning_rate, momentum, nesterov, weight_decay=decay)
-        case Adam(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon):
-            return keras.optimizers.Adam(optimizer.learning_rate, beta_1, beta_2, epsilon, weight_decay=decay)
-        case RMSprop(rho=rho, momentum=momentum, epsilon=epsilon):
-            return keras.optimizers.RMSprop(optimizer.learning_rate, rho, momentum, epsilon, weight_decay=decay)
-    raise NotImplementedError(optimizer)
+    settings = {each.name: getattr(optimizer, each.name) for each in dataclasses.fields(optimizer)}
+    ema = settings.pop("ema")
+    return OPTIMIZERS[type(optimizer)](
+        **settings
+        | {
+            "weight_decay": settings["weight_decay"] or None,
+            "clipvalue": settings.pop("clip_value"),
+            "global_clipnorm": settings.pop("clip_norm"),
+            "use_ema": ema is not None,
+            "ema_momentum": 0.99 if ema is None else ema,
+        }
+    )
+
+
+def keras_loss(loss: Loss, classes: int) -> keras.losses.Loss:
+    """The Keras loss with the same settings, for the targets that `Dataset` holds. classes: the network's outputs."""
+    match loss:
+        case MeanSquaredError():
+            return keras.losses.MeanSquaredError()
+        case MeanAbsoluteError():
+            return keras.losses.MeanAbsoluteError()
+        case MeanAbsolutePercentageError():
+            return keras.losses.MeanAbsolutePercentageError()
+        case Huber(delta=delta):
+            return keras.losses.Huber(delta)
+        case LogCosh():
+            return keras.losses.LogCosh()
+        case BinaryCrossentropy(label_smoothing=smoothing):
+            return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
+        case SparseCategoricalCrossentropy(label_smoothing=0.0):
+            return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        case SparseCategoricalCrossentropy(label_smoothing=smoothing) | CategoricalCrossentropy(label_smoothing=smoothing):
+            return SmoothedCrossentropy(classes, smoothing)
+    raise NotImplementedError(loss)
+
+
+@keras.saving.register_keras_serializable("mlp_study")
+class SmoothedCrossentropy(keras.losses.Loss):  # type: ignore[misc]
+    """Keras' categorical cross-entropy of logits, from class numbers: its own wants one-hot targets where labels are smoothed."""
+
+    def __init__(self, classes: int, label_smoothing: float, name: str = "smoothed_crossentropy", **settings: str) -> None:
+        super().__init__(name=name, **settings)
+        self.classes, self.label_smoothing = classes, label_smoothing
+
+    def call(self, y_true, y_pred):  # type: ignore[no-untyped-def]
+        targets = keras.ops.one_hot(keras.ops.reshape(y_true, [-1]), self.classes)
+        return keras.losses.categorical_crossentropy(targets, y_pred, from_logits=True, label_smoothing=self.label_smoothing)
+
+    def get_config(self) -> dict[str, object]:
+        return {**super().get_config(), "classes": self.classes, "label_smoothing": self.label_smoothing}
 
 
 def untrained(spec: TrialSpec, inputs: int, outputs: int) -> keras.Sequential:
     """The trial's architecture, compiled with its loss and optimizer; the weights are Keras' own random start."""
-    layers = [keras.layers.Dense(units, activation=spec.model.activation) for units in spec.model.units]
-    model = keras.Sequential([keras.Input((inputs,)), *layers, keras.layers.Dense(outputs)])
-    if spec.data.task == CLASSIFICATION:
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    else:
-        loss = keras.losses.MeanSquaredError()
-    model.compile(keras_optimizer(spec.optimizer), loss)
+    penalty = keras.regularizers.L1L2(spec.model.l1, spec.model.l2) if spec.model.l1 or spec.model.l2 else None
+    layers: list[keras.layers.Layer] = [keras.Input((inputs,))]
+    for units in spec.model.units:
+        layers.append(keras.layers.Dense(units, activation=spec.model.activation, kernel_regularizer=penalty))
+        if spec.model.dropout:
+            layers.append(keras.layers.Dropout(spec.model.dropout))
+    model = keras.Sequential([*layers, keras.layers.Dense(outputs, kernel_regularizer=penalty)])
+    model.compile(keras_optimizer(spec.optimizer), keras_loss(spec.loss, outputs))
     return model
 
 

@@ -3,27 +3,65 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import TypeVar
 
 import keras
 import numpy as np
 
-from study import seeds
+from study import batches, seeds
 from study.records import Floats
-from study.settings.init import GlorotUniform, HeNormal, Init, RandomNormal, Zeros
+from study.settings import init as kinds
+from study.settings.init import Init
+from study.spec import TrialSpec
+
+SEEDED: dict[type[Init], type[keras.initializers.Initializer]] = {
+    kinds.GlorotUniform: keras.initializers.GlorotUniform,
+    kinds.GlorotNormal: keras.initializers.GlorotNormal,
+    kinds.HeUniform: keras.initializers.HeUniform,
+    kinds.HeNormal: keras.initializers.HeNormal,
+    kinds.LecunUniform: keras.initializers.LecunUniform,
+    kinds.LecunNormal: keras.initializers.LecunNormal,
+    kinds.RandomNormal: keras.initializers.RandomNormal,
+    kinds.TruncatedNormal: keras.initializers.TruncatedNormal,
+    kinds.RandomUniform: keras.initializers.RandomUniform,
+    kinds.VarianceScaling: keras.initializers.VarianceScaling,
+    kinds.Orthogonal: keras.initializers.Orthogonal,
+}
+SEEDLESS: dict[type[Init], type[keras.initializers.Initializer]] = {
+    kinds.Identity: keras.initializers.Identity,
+    kinds.Zeros: keras.initializers.Zeros,
+    kinds.Ones: keras.initializers.Ones,
+    kinds.Constant: keras.initializers.Constant,
+}
+T = TypeVar("T")
+OF_BIASES = {each.name for each in fields(Init)}
 
 
 def keras_initializer(init: Init, seed: int) -> keras.initializers.Initializer:
-    match init:
-        case GlorotUniform():
-            return keras.initializers.GlorotUniform(seed=seed)
-        case HeNormal():
-            return keras.initializers.HeNormal(seed=seed)
-        case RandomNormal(mean=mean, stddev=stddev):
-            return keras.initializers.RandomNormal(mean=mean, stddev=stddev, seed=seed)
-        case Zeros():
-            return keras.initializers.Zeros()
-    raise NotImplementedError(init)
+    """Keras' initializer of a kernel; its settings have the same names here and there."""
+    settings = {name: value for name, value in vars(init).items() if name not in OF_BIASES}
+    if type(init) in SEEDLESS:
+        return SEEDLESS[type(init)](**settings)
+    return SEEDED[type(init)](**settings, seed=seed)
+
+
+def initial_parameters(spec: TrialSpec, inputs: int, outputs: int) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
+    """Kernels [R, in, out] and biases [R, out] before training.
+
+    Where the source `ulp` varies, every replicate but number 0 has one weight moved by one unit in its last place.
+    """
+    sizes, drawn = (inputs, *spec.model.units, outputs), batches.replicate_seeds(spec)
+    kernels, biases = (make(spec.init, sizes, drawn["init"]) for make in (initial_kernels, initial_biases))
+    if "ulp" in spec.replicates.vary:
+        for place, seed in enumerate(drawn["ulp"]):
+            if spec.replicates.first + place > 0:
+                rng = seeds.generator(seed)
+                weights = kernels[rng.integers(len(kernels))][place].reshape(-1)
+                chosen = rng.integers(len(weights))
+                weights[chosen] = np.nextafter(weights[chosen], np.float32(rng.choice([-np.inf, np.inf])))
+    return kernels, biases
 
 
 def initial_kernels(init: Init, sizes: Sequence[int], replicate_seeds: Sequence[int]) -> tuple[Floats, ...]:
@@ -31,10 +69,27 @@ def initial_kernels(init: Init, sizes: Sequence[int], replicate_seeds: Sequence[
 
     A Keras initializer with a whole-number seed returns the same values at each call, hence one seed a layer.
     """
+
+    def draw(seed: int, layer: int, shape: tuple[int, int]) -> Floats:
+        return np.asarray(keras_initializer(init, seeds.child_seed(seed, layer))(shape, "float32"))
+
+    return _draw_layers(draw, list(itertools.pairwise(sizes)), replicate_seeds)
+
+
+def initial_biases(init: Init, sizes: Sequence[int], replicate_seeds: Sequence[int]) -> tuple[Floats, ...]:
+    """Biases [R, out] for the layers between `sizes`; equal seeds give equal biases, drawn apart from the kernels."""
+    if not init.bias_stddev:
+        return tuple(np.full((len(replicate_seeds), units), init.bias, np.float32) for units in sizes[1:])
+
+    def draw(seed: int, layer: int, units: int) -> Floats:
+        normal = keras.initializers.RandomNormal(init.bias, init.bias_stddev, seeds.child_seed(seed, layer, 1))
+        return np.asarray(normal((units,), "float32"))
+
+    return _draw_layers(draw, sizes[1:], replicate_seeds)
+
+
+def _draw_layers(draw: Callable[[int, int, T], Floats], shapes: Sequence[T], replicate_seeds: Sequence[int]) -> tuple[Floats, ...]:
+    """`draw(seed, layer, shape)` of every layer, the replicates stacked; those that share a seed share a draw."""
     distinct = {seed: index for index, seed in enumerate(dict.fromkeys(replicate_seeds))}
     rows = [distinct[seed] for seed in replicate_seeds]
-    kernels = []
-    for layer, shape in enumerate(itertools.pairwise(sizes)):
-        drawn = [np.asarray(keras_initializer(init, seeds.child_seed(seed, layer))(shape, "float32")) for seed in distinct]
-        kernels.append(np.stack(drawn)[rows])
-    return tuple(kernels)
+    return tuple(np.stack([draw(seed, layer, shape) for seed in distinct])[rows] for layer, shape in enumerate(shapes))

@@ -3,14 +3,107 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from study.records import Floats
-from study.settings.schedule import Constant, Schedule
+from study.records import Array, Floats
+from study.settings.schedule import (
+    Constant,
+    Cosine,
+    CosineRestarts,
+    Exponential,
+    InverseTime,
+    Piecewise,
+    Polynomial,
+    ReduceOnPlateau,
+    Schedule,
+    Step,
+)
+
+Doubles = npt.NDArray[np.float64]
 
 
-def learning_rates(schedule: Schedule, initial: float, steps: int) -> Floats:
-    """The rate of every training step, float32 [steps]."""
+def learning_rates(schedule: Schedule, initial: float, epochs: int, steps_per_epoch: int) -> Floats:
+    """The rate of every training step, float32 [epochs × steps]; for `ReduceOnPlateau`, what its factors multiply.
+
+    A duration is rounded to whole steps, at least one. A rate beyond single precision is infinite: it diverges, as it must.
+    """
+    total = epochs * steps_per_epoch
+    warmup = min(round(schedule.warmup * steps_per_epoch), total)
+    rising = initial * np.arange(1, warmup + 1) / max(warmup, 1)
+    with np.errstate(over="ignore"):
+        rates = np.concatenate([rising, _decayed(schedule, initial, total - warmup, steps_per_epoch)])
+        return rates.astype(np.float32)
+
+
+def _decayed(schedule: Schedule, initial: float, total: int, steps_per_epoch: int) -> Doubles:
+    """The rates of `total` steps by Keras' formulas, in double precision."""
+    step = np.arange(total, dtype=np.float64)
+
+    def steps(duration: float | None) -> int:
+        return max(1, total if duration is None else round(duration * steps_per_epoch))
+
     match schedule:
-        case Constant():
-            return np.full(steps, initial, dtype=np.float32)
+        case Constant() | ReduceOnPlateau():
+            return np.full(total, initial, dtype=np.float64)
+        case Exponential():
+            return initial * schedule.decay_rate ** _elapsed(step, steps(schedule.decay_epochs), schedule.staircase)
+        case Step():
+            return initial * schedule.factor ** _elapsed(step, steps(schedule.every), staircase=True)
+        case InverseTime():
+            return initial / (1 + schedule.decay_rate * _elapsed(step, steps(schedule.decay_epochs), schedule.staircase))
+        case Polynomial(end_learning_rate=end, power=power):
+            length = steps(schedule.decay_epochs)
+            if schedule.cycle:
+                progress = step / (length * np.maximum(1, np.ceil(step / length)))
+            else:
+                progress = np.minimum(step, length) / length
+            return (initial - end) * (1 - progress) ** power + end
+        case Piecewise(boundaries=boundaries, factors=factors):
+            # Keras' boundary step still has the rate before it
+            passed = np.searchsorted(np.rint(np.array(boundaries) * total), step, side="left")
+            return initial * np.array((1.0, *factors))[passed]
+        case Cosine(alpha=alpha):
+            length = steps(schedule.decay_epochs)
+            return initial * ((1 - alpha) * _half_cosine(np.minimum(step, length) / length) + alpha)
+        case CosineRestarts(alpha=alpha):
+            first = steps(schedule.first_epochs)
+            lengths = first * schedule.t_mul ** np.arange(1 + total // first)
+            starts = np.concatenate([[0.0], np.cumsum(lengths)[:-1]])
+            # Keras finds the restart by a quotient of logarithms, which rounding can set a step off
+            restart = np.searchsorted(starts, step, side="right") - 1
+            height = schedule.m_mul**restart * _half_cosine((step - starts[restart]) / lengths[restart])
+            return initial * ((1 - alpha) * height + alpha)
     raise NotImplementedError(schedule)
+
+
+def _elapsed(step: Doubles, duration: int, staircase: bool) -> Doubles:
+    return np.floor(step / duration) if staircase else step / duration
+
+
+def _half_cosine(progress: Doubles) -> Doubles:
+    """From 1 at progress 0 to 0 at progress 1."""
+    return (1 + np.cos(np.pi * progress)) / 2
+
+
+def reduce_on_plateau_factors(val_losses: Array, schedule: ReduceOnPlateau, initial: float) -> Doubles:
+    """What the rate `initial` is multiplied by during each epoch, [R, epochs], by the rule of Keras' ReduceLROnPlateau.
+
+    val_losses: [R, epochs]. The factor of an epoch is decided by the losses of the epochs before it; the first is 1.
+    """
+    replicates, epochs = val_losses.shape
+    factors = np.ones((replicates, epochs))
+    lowest = schedule.min_learning_rate / initial
+    factor, best = np.ones(replicates), np.full(replicates, np.inf)
+    waited, cooldown = np.zeros(replicates, int), np.zeros(replicates, int)
+    for epoch in range(epochs - 1):
+        loss = val_losses[:, epoch]
+        waited[cooldown > 0] = 0
+        cooldown = np.maximum(cooldown - 1, 0)
+        better = loss + schedule.min_delta < best if epoch else np.full(replicates, True)
+        best = np.where(better, loss, best)
+        waited = np.where(better, 0, waited + (cooldown == 0))
+        reduced = ~better & (cooldown == 0) & (waited >= schedule.patience) & (factor > lowest)
+        factor = np.where(reduced, np.maximum(factor * schedule.factor, lowest), factor)
+        cooldown[reduced], waited[reduced] = schedule.cooldown, 0
+        factors[:, epoch + 1] = factor
+    return factors

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from study.settings.rules import Section, integer, listing, one_of, setting
+from study.settings.rules import Section, integer, listing, number, one_of, setting
 
-ACTIVATIONS = ("relu", "tanh")
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softplus", "linear")
 WIDTH, DEPTH = integer(1, 65_536), integer(1, 100)
 
 
 @dataclass(frozen=True)
 class Model(Section):
-    """A multilayer perceptron: the hidden layers' sizes and their activation. The output layer is linear (logits)."""
+    """A multilayer perceptron: the hidden layers' sizes and their activation. The output layer is linear (logits).
+
+    `dropout` is the share of each hidden layer's outputs that a training step sets to zero. `l1` · Σ|w| + `l2` · Σw² over all
+    kernels is added to what training minimises, and not to the losses that are reported.
+    """
 
     units: tuple[int, ...] = setting((64, 64), listing(WIDTH, at_least=1))
     activation: str = setting("relu", one_of(ACTIVATIONS))
+    dropout: float = setting(0.0, number(0, 1, below=True))
+    l1: float = setting(0.0, number(0))
+    l2: float = setting(0.0, number(0))

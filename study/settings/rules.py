@@ -62,6 +62,11 @@ def _accept_flag(value: object) -> bool:
 FLAG = Rule("true or false", _accept_flag)
 
 
+def optional(rule: Rule) -> Rule:
+    """What `rule` accepts, or None."""
+    return Rule(f"{rule.valid}, or null", lambda value: None if value is None else rule.accept(value))
+
+
 def one_of(names: Iterable[str]) -> Rule:
     known = tuple(names)
 

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from study.errors import BadInput, Fault
 from study.seeds import SOURCES
-from study.settings.rules import Section, integer, listing, one_of, setting
+from study.settings.rules import Section, integer, listing, number, one_of, optional, setting
 
-VARIABLE_SOURCES = ("init", "order")
+DROP, KEEP = "drop", "keep"
+ALL_EPOCHS, PLATEAUED = "epochs", "plateaued"
 
 
 @dataclass(frozen=True)
 class Training(Section):
-    """`leg_epochs` epochs run in one call of the compiled program; it never changes a result."""
+    """`leg_epochs` epochs run in one call of the compiled program; without `until: plateaued` it never changes a result.
+
+    batch_size: rows a step; None for all of them. partial_batch: what becomes of the rows that are left when an epoch's whole
+    batches are done: 'drop', or 'keep' them as a smaller batch. patience: a replicate stops when its validation loss has not
+    fallen by more than `min_delta` for so many epochs, and its best weights are kept. until 'plateaued': at the end of a leg a
+    replicate stops whose training loss has plateaued (see `convergence`); `epochs` is then the most it trains.
+    """
 
     epochs: int = setting(100, integer(1, 1_000_000))
-    batch_size: int = setting(32, integer(1, 1_000_000_000))
+    batch_size: int | None = setting(32, optional(integer(1, 1_000_000_000)))
+    partial_batch: str = setting(DROP, one_of((DROP, KEEP)))
+    patience: int | None = setting(None, optional(integer(1, 1_000_000)))
+    min_delta: float = setting(0.0, number(0))
+    until: str = setting(ALL_EPOCHS, one_of((ALL_EPOCHS, PLATEAUED)))
     leg_epochs: int = setting(20, integer(1, 1_000))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.patience is not None and self.until == PLATEAUED:
+            raise BadInput([Fault("patience", self.patience, "null where until is plateaued: one rule decides when to stop")])
 
 
 @dataclass(frozen=True)
@@ -24,8 +41,5 @@ class Replicates(Section):
     """Replicates `first` … `first + count - 1` of the trial; the sources in `vary` differ between them, the others are shared."""
 
     count: int = setting(8, integer(1, 100_000))
-    vary: tuple[str, ...] = setting(VARIABLE_SOURCES, listing(one_of(VARIABLE_SOURCES), at_least=0, distinct=True))
+    vary: tuple[str, ...] = setting(("init", "order"), listing(one_of(SOURCES), at_least=0, distinct=True))
     first: int = setting(0, integer(0, 1_000_000_000))
-
-
-assert set(VARIABLE_SOURCES) <= set(SOURCES)

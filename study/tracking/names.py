@@ -1,4 +1,4 @@
 """The tags that mlp-study writes and searches by."""
 
 KIND, TRIAL, REPLICATE, OWNER = "mlp_study.kind", "mlp_study.trial", "mlp_study.replicate", "mlp_study.owner"
-FINGERPRINT, CONVERGENCE, REASON = "fingerprint", "convergence", "failure"
+FINGERPRINT, CONVERGENCE, EPOCH, REASON = "fingerprint", "convergence", "epoch", "failure"

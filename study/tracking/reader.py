@@ -43,7 +43,7 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
             raise Corrupt(f"run {run_id}: its artifacts can't be read: {error}") from error
         artifacts.check(folder)
         networks = artifacts.read_networks(folder)
-        predictions, target = artifacts.read_predictions(folder)
+        predictions, targets = artifacts.read_predictions(folder)
     first = int(trial.data.params["replicates.first"])
     return [
         TrackedNetwork(
@@ -57,7 +57,7 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
             val_loss=child.data.metrics.get("val_loss", float("nan")),
             network=networks[_number(child) - first],
             predictions=predictions[_number(child) - first],
-            target=target,
+            target=targets[_number(child) - first],
         )
         for child in wanted
     ]

@@ -143,11 +143,21 @@ class TrialRecorder:
             self._sent, self._sent_at = len(self._legs), time.monotonic()
 
     def cohort(
-        self, cohort: Cohort, summary: Summary, fingerprints: Sequence[str], target: Array, environment: Mapping[str, str]
+        self,
+        cohort: Cohort,
+        summary: Summary,
+        fingerprints: Sequence[str],
+        targets: Sequence[Array],
+        environment: Mapping[str, str],
     ) -> None:
-        """Writes the trained cohort's files, and keeps its summary, fingerprints and labels."""
-        artifacts.write(self._folder / FILES, cohort, target, environment)
-        self._record |= {"summary": asdict(summary), "fingerprints": list(fingerprints), "labels": list(cohort.labels)}
+        """Writes the trained cohort's files, and keeps its summary, fingerprints, labels and epochs."""
+        artifacts.write(self._folder / FILES, cohort, targets, environment)
+        self._record |= {
+            "summary": asdict(summary),
+            "fingerprints": list(fingerprints),
+            "labels": list(cohort.labels),
+            "epochs": cohort.epoch.tolist(),
+        }
 
     def close(self, outcome: Completed | Pruned | Failed | None) -> None:
         """Completes the record on disk and hands it over. None: the trial was interrupted."""
@@ -165,7 +175,13 @@ class TrialRecorder:
 def _curves(legs: Sequence[tuple[int, Leg]]) -> list[dict[str, Any]]:
     """Legs as plain values: when, the last epoch, and losses [epochs][R] with null for what is not finite."""
     return [
-        {"time": at, "epochs_done": leg.epochs_done, "train_loss": _plain(leg.train_loss), "val_loss": _plain(leg.val_loss)}
+        {
+            "time": at,
+            "epochs_done": leg.epochs_done,
+            "train_loss": _plain(leg.train_loss),
+            "val_loss": _plain(leg.val_loss),
+            "current": _plain(leg.current[None])[0],
+        }
         for at, leg in legs
     ]
 

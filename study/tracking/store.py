@@ -72,13 +72,15 @@ class Store:
         """The experiment's page in the UI, below the server's address: the runs table, best trial first."""
         return f"/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
 
-    def log_study(self, experiment: str, name: str, tags: Mapping[str, str], texts: Mapping[str, str]) -> str:
+    def log_study(self, experiment: str, name: str, tags: Mapping[str, str], texts: Mapping[str, str], files: Sequence[str]) -> str:
         """The study's own run, kept up to date: one an experiment."""
         found = self.client.search_runs([experiment], f"tags.`{KIND}` = 'study'", max_results=1)
         run = found[0] if found else self.client.create_run(experiment, run_name=name, tags={KIND: "study"})
         self.client.log_batch(run.info.run_id, tags=[RunTag(key, text) for key, text in tags.items()])
         for file, text in texts.items():
             self.client.log_text(run.info.run_id, text, file)
+        for path in files:
+            self.client.log_artifact(run.info.run_id, path)
         self.client.set_terminated(run.info.run_id)
         return str(run.info.run_id)
 

@@ -26,7 +26,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, M
 from study import processes
 from study.errors import StudyError, Unreachable
 from study.tracking import spool, store
-from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, OWNER, REASON, REPLICATE, TRIAL
+from study.tracking.names import CONVERGENCE, EPOCH, FINGERPRINT, KIND, OWNER, REASON, REPLICATE, TRIAL
 
 METRICS_PER_CALL = 1000
 NONE: Mapping[str, str] = MappingProxyType({})
@@ -72,9 +72,9 @@ class TrialRuns:
             self._log(child, [point for leg in new for key in ("train_loss", "val_loss") for point in _points(leg, key, place)])
         means = []
         for leg in new:
-            last = [value for value in leg["val_loss"][-1] if value is not None]
-            if len(last) == len(self._children):
-                means.append(Metric("val_loss_mean", sum(last) / len(last), leg["time"], leg["epochs_done"]))
+            current = [value for value in leg["current"] if value is not None]
+            if len(current) == len(self._children):
+                means.append(Metric("val_loss_mean", sum(current) / len(current), leg["time"], leg["epochs_done"]))
         self._log(self.run_id, means)
         self._epochs_sent = new[-1]["epochs_done"]
 
@@ -83,8 +83,9 @@ class TrialRuns:
         legs = record["curves"]
         self.curves(legs)
         if "summary" in record:
-            for child, mark, label in zip(self._children, record["fingerprints"], record["labels"], strict=True):
-                self._log(child, tags={FINGERPRINT: mark, CONVERGENCE: label})
+            found = zip(self._children, record["fingerprints"], record["labels"], record["epochs"], strict=True)
+            for child, mark, label, epoch in found:
+                self._log(child, tags={FINGERPRINT: mark, CONVERGENCE: label, EPOCH: str(epoch)})
             summary, last = record["summary"], legs[-1]
             keys = ("val_loss_std", "val_loss_halfwidth", "train_loss_mean", "distance", "disagreement", "distinct")
             metrics = [Metric(key, summary[key], last["time"], last["epochs_done"]) for key in keys if summary[key] is not None]
@@ -141,7 +142,11 @@ class Server:
                 return {"page": self._store.page(experiment)}
             case "study":
                 experiment = self._store.experiment(message["name"])
-                return {"run_id": self._store.log_study(experiment, message["name"], message["tags"], message["texts"])}
+                return {
+                    "run_id": self._store.log_study(
+                        experiment, message["name"], message["tags"], message["texts"], message["files"]
+                    )
+                }
             case "drain":
                 return {}  # whatever came before has been handled
         return None
