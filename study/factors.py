@@ -23,12 +23,13 @@ class Comparison:
 
 
 def of(space: Space, records: Sequence[TrialRecord]) -> str | None:
-    """The only setting that a study varied, if two to eight of its values were completed by one trial each."""
+    """The only setting that a study varied, if two to eight of its values were completed by one trial each, alike in replicates."""
     if len(space) != 1:
         return None
     [key] = space
-    done = [record.params[key] for record in records if record.summary]
-    return key if 2 <= len(done) <= MOST_LEVELS and len(set(done)) == len(done) else None
+    done = [(record.params[key], len(record.summary.val_losses)) for record in records if record.summary]
+    values, counts = [value for value, _ in done], {count for _, count in done}
+    return key if 2 <= len(done) <= MOST_LEVELS and len(set(values)) == len(done) and len(counts) == 1 else None
 
 
 def compare(uri: str, key: str, records: Sequence[TrialRecord], folder: Path) -> Comparison:

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from study import composition, dataset, decode, factors, job, overrides, places, report, terminal
 from study import spec as specs
 from study.clock import STARTED, Clock
-from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Fault
+from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Fault, StudyError
 from study.records import Asked, Scalar, TrialRecord, TrialResult
 from study.settings import rules
 from study.space import Space
@@ -117,12 +117,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         files = []
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.drain()
-        if factor := factors.of(space, records):
-            with terminal.status("comparing the settings"), clock.phase("analyse"):
-                found = factors.compare(uri or "", factor, records, Path(config.hydra.sweep.dir))
-            terminal.show_table(found.table)
-            terminal.show_text(found.answer)
-            terminal.message(f"picture: {found.picture}", "dim")
+        if (factor := factors.of(space, records)) and (found := _compare(uri or "", factor, records, config, clock)):
             texts |= {f"{found.picture.stem}.md": f"{report.markdown(found.table)}\n{found.answer}\n"}
             files = [str(found.picture.absolute())]
             tags["factor"] = found.answer
@@ -136,6 +131,20 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     if any(record.state == "failed" and record.reason not in search.UNCOUNTED for record in records):
         raise SystemExit(FAILED_TRIALS_EXIT_CODE)
     return records
+
+
+def _compare(uri: str, factor: str, records: Sequence[TrialRecord], config: DictConfig, clock: Clock) -> factors.Comparison | None:
+    """Shows what the one setting that was varied does to the networks; None where their records can't be had."""
+    try:
+        with terminal.status("comparing the settings"), clock.phase("analyse"):
+            found = factors.compare(uri, factor, records, Path(config.hydra.sweep.dir))
+    except StudyError as error:  # another process may still be sending them; the study itself is done
+        terminal.message(f"the settings' networks aren't compared: {error}")
+        return None
+    terminal.show_table(found.table)
+    terminal.show_text(found.answer)
+    terminal.message(f"picture: {found.picture}", "dim")
+    return found
 
 
 def study_name(prefix: str, identity: Mapping[str, str], space: Space) -> str:

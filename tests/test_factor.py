@@ -1,0 +1,103 @@
+"""What one setting does to networks: the numbers by hand, and the experiments that ask for them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from study import composition, factor, factors, figures, launching, overrides, report
+from study.records import Network, Summary, TrackedNetwork, TrialRecord
+from study.space import Choice
+
+EXPERIMENTS = sorted(file.stem for file in (composition.config_folder() / "experiment").glob("*.yaml"))
+
+
+def tracked(weight, prediction=0.0, target=(0.0, 2.0)):
+    """A network whose only weight is `weight`, and which predicts `prediction` everywhere."""
+    net = Network((np.full((1, 1), weight, np.float32),), (np.zeros(1, np.float32),))
+    outputs = np.full((2, 1), prediction, np.float32)
+    return TrackedNetwork("id", "name", {}, {}, "", "", 0.0, 0.0, net, outputs, np.array(target, np.float32)[:, None])
+
+
+def level(name, weights, losses, **more):
+    return factor.Level(name, [tracked(weight, **more) for weight in weights], losses)
+
+
+def test_the_three_ways_of_comparing_by_hand():
+    # starts at 1 and 5; the second setting moves each by 2
+    found = factor.effect([level("a", [1, 5], [1.0, 2.0]), level("b", [3, 7], [1.5, 2.5], prediction=1.0)])
+    [pair] = found.pairs
+    assert pair.summed == factor.Means(as_written=(6 + 2) / 2, restarted=4, controlled=2)
+    assert pair.disagreement == factor.Means(1.0, 0.0, 1.0)  # the target's SD is 1
+    assert pair.gap == 0.5 and pair.halfwidth == 0.0 and pair.significant
+    assert found.losses.tolist() == [[1.0, 2.0], [1.5, 2.5]]
+
+
+def test_a_gap_within_its_interval_is_noise():
+    [pair] = factor.effect([level("a", [1, 5, 6], [1.0, 2.0, 3.0]), level("b", [3, 7, 6], [1.5, 1.0, 3.5])]).pairs
+    assert not pair.significant
+    assert (
+        "(noise)"
+        in report.factor_table(factor.effect([level("a", [1, 5], [1, 2]), level("b", [3, 7], [2, 1])]), "loss").rows[0][-1]
+    )
+
+
+def test_one_replicate_tells_the_controlled_difference_only():
+    found = factor.effect([level("a", [1], [1.0]), level("b", [4], [2.0])])
+    assert found.pairs[0].summed == factor.Means(None, None, 3.0) and found.pairs[0].halfwidth is None
+    assert "replicates.count" in report.factor_answer(found, "lr", "loss", 1)
+
+
+def test_what_cannot_be_compared_is_left_out(tmp_path):
+    shape = Network((np.ones((1, 2), np.float32),), (np.zeros(2, np.float32),))
+    wide = dataclasses.replace(tracked(1), network=shape)
+    found = factor.effect([level("a", [1], [1.0]), factor.Level("b", [wide], [2.0])])
+    assert found.pairs[0].summed is None and found.pairs[0].disagreement is not None
+    other = factor.effect([level("a", [1], [1.0]), level("b", [2], [2.0], target=(0.0, 3.0))])
+    assert other.pairs[0].summed is not None and other.pairs[0].disagreement is None
+    for each in (found, other):
+        figures.factor(each, "width", "loss", "NRMSE", tmp_path / "width.png")
+        assert (tmp_path / "width.png").read_bytes().startswith(b"\x89PNG")
+        assert report.factor_answer(each, "width", "loss", 1)
+
+
+def test_the_spread_of_a_level_is_the_mean_of_its_pairs():
+    found = factor.spread(level("order", [1, 2, 4], [1.0, 1.0, 4.0]))
+    assert found.summed == pytest.approx(2.0) and found.disagreement == 0.0
+    assert found.loss_sd == pytest.approx(np.sqrt(3))
+
+
+def record(number, value, replicates=2, completed=True):
+    losses = [1.0] * replicates
+    summary = Summary(losses, 1.0, 0.0, None, 1.0, 0.0, 0.0, 1, {}) if completed else None
+    return TrialRecord(number, "complete" if completed else "failed", {"lr": value}, 1.0, summary, None, "id", {})
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([record(0, 0.1), record(1, 0.2)], "lr"),
+        ([record(0, 0.1), record(1, 0.2), record(2, 0.3, completed=False)], "lr"),
+        ([record(0, 0.1)], None),
+        ([record(0, 0.1), record(1, 0.1)], None),
+        ([record(number, number / 10) for number in range(9)], None),
+        ([record(0, 0.1), record(1, 0.2, replicates=3)], None),
+    ],
+    ids=["two", "one failed", "one", "the same twice", "too many", "other replicates"],
+)
+def test_a_factor_has_some_values_of_one_trial_each(records, expected):
+    assert factors.of({"lr": Choice("lr", (0.1, 0.2))}, records) == expected
+    assert factors.of({"lr": Choice("lr", (0.1, 0.2)), "b": Choice("b", (1, 2))}, records) is None
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_can_be_run(name):
+    with initialize_config_dir(str(composition.config_folder()), version_base=composition.VERSION_BASE):
+        config = compose(composition.CONFIG_NAME, [f"+experiment={name}"], return_hydra_config=True)
+    space, fixed = overrides.split([f"+experiment={name}"], OmegaConf.to_container(config.hydra.sweeper.params), {})
+    launching.check_space(space, fixed, composition.compose_config)
+    assert len(space) == 1
