@@ -34,7 +34,7 @@ train = cache(study.train)
 
 
 def small(**sections):
-    """Seven epochs in legs of three, the last one short; three replicates in parts of two, the last one padded."""
+    """Seven epochs in legs of three, the last one short; three replicates in a padded part."""
     common = {"model": Model((8,)), "training": Training(7, batch_size=64, leg_epochs=3), "replicates": Replicates(3)}
     return TrialSpec(**(common | sections))
 
