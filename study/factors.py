@@ -66,4 +66,4 @@ def compare(uri: str, key: str, records: Sequence[TrialRecord], folder: Path) ->
 def _scores(networks: Sequence[TrackedNetwork], classes: bool) -> list[float]:
     """The error rate or 1 − R² of each network, on its own target."""
     measure = metrics.accuracy if classes else metrics.r2
-    return [1 - float(measure(net.predictions[None], net.target)[0]) for net in networks]  # type: ignore[arg-type]
+    return [1 - float(measure(net.predictions[None], net.target)[0]) for net in networks]

@@ -38,9 +38,10 @@ def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> Tr
         sender.prepare()
     with clock.phase("import"):
         from study import trial
+    start = trial.load_start(spec, uri or places.tracking_uri(None))
     name, number = study["name"] or spec.data.name, study["trial"]
     recorder = spool.TrialRecorder(sender, name, spec, name_of(spec, number), number) if sender else spool.NoRecorder()
-    result = trial.run_trial(spec, datasets, recorder, clock, _prune(pruner, study), progress)
+    result = trial.run_trial(spec, datasets, recorder, clock, _prune(pruner, study), progress, start)
     if sender and number is None:  # a study goes on meanwhile, and waits at its end
         with clock.phase("track"):
             sender.drain()

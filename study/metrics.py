@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from study.records import Floats, Integers
+from study.records import Array, Floats
 
 Doubles = npt.NDArray[np.float64]
 
 
-def r2(outputs: Floats, y: Floats) -> Doubles:
+def r2(outputs: Floats, y: Array) -> Doubles:
     """The share of the targets' variance that is explained, averaged over the target columns, [R]. y: [n, units].
 
     Of a constant column, 1 if it is predicted exactly, else 0.
@@ -28,18 +28,18 @@ def r2(outputs: Floats, y: Floats) -> Doubles:
     return np.where(total > 0, share, constant).mean(axis=-1)
 
 
-def mae(outputs: Floats, y: Floats) -> Doubles:
+def mae(outputs: Floats, y: Array) -> Doubles:
     """The mean absolute error, [R]. y: [n, units]."""
     return np.abs(outputs - y.astype(np.float64)).mean(axis=(1, 2))
 
 
-def accuracy(outputs: Floats, y: Integers) -> Doubles:
+def accuracy(outputs: Floats, y: Array) -> Doubles:
     """The share of rows whose class is predicted, [R]. y: class numbers [n]."""
     chosen = outputs[..., 0] > 0 if outputs.shape[-1] == 1 else outputs.argmax(axis=-1)
     return np.where(np.isnan(outputs).any(axis=(1, 2)), np.nan, (chosen == y).mean(axis=-1))
 
 
-def auc(outputs: Floats, y: Integers) -> Doubles:
+def auc(outputs: Floats, y: Array) -> Doubles:
     """The area under the ROC curve, [R]; of more than two classes, the mean of each against the rest. y: class numbers [n].
 
     It is the probability that a row of the class is ranked above one of the rest, ties counting half (Mann and Whitney). Rows are

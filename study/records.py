@@ -120,7 +120,10 @@ class TrackedNetwork:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a completed trial is judged by; plain numbers, so that it survives JSON."""
+    """What a completed trial is judged by; plain numbers, so that it survives JSON.
+
+    scores: of each replicate on its validation part, what else is asked of it: r2 and mae, or accuracy and auc.
+    """
 
     val_losses: list[float]
     val_loss_mean: float
@@ -131,6 +134,7 @@ class Summary:
     disagreement: float | None
     distinct: int
     labels: dict[str, int]
+    scores: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

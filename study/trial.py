@@ -7,8 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from study import batches, cohort, convergence, dataset, disagreement, distance, fingerprints, intervals, network
+from study import batches, cohort, convergence, dataset, disagreement, distance, fingerprints, intervals, metrics, network, places
 from study.clock import Clock
+from study.errors import BadInput, Fault
 from study.records import Cohort, Completed, Dataset, Failed, Floats, Integers, Leg, Network, Pruned, Summary, TrialResult, unstack
 from study.settings.data import CLASSIFICATION
 from study.spec import TrialSpec
@@ -32,6 +33,8 @@ class Recorder(Protocol):
 
 
 Prune = Callable[[Leg], bool]
+REGRESSION_SCORES = {"r2": metrics.r2, "mae": metrics.mae}
+CLASS_SCORES = {"accuracy": metrics.accuracy, "auc": metrics.auc}
 
 
 def never(_: Leg) -> bool:
@@ -44,8 +47,28 @@ def train(spec: TrialSpec) -> Cohort:
     Raises BadInput if the settings don't fit the data.
     """
     datasets = dataset.load_replicates(spec)
-    training = cohort.Training(spec, datasets, Clock())
+    training = cohort.Training(spec, datasets, Clock(), load_start(spec, places.tracking_uri(None)))
     return finish(spec, datasets, training, list(training.legs()))
+
+
+def load_start(spec: TrialSpec, uri: str) -> list[Network] | None:
+    """Each replicate's first weights from the tracked run that `init.same_as` names; None if it names none.
+
+    Raises BadInput if there is no such run, or if it has fewer networks than replicates are asked for.
+    """
+    if spec.init.same_as is None:
+        return None
+    from study.tracking import reader, store  # MLflow takes seconds to load
+
+    try:
+        found = [tracked.network for tracked in reader.load_networks(store.connect(uri), spec.init.same_as)]
+    except BadInput as bad:
+        raise BadInput([Fault("init.same_as", fault.got, fault.valid) for fault in bad.faults]) from bad
+    count = spec.replicates.count
+    if 1 < len(found) < count:
+        got = f"{spec.init.same_as}, a run of {len(found)} networks"
+        raise BadInput([Fault("init.same_as", got, f"a replicate's run, or a trial's of at least {count}")])
+    return (found * count)[:count] if len(found) == 1 else found[:count]
 
 
 def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: cohort.Training, legs: Sequence[Leg]) -> Cohort:
@@ -113,7 +136,16 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
         disagreement=None if apart is None else distance.mean_of_pairs(apart),
         distinct=len(set(marks)),
         labels={name: trained.labels.count(name) for name in convergence.LABELS if name in trained.labels},
+        scores=_scores(trained, datasets),
     )
+
+
+def _scores(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, list[float]]:
+    """Each replicate's metrics on its validation part; one that a part can't give, such as the AUC of one class, is left out."""
+    measures = CLASS_SCORES if trained.spec.data.task == CLASSIFICATION else REGRESSION_SCORES
+    rows = list(zip(trained.predictions[:, None], datasets, strict=True))
+    found = {name: [float(measure(outputs, data.y_val)[0]) for outputs, data in rows] for name, measure in measures.items()}
+    return {name: values for name, values in found.items() if np.all(np.isfinite(values))}
 
 
 def run_trial(
@@ -123,11 +155,12 @@ def run_trial(
     clock: Clock,
     prune: Prune = never,
     progress: Callable[[Leg], None] | None = None,
+    start: Sequence[Network] | None = None,
 ) -> TrialResult:
     """Trains, records and judges one trial. A network that diverges makes it `Failed`, which is a result and no exception."""
     outcome: Completed | Pruned | Failed | None = None
     try:
-        outcome = _run(spec, datasets, recorder, clock, prune, progress)
+        outcome = _run(spec, datasets, recorder, clock, prune, progress, start)
     finally:
         # without an outcome, an exception or a signal is on its way up: the run is closed as killed
         with clock.phase("track"):
@@ -142,8 +175,9 @@ def _run(
     clock: Clock,
     prune: Prune,
     progress: Callable[[Leg], None] | None,
+    start: Sequence[Network] | None,
 ) -> Completed | Pruned | Failed:
-    training = cohort.Training(spec, datasets, clock)
+    training = cohort.Training(spec, datasets, clock, start)
     legs: list[Leg] = []
     for leg in training.legs():
         legs.append(leg)

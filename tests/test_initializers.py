@@ -95,7 +95,7 @@ def test_kernels_are_the_bytes_of_keras_initializer_seeded_by_layer(name):
 def test_defaults_are_those_of_keras(name):
     parameters = inspect.signature(type(initializers.keras_initializer(CASES[name][0], 0))).parameters
     defaults = {key: each.default for key, each in parameters.items() if key not in ("seed", "input_axes", "output_axes")}
-    assert vars(type(CASES[name][0])()) == defaults | {"bias": 0, "bias_stddev": 0}
+    assert vars(type(CASES[name][0])()) == defaults | {"bias": 0, "bias_stddev": 0, "same_as": None}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -168,7 +168,7 @@ def test_random_biases_have_their_mean_and_sd():
 def test_the_parameters_of_a_trial_are_those_of_its_replicates_seeds():
     spec = TrialSpec(init=HeNormal(bias_stddev=0.1), model=Model((8,)), replicates=Replicates(count=3), seed=5)
     drawn = [seeds.replicate_seed(5, "init", replicate) for replicate in range(3)]
-    kernels, biases = initializers.initial_parameters(spec, 5, 3)
+    kernels, biases = initializers.initial_parameters(spec, SIZES)
     for found, expected in (
         (kernels, initializers.initial_kernels(spec.init, SIZES, drawn)),
         (biases, initializers.initial_biases(spec.init, SIZES, drawn)),

@@ -282,6 +282,7 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "value": VALUE,
     "bias": VALUE,
     "bias_stddev": SPREAD,
+    "same_as": st.none() | st.text("abcdef0123456789", min_size=1),
     # loss
     "delta": st.floats(0, 1e18, exclude_min=True),
     "label_smoothing": SHARE,

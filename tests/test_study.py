@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from mlflow import MlflowClient
+from sklearn.metrics import mean_absolute_error, r2_score
 
 import study
 from study import artifacts, places, spec
@@ -108,6 +109,9 @@ def test_what_is_recorded_is_what_the_engine_trains() -> None:
             np.testing.assert_allclose([point.value for point in curve], losses[replicate], rtol=1e-6)
     assert trial.data.metrics["val_loss_mean"] == pytest.approx(trained.val_loss[:, -1].mean(), rel=1e-6)
     assert trial.data.metrics["distinct"] == 2
+    y, scores = study.load_data(trained.spec).y_val, [trial.data.metrics["val_r2"], trial.data.metrics["val_mae"]]
+    expected = [[r2_score(y, each), mean_absolute_error(y, each)] for each in trained.predictions]
+    np.testing.assert_allclose(scores, np.mean(expected, axis=0), rtol=1e-4)
 
 
 @pytest.mark.usefixtures("here")
@@ -314,3 +318,21 @@ def test_a_study_of_one_setting_ends_with_what_the_setting_does(empty: Path, cap
     [found] = client().search_runs([experiment.experiment_id], "tags.`mlp_study.kind` = 'study'")
     assert {"optimizer.png", "optimizer.md"} <= {file.path for file in client().list_artifacts(found.info.run_id)}
     assert found.data.tags["factor"] in next((empty / "mlruns").glob("**/optimizer.md")).read_text()
+
+
+def test_a_tracked_runs_final_weights_can_be_the_start(here: Path) -> None:
+    [trial] = [run for run in runs_of("trial") if run.data.params["optimizer.learning_rate"] == "0.1"]
+    replicate = next(run for run in runs_of("replicate") if run.data.tags["mlflow.parentRunId"] == trial.info.run_id)
+    source = study.train(study.compose(["optimizer.learning_rate=0.1", *TINY]))
+    place = int(replicate.data.tags["mlp_study.replicate"])
+    for name, expected in ((trial.info.run_id, [0, 1]), (replicate.info.run_id, [place, place])):
+        started = study.train(study.compose([f"init.same_as={name}", *TINY]))
+        for initial, final in zip(started.initial_kernels, source.kernels, strict=True):
+            assert initial.tobytes() == final[expected].tobytes()
+    for overrides, told in (
+        (["init.same_as=abc"], "abc"),
+        ([f"init.same_as={trial.info.run_id}", "model.units=[5]"], "10-4-1.*10-5-1"),
+        ([f"init.same_as={trial.info.run_id}", "replicates.count=3"], "at least 3"),
+    ):
+        with pytest.raises(study.BadInput, match=told):
+            study.train(study.compose([*TINY, *overrides]))

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from study import batches, seeds
-from study.records import Floats
+from study.errors import BadInput, Fault
+from study.records import Floats, Network
 from study.settings import init as kinds
 from study.settings.init import Init
 from study.spec import TrialSpec
@@ -47,13 +48,23 @@ def keras_initializer(init: Init, seed: int) -> keras.initializers.Initializer:
     return SEEDED[type(init)](**settings, seed=seed)
 
 
-def initial_parameters(spec: TrialSpec, inputs: int, outputs: int) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
-    """Kernels [R, in, out] and biases [R, out] before training.
+def initial_parameters(
+    spec: TrialSpec, sizes: Sequence[int], start: Sequence[Network] | None = None
+) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
+    """Kernels [R, in, out] and biases [R, out] of the layers between `sizes`, before training; those of `start` if it is given.
 
     Where the source `ulp` varies, every replicate but number 0 has one weight moved by one unit in its last place.
     """
-    sizes, drawn = (inputs, *spec.model.units, outputs), batches.replicate_seeds(spec)
-    kernels, biases = (make(spec.init, sizes, drawn["init"]) for make in (initial_kernels, initial_biases))
+    drawn = batches.replicate_seeds(spec)
+    if start is None:
+        kernels, biases = (make(spec.init, sizes, drawn["init"]) for make in (initial_kernels, initial_biases))
+    else:
+        found = (start[0].kernels[0].shape[0], *(kernel.shape[1] for kernel in start[0].kernels))
+        if found != tuple(sizes):
+            valid, got = ("-".join(map(str, each)) for each in (sizes, found))
+            raise BadInput([Fault("init.same_as", f"{spec.init.same_as}, whose networks are {got}", f"a run of networks {valid}")])
+        kernels = tuple(np.stack(layer) for layer in zip(*(net.kernels for net in start), strict=True))
+        biases = tuple(np.stack(layer) for layer in zip(*(net.biases for net in start), strict=True))
     if "ulp" in spec.replicates.vary:
         for place, seed in enumerate(drawn["ulp"]):
             if spec.replicates.first + place > 0:

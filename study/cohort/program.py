@@ -24,14 +24,14 @@ from study import batches, convergence, network, seeds
 from study.clock import Clock
 from study.cohort import compile_cache, losses, model, optimizers, schedules, stopping
 from study.cohort.initializers import initial_parameters
-from study.records import Dataset, Floats, Integers, Leg
+from study.records import Dataset, Floats, Integers, Leg, Network
 from study.settings.loss import outputs as network_outputs
 from study.settings.schedule import ReduceOnPlateau
 from study.settings.training import PLATEAUED
 from study.spec import TrialSpec
 
-# On two cores the source's workload took 49, 49, 80 and 167 ms for a lone network at width 1, 2, 4 and 8, and 24, 19, 14 and 13 ms a
-# network in a cohort of 32: four is near the best where it counts, and wastes the least of a cohort that it doesn't divide.
+# On two cores the source's workload took 49, 49, 80 and 167 ms for a lone network at width 1, 2, 4 and 8, and 24, 19, 14 and
+# 13 ms a network in a cohort of 32: four is near the best where it counts, and pads a cohort that it doesn't divide by less.
 WIDTH = 4
 
 
@@ -303,20 +303,22 @@ class Weights:
 class Training:
     """A cohort in training. `initial` holds its first weights; iterate over `legs()`; then read `weights()`.
 
-    datasets: that of each replicate; those that share their data have the same object.
+    datasets: that of each replicate; those that share their data have the same object. start: each replicate's first weights,
+    where the settings name a run that they come from. Raises BadInput if its networks are of another architecture.
     """
 
-    def __init__(self, spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock) -> None:
+    def __init__(self, spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None = None) -> None:
         self._spec, self._clock, self._datasets = spec, clock, datasets
         data = datasets[0]
         rows, batch_size = len(data.x_train), batches.batch_size(spec, len(data.x_train))
         outputs, schedule = network_outputs(spec.loss, data.outputs), spec.schedule
         with clock.phase("train"):
-            self.initial_kernels, self.initial_biases = initial_parameters(spec, data.x_train.shape[1], outputs)
+            sizes = (data.x_train.shape[1], *spec.model.units, outputs)
+            self.initial_kernels, self.initial_biases = initial_parameters(spec, sizes, start)
             settings = _settings(spec)
             self._settings = {name: tf.constant(value) for name, value in settings.items()}
             signature = Signature(
-                sizes=(data.x_train.shape[1], *spec.model.units, outputs),
+                sizes=sizes,
                 activation=spec.model.activation,
                 loss=spec.loss.name,
                 rule=optimizers.rule_name(spec.optimizer),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from study.errors import BadInput, Fault
-from study.settings.rules import Kind, number, one_of, registry, setting
+from study.settings.rules import TEXT, Kind, number, one_of, optional, registry, setting
 
 VALUE, SPREAD = number(-1e6, 1e6), number(0, 1e6)
 MODES = ("fan_in", "fan_out", "fan_avg")
@@ -14,10 +14,15 @@ DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 
 @dataclass(frozen=True, kw_only=True)
 class Init(Kind):
-    """How the kernels start. Biases start at `bias`, or normally distributed about it with SD `bias_stddev`."""
+    """How the kernels start. Biases start at `bias`, or normally distributed about it with SD `bias_stddev`.
+
+    With `same_as`, the id of a tracked run, its final weights are the start: a replicate's run gives all replicates the same one,
+    a trial's run gives each replicate that of its place.
+    """
 
     bias: float = setting(0.0, VALUE)
     bias_stddev: float = setting(0.0, SPREAD)
+    same_as: str | None = setting(None, optional(TEXT))
 
 
 @dataclass(frozen=True)

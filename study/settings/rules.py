@@ -67,6 +67,15 @@ def optional(rule: Rule) -> Rule:
     return Rule(f"{rule.valid}, or null", lambda value: None if value is None else rule.accept(value))
 
 
+def _accept_text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError
+    return value
+
+
+TEXT = Rule("a text that isn't empty", _accept_text)
+
+
 def one_of(names: Iterable[str]) -> Rule:
     known = tuple(names)
 

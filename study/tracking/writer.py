@@ -83,12 +83,15 @@ class TrialRuns:
         legs = record["curves"]
         self.curves(legs)
         if "summary" in record:
-            found = zip(self._children, record["fingerprints"], record["labels"], record["epochs"], strict=True)
-            for child, mark, label, epoch in found:
-                self._log(child, tags={FINGERPRINT: mark, CONVERGENCE: label, EPOCH: str(epoch)})
             summary, last = record["summary"], legs[-1]
+            scores = {f"val_{name}": values for name, values in summary["scores"].items()}
+            found = zip(self._children, record["fingerprints"], record["labels"], record["epochs"], strict=True)
+            for place, (child, mark, label, epoch) in enumerate(found):
+                points = [Metric(key, values[place], last["time"], epoch) for key, values in scores.items()]
+                self._log(child, points, {FINGERPRINT: mark, CONVERGENCE: label, EPOCH: str(epoch)})
             keys = ("val_loss_std", "val_loss_halfwidth", "train_loss_mean", "distance", "disagreement", "distinct")
             metrics = [Metric(key, summary[key], last["time"], last["epochs_done"]) for key in keys if summary[key] is not None]
+            metrics += [Metric(k, sum(v) / len(v), last["time"], last["epochs_done"]) for k, v in scores.items()]
             labels = ", ".join(f"{count} {name}" for name, count in summary["labels"].items())
             self._log(self.run_id, metrics, {CONVERGENCE: labels})
             self._client.log_artifacts(self.run_id, str(self._folder / spool.FILES))
