@@ -430,6 +430,7 @@ def test_flat_names_every_setting_in_dotted_form() -> None:
         "init": "glorot_uniform",
         "init.bias": "0.0",
         "init.bias_stddev": "0.0",
+        "init.same_as": "None",
         "training.epochs": "100",
         "training.batch_size": "32",
         "training.partial_batch": "drop",
