@@ -56,7 +56,10 @@ def load_data(spec: TrialSpec) -> Dataset:
 
 
 def batch_orders(spec: TrialSpec) -> Integers:
-    """Row numbers of every mini-batch, int32 [R, epochs, steps, batch]; a trailing partial batch is dropped."""
+    """Row numbers of every mini-batch, int32 [R, epochs, steps, batch].
+
+    A trailing partial batch is dropped or, with `training.partial_batch=keep`, filled up with -1.
+    """
     from study import batches
 
     return batches.batch_orders(spec, len(load_data(spec).x_train))
