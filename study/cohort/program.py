@@ -376,18 +376,15 @@ class Training:
 
     def _stop_plateaued(self, curves: Floats) -> None:
         """Stops the replicates whose training loss, [epochs, R], has plateaued."""
-        first = 0
-        for part in self._parts:
-            mine = zip(part.trained, curves[:, first : first + part.kept].T, self._datasets[first : first + part.kept], strict=True)
-            part.stop(
-                np.array(
-                    [
-                        convergence.has_plateaued(curve[:count], network.trivial_loss(self._spec.loss, data.y_train, data.outputs))
-                        for count, curve, data in mine
-                    ]
-                )
-            )
-            first += part.kept
+        trained = np.concatenate([part.trained for part in self._parts])
+        done = np.array(
+            [
+                convergence.has_plateaued(curve[:count], network.trivial_loss(self._spec.loss, data.y_train, data.outputs))
+                for curve, count, data in zip(curves.T, trained, self._datasets, strict=True)
+            ]
+        )
+        for part, members in zip(self._parts, np.split(done, range(WIDTH, len(done), WIDTH)), strict=True):
+            part.stop(members)
 
     def weights(self) -> Weights:
         """The weights that are kept after the last leg that was asked for."""
