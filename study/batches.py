@@ -30,11 +30,14 @@ def draw(rng: np.random.Generator, epochs: int, rows: int, batch_size: int, step
 
 def replicate_seeds(spec: TrialSpec) -> dict[str, list[int]]:
     """The seed of every source and replicate: source → [R]."""
-    numbers = range(spec.replicates.first, spec.replicates.first + spec.replicates.count)
-    return {
-        source: [seeds.replicate_seed(spec.seed, source, number if source in spec.replicates.vary else 0) for number in numbers]
-        for source in seeds.SOURCES
-    }
+    first, count = spec.replicates.first, spec.replicates.count
+
+    def drawn(source: str) -> list[int]:
+        if source not in spec.replicates.vary:
+            return [seeds.replicate_seed(spec.seed, source, 0)] * count
+        return [seeds.replicate_seed(spec.seed, source, number) for number in range(first, first + count)]
+
+    return {source: drawn(source) for source in seeds.SOURCES}
 
 
 def batch_orders(spec: TrialSpec, rows: int) -> Integers:

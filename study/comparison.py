@@ -45,11 +45,7 @@ def compare(
     rows = distance.vectors(networks) if alike else None
     apart, kind = None, None
     if predictions is not None and target is not None and len({p.shape for p in predictions}) == 1:
-        stacked = np.stack(predictions)
-        if np.issubdtype(target.dtype, np.integer):
-            apart, kind = disagreement.churn(stacked), "churn"
-        else:
-            apart, kind = disagreement.normalised_rmse(stacked, target), "NRMSE"
+        apart, kind = disagreement.between(np.stack(predictions), target), disagreement.kind(target)
     return Comparison(
         fingerprints=[fingerprints.digest(net) for net in networks],
         differing_shapes=None if alike else "; ".join(dict.fromkeys(_sizes(shape) for shape in shapes)),

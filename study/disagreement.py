@@ -5,15 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from study.distance import Matrix
+from study.network import predicted_classes
 from study.records import Array, Floats
 
 
-def churn(predictions: Floats) -> Matrix:
-    """The share of inputs on which each pair predicts different classes, [N, N]; predictions: [N, n, classes].
+def kind(target: Array) -> str:
+    """What `between` gives for a target: 'churn' for class numbers, 'NRMSE' for real values."""
+    return "churn" if np.issubdtype(target.dtype, np.integer) else "NRMSE"
 
-    A single column holds the logits of the second of two classes.
-    """
-    classes = predictions[..., 0] > 0 if predictions.shape[-1] == 1 else np.argmax(predictions, axis=-1)
+
+def between(predictions: Floats, target: Array) -> Matrix:
+    """Churn or normalised RMSE of each pair, [N, N]. predictions: [N, n, outputs]; target: [n] or [n, outputs]."""
+    return churn(predictions) if kind(target) == "churn" else normalised_rmse(predictions, target)
+
+
+def churn(predictions: Floats) -> Matrix:
+    """The share of inputs on which each pair predicts different classes, [N, N]; predictions: [N, n, classes]."""
+    classes = predicted_classes(predictions)
     return np.stack([np.mean(classes != row, axis=1) for row in classes])
 
 

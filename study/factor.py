@@ -113,10 +113,7 @@ def _disagreement(networks: Sequence[TrackedNetwork]) -> Matrix | None:
     target, shape = networks[0].target, networks[0].predictions.shape
     if not all(np.array_equal(net.target, target) and net.predictions.shape == shape for net in networks):
         return None
-    predictions = np.stack([net.predictions for net in networks])
-    if np.issubdtype(target.dtype, np.integer):
-        return disagreement.churn(predictions)
-    return disagreement.normalised_rmse(predictions, target)
+    return disagreement.between(np.stack([net.predictions for net in networks]), target)
 
 
 def _means(matrix: Matrix) -> Means:

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from study import factor, metrics, report
+from study import disagreement, factor, metrics, report
 from study.records import TrackedNetwork, TrialRecord
 from study.space import Space
 
@@ -40,7 +38,8 @@ def compare(uri: str, key: str, records: Sequence[TrialRecord], folder: Path) ->
     opened = store.connect(uri)
     done = [record for record in records if record.summary and record.run_id]
     trials = [reader.load_networks(opened, record.run_id or "")[:MOST_REPLICATES] for record in done]
-    classes = np.issubdtype(trials[0][0].target.dtype, np.integer)
+    kind = disagreement.kind(trials[0][0].target)
+    classes = kind == "churn"
     name, quantity = report.short(key), "validation loss"
     # losses of different kinds, or of targets on different scales, can't be compared; shares of what is to be explained can
     own_score = key.split(".")[0] == "loss" or key == "data.normalise_target"
@@ -53,7 +52,6 @@ def compare(uri: str, key: str, records: Sequence[TrialRecord], folder: Path) ->
         levels.append(factor.Level(report.setting(record.params[key]), networks, losses[: len(networks)]))
     folder.mkdir(parents=True, exist_ok=True)
     picture, replicates = folder / f"{name}.png", len(trials[0])
-    kind = "churn" if classes else "NRMSE"
     if key == "replicates.vary" and replicates > 1:
         spreads = [factor.spread(level) for level in levels]
         figures.sources(spreads, kind, picture)

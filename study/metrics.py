@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from study.records import Array, Floats
-
-Doubles = npt.NDArray[np.float64]
+from study.network import predicted_classes
+from study.records import Array, Doubles, Floats
 
 
 def r2(outputs: Floats, y: Array) -> Doubles:
@@ -35,8 +34,8 @@ def mae(outputs: Floats, y: Array) -> Doubles:
 
 def accuracy(outputs: Floats, y: Array) -> Doubles:
     """The share of rows whose class is predicted, [R]. y: class numbers [n]."""
-    chosen = outputs[..., 0] > 0 if outputs.shape[-1] == 1 else outputs.argmax(axis=-1)
-    return np.where(np.isnan(outputs).any(axis=(1, 2)), np.nan, (chosen == y).mean(axis=-1))
+    right = (predicted_classes(outputs) == y).mean(axis=-1)
+    return np.where(np.isnan(outputs).any(axis=(1, 2)), np.nan, right)
 
 
 def auc(outputs: Floats, y: Array) -> Doubles:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy import optimize, special
 
-from study.records import Array, Floats, Integers
+from study.records import Array, Dataset, Doubles, Floats, Integers
 from study.settings.loss import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -21,8 +20,6 @@ from study.settings.loss import (
     MeanSquaredError,
     SparseCategoricalCrossentropy,
 )
-
-Doubles = npt.NDArray[np.float64]
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
@@ -51,6 +48,11 @@ def layer_outputs(kernels: Sequence[Floats], biases: Sequence[Floats], x: Floats
             z = (outputs[-1] if outputs else x[None]) @ kernel + bias[:, None, :]
             outputs.append(z if len(outputs) == len(kernels) - 1 else ACTIVATIONS[activation](z))
     return outputs
+
+
+def predicted_classes(outputs: Floats) -> Array:
+    """The class that each row's logits [..., n, classes] speak for, [..., n]; a single column holds the second of two classes'."""
+    return outputs[..., 0] > 0 if outputs.shape[-1] == 1 else outputs.argmax(axis=-1)
 
 
 def losses(outputs: Floats, y: Floats | Integers, loss: Loss | None = None) -> Doubles:
@@ -111,6 +113,12 @@ def trivial_loss(loss: Loss, y: Floats | Integers, classes: int | None = None) -
             [_row_losses(np.full((1, len(column), 1), _best_constant(loss, column)), column, loss).mean() for column in columns]
         )
     )
+
+
+def trivial_losses(loss: Loss, datasets: Sequence[Dataset]) -> list[float]:
+    """`trivial_loss` on each training part, computed once for those that are the same object."""
+    known = {id(data): trivial_loss(loss, data.y_train, data.outputs) for data in {id(each): each for each in datasets}.values()}
+    return [known[id(data)] for data in datasets]
 
 
 def _best_constant(loss: Loss, y: Doubles) -> float:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from study.spec import TrialSpec
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
 Array = npt.NDArray[Any]
 

@@ -83,10 +83,12 @@ def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: cohort.Traini
             _loss(start, data, spec),
             net,
             data.x_train,
-            network.trivial_loss(spec.loss, data.y_train, data.outputs),
+            trivial,
             spec.model.activation,
         )
-        for curve, count, start, net, data in zip(train_loss, weights.trained, starts, networks, datasets, strict=True)
+        for curve, count, start, net, data, trivial in zip(
+            train_loss, weights.trained, starts, networks, datasets, network.trivial_losses(spec.loss, datasets), strict=True
+        )
     )
     return Cohort(
         spec=spec,
@@ -122,10 +124,7 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
     rows, target = distance.vectors(trained.networks()), datasets[0].y_val
     apart = None
     if all(np.array_equal(data.x_val, datasets[0].x_val) for data in datasets[1:] if data is not datasets[0]):
-        if trained.spec.data.task == CLASSIFICATION:
-            apart = disagreement.churn(trained.predictions)
-        else:
-            apart = disagreement.normalised_rmse(trained.predictions, target)
+        apart = disagreement.between(trained.predictions, target)
     return Summary(
         val_losses=final,
         val_loss_mean=float(np.mean(final)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -168,9 +168,16 @@ class _Part:
     """W replicates in training: their tensors and the streams of their batch orders."""
 
     def __init__(
-        self, start: int, spec: TrialSpec, signature: Signature, parameters: list[Floats], datasets: Sequence[Dataset]
+        self,
+        start: int,
+        spec: TrialSpec,
+        signature: Signature,
+        replicate_seeds: Mapping[str, Sequence[int]],
+        parameters: Sequence[Floats],
+        datasets: Sequence[Dataset],
+        shared: tuple[tf.Tensor, ...] | None,
     ) -> None:
-        count, replicate_seeds = spec.replicates.count, batches.replicate_seeds(spec)
+        count = spec.replicates.count
         # a part is padded with copies of its last replicate, whose results are dropped
         members = [min(start + place, count - 1) for place in range(WIDTH)]
         self.kept = min(WIDTH, count - start)
@@ -182,18 +189,16 @@ class _Part:
         self.state = _initial_state(spec, signature, [tf.constant(array[members]) for array in parameters])
         self._epochs_done = 0
         self.val_loss = np.full(self.kept, np.nan, np.float32)  # of the weights that a replicate has kept so far
-        self.data: tuple[tf.Tensor, ...] | None = None
-        if signature.own_data:
-            self.data = tuple(
-                tf.constant(np.stack(arrays)) for arrays in zip(*(_arrays(datasets[m]) for m in members), strict=True)
-            )
+        self.data = shared or tuple(
+            tf.constant(np.stack(arrays)) for arrays in zip(*(_arrays(datasets[m]) for m in members), strict=True)
+        )
 
-    def compile(self, data: tuple[tf.Tensor, ...], settings: dict[str, tf.Tensor], by_step: dict[str, Floats]) -> None:
+    def compile(self, settings: dict[str, tf.Tensor], by_step: dict[str, Floats]) -> None:
         """Traces and compiles the program, unless that is done, by a call that trains nothing."""
         sig = self.signature
         orders = tf.zeros([WIDTH, sig.leg_epochs, sig.steps, sig.batch_size], tf.int32)
         blank = {name: tf.zeros([sig.leg_epochs * sig.steps]) for name in by_step}
-        arguments = (self.state, self.data or data, orders, settings, blank, self.dropout_seeds, tf.constant(0))
+        arguments = (self.state, self.data, orders, settings, blank, self.dropout_seeds, tf.constant(0))
         try:
             program(sig)(*arguments)
         except tf.errors.OpError:  # a torn file in the cache of compiled programs; anything else fails again
@@ -201,7 +206,7 @@ class _Part:
             program.cache_clear()  # TensorFlow keeps the failure with the traced function
             program(sig)(*arguments)
 
-    def advance(self, epochs: int, data: tuple[tf.Tensor, ...], settings: dict[str, tf.Tensor], by_step: dict[str, Floats]) -> None:
+    def advance(self, epochs: int, settings: dict[str, tf.Tensor], by_step: dict[str, Floats]) -> None:
         sig = self.signature
         drawn = {seed: batches.draw(stream, epochs, sig.rows, sig.batch_size, sig.steps) for seed, stream in self.streams.items()}
         orders = np.zeros([WIDTH, sig.leg_epochs, sig.steps, sig.batch_size], np.int32)
@@ -211,7 +216,7 @@ class _Part:
         for name, values in by_step.items():
             padded[name][: len(values)] = values
         inputs = {name: tf.constant(values) for name, values in padded.items()}
-        arguments = (self.state, self.data or data, tf.constant(orders), settings, inputs, self.dropout_seeds, tf.constant(epochs))
+        arguments = (self.state, self.data, tf.constant(orders), settings, inputs, self.dropout_seeds, tf.constant(epochs))
         trained_before = self.trained
         self._epochs_done += epochs
         self.state, curves, predictions, finite = program(sig)(*arguments)
@@ -308,7 +313,8 @@ class Training:
     """
 
     def __init__(self, spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None = None) -> None:
-        self._spec, self._clock, self._datasets = spec, clock, datasets
+        self._spec, self._clock = spec, clock
+        self._trivial_losses = network.trivial_losses(spec.loss, datasets) if spec.training.until == PLATEAUED else []
         data = datasets[0]
         rows, batch_size = len(data.x_train), batches.batch_size(spec, len(data.x_train))
         outputs, schedule = network_outputs(spec.loss, data.outputs), spec.schedule
@@ -332,10 +338,11 @@ class Training:
                 patience=spec.training.patience,
                 plateau=(schedule.patience, schedule.cooldown) if isinstance(schedule, ReduceOnPlateau) else None,
             )
-            self._data = () if signature.own_data else tuple(map(tf.constant, _arrays(data)))
+            shared = None if signature.own_data else tuple(map(tf.constant, _arrays(data)))
+            replicate_seeds = batches.replicate_seeds(spec)
             stacked = [array for layer in zip(self.initial_kernels, self.initial_biases, strict=True) for array in layer]
             starts = range(0, spec.replicates.count, WIDTH)
-            self._parts = [_Part(start, spec, signature, stacked, datasets) for start in starts]
+            self._parts = [_Part(start, spec, signature, replicate_seeds, stacked, datasets, shared) for start in starts]
 
     def legs(self) -> Iterator[Leg]:
         """Trains on, one leg a step, until the epochs are done, every replicate has stopped, or the caller stops asking."""
@@ -344,7 +351,7 @@ class Training:
         by_step = {"learning_rate": rates} | optimizers.settings_by_step(self._spec.optimizer, epochs * signature.steps)
         curves: list[Floats] = []
         with self._clock.phase("compile"):
-            self._parts[0].compile(self._data, self._settings, by_step)
+            self._parts[0].compile(self._settings, by_step)
         with ThreadPoolExecutor(available_cores()) as threads:
             for start in range(0, epochs, signature.leg_epochs):
                 stop = min(start + signature.leg_epochs, epochs)
@@ -352,7 +359,7 @@ class Training:
                 now = {name: values[steps] for name, values in by_step.items()}
 
                 def advance(part: _Part, count: int = stop - start, now: dict[str, Floats] = now) -> None:
-                    part.advance(count, self._data, self._settings, now)
+                    part.advance(count, self._settings, now)
 
                 with self._clock.phase("train"):
                     list(threads.map(advance, self._parts))
@@ -377,12 +384,8 @@ class Training:
     def _stop_plateaued(self, curves: Floats) -> None:
         """Stops the replicates whose training loss, [epochs, R], has plateaued."""
         trained = np.concatenate([part.trained for part in self._parts])
-        done = np.array(
-            [
-                convergence.has_plateaued(curve[:count], network.trivial_loss(self._spec.loss, data.y_train, data.outputs))
-                for curve, count, data in zip(curves.T, trained, self._datasets, strict=True)
-            ]
-        )
+        judged = zip(curves.T, trained, self._trivial_losses, strict=True)
+        done = np.array([convergence.has_plateaued(curve[:count], trivial) for curve, count, trivial in judged])
         for part, members in zip(self._parts, np.split(done, range(WIDTH, len(done), WIDTH)), strict=True):
             part.stop(members)
 

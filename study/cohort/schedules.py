@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from study.records import Array, Floats
+from study.records import Array, Doubles, Floats
 from study.settings.schedule import (
     Constant,
     Cosine,
@@ -18,8 +17,6 @@ from study.settings.schedule import (
     Schedule,
     Step,
 )
-
-Doubles = npt.NDArray[np.float64]
 
 
 def learning_rates(schedule: Schedule, initial: float, epochs: int, steps_per_epoch: int) -> Floats:

@@ -14,8 +14,6 @@ State = Mapping[str, Any]
 
 def start_early_stopping(parameters: list[tf.Tensor], width: int) -> dict[str, Any]:
     return {
-        "active": tf.fill([width], True),
-        "trained": tf.zeros([width], tf.int32),
         "best_epoch": tf.zeros([width], tf.int32),
         "best_loss": tf.fill([width], float("inf")),
         "best_parameters": [tf.identity(p) for p in parameters],

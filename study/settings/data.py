@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from study.errors import BadInput, Fault
-from study.settings.rules import Kind, Rule, integer, listing, number, one_of, optional, registry, setting
+from study.settings.rules import TEXT, Kind, Rule, integer, listing, number, one_of, optional, registry, setting
 
 REGRESSION, CLASSIFICATION, AUTO = "regression", "classification", "auto"
 NONE, STANDARD, MINMAX, ROBUST = "none", "standard", "minmax", "robust"
@@ -127,14 +127,8 @@ class Iris(Classification):
 # -- the user's own ----------------------------------------------------------------------------------------------------------
 
 
-def _accept_text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError
-    return value
-
-
 def _accept_path(value: object) -> str:
-    text = _accept_text(value)
+    text = TEXT.accept(value)
     if "\0" in text:
         raise ValueError
     try:
@@ -144,7 +138,7 @@ def _accept_path(value: object) -> str:
 
 
 def _accept_delimiter(value: object) -> str:
-    text = {"tab": "\t", "\\t": "\t"}.get(_accept_text(value), str(value))
+    text = {"tab": "\t", "\\t": "\t"}.get(TEXT.accept(value), str(value))
     # what a field's own text is made of can't separate fields
     if len(text) != 1 or not text.isascii() or text.isalnum() or text in '"\r\n.-+_':
         raise ValueError
@@ -153,7 +147,7 @@ def _accept_delimiter(value: object) -> str:
 
 def _accept_encoding(value: object) -> str:
     try:
-        "".encode(text := _accept_text(value))
+        "".encode(text := TEXT.accept(value))
     except (LookupError, UnicodeError) as error:
         raise ValueError from error
     return text
@@ -171,11 +165,11 @@ class Table(Regression):
 
     name = "table"
     path: str = setting("", Rule("the path of a .csv, .tsv or .parquet file (.csv.gz too)", _accept_path))
-    target: str = setting("", Rule("the name of the column to predict", _accept_text))
+    target: str = setting("", Rule("the name of the column to predict", TEXT.accept))
     task: str = setting(  # type: ignore[misc]  # of the other kinds it is known
         REGRESSION, Rule("auto, regression, classification", one_of((REGRESSION, CLASSIFICATION)).accept)
     )
-    drop: tuple[str, ...] = setting((), listing(Rule("names of columns", _accept_text), at_least=0, distinct=True))
+    drop: tuple[str, ...] = setting((), listing(Rule("names of columns", TEXT.accept), at_least=0, distinct=True))
     missing: str = setting(REFUSE, one_of((REFUSE, MEAN, MEDIAN, MOST_FREQUENT)))
     delimiter: str | None = setting(None, optional(Rule("one character, such as ',' or ';', or tab", _accept_delimiter)))
     encoding: str | None = setting(None, optional(Rule("a text encoding, such as utf-8 or cp1252", _accept_encoding)))
