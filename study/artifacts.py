@@ -19,7 +19,7 @@ import yaml
 from pyarrow import parquet
 
 from study.errors import Corrupt
-from study.records import Cohort, Floats, Integers, Network, unstack
+from study.records import Cohort, Floats, Integers, Network, parameter_shapes
 from study.spec import as_mapping
 
 WEIGHTS, PREDICTIONS, CURVES, CONFIG, ENVIRONMENT, MANIFEST = (
@@ -30,23 +30,18 @@ WEIGHTS, PREDICTIONS, CURVES, CONFIG, ENVIRONMENT, MANIFEST = (
     "environment.json",
     "manifest.json",
 )
+INITIAL = "initial_"
 
 
 def write(folder: Path, cohort: Cohort, targets: Sequence[Floats | Integers], environment: Mapping[str, str]) -> None:
     """Writes the files of a trained cohort into an empty folder.
 
-    weights.npz: kernel_0 [R, in, out], bias_0 [R, out], … and the same with the prefix `initial_`. predictions.npz: predictions
+    weights.npz: `Network`'s parameters by name, [R, …], and the same with the prefix `initial_`. predictions.npz: predictions
     [R, n_val, outputs] and the validation part's target, with an axis [R] in front if replicates have their own. curves.parquet:
     one row a replicate and epoch. config.yaml: settings that rebuild the trial.
     """
-    arrays: dict[str, Floats] = {}
-    for prefix, kernels, biases in (
-        ("", cohort.kernels, cohort.biases),
-        ("initial_", cohort.initial_kernels, cohort.initial_biases),
-    ):
-        for layer, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
-            arrays |= {f"{prefix}kernel_{layer}": kernel, f"{prefix}bias_{layer}": bias}
-    np.savez(folder / WEIGHTS, **arrays)  # type: ignore[arg-type]
+    initial = {f"{INITIAL}{name}": array for name, array in cohort.initial.parameters.items()}
+    np.savez(folder / WEIGHTS, **cohort.network.parameters, **initial)  # type: ignore[arg-type]
     shared = all(target is targets[0] for target in targets)
     np.savez(
         folder / PREDICTIONS,
@@ -96,18 +91,20 @@ def check(folder: Path) -> None:
 def read_networks(folder: Path) -> list[Network]:
     """The trained networks in a trial's weights.npz, one a replicate."""
     arrays = _load(folder / WEIGHTS)
-    layers = sum(name.startswith("kernel_") for name in arrays)
+    stacked = Network({name: array for name, array in arrays.items() if not name.startswith(INITIAL)})
     try:
-        kernels = [arrays[f"kernel_{layer}"] for layer in range(layers)]
-        biases = [arrays[f"bias_{layer}"] for layer in range(layers)]
-        sound = layers > 0 and all(k.ndim == 3 and b.shape == k.shape[::2] for k, b in zip(kernels, biases, strict=True))
-        sound = sound and all(a.dtype == np.float32 and a.size for a in (*kernels, *biases))
+        kernels = stacked.kernels
+        sound = len(kernels) > 0 and all(kernel.ndim == 3 for kernel in kernels)
         sound = sound and all(out.shape[1] == into.shape[2] for into, out in itertools.pairwise(kernels))
+        if sound:
+            expected = parameter_shapes((kernels[0].shape[1], *(kernel.shape[2] for kernel in kernels)), stacked.normalisation)
+            sound = stacked.shapes == {name: (len(kernels[0]), *shape) for name, shape in expected.items()}
+        sound = sound and all(a.dtype == np.float32 and a.size for a in stacked.parameters.values())
     except KeyError as error:
         raise Corrupt(f"{folder / WEIGHTS}: no array {error}") from error
-    if not sound or len({len(k) for k in kernels}) != 1:
-        raise Corrupt(f"{folder / WEIGHTS}: these arrays are no networks: their types or shapes don't fit together")
-    return unstack(kernels, biases)
+    if not sound:
+        raise Corrupt(f"{folder / WEIGHTS}: these arrays are no networks: their names, types or shapes don't fit together")
+    return stacked.unstack()
 
 
 def read_predictions(folder: Path) -> tuple[Floats, Sequence[Floats | Integers]]:

@@ -40,22 +40,18 @@ def compare(
     target: Floats | Integers | None = None,
 ) -> Comparison:
     """Compares trained networks. predictions: each [n, outputs], on the same n inputs, whose target decides churn or NRMSE."""
-    shapes = [tuple(k.shape for k in net.kernels) for net in networks]
-    alike = len(set(shapes)) == 1
+    architectures = list(dict.fromkeys(net.architecture for net in networks))
+    alike = len(architectures) == 1
     rows = distance.vectors(networks) if alike else None
     apart, kind = None, None
     if predictions is not None and target is not None and len({p.shape for p in predictions}) == 1:
         apart, kind = disagreement.between(np.stack(predictions), target), disagreement.kind(target)
     return Comparison(
         fingerprints=[fingerprints.digest(net) for net in networks],
-        differing_shapes=None if alike else "; ".join(dict.fromkeys(_sizes(shape) for shape in shapes)),
+        differing_shapes=None if alike else "; ".join(architectures),
         relative_l2=distance.relative_l2(rows) if rows is not None else None,
         cosine=distance.cosine(rows) if rows is not None else None,
         summed_absolute_difference=distance.summed_absolute_difference(rows) if rows is not None else None,
         disagreement=apart,
         disagreement_kind=kind,
     )
-
-
-def _sizes(shapes: tuple[tuple[int, ...], ...]) -> str:
-    return "-".join(str(size) for size in (shapes[0][0], *(shape[1] for shape in shapes)))

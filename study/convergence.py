@@ -14,6 +14,7 @@ from scipy import stats
 
 from study import network, seeds
 from study.records import Floats, Network
+from study.settings.model import Model
 
 DIVERGED, STUCK, OSCILLATING = "diverged", "stuck", "oscillating"
 PLATEAUED, IMPROVING, UNDECIDED = "plateaued", "still improving", "undecided"
@@ -39,7 +40,7 @@ DEFAULT = Thresholds()
 
 
 def label(
-    curve: Floats, initial_loss: float, net: Network, x: Floats, trivial: float, activation: str, limits: Thresholds = DEFAULT
+    curve: Floats, initial_loss: float, net: Network, x: Floats, trivial: float, model: Model, limits: Thresholds = DEFAULT
 ) -> str:
     """The label of one network. curve: its training loss by epoch, [epochs]; initial_loss: before the first step."""
     final = float(curve[-1])
@@ -52,7 +53,7 @@ def label(
         return DIVERGED
     if final > limits.rise * lowest and final - lowest > limits.material * trivial:
         return DIVERGED
-    if final >= limits.stuck * trivial or _has_idle_layer(net, x, activation):
+    if final >= limits.stuck * trivial or _has_idle_layer(net, x, model):
         return STUCK
 
     tail = tail_of(curve)
@@ -121,13 +122,13 @@ def _alternates(tail: Floats, trivial: float, limits: Thresholds) -> bool:
     return bool(np.mean(signs[1:] != signs[:-1]) > limits.alternation)
 
 
-def _has_idle_layer(net: Network, x: Floats, activation: str) -> bool:
+def _has_idle_layer(net: Network, x: Floats, model: Model) -> bool:
     """Whether a hidden layer's units are all dead on x, or (from a symmetric start) all copies of one unit."""
-    kernels, biases = [k[None] for k in net.kernels], [b[None] for b in net.biases]
-    hidden = network.layer_outputs(kernels, biases, x, activation)[:-1]
-    for kernel, bias, output in zip(net.kernels, net.biases, hidden, strict=False):
-        if activation == "relu" and not np.any(output > 0):
+    hidden = network.layer_outputs(Network.stack([net]), x, model)[:-1]
+    for layer, output in enumerate(hidden):
+        if model.activation == "relu" and not np.any(output > 0):
             return True
-        if kernel.shape[1] > 1 and np.all(kernel == kernel[:, :1]) and np.all(bias == bias[0]):
+        of_units = [array for name, array in net.trainable.items() if name.endswith(f"_{layer}")]
+        if output.shape[2] > 1 and all(np.all(array == array[..., :1]) for array in of_units):
             return True
     return False

@@ -16,8 +16,8 @@ Matrix = npt.NDArray[np.float64]
 
 
 def vectors(networks: Sequence[Network]) -> Matrix:
-    """All parameters as one row a network, [N, parameters]; the networks need equal architectures."""
-    return np.stack([np.concatenate([a.ravel() for a in (*net.kernels, *net.biases)]).astype(np.float64) for net in networks])
+    """All trainable parameters as one row a network, [N, parameters]; the networks need equal architectures."""
+    return np.stack([np.concatenate([a.ravel() for a in net.trainable.values()]).astype(np.float64) for net in networks])
 
 
 def relative_l2(rows: Matrix) -> Matrix:

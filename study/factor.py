@@ -99,7 +99,7 @@ def spread(level: Level) -> Spread:
 def _pair(a: Level, b: Level) -> Pair:
     networks = [*a.networks, *b.networks]
     summed = relative = None
-    if len({tuple(kernel.shape for kernel in net.network.kernels) for net in networks}) == 1:
+    if len({net.network.architecture for net in networks}) == 1:
         rows = distance.vectors([net.network for net in networks])
         summed, relative = _means(distance.summed_absolute_difference(rows)), _means(distance.relative_l2(rows))
     apart = _disagreement(networks)

@@ -10,11 +10,10 @@ from study.records import Network
 
 
 def digest(network: Network) -> str:
-    """sha256, 64 hex digits, over each array's layer path, dtype, shape and little-endian bytes."""
+    """sha256, 64 hex digits, over each array's name (with its layer), dtype, shape and little-endian bytes."""
     sha = hashlib.sha256()
-    for layer, (kernel, bias) in enumerate(zip(network.kernels, network.biases, strict=True)):
-        for name, array in (("kernel", kernel), ("bias", bias)):
-            little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
-            sha.update(f"layers/{layer}/{name} {little.dtype.str} {little.shape}\n".encode())
-            sha.update(little.tobytes())
+    for name, array in sorted(network.parameters.items()):
+        little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+        sha.update(f"{name} {little.dtype.str} {little.shape}\n".encode())
+        sha.update(little.tobytes())
     return sha.hexdigest()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import optimize, special
 
-from study.records import Array, Dataset, Doubles, Floats, Integers
+from study.records import STATISTICS, Array, Dataset, Doubles, Floats, Integers, Network
 from study.settings.loss import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -20,6 +20,7 @@ from study.settings.loss import (
     MeanSquaredError,
     SparseCategoricalCrossentropy,
 )
+from study.settings.model import Model
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
@@ -37,17 +38,32 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def layer_outputs(kernels: Sequence[Floats], biases: Sequence[Floats], x: Floats, activation: str) -> list[Floats]:
+def layer_outputs(networks: Network, x: Floats, model: Model, training: bool = False) -> list[Floats]:
     """Each layer's output, [R, n, units]; the last is the network's output, which has no activation.
 
-    kernels: [R, in, out], biases: [R, out], x: [n, in].
+    networks: a stack of R; x: [n, in]. training: batch normalisation goes by x's own statistics and not by the running ones.
     """
     outputs: list[Floats] = []
     with np.errstate(over="ignore", invalid="ignore"):  # a diverged network's outputs are infinite, as TensorFlow has them
-        for kernel, bias in zip(kernels, biases, strict=True):
-            z = (outputs[-1] if outputs else x[None]) @ kernel + bias[:, None, :]
-            outputs.append(z if len(outputs) == len(kernels) - 1 else ACTIVATIONS[activation](z))
+        for layer, (kernel, bias) in enumerate(zip(networks.kernels, networks.biases, strict=True)):
+            z = (outputs[-1] if outputs else x[None]) @ kernel
+            mine = {name: networks.parameters.get(f"{name}_{layer}") for name in ("scale", *STATISTICS)}
+            if (scale := mine["scale"]) is not None:
+                z = _normalised(z, mine["mean"], mine["variance"], model, training) * scale[:, None, :]
+            z = z + bias[:, None, :]
+            outputs.append(z if layer == networks.depth - 1 else ACTIVATIONS[model.activation](z))
     return outputs
+
+
+def _normalised(z: Floats, mean: Floats | None, variance: Floats | None, model: Model, training: bool) -> Floats:
+    """z [R, n, units] by the running statistics [R, units], or without them (layer normalisation) each row by its own."""
+    if mean is None or variance is None:
+        centre, spread = z.mean(axis=2, keepdims=True), z.var(axis=2, keepdims=True)
+    elif training:
+        centre, spread = z.mean(axis=1, keepdims=True), z.var(axis=1, keepdims=True)
+    else:
+        centre, spread = mean[:, None, :], variance[:, None, :]
+    return (z - centre) / np.sqrt(spread + z.dtype.type(model.norm_epsilon))
 
 
 def predicted_classes(outputs: Floats) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from study.settings.model import BATCH, LAYER
 from study.spec import TrialSpec
 
 Floats = npt.NDArray[np.float32]
@@ -17,17 +19,79 @@ Integers = npt.NDArray[np.int32]
 Array = npt.NDArray[Any]
 
 
+STATISTICS = ("mean", "variance")
+
+
 @dataclass(frozen=True)
 class Network:
-    """One network's parameters: kernels [in, out] and biases [out], layer by layer."""
+    """A network's parameters by name, or those of R networks with an axis [R] in front of each.
 
-    kernels: tuple[Floats, ...]
-    biases: tuple[Floats, ...]
+    Layer i has kernel_i [in, out] and bias_i [out]. A hidden layer that is normalised also has scale_i [out]: it computes
+    scale · normalised(x @ kernel) + bias, so that Keras' gamma is the scale and its beta the bias. Batch normalisation has the
+    running statistics mean_i and variance_i [out] besides.
+    """
+
+    parameters: dict[str, Floats]
+
+    @classmethod
+    def of_layers(cls, kernels: Sequence[Floats], biases: Sequence[Floats]) -> Network:
+        """A network without normalisation."""
+        pairs = enumerate(zip(kernels, biases, strict=True))
+        return cls({name: array for i, (k, b) in pairs for name, array in ((f"kernel_{i}", k), (f"bias_{i}", b))})
+
+    @classmethod
+    def stack(cls, networks: Sequence[Network]) -> Network:
+        """R networks of one architecture as one, with the axis [R] in front."""
+        return cls({name: np.stack([net.parameters[name] for net in networks]) for name in networks[0].parameters})
+
+    def unstack(self) -> list[Network]:
+        """The single networks of a stack."""
+        count = len(self.parameters["bias_0"])
+        return [Network({name: array[r] for name, array in self.parameters.items()}) for r in range(count)]
+
+    @property
+    def depth(self) -> int:
+        """The number of layers, the output layer included."""
+        return sum(name.startswith("kernel_") for name in self.parameters)
+
+    @property
+    def kernels(self) -> tuple[Floats, ...]:
+        return tuple(self.parameters[f"kernel_{layer}"] for layer in range(self.depth))
+
+    @property
+    def biases(self) -> tuple[Floats, ...]:
+        return tuple(self.parameters[f"bias_{layer}"] for layer in range(self.depth))
+
+    @property
+    def trainable(self) -> dict[str, Floats]:
+        """What gradients change: everything but running statistics, in an order that depends on the names alone."""
+        return {name: self.parameters[name] for name in sorted(self.parameters) if not name.startswith(STATISTICS)}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: array.shape for name, array in self.parameters.items()}
+
+    @property
+    def normalisation(self) -> str | None:
+        """As in `settings.model`."""
+        return BATCH if "mean_0" in self.parameters else LAYER if "scale_0" in self.parameters else None
+
+    @property
+    def architecture(self) -> str:
+        """In words, such as `10-128-1` or `10-128-1 with batch normalisation`."""
+        sizes = "-".join(str(size) for size in (self.kernels[0].shape[-2], *(kernel.shape[-1] for kernel in self.kernels)))
+        return f"{sizes} with {self.normalisation} normalisation" if self.normalisation else sizes
 
 
-def unstack(kernels: Sequence[Floats], biases: Sequence[Floats]) -> list[Network]:
-    """The single networks of stacked kernels [R, in, out] and biases [R, out]."""
-    return [Network(tuple(k[r] for k in kernels), tuple(b[r] for b in biases)) for r in range(len(kernels[0]))]
+def parameter_shapes(sizes: Sequence[int], normalisation: str | None) -> dict[str, tuple[int, ...]]:
+    """The parameters of a single network with layers between `sizes`, in the order of the layers."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer, (inputs, units) in enumerate(itertools.pairwise(sizes)):
+        shapes |= {f"kernel_{layer}": (inputs, units), f"bias_{layer}": (units,)}
+        if normalisation and layer < len(sizes) - 2:
+            names = ["scale", *STATISTICS] if normalisation == BATCH else ["scale"]
+            shapes |= {f"{name}_{layer}": (units,) for name in names}
+    return shapes
 
 
 @dataclass(frozen=True)
@@ -67,7 +131,7 @@ class Leg:
 class Cohort:
     """R trained networks of one trial.
 
-    kernels, biases (and their initial values): tuples of [R, in, out] and [R, out], one a layer.
+    network, and initial before training: parameters with the axis [R] in front.
     train_loss, val_loss: [R, epochs]; the training loss of an epoch is the mean of its batches' losses, as Keras' `fit` reports
     it, and the validation loss is taken after the epoch; both are NaN after a replicate's stop. learning_rate: [R, epochs], at
     each epoch's end. trained: [R] epochs; epoch: [R] the one, from 1, whose weights are kept. predictions:
@@ -76,10 +140,8 @@ class Cohort:
     """
 
     spec: TrialSpec
-    initial_kernels: tuple[Floats, ...]
-    initial_biases: tuple[Floats, ...]
-    kernels: tuple[Floats, ...]
-    biases: tuple[Floats, ...]
+    initial: Network
+    network: Network
     train_loss: Floats
     val_loss: Floats
     learning_rate: Floats
@@ -99,7 +161,25 @@ class Cohort:
 
     def networks(self) -> list[Network]:
         """The trained replicates, one by one."""
-        return unstack(self.kernels, self.biases)
+        return self.network.unstack()
+
+    @property
+    def kernels(self) -> tuple[Floats, ...]:
+        """[R, in, out] of each layer."""
+        return self.network.kernels
+
+    @property
+    def biases(self) -> tuple[Floats, ...]:
+        """[R, out] of each layer."""
+        return self.network.biases
+
+    @property
+    def initial_kernels(self) -> tuple[Floats, ...]:
+        return self.initial.kernels
+
+    @property
+    def initial_biases(self) -> tuple[Floats, ...]:
+        return self.initial.biases
 
 
 @dataclass(frozen=True)

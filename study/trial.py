@@ -10,7 +10,7 @@ import numpy as np
 from study import batches, cohort, convergence, dataset, disagreement, distance, fingerprints, intervals, metrics, network, places
 from study.clock import Clock
 from study.errors import BadInput, Fault
-from study.records import Cohort, Completed, Dataset, Failed, Floats, Integers, Leg, Network, Pruned, Summary, TrialResult, unstack
+from study.records import Cohort, Completed, Dataset, Failed, Floats, Integers, Leg, Network, Pruned, Summary, TrialResult
 from study.settings.data import CLASSIFICATION
 from study.spec import TrialSpec
 
@@ -75,8 +75,6 @@ def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: cohort.Traini
     """The cohort after the last leg."""
     weights = training.weights()
     train_loss = np.concatenate([leg.train_loss for leg in legs]).T
-    networks = unstack(weights.kernels, weights.biases)
-    starts = unstack(training.initial_kernels, training.initial_biases)
     labels = tuple(
         convergence.label(
             curve[: max(1, count)],
@@ -84,18 +82,22 @@ def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: cohort.Traini
             net,
             data.x_train,
             trivial,
-            spec.model.activation,
+            spec.model,
         )
         for curve, count, start, net, data, trivial in zip(
-            train_loss, weights.trained, starts, networks, datasets, network.trivial_losses(spec.loss, datasets), strict=True
+            train_loss,
+            weights.trained,
+            training.initial.unstack(),
+            weights.network.unstack(),
+            datasets,
+            network.trivial_losses(spec.loss, datasets),
+            strict=True,
         )
     )
     return Cohort(
         spec=spec,
-        initial_kernels=training.initial_kernels,
-        initial_biases=training.initial_biases,
-        kernels=weights.kernels,
-        biases=weights.biases,
+        initial=training.initial,
+        network=weights.network,
         train_loss=train_loss,
         val_loss=np.concatenate([leg.val_loss for leg in legs]).T,
         learning_rate=np.concatenate([leg.learning_rate for leg in legs]).T,
@@ -109,9 +111,8 @@ def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: cohort.Traini
 
 
 def _loss(net: Network, data: Dataset, spec: TrialSpec) -> float:
-    """A network's loss on its training part."""
-    kernels, biases = [k[None] for k in net.kernels], [b[None] for b in net.biases]
-    outputs = network.layer_outputs(kernels, biases, data.x_train, spec.model.activation)[-1]
+    """A network's loss on its training part, as training sees it."""
+    outputs = network.layer_outputs(Network.stack([net]), data.x_train, spec.model, training=True)[-1]
     return float(network.losses(outputs, data.y_train, spec.loss)[0])
 
 

@@ -57,6 +57,14 @@ VARIANTS = {
     "rmsprop decay": {"optimizer": RMSprop(1e-3, weight_decay=2.0)},
     "one hidden layer": {"optimizer": SGD(1e-2), "model": Model((7,))},
     "l1 and l2": {"optimizer": SGD(1e-2), "model": Model((16, 8), l1=1e-3, l2=1e-2)},
+    "batch normalisation": {"optimizer": SGD(1e-2), "model": Model((16, 8), normalisation="batch", norm_momentum=0.9)},
+    "batch normalisation, partial batch": {
+        "optimizer": SGD(1e-2, clip_norm=1.0, weight_decay=0.1),
+        "model": Model((16, 8), "tanh", l2=1e-3, normalisation="batch", norm_epsilon=0.1),
+        "training": Training(20, batch_size=64, partial_batch="keep"),
+    },
+    "layer normalisation": {"optimizer": Adam(1e-3), "model": Model((16, 8), normalisation="layer")},
+    "layer normalisation, epsilon": {"optimizer": SGD(1e-2), "model": Model((16,), normalisation="layer", norm_epsilon=0.1)},
     "partial batch": {"optimizer": SGD(1e-2), "training": Training(20, batch_size=64, partial_batch="keep")},
     "full batch": {"optimizer": SGD(1e-2), "training": Training(20, batch_size=None)},
     "init": {"optimizer": SGD(1e-2), "init": RandomNormal(mean=0.02, stddev=0.3, bias=0.1, bias_stddev=0.1)},
@@ -76,12 +84,16 @@ LOSS_CASES = {
     for loss in losses_of_data
     for optimizer in (SGD(1e-3, momentum=0.5), Adam(1e-3))
 }
+DIGITS_VARIANTS = ("adam", "sgd nesterov", "rmsprop", "tanh activation", "batch normalisation", "layer normalisation")
 COMMON = {"model": Model((16, 8)), "training": Training(epochs=20, batch_size=64), "replicates": Replicates(count=2), "seed": 3}
 CASES = {
     f"{data.name} {name}": TrialSpec(**(COMMON | {"data": data} | sections))
     for data, names in (
         (Diabetes(), VARIANTS),
-        (Digits(validation_fraction=0.8), ("adam", "sgd nesterov", "rmsprop", "tanh activation")),
+        (
+            Digits(validation_fraction=0.8),
+            DIGITS_VARIANTS,
+        ),
     )
     for name, sections in ((name, VARIANTS[name]) for name in names)
 } | {name: TrialSpec(**(COMMON | sections)) for name, sections in LOSS_CASES.items()}
@@ -115,8 +127,7 @@ def keras_losses(cohort):
 
     curves = []
     for replicate, orders in enumerate(study.batch_orders(spec)):
-        layers = zip(cohort.initial_kernels, cohort.initial_biases, strict=True)
-        model.set_weights([array[replicate] for layer in layers for array in layer])
+        model.set_weights([cohort.initial.parameters[name][replicate] for name in export.names_of_weights(cohort.initial)])
         for variable, value in zip(model.optimizer.variables, unused, strict=True):
             variable.assign(value)
         curve = []
@@ -161,9 +172,10 @@ def test_activations_are_those_of_keras(name):
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["diabetes adam", "diabetes tanh activation", "digits adam", "digits tanh activation"])
-def test_a_keras_model_predicts_and_evaluates_as_the_cohort(name):
-    cohort = train(CASES[name])
+@pytest.mark.parametrize("variant", ["adam", "tanh activation", "batch normalisation", "layer normalisation"])
+@pytest.mark.parametrize("data", ["diabetes", "digits"])
+def test_a_keras_model_predicts_and_evaluates_as_the_cohort(data, variant):
+    cohort = train(CASES[f"{data} {variant}"])
     data = study.load_data(cohort.spec)
     for replicate in range(len(cohort)):
         model = study.keras_model(cohort, replicate)

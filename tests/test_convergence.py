@@ -9,6 +9,7 @@ import pytest
 from study import convergence
 from study.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
 from study.records import Dataset, Network
+from study.settings.model import Model
 
 
 def floats(*values: Any) -> Any:
@@ -18,12 +19,12 @@ def floats(*values: Any) -> Any:
 # losses are in units of the trivial predictor's
 X = floats([1, 2], [-1, 1], [2, -1], [-2, -2])
 DATA = Dataset(X, floats([1], [-1], [1], [-1]), X, floats([1], [-1], [1], [-1]), outputs=1)
-NET = Network((floats([1, -2, 3], [1, 1, -1]), floats([1], [2], [3])), (floats(0, 0, 0), floats(0)))
+NET = Network.of_layers((floats([1, -2, 3], [1, 1, -1]), floats([1], [2], [3])), (floats(0, 0, 0), floats(0)))
 EPOCHS = np.arange(100)
 
 
 def label(curve: Any, *, initial: float = 1.2, net: Network = NET, activation: str = "relu", data: Dataset = DATA) -> str:
-    return convergence.label(np.asarray(curve, dtype=np.float32), initial, net, data.x_train, 1.0, activation)
+    return convergence.label(np.asarray(curve, dtype=np.float32), initial, net, data.x_train, 1.0, Model(activation=activation))
 
 
 def noise(seed: int, size: int = 100) -> Any:
@@ -96,13 +97,15 @@ def test_three_epochs_up_and_down_are_undecided() -> None:
 
 
 # One hidden layer each; the curve would otherwise have plateaued.
-DEAD = Network((floats([1, -2, 3], [1, 1, -1]), floats([1], [2], [3])), (floats(-99, -99, -99), floats(0)))
-HALF_DEAD = Network((floats([1, -2, 3], [1, 1, -1]), floats([1], [2], [3])), (floats(-99, -99, 0), floats(0)))
-COPIES = Network((floats([1, 1, 1], [2, 2, 2]), floats([1], [1], [1])), (floats(0.5, 0.5, 0.5), floats(0)))
-COPIES_BUT_BIAS = Network((floats([1, 1, 1], [2, 2, 2]), floats([1], [1], [1])), (floats(0.5, 0.5, 0.6), floats(0)))
-LONE_UNIT = Network((floats([1], [2]), floats([1])), (floats(0.5), floats(0)))
-ZEROS = Network((floats([0, 0, 0], [0, 0, 0]), floats([0], [0], [0])), (floats(0, 0, 0), floats(0.1)))
-DEEP_COPIES = Network((floats([1, -2], [1, 1]), floats([1, 1], [2, 2]), floats([1], [1])), (floats(0, 0), floats(0, 0), floats(0)))
+DEAD = Network.of_layers((floats([1, -2, 3], [1, 1, -1]), floats([1], [2], [3])), (floats(-99, -99, -99), floats(0)))
+HALF_DEAD = Network.of_layers((floats([1, -2, 3], [1, 1, -1]), floats([1], [2], [3])), (floats(-99, -99, 0), floats(0)))
+COPIES = Network.of_layers((floats([1, 1, 1], [2, 2, 2]), floats([1], [1], [1])), (floats(0.5, 0.5, 0.5), floats(0)))
+COPIES_BUT_BIAS = Network.of_layers((floats([1, 1, 1], [2, 2, 2]), floats([1], [1], [1])), (floats(0.5, 0.5, 0.6), floats(0)))
+LONE_UNIT = Network.of_layers((floats([1], [2]), floats([1])), (floats(0.5), floats(0)))
+ZEROS = Network.of_layers((floats([0, 0, 0], [0, 0, 0]), floats([0], [0], [0])), (floats(0, 0, 0), floats(0.1)))
+DEEP_COPIES = Network.of_layers(
+    (floats([1, -2], [1, 1]), floats([1, 1], [2, 2]), floats([1], [1])), (floats(0, 0), floats(0, 0), floats(0))
+)
 
 
 @pytest.mark.parametrize(

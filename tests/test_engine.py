@@ -446,6 +446,6 @@ def test_a_leg_holds_what_its_record_says(data):
 def test_last_loss_and_predictions_are_those_of_the_final_weights(data):
     spec = small(data=data, model=Model((8, 5), "tanh"))
     dataset, trained = study.load_data(spec), train(spec)
-    outputs = network.layer_outputs(trained.kernels, trained.biases, dataset.x_val, "tanh")[-1]
+    outputs = network.layer_outputs(trained.network, dataset.x_val, trained.spec.model)[-1]
     np.testing.assert_allclose(trained.predictions, outputs, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(trained.val_loss[:, -1], network.losses(outputs, dataset.y_val), rtol=1e-4)

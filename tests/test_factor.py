@@ -18,7 +18,7 @@ EXPERIMENTS = sorted(file.stem for file in (composition.config_folder() / "exper
 
 def tracked(weight, prediction=0.0, target=(0.0, 2.0)):
     """A network whose only weight is `weight`, and which predicts `prediction` everywhere."""
-    net = Network((np.full((1, 1), weight, np.float32),), (np.zeros(1, np.float32),))
+    net = Network.of_layers((np.full((1, 1), weight, np.float32),), (np.zeros(1, np.float32),))
     outputs = np.full((2, 1), prediction, np.float32)
     return TrackedNetwork("id", "name", {}, {}, "", "", 0.0, 0.0, net, outputs, np.array(target, np.float32)[:, None])
 
@@ -53,7 +53,7 @@ def test_one_replicate_tells_the_controlled_difference_only():
 
 
 def test_what_cannot_be_compared_is_left_out(tmp_path):
-    shape = Network((np.ones((1, 2), np.float32),), (np.zeros(2, np.float32),))
+    shape = Network.of_layers((np.ones((1, 2), np.float32),), (np.zeros(2, np.float32),))
     wide = dataclasses.replace(tracked(1), network=shape)
     found = factor.effect([level("a", [1], [1.0]), factor.Level("b", [wide], [2.0])])
     assert found.pairs[0].summed is None and found.pairs[0].disagreement is not None

@@ -21,7 +21,7 @@ from pyarrow import parquet
 
 from study import artifacts, spec, sqlite
 from study.errors import Corrupt, NotWritable
-from study.records import Cohort
+from study.records import Cohort, Network, parameter_shapes
 
 # -- a trial's files ---------------------------------------------------------------------------------------------------------
 
@@ -35,10 +35,8 @@ def cohort() -> Cohort:
 
     return Cohort(
         spec=spec.build({"model": {"units": [3]}, "replicates": {"count": 2, "first": 4}, "training": {"epochs": 2}}),
-        initial_kernels=(drawn(2, 2, 3), drawn(2, 3, 1)),
-        initial_biases=(drawn(2, 3), drawn(2, 1)),
-        kernels=(drawn(2, 2, 3), drawn(2, 3, 1)),
-        biases=(drawn(2, 3), drawn(2, 1)),
+        initial=Network.of_layers((drawn(2, 2, 3), drawn(2, 3, 1)), (drawn(2, 3), drawn(2, 1))),
+        network=Network.of_layers((drawn(2, 2, 3), drawn(2, 3, 1)), (drawn(2, 3), drawn(2, 1))),
         train_loss=np.array([[0.9, 0.5], [0.8, 0.4]], np.float32),
         val_loss=np.array([[1.0, 0.7], [0.9, 0.6]], np.float32),
         learning_rate=np.array([[0.1, 0.05], [0.1, 0.05]], np.float32),
@@ -229,6 +227,19 @@ def weights(**changed: Any) -> dict[str, Any]:
 def test_these_weights_are_sound(tmp_path: Path) -> None:
     np.savez(tmp_path / "weights.npz", **weights())
     assert [kernel.shape for kernel in artifacts.read_networks(tmp_path)[1].kernels] == [(2, 3), (3, 1)]
+
+
+@pytest.mark.parametrize("normalisation", ["batch", "layer"])
+def test_normalised_networks_are_read_back_whole_or_not_at_all(tmp_path: Path, normalisation: str) -> None:
+    sound = {name: np.ones((2, *shape), np.float32) for name, shape in parameter_shapes((2, 3, 1), normalisation).items()}
+    np.savez(tmp_path / "weights.npz", **sound)
+    [first, _] = artifacts.read_networks(tmp_path)
+    assert first.shapes == parameter_shapes((2, 3, 1), normalisation) and first.normalisation == normalisation
+    for missing in sound:
+        np.savez(tmp_path / "weights.npz", **{name: array for name, array in sound.items() if name != missing})
+        if missing != "scale_0" or normalisation != "layer":  # without it, it is a sound network of another kind
+            with pytest.raises(Corrupt):
+                artifacts.read_networks(tmp_path)
 
 
 @pytest.mark.parametrize(

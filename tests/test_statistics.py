@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as arrays
 from scipy import stats
 
 from study import batches, disagreement, distance, fingerprints, intervals, network, seeds, spec
-from study.records import Network, unstack
-from study.settings.model import ACTIVATIONS
+from study.records import Network, parameter_shapes
+from study.settings.model import ACTIVATIONS, Model
 
 # a busy machine must not fail a property
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -81,10 +81,35 @@ def test_equal_rows_are_exactly_zero_apart_and_different_ones_are_not(rows: Any)
 
 
 def test_vectors_hold_every_parameter_in_double_precision() -> None:
-    nets = unstack([floats([[1, 2]], [[3, 4]]), floats([[5], [6]], [[7], [8]])], [floats([0, 1], [2, 3]), floats([9], [8])])
-    rows = distance.vectors(nets)
+    kernels, biases = [floats([[1, 2]], [[3, 4]]), floats([[5], [6]], [[7], [8]])], [floats([0, 1], [2, 3]), floats([9], [8])]
+    rows = distance.vectors(Network.of_layers(kernels, biases).unstack())
     assert rows.dtype == np.float64
-    assert rows.tolist() == [[1, 2, 5, 6, 0, 1, 9], [3, 4, 7, 8, 2, 3, 8]]
+    assert rows.tolist() == [[0, 1, 9, 1, 2, 5, 6], [2, 3, 8, 3, 4, 7, 8]]
+
+
+def test_vectors_leave_out_running_statistics_and_depend_on_no_order() -> None:
+    def net(**more: float) -> Network:
+        arrays = {"kernel_0": floats([1.0]), "bias_0": floats(2.0), "scale_0": floats(3.0)} | {
+            k: floats(v) for k, v in more.items()
+        }
+        return Network(arrays | {"kernel_1": floats([4.0]), "bias_1": floats(5.0)})
+
+    first, second = net(mean_0=6.0, variance_0=7.0), net(mean_0=8.0, variance_0=9.0)
+    shuffled = Network(dict(reversed(second.parameters.items())))
+    assert distance.vectors([first, second, shuffled]).tolist() == [[2, 5, 1, 4, 3]] * 3
+    assert fingerprints.digest(first) != fingerprints.digest(second) == fingerprints.digest(shuffled)
+
+
+@pytest.mark.parametrize("normalisation", [None, "batch", "layer"])
+def test_a_networks_parameters_and_words(normalisation: Any) -> None:
+    shapes = parameter_shapes((4, 3, 2), normalisation)
+    net = Network({name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+    assert net.shapes == shapes and net.normalisation == normalisation and net.depth == 2
+    assert net.architecture == (f"4-3-2 with {normalisation} normalisation" if normalisation else "4-3-2")
+    assert len(shapes) == {None: 4, "layer": 5, "batch": 7}[normalisation]
+    stacked = Network.stack([net, net, net])
+    assert stacked.shapes == {name: (3, *shape) for name, shape in shapes.items()} and stacked.architecture == net.architecture
+    assert [each.shapes for each in stacked.unstack()] == [shapes] * 3
 
 
 @pytest.mark.parametrize(
@@ -153,41 +178,43 @@ def test_one_value_has_no_interval() -> None:
 
 # -- fingerprints ------------------------------------------------------------------------------------------------------------
 
-TINY = Network((floats([1, -2]),), (floats(0.5, 0),))
-TINY_DIGEST = "9a2ff0b6315481df221cc94a08654862ce11fde75efbbaab4a281a3e26090b41"
+TINY = Network.of_layers((floats([1, -2]),), (floats(0.5, 0),))
+TINY_DIGEST = "75fb6f6eb250241b0ccc50567f2b75cd47bbadd3e7fdae724995c37da3ef2fb2"
 
 
 def test_a_fingerprint_is_this_sha256() -> None:
-    content = b"layers/0/kernel <f4 (1, 2)\n" + struct.pack("<2f", 1, -2) + b"layers/0/bias <f4 (2,)\n" + struct.pack("<2f", 0.5, 0)
+    content = b"bias_0 <f4 (2,)\n" + struct.pack("<2f", 0.5, 0) + b"kernel_0 <f4 (1, 2)\n" + struct.pack("<2f", 1, -2)
     assert hashlib.sha256(content).hexdigest() == TINY_DIGEST
     assert fingerprints.digest(TINY) == TINY_DIGEST
 
 
 def test_a_fingerprint_is_independent_of_endianness_and_of_the_memorys_layout() -> None:
     [kernel], [bias] = TINY.kernels, TINY.biases
-    big = Network((kernel.astype(">f4"),), (bias.astype(">f4"),))
-    spread = Network((np.stack([kernel, kernel], axis=-1)[..., 0],), (np.repeat(bias, 2)[::2],))
+    big = Network.of_layers((kernel.astype(">f4"),), (bias.astype(">f4"),))
+    spread = Network.of_layers((np.stack([kernel, kernel], axis=-1)[..., 0],), (np.repeat(bias, 2)[::2],))
     assert fingerprints.digest(big) == fingerprints.digest(spread) == TINY_DIGEST
     square = floats([1, 2], [3, 4])
     zero = floats(0, 0)
-    assert fingerprints.digest(Network((square.T,), (zero,))) == fingerprints.digest(Network((square.T.copy(),), (zero,)))
+    assert fingerprints.digest(Network.of_layers((square.T,), (zero,))) == fingerprints.digest(
+        Network.of_layers((square.T.copy(),), (zero,))
+    )
 
 
 ONES, NONE = np.ones((2, 2), np.float32), np.zeros(2, np.float32)
-TWO_LAYERS = Network((ONES, 2 * ONES), (NONE, NONE))
+TWO_LAYERS = Network.of_layers((ONES, 2 * ONES), (NONE, NONE))
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(Network((2 * ONES, ONES), (NONE, NONE)), id="the layers in another order"),
-        pytest.param(Network((ONES,), (NONE,)), id="a layer less"),
-        pytest.param(Network((ONES, 2 * ONES.astype(np.float64)), (NONE, NONE)), id="dtype"),
-        pytest.param(Network((ONES.view(np.int32), 2 * ONES), (NONE, NONE)), id="the same bytes of another dtype"),
-        pytest.param(Network((ONES.reshape(1, 4), 2 * ONES), (NONE, NONE)), id="the same bytes in another shape"),
-        pytest.param(Network((ONES, np.nextafter(2 * ONES, np.float32(3))), (NONE, NONE)), id="one ulp in each weight"),
-        pytest.param(Network((ONES, 2 * ONES), (NONE, floats(0, 1e-45))), id="one ulp in one bias"),
-        pytest.param(Network((ONES, 2 * ONES), (NONE, floats(0, -0.0))), id="the sign of a zero"),
+        pytest.param(Network.of_layers((2 * ONES, ONES), (NONE, NONE)), id="the layers in another order"),
+        pytest.param(Network.of_layers((ONES,), (NONE,)), id="a layer less"),
+        pytest.param(Network.of_layers((ONES, 2 * ONES.astype(np.float64)), (NONE, NONE)), id="dtype"),
+        pytest.param(Network.of_layers((ONES.view(np.int32), 2 * ONES), (NONE, NONE)), id="the same bytes of another dtype"),
+        pytest.param(Network.of_layers((ONES.reshape(1, 4), 2 * ONES), (NONE, NONE)), id="the same bytes in another shape"),
+        pytest.param(Network.of_layers((ONES, np.nextafter(2 * ONES, np.float32(3))), (NONE, NONE)), id="one ulp in each weight"),
+        pytest.param(Network.of_layers((ONES, 2 * ONES), (NONE, floats(0, 1e-45))), id="one ulp in one bias"),
+        pytest.param(Network.of_layers((ONES, 2 * ONES), (NONE, floats(0, -0.0))), id="the sign of a zero"),
     ],
 )
 def test_a_fingerprint_tells_apart(other: Network) -> None:
@@ -201,7 +228,9 @@ BITS = st.lists(st.integers(0, 2**32 - 1), min_size=4, max_size=4) | st.just([0,
 @UNTIMED
 def test_fingerprints_are_equal_if_and_only_if_all_bits_are(first: list[int], second: list[int]) -> None:
     nets = [
-        Network((np.array(bits[:2], np.uint32).view(np.float32).reshape(1, 2),), (np.array(bits[2:], np.uint32).view(np.float32),))
+        Network.of_layers(
+            (np.array(bits[:2], np.uint32).view(np.float32).reshape(1, 2),), (np.array(bits[2:], np.uint32).view(np.float32),)
+        )
         for bits in (first, second)
     ]
     assert (fingerprints.digest(nets[0]) == fingerprints.digest(nets[1])) == (first == second)
@@ -216,15 +245,37 @@ X = floats([3, 1], [1, 3], [-1, -1])
 
 
 def test_layer_outputs_by_hand() -> None:
-    hidden, output = network.layer_outputs(KERNELS, BIASES, X, "relu")
+    hidden, output = network.layer_outputs(Network.of_layers(KERNELS, BIASES), X, Model())
     assert hidden.tolist() == [[[2, 1], [0, 3], [0, 0]], [[1, 2], [1, 2], [1, 2]]]
     assert output.tolist() == [[[4.5], [6.5], [0.5]], [[3], [3], [3]]]
 
 
 def test_the_last_layer_has_no_activation() -> None:
-    hidden, output = network.layer_outputs([floats([[1.0]]), floats([[-5.0]])], [floats([0]), floats([0])], floats([2]), "tanh")
+    two = Network.of_layers([floats([[1.0]]), floats([[-5.0]])], [floats([0]), floats([0])])
+    hidden, output = network.layer_outputs(two, floats([2]), Model(activation="tanh"))
     assert hidden == pytest.approx(np.tanh(2)) and output == pytest.approx(-5 * np.tanh(2))
-    assert network.layer_outputs([floats([[-5.0]])], [floats([0])], floats([2]), "relu")[-1].tolist() == [[[-10]]]
+    one = Network.of_layers([floats([[-5.0]])], [floats([0])])
+    assert network.layer_outputs(one, floats([2]), Model())[-1].tolist() == [[[-10]]]
+
+
+def test_normalised_layers_by_hand() -> None:
+    """Two units see (1, 3), (5, 3) and (3, 9)."""
+    x, epsilon = floats([1, 3], [5, 3], [3, 9]), 1.0
+    layers = {"kernel_0": np.eye(2, dtype=np.float32), "bias_0": floats(1, -1), "scale_0": floats(2, 3)}
+    running = {"mean_0": floats(2, 4), "variance_0": floats(3, 8)}
+    last = {"kernel_1": np.eye(2, dtype=np.float32), "bias_1": floats(0, 0)}
+
+    def outputs(normalisation: str, parameters: Any, training: bool = False) -> Any:
+        net, model = Network.stack([Network(parameters)]), Model(activation="linear", norm_epsilon=epsilon)
+        assert net.normalisation == normalisation
+        return network.layer_outputs(net, x, model, training)[-1][0]
+
+    by_row = (x - [[2], [4], [6]]) / np.sqrt(np.array([[1], [1], [9]]) + epsilon)
+    own = (x - [3, 5]) / np.sqrt(np.array([8 / 3, 8]) + epsilon)
+    by_running = (x - [2, 4]) / np.sqrt(np.array([3, 8]) + epsilon)
+    assert outputs("layer", layers | last) == pytest.approx(by_row * [2, 3] + [1, -1], rel=1e-6)
+    assert outputs("batch", layers | running | last) == pytest.approx(by_running * [2, 3] + [1, -1], rel=1e-6)
+    assert outputs("batch", layers | running | last, training=True) == pytest.approx(own * [2, 3] + [1, -1], rel=1e-6)
 
 
 def test_every_activation_that_a_spec_allows_is_known() -> None:

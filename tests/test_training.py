@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import study
-from study import batches, convergence, dataset, network
+from study import batches, cohort, convergence, dataset, network
+from study.clock import Clock
 from study.cohort import export, model, schedules
+from study.errors import BadInput
+from study.records import Network
 from study.settings.data import BreastCancer, Diabetes
 from study.settings.loss import BinaryCrossentropy, Huber
 from study.settings.model import Model
@@ -41,8 +44,7 @@ def test_averaged_weights_are_those_of_keras_and_are_validated():
     trained, data, orders = study.train(spec), study.load_data(spec), study.batch_orders(spec)
     for replicate in range(3):
         reference = export.untrained(spec, data.x_train.shape[1], data.outputs)
-        layers = zip(trained.initial_kernels, trained.initial_biases, strict=True)
-        reference.set_weights([array[replicate] for layer in layers for array in layer])
+        reference.set_weights([array[replicate] for array in trained.initial.parameters.values()])
         for rows in orders[replicate].reshape(-1, 64):
             reference.train_step((tf.gather(data.x_train, rows), tf.gather(data.y_train, rows)))
         reference.optimizer.finalize_variable_values(reference.trainable_variables)
@@ -52,6 +54,33 @@ def test_averaged_weights_are_those_of_keras_and_are_validated():
             assert bias.shape == (found.shape[1],)
         loss = reference.evaluate(data.x_val, data.y_val, verbose=0)
         assert trained.val_loss[replicate, -1] == pytest.approx(loss, rel=1e-4)
+
+
+# Normalisation
+
+
+def test_batch_normalisation_keeps_the_best_statistics_and_averages_only_what_is_trained():
+    spec = small(
+        optimizer=Adam(3e-2, ema=0.5),
+        model=Model((16, 8), normalisation="batch", norm_momentum=0.5, dropout=0.2),
+        training=Training(epochs=30, batch_size=64, patience=2, leg_epochs=4),
+    )
+    trained, data = study.train(spec), study.load_data(spec)
+    assert (trained.epoch < trained.trained).all()
+    outputs = network.layer_outputs(trained.network, data.x_val, spec.model)[-1]
+    np.testing.assert_allclose(outputs, trained.predictions, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(network.losses(outputs, data.y_val), trained.final(trained.val_loss), rtol=1e-4)
+    assert np.ptp(trained.network.parameters["variance_0"]) > 0 and (trained.initial.parameters["variance_0"] == 1).all()
+
+
+def test_a_normalised_run_is_a_start_only_for_networks_of_its_kind():
+    spec = small(model=Model((16, 8), normalisation="layer"))
+    start = study.train(spec).networks()
+    again = cohort.Training(spec, dataset.load_replicates(spec), Clock(), start)
+    assert all(np.array_equal(again.initial.parameters[name][0], value) for name, value in start[0].parameters.items())
+    other = dataclasses.replace(spec, model=Model((16, 8), normalisation="batch"))
+    with pytest.raises(BadInput, match=r"are 10-16-8-1 with layer normalisation'; valid: .* 10-16-8-1 with batch normalisation"):
+        cohort.Training(other, dataset.load_replicates(other), Clock(), start)
 
 
 # Dropout
@@ -85,7 +114,7 @@ def test_dropout_varies_between_replicates_only_where_it_is_named():
     assert study.fingerprint(alone, 0) == study.fingerprint(trained, 2)
     # nothing is dropped in validation: the network's own loss is what is reported
     data = study.load_data(spec)
-    outputs = network.layer_outputs(trained.kernels, trained.biases, data.x_val, "relu")[-1]
+    outputs = network.layer_outputs(trained.network, data.x_val, trained.spec.model)[-1]
     np.testing.assert_allclose(network.losses(outputs, data.y_val, spec.loss), trained.val_loss[:, -1], rtol=1e-5)
 
 
@@ -127,7 +156,7 @@ def test_each_replicate_stops_as_keras_would_and_keeps_its_best_weights(patience
     for curve, reference, count in zip(trained.val_loss, whole.val_loss, trained.trained, strict=True):
         np.testing.assert_allclose(curve[:count], reference[:count], rtol=1e-3)
         assert np.isnan(curve[count:]).all()
-    outputs = network.layer_outputs(trained.kernels, trained.biases, data.x_val, "relu")[-1]
+    outputs = network.layer_outputs(trained.network, data.x_val, trained.spec.model)[-1]
     np.testing.assert_allclose(outputs, trained.predictions, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(network.losses(outputs, data.y_val, spec.loss), trained.final(trained.val_loss), rtol=1e-4)
 
@@ -196,7 +225,7 @@ def test_replicates_with_data_of_their_own_train_as_if_alone(resample):
     for number in range(3):
         data = dataset.load_replicate(spec, number)
         net = together.networks()[number]
-        outputs = network.layer_outputs([k[None] for k in net.kernels], [b[None] for b in net.biases], data.x_val, "relu")[-1]
+        outputs = network.layer_outputs(Network.stack([net]), data.x_val, spec.model)[-1]
         assert network.losses(outputs, data.y_val)[0] == pytest.approx(together.val_loss[number, -1], rel=1e-5)
     alone = study.train(dataclasses.replace(spec, replicates=Replicates(1, vary=("data",), first=1)))
     assert study.fingerprint(alone, 0) == study.fingerprint(together, 1)

@@ -6,7 +6,7 @@ import dataclasses
 
 import keras
 
-from study.records import Cohort
+from study.records import STATISTICS, Cohort, Network
 from study.settings import optimizer as optimizers
 from study.settings.loss import (
     BinaryCrossentropy,
@@ -19,6 +19,7 @@ from study.settings.loss import (
     MeanSquaredError,
     SparseCategoricalCrossentropy,
 )
+from study.settings.model import BATCH
 from study.settings.optimizer import Optimizer
 from study.spec import TrialSpec
 
@@ -93,13 +94,32 @@ def untrained(spec: TrialSpec, inputs: int, outputs: int) -> keras.Sequential:
     """The trial's architecture, compiled with its loss and optimizer; the weights are Keras' own random start."""
     penalty = keras.regularizers.L1L2(spec.model.l1, spec.model.l2) if spec.model.l1 or spec.model.l2 else None
     layers: list[keras.layers.Layer] = [keras.Input((inputs,))]
+    momentum, epsilon = spec.model.norm_momentum, spec.model.norm_epsilon
     for units in spec.model.units:
-        layers.append(keras.layers.Dense(units, activation=spec.model.activation, kernel_regularizer=penalty))
+        if spec.model.normalisation is None:
+            layers.append(keras.layers.Dense(units, activation=spec.model.activation, kernel_regularizer=penalty))
+        else:
+            layers.append(keras.layers.Dense(units, use_bias=False, kernel_regularizer=penalty))
+            if spec.model.normalisation == BATCH:
+                layers.append(keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon))
+            else:
+                layers.append(keras.layers.LayerNormalization(epsilon=epsilon))
+            layers.append(keras.layers.Activation(spec.model.activation))
         if spec.model.dropout:
             layers.append(keras.layers.Dropout(spec.model.dropout))
     model = keras.Sequential([*layers, keras.layers.Dense(outputs, kernel_regularizer=penalty)])
     model.compile(keras_optimizer(spec.optimizer), keras_loss(spec.loss, outputs))
     return model
+
+
+# in the order of a Keras layer's own weights, gamma before beta
+NAMES = ("kernel", "scale", "bias", *STATISTICS)
+
+
+def names_of_weights(net: Network) -> list[str]:
+    """The name of each of `model.get_weights()`, for the model that `untrained` makes of this architecture."""
+    every = (f"{name}_{layer}" for layer in range(net.depth) for name in NAMES)
+    return [name for name in every if name in net.parameters]
 
 
 def keras_model(cohort: Cohort, replicate: int) -> keras.Sequential:
@@ -109,5 +129,5 @@ def keras_model(cohort: Cohort, replicate: int) -> keras.Sequential:
     """
     net = cohort.networks()[replicate]
     model = untrained(cohort.spec, net.kernels[0].shape[0], net.kernels[-1].shape[1])
-    model.set_weights([array for pair in zip(net.kernels, net.biases, strict=True) for array in pair])
+    model.set_weights([net.parameters[name] for name in names_of_weights(net)])
     return model

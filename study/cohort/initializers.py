@@ -12,7 +12,7 @@ import numpy as np
 
 from study import batches, seeds
 from study.errors import BadInput, Fault
-from study.records import Floats, Network
+from study.records import Floats, Network, parameter_shapes
 from study.settings import init as kinds
 from study.settings.init import Init
 from study.spec import TrialSpec
@@ -48,31 +48,32 @@ def keras_initializer(init: Init, seed: int) -> keras.initializers.Initializer:
     return SEEDED[type(init)](**settings, seed=seed)
 
 
-def initial_parameters(
-    spec: TrialSpec, sizes: Sequence[int], start: Sequence[Network] | None = None
-) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
-    """Kernels [R, in, out] and biases [R, out] of the layers between `sizes`, before training; those of `start` if it is given.
+def initial_network(spec: TrialSpec, sizes: Sequence[int], start: Sequence[Network] | None = None) -> Network:
+    """The R networks with layers between `sizes`, before training; those of `start` if it is given.
 
     Where the source `ulp` varies, every replicate but number 0 has one weight moved by one unit in its last place.
     """
     drawn = batches.replicate_seeds(spec)
+    shapes = parameter_shapes(sizes, spec.model.normalisation)
     if start is None:
-        kernels, biases = (make(spec.init, sizes, drawn["init"]) for make in (initial_kernels, initial_biases))
+        stacked = Network.of_layers(*(make(spec.init, sizes, drawn["init"]) for make in (initial_kernels, initial_biases)))
+        for name in shapes.keys() - stacked.parameters.keys():
+            value = 0 if name.startswith("mean") else 1
+            stacked.parameters[name] = np.full((len(drawn["init"]), *shapes[name]), value, np.float32)
     else:
-        found = (start[0].kernels[0].shape[0], *(kernel.shape[1] for kernel in start[0].kernels))
-        if found != tuple(sizes):
-            valid, got = ("-".join(map(str, each)) for each in (sizes, found))
-            raise BadInput([Fault("init.same_as", f"{spec.init.same_as}, whose networks are {got}", f"a run of networks {valid}")])
-        kernels = tuple(np.stack(layer) for layer in zip(*(net.kernels for net in start), strict=True))
-        biases = tuple(np.stack(layer) for layer in zip(*(net.biases for net in start), strict=True))
+        stacked = Network.stack(start)
+        if start[0].shapes != shapes:
+            valid = Network({name: np.empty(shape, np.float32) for name, shape in shapes.items()}).architecture
+            got = f"{spec.init.same_as}, whose networks are {stacked.architecture}"
+            raise BadInput([Fault("init.same_as", got, f"a run of networks {valid}")])
     if "ulp" in spec.replicates.vary:
         for place, seed in enumerate(drawn["ulp"]):
             if spec.replicates.first + place > 0:
                 rng = seeds.generator(seed)
-                weights = kernels[rng.integers(len(kernels))][place].reshape(-1)
+                weights = stacked.kernels[rng.integers(stacked.depth)][place].reshape(-1)
                 chosen = rng.integers(len(weights))
                 weights[chosen] = np.nextafter(weights[chosen], np.float32(rng.choice([-np.inf, np.inf])))
-    return kernels, biases
+    return stacked
 
 
 def initial_kernels(init: Init, sizes: Sequence[int], replicate_seeds: Sequence[int]) -> tuple[Floats, ...]:

@@ -162,16 +162,16 @@ def initial_slots(optimizer: Optimizer, parameter: tf.Tensor) -> tuple[tf.Tensor
     return tuple(tf.fill(parameter.shape, start) for _ in range(RULES[rule_name(optimizer)].slots))
 
 
-def clip(gradients: Sequence[tf.Tensor], settings: Settings) -> list[tf.Tensor]:
+def clip(gradients: Mapping[str, tf.Tensor], settings: Settings) -> Mapping[str, tf.Tensor]:
     """The gradients [W, …], clipped as the settings say, each replicate by its own norm."""
     if "clip_norm" in settings:
-        squares = [tf.reduce_sum(tf.square(g), axis=list(range(1, g.shape.rank))) for g in gradients]
+        squares = [tf.reduce_sum(tf.square(g), axis=list(range(1, g.shape.rank))) for g in gradients.values()]
         norm = tf.sqrt(tf.add_n(squares))
         scale = settings["clip_norm"] * tf.minimum(1 / norm, 1 / settings["clip_norm"])
-        return [g * spread(scale, g) for g in gradients]
+        return {name: g * spread(scale, g) for name, g in gradients.items()}
     if "clip_value" in settings:
-        return [tf.clip_by_value(g, -settings["clip_value"], settings["clip_value"]) for g in gradients]
-    return list(gradients)
+        return {name: tf.clip_by_value(g, -settings["clip_value"], settings["clip_value"]) for name, g in gradients.items()}
+    return gradients
 
 
 def spread(values: tf.Tensor, over: tf.Tensor) -> tf.Tensor:
@@ -181,27 +181,28 @@ def spread(values: tf.Tensor, over: tf.Tensor) -> tf.Tensor:
 
 def apply(
     rule: Rule,
-    gradients: Sequence[tf.Tensor],
-    parameters: Sequence[tf.Tensor],
-    slots: Sequence[Sequence[tf.Tensor]],
+    gradients: Mapping[str, tf.Tensor],
+    parameters: Mapping[str, tf.Tensor],
+    slots: Mapping[str, Sequence[tf.Tensor]],
     settings: Settings,
     step: tf.Tensor,
-) -> tuple[list[tf.Tensor], list[tuple[tf.Tensor, ...]]]:
+) -> tuple[dict[str, tf.Tensor], dict[str, tuple[tf.Tensor, ...]]]:
     """One step for all parameters, in Keras' order: gradients clipped, weights decayed, then the update.
 
     settings["learning_rate"] is one number, or one for each replicate, [W].
     """
-    new_parameters, new_slots = [], []
-    for gradient, parameter, state in zip(clip(gradients, settings), parameters, slots, strict=True):
+    new_parameters, new_slots = {}, {}
+    for name, gradient in clip(gradients, settings).items():
+        parameter = parameters[name]
         mine = {**settings, "learning_rate": spread(settings["learning_rate"], parameter)}
         decayed = parameter - parameter * mine["weight_decay"] * mine["learning_rate"]
-        moved, state = rule.update(gradient, decayed, state, mine, step)
-        new_parameters.append(moved)
-        new_slots.append(state)
+        new_parameters[name], new_slots[name] = rule.update(gradient, decayed, slots[name], mine, step)
     return new_parameters, new_slots
 
 
-def average(averages: Sequence[tf.Tensor], parameters: Sequence[tf.Tensor], settings: Settings, step: tf.Tensor) -> list[tf.Tensor]:
+def average(
+    averages: Mapping[str, tf.Tensor], parameters: Mapping[str, tf.Tensor], settings: Settings, step: tf.Tensor
+) -> dict[str, tf.Tensor]:
     """The moving averages after a step (from 0); the first takes the parameters as they are, as Keras does."""
     momentum = tf.where(step > 0, settings["ema"], 0.0)
-    return [momentum * old + (1 - momentum) * new for old, new in zip(averages, parameters, strict=True)]
+    return {name: momentum * averages[name] + (1 - momentum) * new for name, new in parameters.items()}

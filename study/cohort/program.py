@@ -23,9 +23,10 @@ import tensorflow as tf
 from study import batches, convergence, network, seeds
 from study.clock import Clock
 from study.cohort import compile_cache, losses, model, optimizers, schedules, stopping
-from study.cohort.initializers import initial_parameters
-from study.records import Dataset, Floats, Integers, Leg, Network
+from study.cohort.initializers import initial_network
+from study.records import STATISTICS, Dataset, Floats, Integers, Leg, Network
 from study.settings.loss import outputs as network_outputs
+from study.settings.model import BATCH
 from study.settings.schedule import ReduceOnPlateau
 from study.settings.training import PLATEAUED
 from study.spec import TrialSpec
@@ -45,6 +46,7 @@ class Signature:
 
     sizes: tuple[int, ...]
     activation: str
+    normalisation: str | None
     loss: str
     rule: str
     settings: frozenset[str]
@@ -75,14 +77,14 @@ def program(signature: Signature) -> Callable[..., Any]:
     sig, length = signature, signature.leg_epochs
     rule, row_losses = optimizers.RULES[sig.rule], losses.LOSSES[sig.loss]
 
-    def predict(parameters: list[tf.Tensor], x: tf.Tensor, masks: Sequence[tf.Tensor] = ()) -> tf.Tensor:
-        return model.outputs(parameters, x, sig.activation, masks)
-
     def leg(state, data, orders, settings, by_step, dropout_seeds, epochs):  # type: ignore[no-untyped-def]
         x, y, x_val, y_val = data
         if not sig.own_data:
             x_val, y_val = (tf.broadcast_to(a, [WIDTH, *a.shape]) for a in (x_val, y_val))
         take = partial(tf.gather, batch_dims=int(sig.own_data))
+
+        def predict(parameters: model.Tensors) -> tf.Tensor:
+            return model.outputs(parameters, x_val, sig.activation, model.normaliser(sig.normalisation, settings, parameters))
 
         def train_step(index, epoch, total, state):  # type: ignore[no-untyped-def]
             rows = orders[:, epoch, index]
@@ -93,9 +95,15 @@ def program(signature: Signature) -> Callable[..., Any]:
             if "dropout" in settings:
                 masks = model.dropout_masks(sig.sizes[1:-1], sig.batch_size, settings["dropout"], dropout_seeds, state["step"])
             taken = tf.maximum(rows, 0) if sig.partial else rows
+            if sig.normalisation == BATCH:
+                counted = tf.cast(rows >= 0, tf.float32)[..., None] if sig.partial else None
+                normalise: model.Normalise | None = model.ByBatch(settings, counted)
+            else:
+                normalise = model.normaliser(sig.normalisation, settings, state["parameters"])
             with tf.GradientTape() as tape:
                 tape.watch(state["parameters"])
-                each = row_losses(take(y, taken), predict(state["parameters"], take(x, taken), masks), now)
+                outputs = model.outputs(state["parameters"], take(x, taken), sig.activation, normalise, masks)
+                each = row_losses(take(y, taken), outputs, now)
                 loss, count = _mean_of_batch(each, rows) if sig.partial else (tf.reduce_mean(each, axis=1), 1.0)
                 # the gradient of the sum holds each replicate's own gradient
                 objective = tf.reduce_sum(loss) + penalty(state["parameters"], settings)
@@ -104,14 +112,16 @@ def program(signature: Signature) -> Callable[..., Any]:
             moved = state | {"parameters": parameters, "slots": slots, "step": state["step"] + 1}
             if "ema" in settings:
                 moved["averages"] = optimizers.average(state["averages"], parameters, settings, state["step"])
+            if isinstance(normalise, model.ByBatch):
+                moved["statistics"] = normalise.running(state["statistics"])
             return index + 1, epoch, total + loss * count, moved
 
         def train_epoch(epoch, curves, before):  # type: ignore[no-untyped-def]
             start = (0, epoch, tf.zeros([WIDTH]), before)
             _, _, total, state = tf.while_loop(lambda index, *_: index < sig.steps, train_step, start)
             mean = total / (sig.rows if sig.partial else sig.steps)
-            validated = state["averages"] if "ema" in settings else state["parameters"]
-            val = tf.reduce_mean(row_losses(y_val, predict(validated, x_val), settings), axis=1)
+            validated = now_kept(state)
+            val = tf.reduce_mean(row_losses(y_val, predict(validated), settings), axis=1)
             if sig.plateau:
                 state |= stopping.reduce_on_plateau(state, val, settings, *sig.plateau)
             if sig.patience is not None:
@@ -131,16 +141,16 @@ def program(signature: Signature) -> Callable[..., Any]:
         blank = {name: tf.zeros([length, WIDTH]) for name in names}
         _, curves, state = tf.while_loop(lambda e, *_: e < epochs, train_epoch, (0, blank, state))
         final = kept(state)
-        sound = [tf.reduce_all(tf.math.is_finite(p), axis=list(range(1, p.shape.rank))) for p in final]
-        return state, curves, predict(final, x_val), tf.reduce_all(sound, axis=0)
+        sound = [tf.reduce_all(tf.math.is_finite(p), axis=list(range(1, p.shape.rank))) for p in final.values()]
+        return state, curves, predict(final), tf.reduce_all(sound, axis=0)
 
     return tf.function(leg, jit_compile=True, reduce_retracing=False, autograph=False)
 
 
-def penalty(parameters: list[tf.Tensor], settings: optimizers.Settings) -> tf.Tensor:
+def penalty(parameters: model.Tensors, settings: optimizers.Settings) -> tf.Tensor:
     """Σ over the replicates of l1 · Σ|w| + l2 · Σw², w being the kernels."""
     total = tf.constant(0.0)
-    for kernel in parameters[::2]:
+    for kernel in (value for name, value in parameters.items() if name.startswith("kernel")):
         if "l1" in settings:
             total += settings["l1"] * tf.reduce_sum(tf.abs(kernel))
         if "l2" in settings:
@@ -148,9 +158,16 @@ def penalty(parameters: list[tf.Tensor], settings: optimizers.Settings) -> tf.Te
     return total
 
 
-def kept(state: dict[str, Any]) -> list[tf.Tensor]:
-    """The parameters that a replicate ends with: its best ones, its averages, or its last ones."""
-    return state.get("best_parameters") or state.get("averages") or state["parameters"]
+def now_kept(state: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """What a replicate is validated with: its parameters, or their averages, and the running statistics."""
+    found: dict[str, tf.Tensor] = state.get("averages", state["parameters"]) | state["statistics"]
+    return found
+
+
+def kept(state: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """What a replicate ends with: its best parameters, where training stops early."""
+    found: dict[str, tf.Tensor] = state.get("best_parameters") or now_kept(state)
+    return found
 
 
 def _mean_of_batch(each: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -173,7 +190,7 @@ class _Part:
         spec: TrialSpec,
         signature: Signature,
         replicate_seeds: Mapping[str, Sequence[int]],
-        parameters: Sequence[Floats],
+        initial: Network,
         datasets: Sequence[Dataset],
         shared: tuple[tf.Tensor, ...] | None,
     ) -> None:
@@ -186,7 +203,8 @@ class _Part:
         self.streams = {seed: seeds.generator(seed) for seed in self.order_seeds}
         # TensorFlow's stateless generators take signed seeds
         self.dropout_seeds = tf.constant(np.array([replicate_seeds["dropout"][m] for m in members], np.uint32).view(np.int32))
-        self.state = _initial_state(spec, signature, [tf.constant(array[members]) for array in parameters])
+        tensors = {name: tf.constant(array[members]) for name, array in initial.parameters.items()}
+        self.state = _initial_state(spec, signature, tensors)
         self._epochs_done = 0
         self.val_loss = np.full(self.kept, np.nan, np.float32)  # of the weights that a replicate has kept so far
         self.data = shared or tuple(
@@ -254,16 +272,18 @@ class _Part:
         self.state["active"] = self.state["active"] & tf.constant(~padded)
 
 
-def _initial_state(spec: TrialSpec, signature: Signature, parameters: list[tf.Tensor]) -> dict[str, Any]:
+def _initial_state(spec: TrialSpec, signature: Signature, initial: dict[str, tf.Tensor]) -> dict[str, Any]:
     """Everything that changes from step to step, for W replicates that haven't begun."""
-    slots = [optimizers.initial_slots(spec.optimizer, parameter) for parameter in parameters]
-    state: dict[str, Any] = {"parameters": parameters, "slots": slots, "step": tf.constant(0)}
+    statistics = {name: value for name, value in initial.items() if name.startswith(STATISTICS)}
+    parameters = {name: value for name, value in initial.items() if name not in statistics}
+    slots = {name: optimizers.initial_slots(spec.optimizer, value) for name, value in parameters.items()}
+    state: dict[str, Any] = {"parameters": parameters, "statistics": statistics, "slots": slots, "step": tf.constant(0)}
     if spec.optimizer.ema is not None:
-        state["averages"] = [tf.identity(parameter) for parameter in parameters]
+        state["averages"] = {name: tf.identity(value) for name, value in parameters.items()}
     if signature.plateau:
         state |= stopping.start_plateau(WIDTH)
     if signature.patience is not None:
-        state |= stopping.start_early_stopping(parameters, WIDTH)
+        state |= stopping.start_early_stopping(initial, WIDTH)
     if signature.patience is not None or spec.training.until == PLATEAUED:
         state |= {"active": tf.fill([WIDTH], True), "trained": tf.zeros([WIDTH], tf.int32)}
     return state
@@ -283,6 +303,10 @@ def _settings(spec: TrialSpec) -> dict[str, float]:
     """The program's inputs that stay the same from step to step. A setting that is off is left out, and with it its work."""
     off = {name: getattr(spec.model, name) for name in ("dropout", "l1", "l2") if getattr(spec.model, name)}
     found = optimizers.settings_of(spec.optimizer) | losses.settings_of(spec.loss) | off
+    if spec.model.normalisation:
+        found["norm_epsilon"] = spec.model.norm_epsilon
+    if spec.model.normalisation == BATCH:
+        found["norm_momentum"] = spec.model.norm_momentum
     if spec.training.patience is not None:
         found["min_delta"] = spec.training.min_delta
     if isinstance(spec.schedule, ReduceOnPlateau):
@@ -293,13 +317,12 @@ def _settings(spec: TrialSpec) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Weights:
-    """A cohort's parameters at one moment: kernels [R, in, out], biases [R, out], and predictions [R, n_val, outputs].
+    """A cohort at one moment: its R networks as one stack, and their predictions [R, n_val, outputs].
 
     `trained` [R] epochs led to it; the weights are those of `epoch` [R].
     """
 
-    kernels: tuple[Floats, ...]
-    biases: tuple[Floats, ...]
+    network: Network
     predictions: Floats
     trained: Integers
     epoch: Integers
@@ -320,12 +343,13 @@ class Training:
         outputs, schedule = network_outputs(spec.loss, data.outputs), spec.schedule
         with clock.phase("train"):
             sizes = (data.x_train.shape[1], *spec.model.units, outputs)
-            self.initial_kernels, self.initial_biases = initial_parameters(spec, sizes, start)
+            self.initial = initial_network(spec, sizes, start)
             settings = _settings(spec)
             self._settings = {name: tf.constant(value) for name, value in settings.items()}
             signature = Signature(
                 sizes=sizes,
                 activation=spec.model.activation,
+                normalisation=spec.model.normalisation,
                 loss=spec.loss.name,
                 rule=optimizers.rule_name(spec.optimizer),
                 settings=frozenset(settings),
@@ -340,9 +364,8 @@ class Training:
             )
             shared = None if signature.own_data else tuple(map(tf.constant, _arrays(data)))
             replicate_seeds = batches.replicate_seeds(spec)
-            stacked = [array for layer in zip(self.initial_kernels, self.initial_biases, strict=True) for array in layer]
             starts = range(0, spec.replicates.count, WIDTH)
-            self._parts = [_Part(start, spec, signature, replicate_seeds, stacked, datasets, shared) for start in starts]
+            self._parts = [_Part(start, spec, signature, replicate_seeds, self.initial, datasets, shared) for start in starts]
 
     def legs(self) -> Iterator[Leg]:
         """Trains on, one leg a step, until the epochs are done, every replicate has stopped, or the caller stops asking."""
@@ -393,15 +416,13 @@ class Training:
         """The weights that are kept after the last leg that was asked for."""
         stacked = [kept(part.state) for part in self._parts]
 
-        def gather(index: int) -> Floats:
-            return np.concatenate([arrays[index].numpy()[: part.kept] for arrays, part in zip(stacked, self._parts, strict=True)])
+        def gather(name: str) -> Floats:
+            return np.concatenate([found[name].numpy()[: part.kept] for found, part in zip(stacked, self._parts, strict=True)])
 
-        count = len(stacked[0])
-        kernels = tuple(gather(index) for index in range(0, count, 2))
-        biases = tuple(gather(index) for index in range(1, count, 2))
+        networks = Network({name: gather(name) for name in self.initial.parameters})
         predictions = np.concatenate([part.predictions for part in self._parts])
         trained, epoch = (np.concatenate([getattr(part, name) for part in self._parts]) for name in ("trained", "epoch"))
-        return Weights(kernels, biases, predictions, trained, epoch)
+        return Weights(networks, predictions, trained, epoch)
 
 
 def available_cores() -> int:

@@ -12,16 +12,18 @@ from study.cohort.optimizers import Settings, spread
 State = Mapping[str, Any]
 
 
-def start_early_stopping(parameters: list[tf.Tensor], width: int) -> dict[str, Any]:
+def start_early_stopping(parameters: Mapping[str, tf.Tensor], width: int) -> dict[str, Any]:
     return {
         "best_epoch": tf.zeros([width], tf.int32),
         "best_loss": tf.fill([width], float("inf")),
-        "best_parameters": [tf.identity(p) for p in parameters],
+        "best_parameters": {name: tf.identity(value) for name, value in parameters.items()},
         "waited": tf.zeros([width], tf.int32),
     }
 
 
-def stop_early(state: State, val: tf.Tensor, parameters: list[tf.Tensor], settings: Settings, patience: int) -> dict[str, Any]:
+def stop_early(
+    state: State, val: tf.Tensor, parameters: Mapping[str, tf.Tensor], settings: Settings, patience: int
+) -> dict[str, Any]:
     """After an epoch: the best parameters [W, …] so far, and which replicates go on, [W]."""
     better = val < state["best_loss"] - settings["min_delta"]
     waited = tf.where(better, 0, state["waited"] + 1)
@@ -29,9 +31,9 @@ def stop_early(state: State, val: tf.Tensor, parameters: list[tf.Tensor], settin
         "active": state["active"] & (waited < patience),
         "best_epoch": tf.where(better, state["trained"] + 1, state["best_epoch"]),
         "best_loss": tf.where(better, val, state["best_loss"]),
-        "best_parameters": [
-            tf.where(spread(better, new), new, old) for new, old in zip(parameters, state["best_parameters"], strict=True)
-        ],
+        "best_parameters": {
+            name: tf.where(spread(better, new), new, state["best_parameters"][name]) for name, new in parameters.items()
+        },
         "waited": waited,
     }
 

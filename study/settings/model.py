@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from study.settings.rules import Section, integer, listing, number, one_of, setting
+from study.settings.rules import Section, integer, listing, number, one_of, optional, setting
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softplus", "linear")
+BATCH, LAYER = "batch", "layer"
 WIDTH, DEPTH = integer(1, 65_536), integer(1, 100)
 
 
@@ -16,6 +17,9 @@ class Model(Section):
 
     `dropout` is the share of each hidden layer's outputs that a training step sets to zero. `l1` · Σ|w| + `l2` · Σw² over all
     kernels is added to what training minimises, and not to the losses that are reported.
+
+    `normalisation` (batch or layer) stands between a hidden layer's kernel and its activation, as Keras' layer with `norm_momentum`
+    (of batch normalisation's running statistics) and `norm_epsilon`; its offset is the hidden layer's bias.
     """
 
     units: tuple[int, ...] = setting((64, 64), listing(WIDTH, at_least=1))
@@ -23,3 +27,6 @@ class Model(Section):
     dropout: float = setting(0.0, number(0, 1, below=True))
     l1: float = setting(0.0, number(0))
     l2: float = setting(0.0, number(0))
+    normalisation: str | None = setting(None, optional(one_of((BATCH, LAYER))))
+    norm_momentum: float = setting(0.99, number(0, 1, below=True))
+    norm_epsilon: float = setting(0.001, number(0, above=True))
