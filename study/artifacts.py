@@ -50,9 +50,8 @@ def write(folder: Path, cohort: Cohort, targets: Sequence[Floats | Integers], en
     )
 
     replicates, epochs = cohort.train_loss.shape
-    first = cohort.spec.replicates.first
     columns = {
-        "replicate": np.repeat(np.arange(first, first + replicates), epochs),
+        "replicate": np.repeat(cohort.spec.replicates.numbers, epochs),
         "epoch": np.tile(np.arange(1, epochs + 1), replicates),
         "train_loss": cohort.train_loss.ravel(),
         "val_loss": cohort.val_loss.ravel(),

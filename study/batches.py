@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from study import seeds
@@ -28,21 +30,21 @@ def draw(rng: np.random.Generator, epochs: int, rows: int, batch_size: int, step
     return used.reshape(epochs, steps, batch_size)
 
 
+def source_seeds(spec: TrialSpec, source: str, numbers: Sequence[int]) -> list[int]:
+    """The seeds that a source gives the replicates of these numbers; all the same unless it varies."""
+    if source not in spec.replicates.vary:
+        return [seeds.replicate_seed(spec.seed, source, 0)] * len(numbers)
+    return [seeds.replicate_seed(spec.seed, source, number) for number in numbers]
+
+
 def replicate_seeds(spec: TrialSpec) -> dict[str, list[int]]:
     """The seed of every source and replicate: source → [R]."""
-    first, count = spec.replicates.first, spec.replicates.count
-
-    def drawn(source: str) -> list[int]:
-        if source not in spec.replicates.vary:
-            return [seeds.replicate_seed(spec.seed, source, 0)] * count
-        return [seeds.replicate_seed(spec.seed, source, number) for number in range(first, first + count)]
-
-    return {source: drawn(source) for source in seeds.SOURCES}
+    return {source: source_seeds(spec, source, spec.replicates.numbers) for source in seeds.SOURCES}
 
 
 def batch_orders(spec: TrialSpec, rows: int) -> Integers:
     """The orders of a whole trial on `rows` training rows, [R, epochs, steps, batch]."""
     training, size = spec.training, batch_size(spec, rows)
     steps = steps_per_epoch(rows, size, training.partial_batch)
-    orders = replicate_seeds(spec)["order"]
+    orders = source_seeds(spec, "order", spec.replicates.numbers)
     return np.stack([draw(seeds.generator(seed), training.epochs, rows, size, steps) for seed in orders])

@@ -177,7 +177,7 @@ def load_replicate(spec: TrialSpec, number: int) -> Dataset:
 def load_replicates(spec: TrialSpec) -> list[Dataset]:
     """Every replicate's data, in order. Raises as `load_data` does."""
     first = load_data(spec)
-    numbers = range(spec.replicates.first, spec.replicates.first + spec.replicates.count)
+    numbers = spec.replicates.numbers
     return [first, *(load_replicate(spec, number) for number in numbers[1:])]
 
 

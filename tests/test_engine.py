@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -91,7 +92,7 @@ INPUTS = {
 
 @pytest.mark.parametrize("specs", INPUTS.values(), ids=INPUTS)
 def test_ten_trials_that_differ_in_an_input_trace_their_program_once(specs):
-    signatures = {cohort.Training(spec, dataset.load_replicates(spec), Clock())._parts[0].signature for spec in specs}
+    signatures = {cohort.Training(spec, dataset.load_replicates(spec), Clock()).signature for spec in specs}
     assert len(set(specs)) == 10 and len(signatures) == 1
     for spec in specs:
         train(spec)
@@ -398,6 +399,19 @@ def test_orders_depend_neither_on_the_number_of_replicates_nor_of_epochs(data):
     assert bits(study.batch_orders(with_replicates(spec, first=1, count=2))) == bits(orders[1:])
     assert bits(study.batch_orders(with_training(spec, epochs=3))) == bits(orders[:, :3])
     assert bits(study.batch_orders(with_training(spec, leg_epochs=1))) == bits(orders)
+
+
+@pytest.mark.parametrize("replicates", [3, 11], ids=["one part", "three parts"])
+def test_who_stops_asking_gets_the_weights_of_the_last_leg_that_they_saw(replicates):
+    spec = small(training=Training(12, batch_size=64, leg_epochs=3), replicates=Replicates(replicates))
+    data = dataset.load_replicates(spec)
+    training = cohort.Training(spec, data, Clock())
+    seen = list(itertools.islice(training.legs(), 2))
+    shorter = cohort.Training(with_training(spec, epochs=6), data, Clock())
+    assert [bits(leg.train_loss) for leg in seen] == [bits(leg.train_loss) for leg in shorter.legs()]
+    found, expected = training.weights(), shorter.weights()
+    assert bits(*found.network.parameters.values()) == bits(*expected.network.parameters.values())
+    assert bits(found.predictions) == bits(expected.predictions) and found.trained.tolist() == [6] * replicates
 
 
 # Shapes

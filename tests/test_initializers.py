@@ -168,7 +168,7 @@ def test_random_biases_have_their_mean_and_sd():
 def test_the_parameters_of_a_trial_are_those_of_its_replicates_seeds():
     spec = TrialSpec(init=HeNormal(bias_stddev=0.1), model=Model((8,)), replicates=Replicates(count=3), seed=5)
     drawn = [seeds.replicate_seed(5, "init", replicate) for replicate in range(3)]
-    initial = initializers.initial_network(spec, SIZES)
+    initial = initializers.initial_networks(spec, SIZES, spec.replicates.numbers)
     for found, expected in (
         (initial.kernels, initializers.initial_kernels(spec.init, SIZES, drawn)),
         (initial.biases, initializers.initial_biases(spec.init, SIZES, drawn)),

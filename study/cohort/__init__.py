@@ -17,6 +17,7 @@ with quiet.muted_stderr():
 tensorflow.get_logger().setLevel("ERROR")
 
 from study.cohort.export import keras_model  # noqa: E402
-from study.cohort.program import WIDTH, Training, environment  # noqa: E402
+from study.cohort.program import WIDTH  # noqa: E402
+from study.cohort.training import Training, environment  # noqa: E402
 
 __all__ = ["WIDTH", "Training", "environment", "keras_model"]

@@ -48,27 +48,34 @@ def keras_initializer(init: Init, seed: int) -> keras.initializers.Initializer:
     return SEEDED[type(init)](**settings, seed=seed)
 
 
-def initial_network(spec: TrialSpec, sizes: Sequence[int], start: Sequence[Network] | None = None) -> Network:
-    """The R networks with layers between `sizes`, before training; those of `start` if it is given.
+def check_start(spec: TrialSpec, sizes: Sequence[int], start: Network) -> None:
+    """Raises BadInput unless a network that the training is to start from is the one that the settings describe."""
+    shapes = parameter_shapes(sizes, spec.model.normalisation)
+    if start.shapes != shapes:
+        valid = Network({name: np.empty(shape, np.float32) for name, shape in shapes.items()}).architecture
+        got = f"{spec.init.same_as}, whose networks are {start.architecture}"
+        raise BadInput([Fault("init.same_as", got, f"a run of networks {valid}")])
+
+
+def initial_networks(
+    spec: TrialSpec, sizes: Sequence[int], numbers: Sequence[int], start: Sequence[Network] | None = None
+) -> Network:
+    """The replicates of these numbers with layers between `sizes`, before training, as a stack; `start` itself if it is given.
 
     Where the source `ulp` varies, every replicate but number 0 has one weight moved by one unit in its last place.
     """
-    drawn = batches.replicate_seeds(spec)
-    shapes = parameter_shapes(sizes, spec.model.normalisation)
     if start is None:
-        stacked = Network.of_layers(*(make(spec.init, sizes, drawn["init"]) for make in (initial_kernels, initial_biases)))
+        drawn = batches.source_seeds(spec, "init", numbers)
+        stacked = Network.of_layers(*(make(spec.init, sizes, drawn) for make in (initial_kernels, initial_biases)))
+        shapes = parameter_shapes(sizes, spec.model.normalisation)
         for name in shapes.keys() - stacked.parameters.keys():
             value = 0 if name.startswith("mean") else 1
-            stacked.parameters[name] = np.full((len(drawn["init"]), *shapes[name]), value, np.float32)
+            stacked.parameters[name] = np.full((len(numbers), *shapes[name]), value, np.float32)
     else:
         stacked = Network.stack(start)
-        if start[0].shapes != shapes:
-            valid = Network({name: np.empty(shape, np.float32) for name, shape in shapes.items()}).architecture
-            got = f"{spec.init.same_as}, whose networks are {stacked.architecture}"
-            raise BadInput([Fault("init.same_as", got, f"a run of networks {valid}")])
     if "ulp" in spec.replicates.vary:
-        for place, seed in enumerate(drawn["ulp"]):
-            if spec.replicates.first + place > 0:
+        for place, (number, seed) in enumerate(zip(numbers, batches.source_seeds(spec, "ulp", numbers), strict=True)):
+            if number > 0:
                 rng = seeds.generator(seed)
                 weights = stacked.kernels[rng.integers(stacked.depth)][place].reshape(-1)
                 chosen = rng.integers(len(weights))

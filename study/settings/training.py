@@ -43,3 +43,7 @@ class Replicates(Section):
     count: int = setting(8, integer(1, 100_000))
     vary: tuple[str, ...] = setting(("init", "order"), listing(one_of(SOURCES), at_least=0, distinct=True))
     first: int = setting(0, integer(0, 1_000_000_000))
+
+    @property
+    def numbers(self) -> range:
+        return range(self.first, self.first + self.count)

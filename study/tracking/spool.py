@@ -124,7 +124,7 @@ class TrialRecorder:
         (self._folder / FILES).mkdir(parents=True)
         self._legs: list[tuple[int, Leg]] = []
         self._sent, self._sent_at = 0, time.monotonic()
-        replicates = range(spec.replicates.first, spec.replicates.first + spec.replicates.count)
+        replicates = spec.replicates.numbers
         self._record: dict[str, Any] = {
             "experiment": experiment,
             "name": name,
