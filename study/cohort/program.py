@@ -20,8 +20,8 @@ from study.records import STATISTICS
 from study.settings.model import BATCH
 from study.spec import TrialSpec
 
-# On two cores the source's workload took 49, 49, 80 and 167 ms for a lone network at width 1, 2, 4 and 8, and 24, 19, 14 and
-# 13 ms a network in a cohort of 32: four is near the best where it counts, and pads a cohort that it doesn't divide by less.
+# `benchmarks.limits` on two cores, ms a network of the source's workload in cohorts of 1, 4, 8 and 32 at width 1: 51, 25, 21, 18;
+# 2: 47, 16, 13, 12; 4: 77, 21, 13, 10.5; 8: 173, 47, 23, 10. Four is near the best for eight replicates and more.
 WIDTH = 4
 
 
