@@ -153,7 +153,7 @@ def compare(runs: tuple[str, ...], tracking_uri: str | None, as_json: bool) -> N
         from study import comparison
         from study.tracking import reader, store
 
-        opened = store.connect(places.tracking_uri(tracking_uri))
+        opened = store.existing(places.tracking_uri(tracking_uri))
         networks = [network for run in runs for network in reader.load_networks(opened, run)]
         if len(networks) < 2:
             raise click.UsageError("give at least two networks: two runs of replicates, or one of a trial")

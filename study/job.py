@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from study import decode, places
+from study import decode, places, starting
 from study.clock import Clock
 from study.errors import BadInput, Fault
 from study.records import Leg, TrialResult
@@ -19,8 +19,9 @@ def check(config: DictConfig) -> None:
     """Raises what would be refused of this job, without doing or writing anything."""
     from study import dataset
 
-    dataset.load_data(decode.trial_spec(config))
-    if uri := store_uri(decode.section(config, "tracking")):
+    spec, uri = decode.trial_spec(config), store_uri(decode.section(config, "tracking"))
+    starting.load(spec, dataset.load_data(spec), uri or places.tracking_uri(None))
+    if uri:
         places.check(uri)
 
 
@@ -38,7 +39,7 @@ def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> Tr
         sender.prepare()
     with clock.phase("import"):
         from study import trial
-    start = trial.load_start(spec, uri or places.tracking_uri(None))
+    start = starting.load(spec, datasets[0], uri or places.tracking_uri(None))
     name, number = study["name"] or spec.data.name, study["trial"]
     recorder = spool.TrialRecorder(sender, name, spec, name_of(spec, number), number) if sender else spool.NoRecorder()
     result = trial.run_trial(spec, datasets, recorder, clock, _prune(pruner, study), progress, start)

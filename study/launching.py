@@ -16,7 +16,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from study import composition, dataset, decode, factors, job, overrides, places, report, terminal
+from study import composition, dataset, decode, factors, job, overrides, places, report, starting, terminal
 from study import spec as specs
 from study.clock import STARTED, Clock
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Fault, StudyError
@@ -59,7 +59,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         space, fixed = overrides.split(arguments, settings["params"] or {}, settings["default_params"] or {}, loader)
         _check_settings(settings)
         storage = places.storage(settings["storage"])
-        base = check_space(space, fixed, compose)
+        base = check_space(space, fixed, compose, uri or places.tracking_uri(None))
     if writer:
         writer.prepare()
     with terminal.status("loading Optuna"), clock.phase("import"):
@@ -153,10 +153,10 @@ def study_name(prefix: str, identity: Mapping[str, str], space: Space) -> str:
     return f"{prefix}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
 
 
-def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[str]], DictConfig]) -> TrialSpec:
+def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[str]], DictConfig], uri: str) -> TrialSpec:
     """Tries every choice and both ends of every interval beside the first value of the others; returns the first setting.
 
-    Raises BadInput with all faults.
+    uri: the store that holds a run which `init.same_as` names. Raises BadInput with all faults.
     """
     first = {key: domain.samples()[0] for key, domain in space.items()}
     faults: list[Fault] = []
@@ -164,7 +164,7 @@ def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[
     def attempt(params: Mapping[str, Scalar]) -> TrialSpec | None:
         try:
             spec = decode.trial_spec(compose([*fixed, *overrides.assignments(params)]))
-            dataset.load_data(spec)
+            starting.load(spec, dataset.load_data(spec), uri)
             return spec
         except BadInput as bad:
             faults.extend(bad.faults or [Fault("search space", ", ".join(overrides.assignments(params)), str(bad))])

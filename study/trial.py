@@ -7,9 +7,21 @@ from typing import Protocol
 
 import numpy as np
 
-from study import batches, cohort, convergence, dataset, disagreement, distance, fingerprints, intervals, metrics, network, places
+from study import (
+    batches,
+    cohort,
+    convergence,
+    dataset,
+    disagreement,
+    distance,
+    fingerprints,
+    intervals,
+    metrics,
+    network,
+    places,
+    starting,
+)
 from study.clock import Clock
-from study.errors import BadInput, Fault
 from study.records import Cohort, Completed, Dataset, Failed, Floats, Integers, Leg, Network, Pruned, Summary, TrialResult
 from study.settings.data import CLASSIFICATION
 from study.spec import TrialSpec
@@ -47,28 +59,8 @@ def train(spec: TrialSpec) -> Cohort:
     Raises BadInput if the settings don't fit the data.
     """
     datasets = dataset.load_replicates(spec)
-    training = cohort.Training(spec, datasets, Clock(), load_start(spec, places.tracking_uri(None)))
+    training = cohort.Training(spec, datasets, Clock(), starting.load(spec, datasets[0], places.tracking_uri(None)))
     return finish(spec, datasets, training, list(training.legs()))
-
-
-def load_start(spec: TrialSpec, uri: str) -> list[Network] | None:
-    """Each replicate's first weights from the tracked run that `init.same_as` names; None if it names none.
-
-    Raises BadInput if there is no such run, or if it has fewer networks than replicates are asked for.
-    """
-    if spec.init.same_as is None:
-        return None
-    from study.tracking import reader, store  # MLflow takes seconds to load
-
-    try:
-        found = [tracked.network for tracked in reader.load_networks(store.connect(uri), spec.init.same_as)]
-    except BadInput as bad:
-        raise BadInput([Fault("init.same_as", fault.got, fault.valid) for fault in bad.faults]) from bad
-    count = spec.replicates.count
-    if 1 < len(found) < count:
-        got = f"{spec.init.same_as}, a run of {len(found)} networks"
-        raise BadInput([Fault("init.same_as", got, f"a replicate's run, or a trial's of at least {count}")])
-    return (found * count)[:count] if len(found) == 1 else found[:count]
 
 
 def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: cohort.Training, legs: Sequence[Leg]) -> Cohort:

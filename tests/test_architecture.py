@@ -31,7 +31,7 @@ LAYERS = (
         "factor",
     },
     {"decode", "search", "tracking", "cohort", "figures"},
-    {"trial", "sweep", "job", "report", "factors", "side_by_side", "terminal"},
+    {"starting", "trial", "sweep", "job", "report", "factors", "side_by_side", "terminal"},
     {"overrides", "composition", "launching", "cli", "__main__", "hydra_plugins"},
 )
 ADAPTERS, TOP = LAYERS[3], LAYERS[5]

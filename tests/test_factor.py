@@ -99,5 +99,5 @@ def test_every_experiment_can_be_run(name):
     with initialize_config_dir(str(composition.config_folder()), version_base=composition.VERSION_BASE):
         config = compose(composition.CONFIG_NAME, [f"+experiment={name}"], return_hydra_config=True)
     space, fixed = overrides.split([f"+experiment={name}"], OmegaConf.to_container(config.hydra.sweeper.params), {})
-    launching.check_space(space, fixed, composition.compose_config)
+    launching.check_space(space, fixed, composition.compose_config, "")
     assert len(space) == 1

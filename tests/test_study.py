@@ -330,9 +330,16 @@ def test_a_tracked_runs_final_weights_can_be_the_start(here: Path) -> None:
         for initial, final in zip(started.initial_kernels, source.kernels, strict=True):
             assert initial.tobytes() == final[expected].tobytes()
     for overrides, told in (
-        (["init.same_as=abc"], "abc"),
+        (["init.same_as=abc"], "init.same_as: got 'abc'"),
+        ([f"init.same_as={trial.info.run_id}", "model.normalisation=batch"], "10-4-1'; valid: .* 10-4-1 with batch normalisation"),
         ([f"init.same_as={trial.info.run_id}", "model.units=[5]"], "10-4-1.*10-5-1"),
         ([f"init.same_as={trial.info.run_id}", "replicates.count=3"], "at least 3"),
     ):
         with pytest.raises(study.BadInput, match=told):
             study.train(study.compose([*TINY, *overrides]))
+
+
+@pytest.mark.parametrize("mode", [[], ["--multirun", "init=zeros,he_normal"]], ids=["single", "multirun"])
+def test_a_start_that_is_not_there_is_refused_before_anything_is_written(empty: Path, mode: list[str]) -> None:
+    assert run(*mode, "init.same_as=abc", *TINY) == 2
+    assert [path.name for path in empty.iterdir() if path.suffix == ".db" or path.name == "mlruns"] == []

@@ -11,7 +11,6 @@ import keras
 import numpy as np
 
 from study import batches, seeds
-from study.errors import BadInput, Fault
 from study.records import Floats, Network, parameter_shapes
 from study.settings import init as kinds
 from study.settings.init import Init
@@ -46,15 +45,6 @@ def keras_initializer(init: Init, seed: int) -> keras.initializers.Initializer:
     if type(init) in SEEDLESS:
         return SEEDLESS[type(init)](**settings)
     return SEEDED[type(init)](**settings, seed=seed)
-
-
-def check_start(spec: TrialSpec, sizes: Sequence[int], start: Network) -> None:
-    """Raises BadInput unless a network that the training is to start from is the one that the settings describe."""
-    shapes = parameter_shapes(sizes, spec.model.normalisation)
-    if start.shapes != shapes:
-        valid = Network({name: np.empty(shape, np.float32) for name, shape in shapes.items()}).architecture
-        got = f"{spec.init.same_as}, whose networks are {start.architecture}"
-        raise BadInput([Fault("init.same_as", got, f"a run of networks {valid}")])
 
 
 def initial_networks(

@@ -22,7 +22,7 @@ import tensorflow as tf
 from study import batches, convergence, network, seeds
 from study.clock import Clock
 from study.cohort import compile_cache, losses, optimizers, schedules
-from study.cohort.initializers import check_start, initial_networks
+from study.cohort.initializers import initial_networks
 from study.cohort.program import WIDTH, Signature, initial_state, kept, program
 from study.records import Dataset, Floats, Integers, Leg, Network
 from study.settings.loss import outputs as network_outputs
@@ -228,7 +228,7 @@ class Training:
     """A cohort in training. `initial` holds its first weights; iterate over `legs()`; then read `weights()`.
 
     datasets: that of each replicate; those that share their data have the same object. start: each replicate's first weights,
-    where the settings name a run that they come from. Raises BadInput if its networks are of another architecture.
+    where the settings name a run that they come from.
     """
 
     def __init__(self, spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None = None) -> None:
@@ -239,8 +239,6 @@ class Training:
         outputs, schedule = network_outputs(spec.loss, data.outputs), spec.schedule
         with clock.phase("train"):
             sizes = (data.x_train.shape[1], *spec.model.units, outputs)
-            if start:
-                check_start(spec, sizes, start[0])
             settings = _settings(spec)
             self._settings = {name: tf.constant(value) for name, value in settings.items()}
             self.signature = signature = Signature(

@@ -113,6 +113,14 @@ def connect(uri: str) -> Store:
     return Store(client, uri)
 
 
+def existing(uri: str) -> Store:
+    """Opens a store that has been written to. Raises BadInput if it is a database that doesn't exist."""
+    path = sqlite.path_of(uri)
+    if path and not path.exists():
+        raise BadInput([Fault("tracking.uri", uri, f"a store that holds runs; there is no {path}")])
+    return connect(uri)
+
+
 def _schema(url: str) -> None:
     # the store itself and not a client, which would keep a connection to the file under its draft's name
     SqlAlchemyStore(url, "mlruns").engine.dispose()  # type: ignore[no-untyped-call]
