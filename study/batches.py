@@ -33,9 +33,9 @@ def draw(rng: np.random.Generator, epochs: int, rows: int, batch_size: int, step
 
 def source_seeds(spec: TrialSpec, source: str, numbers: Sequence[int]) -> list[int]:
     """The seeds that a source gives the replicates of these numbers; all the same unless it varies."""
-    if source not in spec.replicates.vary:
-        return [seeds.replicate_seed(spec.seed, source, 0)] * len(numbers)
-    return [seeds.replicate_seed(spec.seed, source, number) for number in numbers]
+    levels = [spec.replicates.level(source, number) for number in numbers]
+    drawn = {level: seeds.replicate_seed(spec.seed, source, level) for level in set(levels)}
+    return [drawn[level] for level in levels]
 
 
 def replicate_seeds(spec: TrialSpec) -> dict[str, list[int]]:

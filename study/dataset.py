@@ -164,7 +164,7 @@ def load_data(spec: TrialSpec) -> Dataset:
 
 def load_replicate(spec: TrialSpec, number: int) -> Dataset:
     """The data of replicate `number`; replicates that see the same data get the same object."""
-    drawn, disturbed = (number if source in spec.replicates.vary else 0 for source in ("data", "noise"))
+    drawn, disturbed = (spec.replicates.level(source, number) for source in ("data", "noise"))
     return load_parts(
         spec.data,
         _root_seed(spec),

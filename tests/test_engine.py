@@ -414,6 +414,21 @@ def test_who_stops_asking_gets_the_weights_of_the_last_leg_that_they_saw(replica
     assert bits(found.predictions) == bits(expected.predictions) and found.trained.tolist() == [6] * replicates
 
 
+def test_a_crossed_design_trains_every_combination_of_the_sources_levels():
+    spec = small(replicates=Replicates(vary=("init", "order", "ulp"), crossed=(2, 3, 2)))
+    assert spec.replicates.count == 12
+    trained, orders = train(spec), study.batch_orders(spec)
+    starts = trained.initial_kernels[0]
+    for number, (init, order, ulp) in enumerate(itertools.product(range(2), range(3), range(2))):
+        assert [spec.replicates.level(source, number) for source in ("init", "order", "ulp", "data")] == [init, order, ulp, 0]
+        assert bits(orders[number]) == bits(orders[2 * order])
+        moved = sum(int((a[number] != a[6 * init]).sum()) for a in trained.initial_kernels)
+        assert moved == ulp and (init == 0 or not np.array_equal(starts[number], starts[0]))
+    # its first cells are the replicates of an ordinary cohort
+    alone = train(with_replicates(small(), count=1))
+    assert fingerprints(alone)[0] == fingerprints(trained)[0]
+
+
 # Shapes
 
 

@@ -128,6 +128,10 @@ BAD = [
     ({"replicates": {"vary": "init"}}, "replicates.vary"),
     ({"replicates": {"vary": ["init", "init"]}}, "replicates.vary"),
     ({"replicates": {"vary": ["weather"]}}, "replicates.vary"),
+    ({"replicates": {"crossed": [8]}}, "replicates.crossed"),
+    ({"replicates": {"crossed": [8, 1]}}, "replicates.crossed"),
+    ({"replicates": {"crossed": [2, 2], "vary": ["init"]}}, "replicates.crossed"),
+    ({"replicates": {"crossed": [2, 2], "first": 1}}, "replicates.first"),
     ({"seed": 1.5}, "seed"),
     ({"seed": -1}, "seed"),
     ({"seed": 2**32}, "seed"),
@@ -336,6 +340,7 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     # replicates
     "count": st.integers(1, 100_000),
     "vary": st.lists(st.sampled_from(SOURCES), unique=True),
+    "crossed": st.none(),  # it depends on the others; see the cases above
     "first": st.integers(0, 1_000_000_000),
 }
 # a setting that means something else in one kind
@@ -450,5 +455,6 @@ def test_flat_names_every_setting_in_dotted_form() -> None:
         "replicates.count": "8",
         "replicates.vary": "['init']",
         "replicates.first": "0",
+        "replicates.crossed": "None",
         "seed": "7",
     }

@@ -52,7 +52,7 @@ def initial_networks(
 ) -> Network:
     """The replicates of these numbers with layers between `sizes`, before training, as a stack; `start` itself if it is given.
 
-    Where the source `ulp` varies, every replicate but number 0 has one weight moved by one unit in its last place.
+    Where the source `ulp` varies, every replicate but those of its level 0 have one weight moved by one unit in its last place.
     """
     if start is None:
         drawn = batches.source_seeds(spec, "init", numbers)
@@ -65,7 +65,7 @@ def initial_networks(
         stacked = Network.stack(start)
     if "ulp" in spec.replicates.vary:
         for place, (number, seed) in enumerate(zip(numbers, batches.source_seeds(spec, "ulp", numbers), strict=True)):
-            if number > 0:
+            if spec.replicates.level("ulp", number) > 0:
                 rng = seeds.generator(seed)
                 weights = stacked.kernels[rng.integers(stacked.depth)][place].reshape(-1)
                 chosen = rng.integers(len(weights))

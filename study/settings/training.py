@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from study.errors import BadInput, Fault
@@ -38,12 +39,41 @@ class Training(Section):
 
 @dataclass(frozen=True)
 class Replicates(Section):
-    """Replicates `first` … `first + count - 1` of the trial; the sources in `vary` differ between them, the others are shared."""
+    """Replicates `first` … `first + count - 1` of the trial; the sources in `vary` differ between them, the others are shared.
+
+    Without `crossed`, all sources of a replicate differ from those of the next one, so that what each of them does can't be told
+    apart. `crossed` gives a number of levels to each source in `vary`, and trains every combination of them, the last source
+    varying fastest; `count` is then their product.
+    """
 
     count: int = setting(8, integer(1, 100_000))
     vary: tuple[str, ...] = setting(("init", "order"), listing(one_of(SOURCES), at_least=0, distinct=True))
     first: int = setting(0, integer(0, 1_000_000_000))
+    crossed: tuple[int, ...] | None = setting(None, optional(listing(integer(2, 1_000), at_least=2)))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.crossed is None:
+            return
+        faults = []
+        if len(self.crossed) != len(self.vary):
+            valid = f"null, or a number of levels for each of the two or more sources in vary: {', '.join(self.vary) or 'none'}"
+            faults.append(Fault("crossed", list(self.crossed), valid))
+        if self.first:
+            faults.append(Fault("first", self.first, "0 where crossed is given"))
+        if faults:
+            raise BadInput(faults)
+        object.__setattr__(self, "count", math.prod(self.crossed))
 
     @property
     def numbers(self) -> range:
         return range(self.first, self.first + self.count)
+
+    def level(self, source: str, number: int) -> int:
+        """Which of a source's seeds the replicate of this number has; 0 where the source doesn't vary."""
+        if source not in self.vary:
+            return 0
+        if self.crossed is None:
+            return number
+        place = self.vary.index(source)
+        return number // math.prod(self.crossed[place + 1 :]) % self.crossed[place]
