@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 
@@ -15,3 +17,32 @@ def mean_halfwidth(values: Sequence[float], confidence: float = 0.95) -> float |
         return None
     quantile = stats.t.ppf((1 + confidence) / 2, n - 1)
     return float(quantile * np.std(values, ddof=1) / np.sqrt(n))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95 % interval; without one, where a lone pair tells nothing of its spread, both ends are the mean."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def mean_of_pairs(matrix: npt.NDArray[np.float64], confidence: float = 0.95) -> Interval:
+    """The mean of a symmetric [N, N] matrix over its pairs, with the jackknife's interval over the N networks.
+
+    Pairs share networks, so that they are no independent values. The mean is a U-statistic of the networks: leaving out one
+    network at a time gives its standard error (Arvesen 1969), and Student's t with N − 1 degrees of freedom the interval. A
+    bootstrap would draw the same network twice, whose pair with itself is zero.
+    """
+    n = len(matrix)
+    if n < 2:
+        raise ValueError("no pair")
+    sums = matrix.sum(axis=1) - np.diag(matrix)
+    mean = float(sums.sum() / (n * (n - 1)))
+    if n < 3:
+        return Interval(mean, mean, mean)
+    left_out = (sums.sum() - 2 * sums) / ((n - 1) * (n - 2))
+    error = np.sqrt((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2))
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * error)
+    return Interval(mean, mean - half, mean + half)
