@@ -9,6 +9,7 @@ False
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from study.errors import BadInput, StudyError
@@ -18,6 +19,8 @@ from study.spec import TrialSpec
 if TYPE_CHECKING:
     import keras
 
+    from study.alignment import align
+    from study.attribution import attribute
     from study.comparison import compare
 
 __all__ = [
@@ -26,6 +29,8 @@ __all__ = [
     "Dataset",
     "StudyError",
     "TrialSpec",
+    "align",
+    "attribute",
     "batch_orders",
     "compare",
     "compose",
@@ -86,9 +91,10 @@ def fingerprint(cohort: Cohort, replicate: int) -> str:
     return digest(cohort.networks()[replicate])
 
 
-def __getattr__(name: str) -> object:
-    if name == "compare":
-        from study.comparison import compare
+LAZY = {"align": "study.alignment", "attribute": "study.attribution", "compare": "study.comparison"}
 
-        return compare
+
+def __getattr__(name: str) -> object:
+    if name in LAZY:
+        return getattr(importlib.import_module(LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,14 @@ import yaml
 from pyarrow import parquet
 
 from study.errors import Corrupt
-from study.records import Cohort, Floats, Integers, Network, parameter_shapes
+from study.records import Array, Cohort, Floats, Integers, Network, parameter_shapes
 from study.spec import as_mapping
 
-WEIGHTS, PREDICTIONS, CURVES, CONFIG, ENVIRONMENT, MANIFEST = (
+NOTHING: Mapping[str, Array] = MappingProxyType({})
+WEIGHTS, PREDICTIONS, COMPARISON, CURVES, CONFIG, ENVIRONMENT, MANIFEST = (
     "weights.npz",
     "predictions.npz",
+    "comparison.npz",
     "curves.parquet",
     "config.yaml",
     "environment.json",
@@ -33,12 +36,19 @@ WEIGHTS, PREDICTIONS, CURVES, CONFIG, ENVIRONMENT, MANIFEST = (
 INITIAL = "initial_"
 
 
-def write(folder: Path, cohort: Cohort, targets: Sequence[Floats | Integers], environment: Mapping[str, str]) -> None:
+def write(
+    folder: Path,
+    cohort: Cohort,
+    targets: Sequence[Floats | Integers],
+    environment: Mapping[str, str],
+    comparison: Mapping[str, Array] = NOTHING,
+) -> None:
     """Writes the files of a trained cohort into an empty folder.
 
     weights.npz: `Network`'s parameters by name, [R, …], and the same with the prefix `initial_`. predictions.npz: predictions
     [R, n_val, outputs] and the validation part's target, with an axis [R] in front if replicates have their own. curves.parquet:
-    one row a replicate and epoch. config.yaml: settings that rebuild the trial.
+    one row a replicate and epoch. config.yaml: settings that rebuild the trial. comparison.npz: the replicates' matrices and paths
+    (see `examination`), if there is a comparison.
     """
     initial = {f"{INITIAL}{name}": array for name, array in cohort.initial.parameters.items()}
     np.savez(folder / WEIGHTS, **cohort.network.parameters, **initial)  # type: ignore[arg-type]
@@ -58,6 +68,8 @@ def write(folder: Path, cohort: Cohort, targets: Sequence[Floats | Integers], en
         "learning_rate": cohort.learning_rate.ravel(),
     }
     parquet.write_table(pa.table(columns), folder / CURVES)
+    if comparison:
+        np.savez(folder / COMPARISON, **comparison)  # type: ignore[arg-type]
     (folder / CONFIG).write_text(yaml.safe_dump(as_mapping(cohort.spec), sort_keys=False))
     (folder / ENVIRONMENT).write_text(json.dumps(dict(environment), indent=2))
     sums = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
@@ -117,6 +129,21 @@ def read_predictions(folder: Path) -> tuple[Floats, Sequence[Floats | Integers]]
     if len(targets) != len(predictions):
         raise Corrupt(f"{folder / PREDICTIONS}: {len(predictions)} predictions and {len(targets)} targets")
     return predictions, list(targets)
+
+
+def read_comparison(folder: Path) -> dict[str, Array]:
+    """The matrices and paths of `examination`; nothing for a trial of one network."""
+    return dict(_load(folder / COMPARISON)) if (folder / COMPARISON).exists() else {}
+
+
+def read_curves(folder: Path) -> dict[str, Array]:
+    """The curves by name, each [R, epochs]."""
+    try:
+        table = parquet.read_table(folder / CURVES)
+        replicates = len(np.unique(table["replicate"].to_numpy()))
+        return {name: table[name].to_numpy().reshape(replicates, -1) for name in ("train_loss", "val_loss", "learning_rate")}
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise Corrupt(f"{folder / CURVES}: {error}") from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from study import composition, job, places, report, side_by_side, terminal
+from study import composition, effects, job, places, report, side_by_side, terminal
 from study.clock import STARTED
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, NotWritable, StudyError
 from study.records import Completed, TrialResult
@@ -129,18 +129,27 @@ def show(study_name: str, storage: str | None, as_json: bool) -> None:
     stored = search.open_study(places.storage(storage), study_name)
     best = report.ranked(stored.records, stored.direction)
     answer = report.answer(stored.records, stored.direction, stored.identity)
+    win, chosen = report.choice_text(stored.records, stored.direction), report.choice(stored.records, stored.direction)
+    found = effects.effects(stored.records, search.importances(places.storage(storage), study_name))
     if as_json:
         content = {
             "study": study_name,
             "direction": stored.direction,
             "best": best[0].number if best else None,
+            "indistinguishable": chosen.tied if chosen else None,
             "answer": answer,
+            "win": win,
+            "settings": [dataclasses.asdict(each) for each in found],
             "trials": [dataclasses.asdict(record) for record in stored.records],
         }
         _print_json(content)
         return
     terminal.show_table(report.table(stored.records, stored.direction))
     terminal.show_text(answer)
+    if win:
+        terminal.show_text(win)
+    if found:
+        terminal.show_table(report.effects_table(found))
 
 
 @commands.command()

@@ -50,3 +50,19 @@ def mean_of_pairs(matrix: Matrix) -> float:
     if len(matrix) < 2:
         return 0.0
     return float(np.mean(matrix[np.triu_indices(len(matrix), k=1)]))
+
+
+def classical_map(matrix: Matrix) -> tuple[Matrix, float]:
+    """Points in the plane whose distances are nearest to `matrix` [N, N] (classical multidimensional scaling), [N, 2].
+
+    Also the share of the squared distances' variance that the plane holds. Distances that are no numbers count as the mean ones.
+    """
+    known = np.where(np.isfinite(matrix), matrix, np.nanmean(matrix) if np.isfinite(matrix).any() else 0.0)
+    squares = known**2
+    centred = -(squares - squares.mean(axis=0) - squares.mean(axis=1)[:, None] + squares.mean()) / 2
+    values, vectors = np.linalg.eigh(centred)
+    largest = np.maximum(values[::-1][:2], 0)
+    places = np.zeros((len(matrix), 2))
+    places[:, : len(largest)] = vectors[:, ::-1][:, :2] * np.sqrt(largest)
+    total = np.abs(values).sum()
+    return places, float(largest.sum() / total) if total else 1.0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from study.distance import Matrix, classical_map
 from study.factor import Effect, Means, Spread
+from study.records import Array, Blame
 
 COLOURS = ("#8da0cb", "#bdbdbd", "#d95f02")
 WAYS = (
@@ -17,6 +21,31 @@ WAYS = (
     "restarted: the same setting, another start",
     "controlled: another setting, the same start",
 )
+
+SOURCE_COLOURS = ("#8da0cb", "#d95f02", "#1b9e77", "#bdbdbd", "#e7298a", "#e6ab02", "#a6761d")
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """What a picture of R replicates shows: curves [R, epochs], matrices [N, N] of N ≤ R of them, paths [pairs, alphas].
+
+    numbers: the N replicates' numbers; final_loss: [N], of the validation part.
+    """
+
+    title: str
+    train_loss: Array
+    val_loss: Array
+    numbers: list[str]
+    final_loss: Array
+    relative_l2: Matrix
+    aligned: Matrix
+    null: float
+    disagreement: Matrix | None
+    kind: str
+    alphas: Array | None
+    raw_path: Array | None
+    aligned_path: Array | None
+    path_of: str
 
 
 def factor(found: Effect, name: str, quantity: str, kind: str, file: Path) -> None:
@@ -45,6 +74,96 @@ def sources(found: Sequence[Spread], kind: str, file: Path) -> None:
     for axes in (left, right):
         axes.set(xlabel="what differs between the replicates")
     figure.savefig(file, dpi=130)
+
+
+def blame(trials: Mapping[str, Sequence[Blame]], file: Path) -> None:
+    """Each source's share of the variance, a row of panels for the quantities and a bar for each trial."""
+    quantities = [each.of for each in next(iter(trials.values()))]
+    sources = list(next(iter(trials.values()))[0].shares)
+    figure = Figure(figsize=(3.2 * len(quantities), 1.6 + 0.5 * len(trials)), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(quantities), sharey=True))
+    colours = dict(zip(sources, SOURCE_COLOURS, strict=False))
+    for place, axes in enumerate(panels):
+        left = np.zeros(len(trials))
+        for source in sources:
+            shares = np.array([found[place].shares[source][0] for found in trials.values()])
+            axes.barh(list(trials), shares, 0.6, left=left, color=colours.get(source, "0.5"), label=source)
+            left += shares
+        axes.set(title=quantities[place], xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "50 %", "100 %"))
+    panels[0].invert_yaxis()
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(sources), frameon=False)
+    figure.savefig(file, dpi=130)
+
+
+def portrait(found: Portrait, file: Path) -> None:
+    """What the replicates of one trial are to one another, in six panels."""
+    figure = Figure(figsize=(14, 8.4), layout="constrained")
+    (curves, raw, aligned), (paths, functions, map_) = figure.subplots(2, 3)
+    _fan(curves, found)
+    top = max(np.sqrt(2), float(np.nanmax(found.relative_l2)))
+    _heat(raw, found, found.relative_l2, top, "distance of the weights (relative L2)")
+    _heat(aligned, found, found.aligned, top, f"the same after matching neurons (fresh networks: {found.null:.2f})")
+    _paths(paths, found)
+    if found.disagreement is None:
+        functions.text(0.5, 0.5, "each was validated on rows of its own", ha="center", va="center")
+        functions.set_axis_off()
+    else:
+        _heat(functions, found, found.disagreement, None, f"disagreement of the predictions ({found.kind})")
+    _map(map_, found)
+    figure.suptitle(found.title, x=0.01, ha="left")
+    figure.savefig(file, dpi=110)
+
+
+def _fan(axes: Axes, found: Portrait) -> None:
+    epochs = np.arange(1, found.train_loss.shape[1] + 1)
+    for values, name, colour in ((found.train_loss, "training", COLOURS[0]), (found.val_loss, "validation", COLOURS[2])):
+        axes.plot(epochs, values.T, color=colour, linewidth=0.7, alpha=0.6)
+        with warnings.catch_warnings():  # epochs that no replicate has reached
+            warnings.simplefilter("ignore", RuntimeWarning)
+            axes.plot(epochs, np.nanmedian(values, axis=0), color=colour, linewidth=2, label=name)
+    known = np.concatenate([found.train_loss.ravel(), found.val_loss.ravel()])
+    known = known[np.isfinite(known)]
+    if known.size and known.min() > 0 and known.max() > 20 * known.min():
+        axes.set_yscale("log")
+    axes.set(title="loss by epoch: each replicate, and the median", xlabel="epoch")
+    axes.legend(frameon=False)
+
+
+def _heat(axes: Axes, found: Portrait, matrix: Matrix, top: float | None, title: str) -> None:
+    image = axes.imshow(matrix, cmap="viridis", vmin=0, vmax=top)
+    places = range(0, len(matrix), 1 if len(matrix) <= 10 else 2)
+    names = [found.numbers[place] for place in places]
+    axes.set(
+        title=title, xlabel="replicate", ylabel="replicate", xticks=places, yticks=places, xticklabels=names, yticklabels=names
+    )
+    if len(matrix) <= 10:
+        limit = (top or float(np.nanmax(matrix)) or 1.0) / 2
+        for (row, column), value in np.ndenumerate(matrix):
+            colour = "white" if value < limit else "black"
+            axes.text(column, row, f"{value:.2g}", ha="center", va="center", fontsize=7, color=colour)
+    axes.figure.colorbar(image, ax=axes, shrink=0.8)
+
+
+def _paths(axes: Axes, found: Portrait) -> None:
+    if found.alphas is None or found.raw_path is None or found.aligned_path is None:
+        axes.text(0.5, 0.5, "each has data of its own", ha="center", va="center")
+        axes.set_axis_off()
+        return
+    for values, name, colour in ((found.raw_path, "as they lie", COLOURS[2]), (found.aligned_path, "matched", COLOURS[0])):
+        axes.plot(found.alphas, values.T, color=colour, linewidth=1.2)
+        axes.plot([], [], color=colour, label=name)
+    axes.set(title=f"{found.path_of} on the line between two replicates", xlabel="from one network (0) to the other (1)")
+    axes.legend(frameon=False)
+
+
+def _map(axes: Axes, found: Portrait) -> None:
+    places, share = classical_map(found.aligned)
+    points = axes.scatter(places[:, 0], places[:, 1], c=found.final_loss, cmap="plasma", s=60)
+    for number, (x, y) in zip(found.numbers, places, strict=True):
+        axes.annotate(number, (x, y), (4, 4), textcoords="offset points", fontsize=7)
+    axes.set(title=f"map of the matched distances ({share:.0%} of them shown)", aspect="equal")
+    axes.figure.colorbar(points, ax=axes, shrink=0.8, label="validation loss")
 
 
 def _panels() -> tuple[Figure, Axes, Axes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +16,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from study import composition, dataset, decode, factors, job, overrides, places, report, starting, terminal
+from study import composition, conclusions, dataset, decode, effects, job, overrides, places, report, starting, terminal
 from study import spec as specs
 from study.clock import STARTED, Clock
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Fault, StudyError
@@ -110,17 +110,26 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     table, answer = report.table(records, direction), report.answer(records, direction, identity)
     terminal.show_table(table)
     terminal.show_text(answer)
+    if win := report.choice_text(records, direction):
+        terminal.show_text(win)
+    if found_effects := effects.effects(records, search.importances(study.storage, name)):
+        terminal.show_table(report.effects_table(found_effects))
     if writer:
         best = report.ranked(records, direction)
-        tags = {"answer": answer, "best": (best[0].run_id or "") if best else ""}
-        texts = {"trials.md": report.markdown(table), "answer.txt": answer}
-        files = []
+        tags = {"answer": answer, "win": win, "best": (best[0].run_id or "") if best else ""}
+        texts = {"trials.md": report.markdown(table), "answer.txt": f"{answer}\n{win}"}
+        if found_effects:
+            texts["settings.md"] = report.markdown(report.effects_table(found_effects))
+        files: list[str] = []
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.drain()
-        if (factor := factors.of(space, records)) and (found := _compare(uri or "", factor, records, config, clock)):
-            texts |= {f"{found.picture.stem}.md": f"{report.markdown(found.table)}\n{found.answer}\n"}
-            files = [str(found.picture.absolute())]
-            tags["factor"] = found.answer
+        for found in _conclusions(conclusions.conclude(uri or "", space, records, direction, Path(config.hydra.sweep.dir)), clock):
+            files.append(str(found.picture.absolute()))
+            if found.table:
+                texts |= {f"{found.picture.stem}.md": f"{report.markdown(found.table)}\n{found.answer}\n"}
+                tags[found.picture.stem if found.picture.stem == "blame" else "factor"] = found.answer
+            if found.run_id:
+                writer.ask(op="files", run_id=found.run_id, files=files[-1:])
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.ask(op="study", name=name, tags=tags, texts=texts, files=files)
     terminal.message(f"study {name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
@@ -133,18 +142,22 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     return records
 
 
-def _compare(uri: str, factor: str, records: Sequence[TrialRecord], config: DictConfig, clock: Clock) -> factors.Comparison | None:
-    """Shows what the one setting that was varied does to the networks; None where their records can't be had."""
-    try:
-        with terminal.status("comparing the settings"), clock.phase("analyse"):
-            found = factors.compare(uri, factor, records, Path(config.hydra.sweep.dir))
-    except StudyError as error:  # another process may still be sending them; the study itself is done
-        terminal.message(f"the settings' networks aren't compared: {error}")
-        return None
-    terminal.show_table(found.table)
-    terminal.show_text(found.answer)
-    terminal.message(f"picture: {found.picture}", "dim")
-    return found
+def _conclusions(found: Iterator[conclusions.Conclusion], clock: Clock) -> Iterator[conclusions.Conclusion]:
+    """Shows each as it comes, until the records of a trial can't be had."""
+    while True:
+        try:
+            with terminal.status("comparing the networks"), clock.phase("analyse"):
+                each = next(found, None)
+        except StudyError as error:  # another process may still be sending them; the study itself is done
+            terminal.message(f"the trials' networks aren't compared: {error}")
+            return
+        if each is None:
+            return
+        if each.table:
+            terminal.show_table(each.table)
+            terminal.show_text(each.answer)
+        terminal.message(f"picture: {each.picture}", "dim")
+        yield each
 
 
 def study_name(prefix: str, identity: Mapping[str, str], space: Space) -> str:

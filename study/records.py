@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -200,10 +200,38 @@ class TrackedNetwork:
 
 
 @dataclass(frozen=True)
+class TrackedTrial:
+    """What a trial's run keeps: curves [R, epochs], the first replicate's target, and the arrays of `examination`, if any."""
+
+    train_loss: Floats
+    val_loss: Floats
+    target: Floats | Integers
+    comparison: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Blame:
+    """Who is to blame for the spread of one quantity over a crossed cohort (see `blame`).
+
+    shares: source, or interaction such as `init × order` → its share of the variance and the ends of its 95 % interval. chaos: the
+    same of all interactions together. ulp: the share that one unit in the last place of one weight makes; None if not tried.
+    """
+
+    of: str
+    shares: dict[str, tuple[float, float, float]]
+    chaos: tuple[float, float, float]
+    total_sd: float
+    ulp: float | None
+
+
+@dataclass(frozen=True)
 class Summary:
     """What a completed trial is judged by; plain numbers, so that it survives JSON.
 
     scores: of each replicate on its validation part, what else is asked of it: r2 and mae, or accuracy and auc.
+    The rest is about the pairs of replicates, and None where there is none, or where they have data of their own (see
+    `examination`): aligned, the mean distance after matching, and null, what that is for fresh networks; barrier and
+    aligned_barrier, the largest; cka, the mean. blame: of a crossed cohort.
     """
 
     val_losses: list[float]
@@ -216,6 +244,19 @@ class Summary:
     distinct: int
     labels: dict[str, int]
     scores: dict[str, list[float]] = field(default_factory=dict)
+    aligned: float | None = None
+    null: float | None = None
+    barrier: float | None = None
+    aligned_barrier: float | None = None
+    cka: float | None = None
+    verdict: str | None = None
+    reasons: list[str] = field(default_factory=list)
+    blame: list[Blame] = field(default_factory=list)
+
+    @classmethod
+    def of_plain(cls, content: Mapping[str, Any]) -> Summary:
+        """From what `dataclasses.asdict` and JSON make of it."""
+        return cls(**{**content, "blame": [Blame(**each) for each in content.get("blame", ())]})
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from study import ranking
+from study.effects import SettingEffect
 from study.factor import Effect, Pair, Spread
-from study.records import Scalar, Summary, TrialRecord
+from study.records import Blame, Scalar, Summary, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ def labels_text(summary: Summary) -> str:
     return ", ".join(f"{count} {name}" for name, count in summary.labels.items())
 
 
+def aligned_text(summary: Summary) -> str:
+    """The distance after matching neurons, and what share that is of what matching leaves between fresh networks."""
+    if summary.aligned is None or not summary.null:
+        return "–"
+    return f"{number(summary.aligned)} ({summary.aligned / summary.null:.0%})"
+
+
 def ranked(records: Sequence[TrialRecord], direction: str) -> list[TrialRecord]:
     """Completed trials, best first."""
     done = [record for record in records if record.state == "complete" and record.value is not None]
@@ -68,11 +77,12 @@ def table(records: Sequence[TrialRecord], direction: str) -> Table:
     for record in [*best, *others]:
         summary = record.summary
         if summary:
-            found = (loss_text(summary), labels_text(summary), number(summary.distance), number(summary.disagreement))
+            numbers = (number(summary.distance), aligned_text(summary), number(summary.disagreement))
+            found = (loss_text(summary), labels_text(summary), *numbers)
         else:
-            found = ("–", record.reason or record.state, "–", "–")
+            found = ("–", record.reason or record.state, "–", "–", "–")
         rows.append((str(record.number), *(setting(record.params.get(key)) for key in keys), *found))
-    found_columns = ("val loss", "convergence", "distance", "disagreement")
+    found_columns = ("val loss", "convergence", "distance", "aligned", "disagreement")
     return Table(("trial", *map(short, keys), *found_columns), tuple(rows))
 
 
@@ -111,11 +121,61 @@ def answer(records: Sequence[TrialRecord], direction: str, settings: Mapping[str
         differ = f"their predicted classes differ on {summary.disagreement:.1%} of the validation rows"
     else:
         differ = f"their predictions differ by {summary.disagreement:.0%} of the target's standard deviation"
+    apart, unrelated = number(summary.distance), "about 1.41"
+    if summary.aligned is not None:
+        apart += f", and {number(summary.aligned)} after matching their neurons,"
+        unrelated += f" and {number(summary.null)}"
+    verdict = f" Verdict: {summary.verdict}." if summary.verdict else ""
     return (
-        f"No, not to one point: the {count} replicates of the best setting, {who}, which differ only in {varied}, end "
-        f"{number(summary.distance)} apart in weight space (relative L2; unrelated networks are about 1.41 apart), with "
-        f"{summary.distinct} different fingerprints. What they reach is a tolerance: {reached}, where {differ} and {converged}."
+        f"No, not to one point: the {count} replicates of the best setting, {who}, which differ only in {varied}, end {apart} "
+        f"apart in weight space (relative L2; unrelated networks: {unrelated}), with {summary.distinct} different fingerprints. "
+        f"What they reach is a tolerance: {reached}, where {differ} and {converged}.{verdict}"
     )
+
+
+def choice(records: Sequence[TrialRecord], direction: str) -> ranking.Choice | None:
+    """Which trials may be the best one, of those with as many replicates as it has; None for fewer than two.
+
+    The best is picked by the values that it is then compared by, hence Bonferroni's confidence.
+    """
+    done = {record.number: record.summary.val_losses for record in ranked(records, direction) if record.summary}
+    count = len(next(iter(done.values()), ()))
+    paired = {number: losses for number, losses in done.items() if len(losses) == count}
+    if len(paired) < 2:
+        return None
+    return ranking.choose(paired, direction, confidence=1 - 0.05 / (len(paired) - 1))
+
+
+def choice_text(records: Sequence[TrialRecord], direction: str) -> str:
+    """Whether the best trial's win is more than seed noise, and what would decide it."""
+    found = choice(records, direction)
+    if found is None:
+        return ""
+    how = f"over {found.replicates} paired replicates, P(better) against each other setting"
+    if found.decided:
+        return f"The win is real: trial {found.best} is better than every other setting ({how})."
+    others = [str(number) for number in found.tied if number != found.best]
+    named = ", ".join(others[:10]) + (f" and {len(others) - 10} more" if len(others) > 10 else "")
+    more = f"{found.needed} replicates are needed to tell" if found.replicates < found.needed else "they may be equal"
+    return (
+        f"The win may be seed noise: trial {found.best} has the best mean, but can't be told from trial{'s' * (len(others) > 1)} "
+        f"{named} ({how}); {more}."
+    )
+
+
+def effects_table(found: Sequence[SettingEffect]) -> Table:
+    """What each setting does to the loss, beside the seeds."""
+    rows = [
+        (
+            short(each.key),
+            "–" if each.importance is None else f"{each.importance:.0%}",
+            number(each.effect),
+            number(each.noise),
+            "below the noise" if each.below_noise else "",
+        )
+        for each in found
+    ]
+    return Table(("setting", "importance", "SD of the loss between its values", "seed noise of a mean", ""), tuple(rows))
 
 
 def factor_table(found: Effect, quantity: str) -> Table:
@@ -210,6 +270,43 @@ def sources_answer(found: Sequence[Spread], replicates: int) -> str:
         )
         text += "."
     return text
+
+
+def blame_table(found: Sequence[Blame]) -> Table:
+    """Each source's share of each quantity's variance, with its interval."""
+
+    def cell(share: float, low: float, high: float) -> str:
+        return f"{share:.0%} [{low:.0%}, {high:.0%}]"
+
+    rows = [(source, *(cell(*each.shares[source]) for each in found)) for source in found[0].shares]
+    if any(each.ulp is not None for each in found):
+        floors = ("–" if each.ulp is None else f"{each.ulp:.0%}" if each.ulp > 0.005 else number(each.ulp, 2) for each in found)
+        rows.append(("one ulp (noise floor)", *floors))
+    rows.append(("SD of all together", *(number(each.total_sd) for each in found)))
+    return Table(("share of the variance", *(each.of for each in found)), tuple(rows))
+
+
+def blame_answer(found: Sequence[Blame]) -> str:
+    """Which source is to blame for what, with the numbers."""
+    sentences = []
+    for each in found:
+        source, (share, low, high) = max(each.shares.items(), key=lambda item: item[1][0])
+        if not each.total_sd:
+            sentences.append(f"The {each.of} don't differ at all.")
+            continue
+        whom = f"{source} is to blame for {share:.0%} [{low:.0%}, {high:.0%}]"
+        if "×" in source:
+            whom = f"{source} together, and none of them alone, are to blame for {share:.0%} [{low:.0%}, {high:.0%}]"
+        sentences.append(f"Of what differs in the {each.of}, {whom}.")
+    floors = [each.ulp for each in found if each.ulp is not None]
+    if floors and max(floors) > 0.05:
+        text = (
+            "One unit in the last place of one weight makes {:.0%} of it already: here training is chaotic, and any cause will do."
+        )
+        sentences.append(text.format(max(floors)))
+    elif floors:
+        sentences.append("One unit in the last place of one weight makes next to nothing of it: here training is stable.")
+    return " ".join(sentences)
 
 
 def seconds_text(seconds: Mapping[str, float], total: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -143,6 +144,18 @@ class Search:
         return [_record(trial) for trial in self._study.get_trials(deepcopy=False)]
 
 
+def importances(storage: str, name: str) -> dict[str, float]:
+    """Each setting's share in what makes a trial one of the best, by PED-ANOVA; nothing where Optuna can't tell."""
+    found = optuna.load_study(study_name=name, storage=_backend(storage))
+    with warnings.catch_warnings():  # it is marked experimental
+        warnings.simplefilter("ignore")
+        try:
+            evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+            return dict(optuna.importance.get_param_importances(found, evaluator=evaluator))
+        except (ValueError, RuntimeError):  # too few trials, or all alike
+            return {}
+
+
 @dataclass(frozen=True)
 class StoredStudy:
     """A study as its storage has it. identity: its fixed settings and its space, as text."""
@@ -257,7 +270,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         state=STATES[trial.state],
         params=dict(trial.params),
         value=trial.value,
-        summary=Summary(**kept["summary"]) if "summary" in kept else None,
+        summary=Summary.of_plain(kept["summary"]) if "summary" in kept else None,
         reason=kept.get("reason"),
         run_id=kept.get("run_id"),
         seconds=kept.get("seconds", {}),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 import numpy as np
 
 from study import (
     batches,
+    blame,
     cohort,
     convergence,
     dataset,
     disagreement,
     distance,
+    examination,
     fingerprints,
     intervals,
     metrics,
@@ -22,8 +25,10 @@ from study import (
     starting,
 )
 from study.clock import Clock
-from study.records import Cohort, Completed, Dataset, Failed, Floats, Integers, Leg, Network, Pruned, Summary, TrialResult
+from study.examination import Examination
+from study.records import Array, Cohort, Completed, Dataset, Failed, Floats, Integers, Leg, Network, Pruned, Summary, TrialResult
 from study.settings.data import CLASSIFICATION
+from study.settings.training import Replicates
 from study.spec import TrialSpec
 
 
@@ -40,6 +45,7 @@ class Recorder(Protocol):
         fingerprints: Sequence[str],
         targets: Sequence[Floats | Integers],
         environment: Mapping[str, str],
+        comparison: Mapping[str, Array],
     ) -> None: ...
     def close(self, result: Completed | Pruned | Failed | None) -> None: ...
 
@@ -108,7 +114,7 @@ def _loss(net: Network, data: Dataset, spec: TrialSpec) -> float:
     return float(network.losses(outputs, data.y_train, spec.loss)[0])
 
 
-def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]) -> Summary:
+def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str], examined: Examination | None = None) -> Summary:
     """What the trial is judged by. Distance and disagreement are means over the pairs of replicates.
 
     Networks that were validated on different rows have no disagreement.
@@ -129,7 +135,26 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
         distinct=len(set(marks)),
         labels={name: trained.labels.count(name) for name in convergence.LABELS if name in trained.labels},
         scores=_scores(trained, datasets),
+        **_examined(examined),
     )
+
+
+def _examined(found: Examination | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+
+    def known(value: float) -> float | None:
+        return value if np.isfinite(value) else None
+
+    return {
+        "aligned": known(distance.mean_of_pairs(found.aligned)),
+        "null": known(found.null),
+        "barrier": None if found.barriers is None else known(float(found.barriers.max())),
+        "aligned_barrier": None if found.aligned_barriers is None else known(float(found.aligned_barriers.max())),
+        "cka": None if found.cka is None else known(distance.mean_of_pairs(found.cka)),
+        "verdict": str(found.verdict),
+        "reasons": list(found.verdict.reasons),
+    }
 
 
 def _scores(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, list[float]]:
@@ -184,10 +209,26 @@ def _run(
     with clock.phase("analyse"):
         trained = finish(spec, datasets, training, legs)
         marks = [fingerprints.digest(net) for net in trained.networks()]
-        summary = summarise(trained, datasets, marks)
+        examined = examination.examine(trained, datasets) if len(trained) > 1 else None
+        summary = summarise(trained, datasets, marks, examined)
+    if spec.replicates.crossed:
+        near = _one_ulp_apart(spec, datasets, clock, start)
+        with clock.phase("analyse"):
+            summary = replace(summary, blame=blame.blame(trained, datasets, near))
     with clock.phase("track"):
-        recorder.cohort(trained, summary, marks, [data.y_val for data in datasets], cohort.environment())
+        targets = [data.y_val for data in datasets]
+        recorder.cohort(trained, summary, marks, targets, cohort.environment(), examined.arrays() if examined else {})
     return Completed(summary)
+
+
+def _one_ulp_apart(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None) -> Cohort:
+    """The first cell of a crossed design again and again, one weight moved by one unit in its last place."""
+    near = replace(spec, replicates=Replicates(count=blame.ULP_REPLICATES, vary=("ulp",)))
+    data = [datasets[0]] * blame.ULP_REPLICATES
+    training = cohort.Training(near, data, clock, start and [start[0]] * blame.ULP_REPLICATES)
+    legs = list(training.legs())
+    with clock.phase("analyse"):
+        return finish(near, data, training, legs)
 
 
 def _divergence(leg: Leg, legs: Sequence[Leg]) -> str:

@@ -11,7 +11,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from study import artifacts
 from study.errors import BadInput, Corrupt, Fault
-from study.records import TrackedNetwork
+from study.records import TrackedNetwork, TrackedTrial
 from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, REPLICATE
 from study.tracking.store import Store
 
@@ -37,11 +37,7 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
     if trial.info.status != "FINISHED":
         raise BadInput([Fault("RUN", run_id, f"a run whose trial is finished; this one is {trial.info.status}")])
     with tempfile.TemporaryDirectory(prefix="mlp-study-") as name:
-        try:
-            folder = Path(store.client.download_artifacts(trial.info.run_id, "", name))
-        except (MlflowException, OSError) as error:
-            raise Corrupt(f"run {run_id}: its artifacts can't be read: {error}") from error
-        artifacts.check(folder)
+        folder = _artifacts(store, trial, name)
         networks = artifacts.read_networks(folder)
         predictions, targets = artifacts.read_predictions(folder)
     first = int(trial.data.params["replicates.first"])
@@ -61,6 +57,26 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
         )
         for child in wanted
     ]
+
+
+def load_trial(store: Store, run_id: str) -> TrackedTrial:
+    """What the run of a finished trial keeps besides its networks. Raises as `load_networks` does."""
+    run = _run(store, run_id)
+    with tempfile.TemporaryDirectory(prefix="mlp-study-") as name:
+        folder = _artifacts(store, run, name)
+        curves = artifacts.read_curves(folder)
+        _, targets = artifacts.read_predictions(folder)
+        return TrackedTrial(curves["train_loss"], curves["val_loss"], targets[0], artifacts.read_comparison(folder))
+
+
+def _artifacts(store: Store, trial: Run, folder: str) -> Path:
+    """A trial's artifacts in a local folder, checked."""
+    try:
+        found = Path(store.client.download_artifacts(trial.info.run_id, "", folder))
+    except (MlflowException, OSError) as error:
+        raise Corrupt(f"run {trial.info.run_id}: its artifacts can't be read: {error}") from error
+    artifacts.check(found)
+    return found
 
 
 def _run(store: Store, run_id: str) -> Run:

@@ -149,9 +149,10 @@ class TrialRecorder:
         fingerprints: Sequence[str],
         targets: Sequence[Array],
         environment: Mapping[str, str],
+        comparison: Mapping[str, Array],
     ) -> None:
         """Writes the trained cohort's files, and keeps its summary, fingerprints, labels and epochs."""
-        artifacts.write(self._folder / FILES, cohort, targets, environment)
+        artifacts.write(self._folder / FILES, cohort, targets, environment, comparison)
         self._record |= {
             "summary": asdict(summary),
             "fingerprints": list(fingerprints),

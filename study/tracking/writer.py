@@ -26,9 +26,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, M
 from study import processes
 from study.errors import StudyError, Unreachable
 from study.tracking import spool, store
-from study.tracking.names import CONVERGENCE, EPOCH, FINGERPRINT, KIND, OWNER, REASON, REPLICATE, TRIAL
+from study.tracking.names import CONVERGENCE, EPOCH, EVIDENCE, FINGERPRINT, KIND, OWNER, REASON, REPLICATE, TRIAL, VERDICT
 
 METRICS_PER_CALL = 1000
+COMPARED = ("aligned", "null", "barrier", "aligned_barrier", "cka")
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -89,11 +90,14 @@ class TrialRuns:
             for place, (child, mark, label, epoch) in enumerate(found):
                 points = [Metric(key, values[place], last["time"], epoch) for key, values in scores.items()]
                 self._log(child, points, {FINGERPRINT: mark, CONVERGENCE: label, EPOCH: str(epoch)})
-            keys = ("val_loss_std", "val_loss_halfwidth", "train_loss_mean", "distance", "disagreement", "distinct")
+            keys = ("val_loss_std", "val_loss_halfwidth", "train_loss_mean", "distance", "disagreement", "distinct", *COMPARED)
             metrics = [Metric(key, summary[key], last["time"], last["epochs_done"]) for key in keys if summary[key] is not None]
             metrics += [Metric(k, sum(v) / len(v), last["time"], last["epochs_done"]) for k, v in scores.items()]
             labels = ", ".join(f"{count} {name}" for name, count in summary["labels"].items())
-            self._log(self.run_id, metrics, {CONVERGENCE: labels})
+            tags = {CONVERGENCE: labels}
+            if summary["verdict"]:
+                tags |= {VERDICT: summary["verdict"], EVIDENCE: "\n".join(summary["reasons"])}
+            self._log(self.run_id, metrics, tags)
             self._client.log_artifacts(self.run_id, str(self._folder / spool.FILES))
         self._end(record["status"], record["reason"])
 
@@ -150,6 +154,10 @@ class Server:
                         experiment, message["name"], message["tags"], message["texts"], message["files"]
                     )
                 }
+            case "files":
+                for file in message["files"]:
+                    self._store.client.log_artifact(message["run_id"], file)
+                return {}
             case "drain":
                 return {}  # whatever came before has been handled
         return None
