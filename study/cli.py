@@ -181,6 +181,35 @@ def compare(runs: tuple[str, ...], tracking_uri: str | None, as_json: bool) -> N
     terminal.show_text(side_by_side.conclusion(networks, found))
 
 
+@commands.command()
+@click.argument("run", metavar="RUN")
+@click.option("--count", default=10, show_default=True, type=click.IntRange(1), help="How many to show.")
+@click.option("--tracking-uri", help="The MLflow store; the default is MLFLOW_TRACKING_URI, else mlflow.db in this folder.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, to standard output.")
+def similar(run: str, count: int, tracking_uri: str | None, as_json: bool) -> None:
+    """The tracked networks nearest to a replicate's, found by their searchable fingerprints. RUN is the replicate's run.
+
+    Only networks of one architecture with the same validation inputs can be compared. A distance of 0 is the same network, its
+    neurons perhaps in another order or at another scale; a disturbance of 1 % of the weights gives about 0.0025.
+    """
+    with terminal.status("loading the runs"):
+        from study.tracking import index, reader, store
+
+        opened = store.existing(places.tracking_uri(tracking_uri))
+        query = reader.load_searchable(opened, run)
+        ids, known = index.load(opened, query)
+        nearest = known.nearest(query, count + 1)
+        near = [(ids[place], float(distance)) for place, distance in zip(*nearest, strict=True) if ids[place] != run][:count]
+        found = [(distance, reader.describe(opened, each)) for each, distance in near]
+    if as_json:
+        _print_json({"run_id": run, "compared": len(ids) - 1, "similar": [{"distance": d, **told} for d, told in found]})
+        return
+    rows = tuple((report.number(distance), *(str(value) for value in told.values())) for distance, told in found)
+    columns = ("distance", *(found[0][1] if found else ()))
+    terminal.show_text(f"the nearest of {len(ids) - 1} comparable networks", "bold")
+    terminal.show_table(report.Table(columns, rows))
+
+
 def _print_json(content: Any) -> None:
     click.echo(json.dumps(_plain(content), indent=2, allow_nan=False))
 

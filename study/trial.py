@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from study import (
+    alignment,
     batches,
     blame,
     cohort,
@@ -22,6 +23,7 @@ from study import (
     metrics,
     network,
     places,
+    searchable,
     starting,
 )
 from study.clock import Clock
@@ -46,11 +48,13 @@ class Recorder(Protocol):
         targets: Sequence[Floats | Integers],
         environment: Mapping[str, str],
         comparison: Mapping[str, Array],
+        searchable: Sequence[str],
     ) -> None: ...
     def close(self, result: Completed | Pruned | Failed | None) -> None: ...
 
 
 Prune = Callable[[Leg], bool]
+WIDEST_SEARCHABLE = 256
 REGRESSION_SCORES = {"r2": metrics.r2, "mae": metrics.mae}
 CLASS_SCORES = {"accuracy": metrics.accuracy, "auc": metrics.auc}
 
@@ -217,8 +221,19 @@ def _run(
             summary = replace(summary, blame=blame.blame(trained, datasets, near))
     with clock.phase("track"):
         targets = [data.y_val for data in datasets]
-        recorder.cohort(trained, summary, marks, targets, cohort.environment(), examined.arrays() if examined else {})
+        comparison = examined.arrays() if examined else {}
+        recorder.cohort(trained, summary, marks, targets, cohort.environment(), comparison, _searchable(trained, datasets))
     return Completed(summary)
+
+
+def _searchable(trained: Cohort, datasets: Sequence[Dataset]) -> list[str]:
+    """Each replicate's searchable fingerprint; none for layers so wide that their singular values take seconds."""
+    if max(min(kernel.shape[1:]) for kernel in trained.kernels) > WIDEST_SEARCHABLE:
+        return []
+    model = trained.spec.model
+    plain = alignment.canonical(trained.network, model.activation, norm_epsilon=model.norm_epsilon).unstack()
+    found = zip(plain, datasets, trained.predictions, strict=True)
+    return [searchable.encode(searchable.features(net, model.activation, data.x_val, outputs)) for net, data, outputs in found]
 
 
 def _one_ulp_apart(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None) -> Cohort:

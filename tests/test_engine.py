@@ -340,8 +340,8 @@ def test_a_trial_that_completes_records_its_legs_then_its_cohort():
     spec, recorder, told = small(), Recording(), []
     result = run(spec, recorder, progress=lambda leg: told.append(leg.epochs_done))
     assert told == [leg.epochs_done for leg in recorder.legs] == [3, 6, 7]
-    [(trained, summary, marks, targets, environment, comparison)] = recorder.cohorts
-    assert comparison["aligned"].shape == (3, 3) and summary.verdict
+    [(trained, summary, marks, targets, environment, comparison, searchable)] = recorder.cohorts
+    assert comparison["aligned"].shape == (3, 3) and summary.verdict and len(set(searchable)) == 3
     assert marks == fingerprints(trained) == fingerprints(train(spec))
     assert summary.val_losses == [float(loss) for loss in trained.val_loss[:, -1]]
     assert summary.val_loss_mean == float(result) == pytest.approx(np.mean(summary.val_losses))

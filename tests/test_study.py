@@ -137,6 +137,8 @@ def test_show_tells_the_trials_the_best_and_the_answer(capsys: pytest.CaptureFix
     values = {trial["number"]: trial["value"] for trial in found["trials"] if trial["state"] == "complete"}
     assert found["best"] == min(values, key=values.get)
     assert found["answer"].startswith("No, not to one point")
+    assert found["indistinguishable"] == sorted(values, key=values.get)  # two replicates decide nothing
+    assert "may be seed noise" in found["win"]
     assert run("show", "tiny") == 0
     assert "diverged: 2 of 2 replicates" in capsys.readouterr().out
 
@@ -152,6 +154,24 @@ def test_compare_sets_networks_side_by_side(capsys: pytest.CaptureFixture[str]) 
     assert found["distinct_fingerprints"] == 4
     same = runs_of("replicate")[0].info.run_id
     assert shown(capsys, "compare", same, same)["relative_l2"] == [[0, 0], [0, 0]]
+
+
+@pytest.mark.usefixtures("here")
+def test_similar_finds_the_nearest_networks_and_survives_a_torn_copy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    query = runs_of("replicate")[0].info.run_id
+    first = shown(capsys, "similar", query)
+    assert first["compared"] == 3 and len(first["similar"]) == 3
+    distances = [each["distance"] for each in first["similar"]]
+    assert distances == sorted(distances) and distances[0] > 0
+    assert shown(capsys, "similar", query) == first  # from the copy on disk
+    [copy] = tmp_path.rglob("*.npz")
+    copy.write_bytes(copy.read_bytes()[:99])
+    assert shown(capsys, "similar", query) == first
+    assert len(shown(capsys, "similar", query, "--count", "2")["similar"]) == 2
+    assert run("similar", "nosuchrun") == run("similar", runs_of("trial")[0].info.run_id) == 2
 
 
 @pytest.mark.usefixtures("here")

@@ -2,4 +2,4 @@
 
 KIND, TRIAL, REPLICATE, OWNER = "mlp_study.kind", "mlp_study.trial", "mlp_study.replicate", "mlp_study.owner"
 FINGERPRINT, CONVERGENCE, EPOCH, REASON = "fingerprint", "convergence", "epoch", "failure"
-VERDICT, EVIDENCE = "verdict", "evidence"
+VERDICT, EVIDENCE, SEARCHABLE = "verdict", "evidence", "searchable"

@@ -9,10 +9,11 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from study import artifacts
+from study import artifacts, searchable
 from study.errors import BadInput, Corrupt, Fault
 from study.records import TrackedNetwork, TrackedTrial
-from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, REPLICATE
+from study.searchable import Searchable
+from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, REPLICATE, SEARCHABLE
 from study.tracking.store import Store
 
 
@@ -57,6 +58,27 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
         )
         for child in wanted
     ]
+
+
+def load_searchable(store: Store, run_id: str) -> Searchable:
+    """The searchable fingerprint of a replicate's run. Raises BadInput for a run without one."""
+    text = _run(store, run_id).data.tags.get(SEARCHABLE)
+    if text is None:
+        raise BadInput([Fault("RUN", run_id, "the run of a replicate that has a searchable fingerprint (tag `searchable`)")])
+    return searchable.decode(text)
+
+
+def describe(store: Store, run_id: str) -> dict[str, str]:
+    """What tells a replicate's run from others, in words."""
+    run = _run(store, run_id)
+    return {
+        "run": run_id,
+        "study": store.client.get_experiment(run.info.experiment_id).name,
+        "name": run.info.run_name,
+        "val loss": f"{run.data.metrics.get('val_loss', float('nan')):.4g}",
+        "convergence": run.data.tags.get(CONVERGENCE, ""),
+        "fingerprint": run.data.tags.get(FINGERPRINT, "")[:16],
+    }
 
 
 def load_trial(store: Store, run_id: str) -> TrackedTrial:

@@ -150,12 +150,14 @@ class TrialRecorder:
         targets: Sequence[Array],
         environment: Mapping[str, str],
         comparison: Mapping[str, Array],
+        searchable: Sequence[str],
     ) -> None:
-        """Writes the trained cohort's files, and keeps its summary, fingerprints, labels and epochs."""
+        """Writes the trained cohort's files, and keeps its summary, fingerprints of both kinds, labels and epochs."""
         artifacts.write(self._folder / FILES, cohort, targets, environment, comparison)
         self._record |= {
             "summary": asdict(summary),
             "fingerprints": list(fingerprints),
+            "searchable": list(searchable),
             "labels": list(cohort.labels),
             "epochs": cohort.epoch.tolist(),
         }

@@ -26,7 +26,19 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, M
 from study import processes
 from study.errors import StudyError, Unreachable
 from study.tracking import spool, store
-from study.tracking.names import CONVERGENCE, EPOCH, EVIDENCE, FINGERPRINT, KIND, OWNER, REASON, REPLICATE, TRIAL, VERDICT
+from study.tracking.names import (
+    CONVERGENCE,
+    EPOCH,
+    EVIDENCE,
+    FINGERPRINT,
+    KIND,
+    OWNER,
+    REASON,
+    REPLICATE,
+    SEARCHABLE,
+    TRIAL,
+    VERDICT,
+)
 
 METRICS_PER_CALL = 1000
 COMPARED = ("aligned", "null", "barrier", "aligned_barrier", "cka")
@@ -89,7 +101,10 @@ class TrialRuns:
             found = zip(self._children, record["fingerprints"], record["labels"], record["epochs"], strict=True)
             for place, (child, mark, label, epoch) in enumerate(found):
                 points = [Metric(key, values[place], last["time"], epoch) for key, values in scores.items()]
-                self._log(child, points, {FINGERPRINT: mark, CONVERGENCE: label, EPOCH: str(epoch)})
+                tags = {FINGERPRINT: mark, CONVERGENCE: label, EPOCH: str(epoch)}
+                if record.get("searchable"):
+                    tags[SEARCHABLE] = record["searchable"][place]
+                self._log(child, points, tags)
             keys = ("val_loss_std", "val_loss_halfwidth", "train_loss_mean", "distance", "disagreement", "distinct", *COMPARED)
             metrics = [Metric(key, summary[key], last["time"], last["epochs_done"]) for key in keys if summary[key] is not None]
             metrics += [Metric(k, sum(v) / len(v), last["time"], last["epochs_done"]) for k, v in scores.items()]

@@ -1,0 +1,75 @@
+"""The searchable fingerprints of all tracked replicates of one kind, and a copy of them on disk that only new runs are added to."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from study import searchable
+from study.errors import Corrupt
+from study.records import Array
+from study.searchable import Searchable
+from study.tracking.names import SEARCHABLE
+from study.tracking.store import Store
+
+PAGE = 1_000
+# the clocks of the machines that write runs may differ by so much
+OVERLAP_MS = 60_000
+
+
+def load(store: Store, query: Searchable) -> tuple[list[str], searchable.Index]:
+    """The ids of all replicates' runs that can be compared with `query`, and an index of their fingerprints in that order."""
+    file = _file(store.uri, query.kind)
+    ids, values, since = _read(file, len(query.values))
+    found = dict(zip(ids, values, strict=True))
+    fresh = _since(store, query.kind, since - OVERLAP_MS)
+    for run, (text, ended) in fresh.items():
+        with contextlib.suppress(Corrupt):  # another program's tag
+            found[run], since = searchable.decode(text).values, max(since, ended)
+    if fresh.keys() - set(ids):
+        _write(file, list(found), np.stack(list(found.values())), since)
+    return list(found), searchable.Index([Searchable(query.kind, query.blocks, row) for row in found.values()])
+
+
+def _since(store: Store, kind: str, since: int) -> dict[str, tuple[str, int]]:
+    """Run → its fingerprint and its end, of the runs that have ended since."""
+    experiments = [each.experiment_id for each in store.client.search_experiments()]
+    text = f"tags.`{SEARCHABLE}` LIKE '{searchable.VERSION}:{kind}:%' AND attributes.end_time > {max(0, since)}"
+    found: dict[str, tuple[str, int]] = {}
+    token = None
+    while True:
+        page = store.client.search_runs(experiments, text, max_results=PAGE, page_token=token)
+        found |= {run.info.run_id: (run.data.tags[SEARCHABLE], run.info.end_time) for run in page}
+        token = page.token
+        if not token:
+            return found
+
+
+def _file(uri: str, kind: str) -> Path:
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "mlp-study" / "similar" / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{kind}.npz"
+
+
+def _read(file: Path, size: int) -> tuple[list[str], Array, int]:
+    try:
+        with file.open("rb") as content, np.load(content, allow_pickle=False) as kept:
+            ids, values, since = kept["ids"].tolist(), kept["values"], int(kept["since"])
+            if values.shape == (len(ids), size):
+                return ids, values, since
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # a copy, which is made again
+        pass
+    return [], np.zeros((0, size), np.float32), 0
+
+
+def _write(file: Path, ids: list[str], values: Array, since: int) -> None:
+    """Whole or not at all; that it can't be written only costs time."""
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_name(f".{file.name}.{os.getpid()}.npz")
+        np.savez(draft, ids=np.array(ids), values=values, since=np.int64(since))
+        draft.replace(file)
