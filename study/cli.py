@@ -139,6 +139,7 @@ def show(study_name: str, storage: str | None, as_json: bool) -> None:
             "indistinguishable": chosen.tied if chosen else None,
             "answer": answer,
             "win": win,
+            "finals": [dataclasses.asdict(each) for each in stored.finals],
             "settings": [dataclasses.asdict(each) for each in found],
             "trials": [dataclasses.asdict(record) for record in stored.records],
         }
@@ -148,6 +149,9 @@ def show(study_name: str, storage: str | None, as_json: bool) -> None:
     terminal.show_text(answer)
     if win:
         terminal.show_text(win)
+    if final := report.finals_text(stored.finals, stored.direction):
+        terminal.show_table(report.table(stored.finals, stored.direction))
+        terminal.show_text(final)
     if found:
         terminal.show_table(report.effects_table(found))
 

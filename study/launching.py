@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +29,9 @@ from study.tracking import spool
 
 if TYPE_CHECKING:
     from study.search import Search
+
+
+MOST_FINALISTS = 8
 
 
 class HydraSweeper(Protocol):
@@ -91,10 +95,17 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         with terminal.status("opening the records"), clock.phase("track"):
             page = writer.ask(op="experiment", name=name, columns=_columns(space, base))["page"]
 
-    def launch(batch: Sequence[Asked]) -> list[TrialResult | BaseException]:
+    def line(params: Mapping[str, Scalar], *more: str) -> list[str]:
         common = [*fixed, f"study.name={overrides.encode(name)}", f"study.storage={overrides.encode(study.storage)}"]
-        lines = [[*common, *overrides.assignments(each.params), f"study.trial={each.number}"] for each in batch]
+        return [*common, *overrides.assignments(params), *more]
+
+    def launch(batch: Sequence[Asked]) -> list[TrialResult | BaseException]:
+        lines = [line(each.params, f"study.trial={each.number}") for each in batch]
         return [_result(each) for each in launcher.launch(lines, initial_job_idx=batch[0].number)]
+
+    def launch_final(record: TrialRecord, first: int, count: int) -> TrialResult | BaseException:
+        lines = [line(record.params, f"replicates.first={first}", f"replicates.count={count}")]
+        return _result(launcher.launch(lines, initial_job_idx=study.n_trials + record.number)[0])
 
     best = report.ranked(study.records(), direction)
     done = study.n_trials - study.remaining()
@@ -112,6 +123,13 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     terminal.show_text(answer)
     if win := report.choice_text(records, direction):
         terminal.show_text(win)
+    if settings["finalists"] and base.replicates.crossed is None:
+        _train_finalists(study, records, direction, settings["finalists"], base.replicates.first, launch_final)
+    finals = study.finals()
+    if final := report.finals_text(finals, direction):
+        terminal.show_table(report.table(finals, direction))
+        terminal.show_text(final)
+        win = f"{win} {final}"
     if found_effects := effects.effects(records, search.importances(study.storage, name)):
         terminal.show_table(report.effects_table(found_effects))
     if writer:
@@ -140,6 +158,35 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     if any(record.state == "failed" and record.reason not in search.UNCOUNTED for record in records):
         raise SystemExit(FAILED_TRIALS_EXIT_CODE)
     return records
+
+
+def _train_finalists(
+    study: Search,
+    records: Sequence[TrialRecord],
+    direction: str,
+    count: int,
+    first: int,
+    launch: Callable[[TrialRecord, int, int], TrialResult | BaseException],
+) -> None:
+    """Trains the settings that can't be told from the best with `count` replicates that no trial has had, unless that is done."""
+    chosen = report.choice(records, direction)
+    if chosen is None or chosen.decided:
+        return
+    done = {each.number for each in study.finals() if each.summary and len(each.summary.val_losses) == count}
+    tied = [record for number in chosen.tied[:MOST_FINALISTS] for record in records if record.number == number]
+    if len(chosen.tied) > MOST_FINALISTS:
+        terminal.message(f"of {len(chosen.tied)} finalists the best {MOST_FINALISTS} are trained again")
+    for record in tied:
+        if record.number not in done:
+            with terminal.status(f"training trial {record.number} again with {count} fresh replicates"):
+                result = launch(record, first + chosen.replicates, count)
+            if isinstance(result, StudyError) and not isinstance(result, BadInput):
+                raise result
+            summary = result.summary if isinstance(result, TrialResult) else None
+            if isinstance(result, TrialResult) and summary:
+                study.tell_final(replace(record, summary=summary, run_id=result.run_id, value=summary.val_loss_mean))
+            told = f"val loss {report.loss_text(summary)}" if summary else "no result"
+            terminal.message(f"finalist {record.number}: {told}")
 
 
 def _conclusions(found: Iterator[conclusions.Conclusion], clock: Clock) -> Iterator[conclusions.Conclusion]:
@@ -202,6 +249,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     settled = {
         "n_trials": rules.integer(1, 1_000_000),
         "n_jobs": rules.integer(1, 10_000),
+        "finalists": rules.integer(5, 100_000),
         "direction": rules.one_of(["minimize", "maximize"]),
     }
     faults = []

@@ -163,6 +163,18 @@ def choice_text(records: Sequence[TrialRecord], direction: str) -> str:
     )
 
 
+def finals_text(finals: Sequence[TrialRecord], direction: str) -> str:
+    """What the finalists' fresh replicates say: nothing picked them, so that they flatter none."""
+    found = choice(finals, direction)
+    if found is None:
+        return ""
+    replicates = f"With {found.replicates} fresh replicates each"
+    if found.decided:
+        return f"{replicates}, trial {found.best} is better than every other finalist: it is the winner."
+    others = ", ".join(str(number) for number in found.tied if number != found.best)
+    return f"{replicates}, trial {found.best} has the best mean, and still can't be told from {others}: choose by cost."
+
+
 def effects_table(found: Sequence[SettingEffect]) -> Table:
     """What each setting does to the loss, beside the seeds."""
     rows = [

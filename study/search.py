@@ -24,7 +24,7 @@ from study.space import Choice, Domain, Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-IDENTITY, OWNER, RESULT = "identity", "owner", "result"
+IDENTITY, OWNER, RESULT, FINAL = "identity", "owner", "result", "final "
 # trials that ended for these reasons tell nothing about their settings: they don't count, and are run anew
 INTERRUPTED = "interrupted"
 UNCOUNTED = (processes.ABANDONED, INTERRUPTED)
@@ -143,6 +143,14 @@ class Search:
     def records(self) -> list[TrialRecord]:
         return [_record(trial) for trial in self._study.get_trials(deepcopy=False)]
 
+    def tell_final(self, record: TrialRecord) -> None:
+        """Keeps what a trial's setting gave with fresh replicates; `record` is the trial's, with that summary."""
+        kept = {"number": record.number, "params": record.params, "run_id": record.run_id, "value": record.value}
+        self._study.set_user_attr(f"{FINAL}{record.number}", kept | {"summary": asdict(record.summary) if record.summary else None})
+
+    def finals(self) -> list[TrialRecord]:
+        return _finals(self._study)
+
 
 def importances(storage: str, name: str) -> dict[str, float]:
     """Each setting's share in what makes a trial one of the best, by PED-ANOVA; nothing where Optuna can't tell."""
@@ -158,11 +166,12 @@ def importances(storage: str, name: str) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """A study as its storage has it. identity: its fixed settings and its space, as text."""
+    """A study as its storage has it. identity: its fixed settings and its space, as text; finals: of the finalists."""
 
     direction: str
     identity: dict[str, str]
     records: list[TrialRecord]
+    finals: list[TrialRecord]
 
 
 def open_study(storage: str, name: str) -> StoredStudy:
@@ -176,7 +185,7 @@ def open_study(storage: str, name: str) -> StoredStudy:
         known = ", ".join(optuna.get_all_study_names(backend)) or "none yet"
         raise BadInput([Fault("STUDY", name, f"one of: {known}")]) from error
     records = [_record(trial) for trial in study.get_trials(deepcopy=False)]
-    return StoredStudy(study.direction.name.lower(), study.user_attrs.get(IDENTITY, {}), records)
+    return StoredStudy(study.direction.name.lower(), study.user_attrs.get(IDENTITY, {}), records, _finals(study))
 
 
 def pruner(storage: str, name: str, number: int, settings: Mapping[str, Any]) -> Callable[[Leg], bool]:
@@ -261,6 +270,23 @@ STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
+
+
+def _finals(study: optuna.Study) -> list[TrialRecord]:
+    kept = [each for name, each in sorted(study.user_attrs.items()) if name.startswith(FINAL) and each["summary"]]
+    return [
+        TrialRecord(
+            number=each["number"],
+            state="complete",
+            params=each["params"],
+            value=each["value"],
+            summary=Summary.of_plain(each["summary"]),
+            reason=None,
+            run_id=each["run_id"],
+            seconds={},
+        )
+        for each in kept
+    ]
 
 
 def _record(trial: FrozenTrial) -> TrialRecord:

@@ -20,6 +20,8 @@ class StudySweeperConf:
     # the total, over all launches of the same study; null: every setting of a finite space, else 24
     n_trials: int | None = None
     n_jobs: int = 1
+    # train the trials that can't be told from the best once more, each with so many fresh replicates; null: don't
+    finalists: int | None = None
     # null: named after the data and what is searched, so that the same command resumes
     study_name: str | None = None
     # null: sqlite:///optuna.db in the working directory
