@@ -263,6 +263,7 @@ class Training:
             cut = [places[first : first + WIDTH] for first in places[::WIDTH]]
             self._parts = [_Part(members, spec, signature, datasets, shared, start) for members in cut]
             self._stages: list[_Stage] = []
+            self._plateaued = np.zeros(spec.replicates.count, np.bool_)
 
     @property
     def initial(self) -> Network:
@@ -328,11 +329,14 @@ class Training:
         return Leg(self._stages[0].epochs_done, train, curve("val_loss"), at_ends * factors, finite, current)
 
     def _stop_plateaued(self, curves: Floats) -> None:
-        """Stops the replicates whose training loss, [epochs, R], has plateaued."""
+        """Stops the replicates whose training loss, [epochs, R], has plateaued, at the ends of two legs in a row.
+
+        Every look may be wrong by chance, and there are many looks; two in a row seldom are.
+        """
         trained = np.concatenate([stage.trained for stage in self._stages])
         judged = zip(curves.T, trained, self._trivial_losses, strict=True)
-        done = np.array([convergence.has_plateaued(curve[:count], trivial) for curve, count, trivial in judged])
-        members = np.split(done, range(WIDTH, len(done), WIDTH))
+        before, self._plateaued = self._plateaued, np.array([convergence.has_plateaued(c[:n], trivial) for c, n, trivial in judged])
+        members = np.split(before & self._plateaued, range(WIDTH, len(before), WIDTH))
         self._stages = [stage.stopped(mask) for stage, mask in zip(self._stages, members, strict=True)]
 
     def weights(self) -> Weights:

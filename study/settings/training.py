@@ -19,8 +19,8 @@ class Training(Section):
 
     batch_size: rows a step; None for all of them. partial_batch: what becomes of the rows that are left when an epoch's whole
     batches are done: 'drop', or 'keep' them as a smaller batch. patience: a replicate stops when its validation loss has not
-    fallen by more than `min_delta` for so many epochs, and its best weights are kept. until 'plateaued': at the end of a leg a
-    replicate stops whose training loss has plateaued (see `convergence`); `epochs` is then the most it trains.
+    fallen by more than `min_delta` for so many epochs, and its best weights are kept. until 'plateaued': a replicate stops
+    whose training loss has plateaued (see `convergence`) at the ends of two legs in a row; `epochs` is then the most it trains.
     """
 
     epochs: int = setting(100, integer(1, 1_000_000))

@@ -1,0 +1,229 @@
+"""What a study ends with: the pictures, in the folder of the launch and in MLflow, and what they and the tables say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from study import conclusions, figures, places, report
+from study.cli import main
+from study.records import Blame, Summary, TrialRecord
+from study.tracking import reader, spool, store
+
+TINY = ["training.epochs=3", "model.units=[4]", "data=iris", "replicates.crossed=[2,2]"]
+COMMAND = ["--multirun", "optimizer.learning_rate=0.01,0.1", "hydra.sweeper.study_name=tiny", *TINY]
+COMPARED = {"aligned", "null", "barrier", "aligned_barrier", "cka"}
+
+
+def run(*arguments: str) -> int:
+    """The command's exit code."""
+    try:
+        main(list(arguments))
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a crossed study of one setting ran."""
+    place = tmp_path_factory.mktemp("conclusions")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        assert run(*COMMAND) == 0
+        spool.writer(places.tracking_uri(None)).drain()
+    return place
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def client() -> MlflowClient:
+    return MlflowClient(places.tracking_uri(None))
+
+
+def runs_of(kind: str) -> list:
+    experiment = client().get_experiment_by_name("tiny")
+    return client().search_runs([experiment.experiment_id], f"tags.`mlp_study.kind` = '{kind}'", order_by=["attributes.run_name"])
+
+
+def best() -> str:
+    [study_run] = runs_of("study")
+    return study_run.data.tags["best"]
+
+
+def files_of(run_id: str) -> set[str]:
+    return {file.path for file in client().list_artifacts(run_id)}
+
+
+def is_picture(file: Path) -> bool:
+    return file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_crossed_study_is_drawn_into_the_folder_of_the_launch(here: Path) -> None:
+    drawn = {file.name: file for file in here.glob("multirun/*/*/*.png")}
+    assert drawn.keys() == {"learning_rate.png", "blame.png", "portrait.png"}
+    assert all(map(is_picture, drawn.values()))
+
+
+@pytest.mark.usefixtures("here")
+def test_the_pictures_are_kept_with_the_study_and_the_portrait_with_its_trial() -> None:
+    [study_run] = runs_of("study")
+    assert {"learning_rate.png", "blame.png", "blame.md", "portrait.png"} <= files_of(study_run.info.run_id)
+    assert "portrait.png" in files_of(best())
+    [other] = [each.info.run_id for each in runs_of("trial") if each.info.run_id != best()]
+    assert "portrait.png" not in files_of(other)
+    text = Path(client().download_artifacts(study_run.info.run_id, "blame.md")).read_text()
+    assert study_run.data.tags["blame"] in text and "init × order" in text
+    assert study_run.data.tags["factor"] not in text
+
+
+@pytest.mark.usefixtures("here")
+def test_a_trials_run_tells_its_verdict_and_what_it_rests_on() -> None:
+    for trial in runs_of("trial"):
+        assert trial.data.tags["verdict"] == "did not converge"
+        assert trial.data.tags["evidence"].startswith("4 of 4 networks have not plateaued")
+        assert trial.data.metrics.keys() >= COMPARED
+        kept = reader.load_trial(store.existing(places.tracking_uri(None)), trial.info.run_id)
+        assert trial.data.metrics["null"] == pytest.approx(float(kept.comparison["null"]))
+        apart = kept.comparison["aligned"][np.triu_indices(4, k=1)]
+        assert trial.data.metrics["aligned"] == pytest.approx(apart.mean())
+        assert trial.data.metrics["aligned_barrier"] == pytest.approx(kept.comparison["aligned_barriers"].max())
+        for name in ("train_loss", "val_loss"):
+            assert getattr(kept, name).shape == (4, 3)
+        assert kept.target.dtype.kind == "i"
+
+
+@pytest.mark.usefixtures("here")
+def test_show_and_compare_tell_of_the_trials(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("show", "tiny", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert "after matching their neurons" in shown["answer"] and "Verdict: did not converge" in shown["answer"]
+    summaries = [trial["summary"] for trial in shown["trials"]]
+    assert [[each["of"] for each in found["blame"]] for found in summaries] == [
+        ["val loss", "predictions", "weights", "aligned weights"]
+    ] * 2
+    # the picture that was added to the best trial's files does not make them corrupt
+    assert run("compare", best(), "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["networks"]) == 4
+
+
+def test_the_same_command_again_draws_the_same_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, files = best(), files_of(best())
+    assert run(*COMMAND) == 0
+    assert "to blame" in capsys.readouterr().out
+    assert len(list(here.glob("multirun/*/*/portrait.png"))) == 2
+    assert best() == before and files_of(before) == files and len(runs_of("trial")) == 2
+
+
+# By hand
+
+
+def blamed(of: str, init: float, order: float, both: float, *, ulp: float | None = 1e-9, total_sd: float = 2.0) -> Blame:
+    shares = {"init": (init, 0.0, 1.0), "order": (order, 0.0, 1.0), "init × order": (both, 0.0, 1.0)}
+    return Blame(of, shares, (both, 0.0, 1.0), total_sd, ulp)
+
+
+def record(number: int, blame: list[Blame], params: dict | None = None) -> TrialRecord:
+    summary = Summary([1.0, 1.0], 1.0, 0.0, None, 1.0, 0.0, 0.0, 1, {}, blame=blame)
+    return TrialRecord(number, "complete", params or {}, float(number), summary, None, None, {})
+
+
+def test_the_table_of_blame_has_a_row_for_each_source_and_the_noise_floor() -> None:
+    table = report.blame_table([blamed("val loss", 0.75, 0.25, 0.0), blamed("weights", 0.5, 0.0, 0.5, ulp=0.125)])
+    assert table.columns == ("share of the variance", "val loss", "weights")
+    assert [row[0] for row in table.rows] == ["init", "order", "init × order", "one ulp (noise floor)", "SD of all together"]
+    assert table.rows[0][1:] == ("75% [0%, 100%]", "50% [0%, 100%]")
+    assert table.rows[3][1:] == ("1.0e-09", "12%") and table.rows[4][1:] == ("2.00", "2.00")
+
+
+def test_the_answer_names_who_is_to_blame_for_what() -> None:
+    told = report.blame_answer([blamed("val loss", 0.75, 0.25, 0.0), blamed("predictions", 0.1, 0.0, 0.9)])
+    assert "val loss, init is to blame for 75%" in told and "init × order together" in told and "stable" in told
+    assert "chaotic" in report.blame_answer([blamed("val loss", 0.0, 0.0, 1.0, ulp=0.9)])
+    assert "don't differ" in report.blame_answer([blamed("val loss", 0.0, 0.0, 0.0, ulp=None, total_sd=0.0)])
+
+
+def test_a_study_without_records_in_mlflow_is_blamed_by_its_summaries(tmp_path: Path) -> None:
+    found = [blamed("val loss", 0.75, 0.25, 0.0), blamed("weights", 0.5, 0.0, 0.5)]
+    trials = [record(0, found), record(1, found, {"optimizer.learning_rate": 0.1}), record(2, [])]
+    [told] = conclusions.conclude("", {}, trials, "minimize", tmp_path / "new")
+    assert told.picture == tmp_path / "new" / "blame.png" and is_picture(told.picture) and told.run_id is None
+    assert told.table and [row[0] for row in told.table.rows] == [
+        "trial 0",
+        "",
+        "",
+        "",
+        "",
+        "1: learning_rate 0.100",
+        "",
+        "",
+        "",
+        "",
+    ]
+    assert [line.partition(":")[0] for line in told.answer.splitlines()] == ["trial 0", "1"]
+    assert list(conclusions.conclude("", {}, [record(2, [])], "minimize", tmp_path)) == []
+
+
+def test_trials_that_crossed_different_sources_are_blamed_side_by_side(tmp_path: Path) -> None:
+    other = Blame("weights", {"init": (0.5, 0, 1), "data": (0.25, 0, 1), "init × data": (0.25, 0, 1)}, (0.25, 0, 1), 2.0, None)
+    trials = [record(0, [blamed("val loss", 1.0, 0.0, 0.0), blamed("weights", 0.5, 0.0, 0.5)]), record(1, [other])]
+    [told] = conclusions.conclude("", {}, trials, "minimize", tmp_path)
+    assert is_picture(told.picture) and told.table
+    assert {"init", "order", "init × order", "data", "init × data"} <= {row[1] for row in told.table.rows}
+    assert all(len(row) == len(told.table.columns) for row in told.table.rows)
+
+
+def portrait(networks: int) -> figures.Portrait:
+    rng = np.random.default_rng(0)
+    points, curves = rng.normal(size=(networks, 5)), np.exp(-rng.random((2, networks, 4)).cumsum(axis=2))
+    matrix = np.linalg.norm(points[:, None] - points, axis=2)
+    path = rng.random((2, 25))
+    return figures.Portrait(
+        title="trial 0",
+        train_loss=curves[0],
+        val_loss=curves[1],
+        numbers=[str(place) for place in range(networks)],
+        final_loss=curves[1, :, -1],
+        relative_l2=matrix,
+        aligned=matrix / 2,
+        null=1.1,
+        disagreement=matrix / 4,
+        kind="NRMSE",
+        alphas=np.linspace(0, 1, 25),
+        raw_path=path,
+        aligned_path=path / 2,
+        path_of="training loss",
+    )
+
+
+def without(matrix: np.ndarray, place: int) -> np.ndarray:
+    """The matrix, of which one network's numbers aren't known."""
+    found = matrix.copy()
+    found[place] = found[:, place] = np.nan
+    return found
+
+
+WHOLE = portrait(12)
+PORTRAITS = {
+    "many, of which one diverged": {name: without(getattr(WHOLE, name), 1) for name in ("relative_l2", "aligned", "disagreement")},
+    "equal": dict.fromkeys(("relative_l2", "aligned", "disagreement"), np.zeros((12, 12))),
+    "with data of their own, and stopped early": {
+        **dict.fromkeys(("disagreement", "alphas", "raw_path", "aligned_path")),
+        "val_loss": np.array([[1.0, 0.5, np.nan, np.nan]] * 12),
+    },
+}
+
+
+@pytest.mark.parametrize("name", PORTRAITS)
+def test_a_portrait_is_drawn_of_whatever_networks_a_trial_has(name: str, tmp_path: Path) -> None:
+    figures.portrait(dataclasses.replace(WHOLE, **PORTRAITS[name]), tmp_path / "portrait.png")
+    assert is_picture(tmp_path / "portrait.png")
