@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from study.alignment import align
     from study.attribution import attribute
+    from study.cohort.curvature import Stationarity
     from study.comparison import compare
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "fingerprint",
     "keras_model",
     "load_data",
+    "stationarity",
     "train",
 ]
 
@@ -89,6 +91,18 @@ def fingerprint(cohort: Cohort, replicate: int) -> str:
     from study.fingerprints import digest
 
     return digest(cohort.networks()[replicate])
+
+
+def stationarity(cohort: Cohort, replicate: int) -> Stationarity:
+    """Whether one replicate stands still: its gradient, and the largest and smallest curvature of its training loss.
+
+    Takes a second for 64-64 units. A small gradient is no proof of convergence: read it beside the replicate's label.
+    """
+    from study import dataset
+    from study.cohort import curvature
+
+    data = dataset.load_replicate(cohort.spec, cohort.spec.replicates.numbers[replicate])
+    return curvature.stationarity(cohort.spec, cohort.networks()[replicate], data)
 
 
 LAZY = {"align": "study.alignment", "attribute": "study.attribution", "compare": "study.comparison"}

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from study import seeds
+from study.alignment import ODD
 from study.errors import Corrupt
 from study.records import Array, Doubles, Floats, Network
 
@@ -35,8 +36,6 @@ PROBES = 512
 # a vector of so many values is 4,500 characters of text at most, and MLflow takes 8,000 in a tag
 VALUES, LAYERS, PROJECTED = 800, 24, 128
 QUANTILES = (0, 0.25, 0.5, 0.75, 1)
-# a unit's incoming and outgoing weights may change their signs together
-ODD_ACTIVATIONS = ("tanh", "linear")
 VERSION = "searchable-1"
 TEXT = re.compile(rf"{VERSION}:([0-9a-f]{{16}}):([A-Za-z0-9+/]+={{0,2}})")
 
@@ -90,7 +89,7 @@ def features(canonical: Network, activation: str, probes: Floats, predictions: F
         norms = np.sqrt(np.sum(cleaned["kernel"] ** 2, axis=0) + cleaned["bias"] ** 2)
         for falling in (np.linalg.svd(cleaned["kernel"], compute_uv=False), np.sort(norms)[::-1]):
             blocks.append(falling[_evenly(len(falling), most)].astype(np.float64))
-        blocks.append(_statistics(cleaned, magnitudes=activation in ODD_ACTIVATIONS))
+        blocks.append(_statistics(cleaned, magnitudes=activation in ODD))
     blocks.append(projected)
     exact = np.concatenate(blocks)
     sound = sound and bool(np.abs(exact).max() < np.finfo(np.float32).max)

@@ -18,6 +18,7 @@ from scipy.sparse import linalg
 
 from study import seeds
 from study.cohort import losses, model
+from study.cohort.program import penalty
 from study.network import trivial_loss
 from study.records import Array, Dataset, Doubles, Network
 from study.settings.model import BATCH
@@ -132,7 +133,7 @@ def _derivatives(
         else:
             normalise = model.normaliser(normalisation, settings, parameters)
         outputs = model.outputs(parameters, x, activation, normalise)
-        return mean_loss(y, outputs, settings)[0] + _penalty(parameters, settings)
+        return mean_loss(y, outputs, settings)[0] + penalty(parameters, settings)
 
     def gradient(weights: tf.Tensor, x: tf.Tensor, y: tf.Tensor, settings: losses.Settings) -> tf.Tensor:
         with tf.GradientTape() as tape:
@@ -150,17 +151,6 @@ def _derivatives(
     # XLA compiles for twice as long, and its products are no faster
     compiled = (tf.function(each, autograph=False) for each in (gradient, product))
     return _Derivatives(*compiled)
-
-
-def _penalty(parameters: model.Tensors, settings: losses.Settings) -> tf.Tensor:
-    """l1 · Σ|w| + l2 · Σw² over the kernels, as `program.penalty` has it in single precision."""
-    kernels = [value for name, value in parameters.items() if name.startswith("kernel")]
-    total = tf.constant(0, tf.float64)
-    if "l1" in settings:
-        total += settings["l1"] * tf.add_n([tf.reduce_sum(tf.abs(kernel)) for kernel in kernels])
-    if "l2" in settings:
-        total += settings["l2"] * tf.add_n([tf.reduce_sum(tf.square(kernel)) for kernel in kernels])
-    return total
 
 
 def extreme_eigenvalues(product: Callable[[Doubles], Doubles], size: int) -> tuple[float, float]:

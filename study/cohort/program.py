@@ -140,7 +140,7 @@ def program(signature: Signature) -> Any:
 
 def penalty(parameters: model.Tensors, settings: optimizers.Settings) -> tf.Tensor:
     """Σ over the replicates of l1 · Σ|w| + l2 · Σw², w being the kernels."""
-    total = tf.constant(0.0)
+    total = tf.zeros([], parameters["kernel_0"].dtype)
     for kernel in (value for name, value in parameters.items() if name.startswith("kernel")):
         if "l1" in settings:
             total += settings["l1"] * tf.reduce_sum(tf.abs(kernel))
