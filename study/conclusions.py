@@ -24,12 +24,12 @@ class Conclusion:
 
 def conclude(uri: str, space: Space, records: Sequence[TrialRecord], direction: str, folder: Path) -> Iterator[Conclusion]:
     """Draws into `folder`. Raises StudyError where the trials' records can't be had."""
-    if factor := factors.of(space, records):
-        found = factors.compare(uri, factor, records, folder)
-        yield Conclusion(found.picture, found.table, found.answer)
     best = report.ranked(records, direction)
     if blamed := [record for record in best if record.summary and record.summary.blame]:
         yield _blame(blamed, folder)
+    elif factor := factors.of(space, records):  # the replicates of a crossed design are no restarts: they share sources
+        found = factors.compare(uri, factor, records, folder)
+        yield Conclusion(found.picture, found.table, found.answer)
     if best and best[0].run_id and (picture := portraits.draw(uri, best[0], folder)):
         yield Conclusion(picture, run_id=best[0].run_id)
 
