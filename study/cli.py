@@ -175,6 +175,9 @@ def compare(runs: tuple[str, ...], tracking_uri: str | None, as_json: bool) -> N
             [each.network for each in networks],
             predictions=[each.predictions for each in networks] if same_target else None,
             target=networks[0].target if same_target else None,
+            labels=[each.label for each in networks],
+            losses=[each.val_loss for each in networks],
+            **side_by_side.common(networks),
         )
     if as_json:
         _print_json(side_by_side.as_json(networks, found))

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study import disagreement, distance, fingerprints
+from study import disagreement, distance, examination, fingerprints
 from study.distance import Matrix
-from study.records import Floats, Integers, Network
+from study.examination import Examination
+from study.records import Dataset, Floats, Integers, Network
+from study.settings.loss import Loss, MeanSquaredError
+from study.settings.model import Model
+from study.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,8 @@ class Comparison:
     """N networks compared pair by pair; every matrix is [N, N].
 
     The distances are None when the architectures differ, `differing_shapes` then says how. `disagreement` is churn for class
-    numbers and normalised RMSE for real targets, and None without predictions of equal shape.
+    numbers and normalised RMSE for real targets, and None without predictions of equal shape. `examined`: the same after matching,
+    barriers and the verdict; None without the model's settings, labels and losses.
     """
 
     fingerprints: list[str]
@@ -27,10 +32,15 @@ class Comparison:
     summed_absolute_difference: Matrix | None
     disagreement: Matrix | None
     disagreement_kind: str | None
+    examined: Examination | None = None
 
     @property
     def distinct(self) -> int:
         return len(set(self.fingerprints))
+
+    @property
+    def verdict(self) -> Verdict | None:
+        return self.examined.verdict if self.examined else None
 
 
 def compare(
@@ -38,14 +48,36 @@ def compare(
     *,
     predictions: Sequence[Floats] | None = None,
     target: Floats | Integers | None = None,
+    model: Model | None = None,
+    labels: Sequence[str] | None = None,
+    losses: Sequence[float] | None = None,
+    data: Dataset | None = None,
+    loss: Loss | None = None,
 ) -> Comparison:
-    """Compares trained networks. predictions: each [n, outputs], on the same n inputs, whose target decides churn or NRMSE."""
+    """Compares trained networks. predictions: each [n, outputs], on the same n inputs, whose target decides churn or NRMSE.
+
+    model (its activation decides which neurons can be matched), labels of convergence and validation losses of each: for matched
+    distances and a verdict. data, and the loss that they were trained by: for barriers and representations too.
+    """
     architectures = list(dict.fromkeys(net.architecture for net in networks))
     alike = len(architectures) == 1
     rows = distance.vectors(networks) if alike else None
-    apart, kind = None, None
+    apart = kind = stacked = None
     if predictions is not None and target is not None and len({p.shape for p in predictions}) == 1:
-        apart, kind = disagreement.between(np.stack(predictions), target), disagreement.kind(target)
+        stacked = np.stack(predictions)
+        apart, kind = disagreement.between(stacked, target), disagreement.kind(target)
+    examined = None
+    if alike and len(networks) > 1 and model is not None and labels is not None and losses is not None:
+        examined = examination.of_networks(
+            networks,
+            labels=labels,
+            losses=losses,
+            model=model,
+            loss=loss or MeanSquaredError(),
+            predictions=stacked,
+            target=target,
+            data=data,
+        )
     return Comparison(
         fingerprints=[fingerprints.digest(net) for net in networks],
         differing_shapes=None if alike else "; ".join(architectures),
@@ -54,4 +86,5 @@ def compare(
         summed_absolute_difference=distance.summed_absolute_difference(rows) if rows is not None else None,
         disagreement=apart,
         disagreement_kind=kind,
+        examined=examined,
     )

@@ -12,6 +12,8 @@ from study.barrier import Paths
 from study.distance import Matrix
 from study.intervals import Interval
 from study.records import Array, Cohort, Dataset, Doubles, Floats, Integers, Network
+from study.settings.loss import Loss
+from study.settings.model import Model
 from study.verdict import Evidence, Verdict, verdict
 
 MOST = 16  # networks that are aligned and compared as functions; of more, so many that are evenly spread
@@ -24,7 +26,7 @@ class Examination:
     """Every matrix is [N, N], of N ≤ MOST networks: those at `places` in the cohort.
 
     relative_l2: as the weights lie. aligned: canonical and matched; null: what that is for fresh networks of this architecture.
-    disagreement and cka (debiased, of the last hidden layer): None for networks with data of their own. pairs: those whose paths
+    disagreement and cka (debiased, of the last hidden layer): None where networks don't share their data. pairs: those whose paths
     were followed, raw and with the second network aligned to the first; a path's barrier is in error rate, or in trivial losses.
     centre: [N] distances to the mean of the aligned networks.
     """
@@ -56,44 +58,71 @@ class Examination:
 
 def examine(cohort: Cohort, datasets: Sequence[Dataset]) -> Examination:
     """Compares the replicates of a trial, of which there are at least two. datasets: each replicate's."""
-    model, data = cohort.spec.model, datasets[0]
+    data = datasets[0] if all(each is datasets[0] for each in datasets) else None
+    return of_networks(
+        cohort.networks(),
+        labels=cohort.labels,
+        losses=cohort.final(cohort.val_loss),
+        model=cohort.spec.model,
+        loss=cohort.spec.loss,
+        predictions=cohort.predictions if data else None,
+        target=datasets[0].y_val,
+        data=data,
+    )
+
+
+def of_networks(
+    networks: Sequence[Network],
+    *,
+    labels: Sequence[str],
+    losses: Sequence[float] | Floats,
+    model: Model,
+    loss: Loss,
+    predictions: Floats | None = None,
+    target: Array | None = None,
+    data: Dataset | None = None,
+) -> Examination:
+    """Compares R ≥ 2 networks of one architecture. labels, losses: [R], of convergence and validation.
+
+    predictions: [R, n, outputs] on rows that all share, with their target. data: what all were trained on, for the paths.
+    """
     # spread over the cohort: neighbours in a crossed design share a source
-    chosen = np.unique(np.linspace(0, len(cohort) - 1, min(len(cohort), MOST)).round().astype(int))
-    count, predictions = len(chosen), cohort.predictions[chosen]
-    nets = [cohort.networks()[place] for place in chosen]
+    chosen = np.unique(np.linspace(0, len(networks) - 1, min(len(networks), MOST)).round().astype(int))
+    count, epsilon = len(chosen), model.norm_epsilon
+    nets = [networks[place] for place in chosen]
     stack = Network.stack(nets)
-    shared = all(each is data for each in datasets)
-    epsilon = model.norm_epsilon
+    classes = target is not None and disagreement.kind(target) == "churn"
     raw = distance.relative_l2(distance.vectors(nets))
     aligned = alignment.matched_distances(stack, model.activation, norm_epsilon=epsilon)
-    apart = disagreement.between(predictions, data.y_val) if shared else None
+    apart = function = None
+    if predictions is not None and target is not None:
+        apart = disagreement.between(predictions[chosen], target)
+        function = _function_apart(apart, predictions[chosen], target)
 
     pairs = tuple((place, place + 1) for place in range(min(count - 1, PATHS)))
-    raw_paths = aligned_paths = None
-    barriers = aligned_barriers = None
-    if shared:
+    raw_paths = aligned_paths = barriers = aligned_barriers = similarity = None
+    if data is not None:
         first, second = (Network.stack([nets[pair[side]] for pair in pairs]) for side in (0, 1))
         moved = alignment.aligned_to(first, second, model.activation, norm_epsilon=epsilon).unstack()
-        ends = [alignment.folded(net, epsilon) for net in nets]
-        raw_paths = barrier.between([(nets[i], nets[j]) for i, j in pairs], data, model, cohort.spec.loss)
-        lines = [(ends[i], other) for (i, _), other in zip(pairs, moved, strict=True)]
-        aligned_paths = barrier.between(lines, data, model, cohort.spec.loss)
-        classes = disagreement.kind(data.y_val) == "churn"
-        unit = 1.0 if classes else network.trivial_loss(cohort.spec.loss, data.y_train, data.outputs)
+        raw_paths = barrier.between([(nets[i], nets[j]) for i, j in pairs], data, model, loss)
+        lines = [(alignment.folded(nets[i], epsilon), other) for (i, _), other in zip(pairs, moved, strict=True)]
+        aligned_paths = barrier.between(lines, data, model, loss)
+        unit = 1.0 if classes else network.trivial_loss(loss, data.y_train, data.outputs)
         barriers, aligned_barriers = (
             (paths.error if classes else paths.loss).barrier / unit for paths in (raw_paths, aligned_paths)
         )
+        similarity = representation.cka(representation.penultimate(stack, data.x_val[:ROWS], model))
     evidence = Evidence(
-        labels=cohort.labels,
-        distinct=len({fingerprints.digest(net) for net in cohort.networks()}),
+        labels=labels,
+        distinct=len({fingerprints.digest(net) for net in networks}),
         relative_l2=float(raw.max()),
         aligned=float(aligned.max()),
-        output=_largest_difference(cohort.predictions) if shared else None,
-        loss=_loss_apart(cohort.final(cohort.val_loss)),
-        function=_function_apart(apart, predictions, data) if apart is not None else None,
-        classes=disagreement.kind(data.y_val) == "churn",
-        barrier=float(barriers.max()) if barriers is not None else None,
-        aligned_barrier=float(aligned_barriers.max()) if aligned_barriers is not None else None,
+        output=None if predictions is None else _largest_difference(predictions),
+        loss=_loss_apart(np.asarray(losses, np.float64)),
+        function=function,
+        classes=classes,
+        barrier=None if barriers is None else float(barriers.max()),
+        aligned_barrier=None if aligned_barriers is None else float(aligned_barriers.max()),
     )
     return Examination(
         places=chosen.astype(np.int32),
@@ -102,7 +131,7 @@ def examine(cohort: Cohort, datasets: Sequence[Dataset]) -> Examination:
         null=alignment.null_distance(alignment.folded(nets[0], epsilon), model.activation),
         centre=alignment.centre(stack, model.activation, norm_epsilon=epsilon, restarts=0).distances,
         disagreement=apart,
-        cka=representation.cka(representation.penultimate(stack, data.x_val[:ROWS], model)) if shared else None,
+        cka=similarity,
         pairs=pairs,
         raw_paths=raw_paths,
         aligned_paths=aligned_paths,
@@ -118,15 +147,14 @@ def _largest_difference(predictions: Floats) -> float:
     return float(np.ptp(predictions, axis=0).max()) / spread if spread else 0.0
 
 
-def _loss_apart(losses: Floats) -> Interval:
+def _loss_apart(losses: Doubles) -> Interval:
     """|L_a − L_b| over the mean loss."""
-    values = losses.astype(np.float64)
-    return intervals.mean_of_pairs(np.abs(values[:, None] - values) / (values.mean() or 1.0))
+    return intervals.mean_of_pairs(np.abs(losses[:, None] - losses) / (losses.mean() or 1.0))
 
 
-def _function_apart(apart: Matrix, predictions: Floats, data: Dataset) -> Interval:
+def _function_apart(apart: Matrix, predictions: Floats, target: Array) -> Interval:
     """Churn over the mean error rate, or NRMSE."""
-    if disagreement.kind(data.y_val) == "churn":
-        error = float(np.mean(1 - metrics.accuracy(predictions, data.y_val)))
+    if disagreement.kind(target) == "churn":
+        error = float(np.mean(1 - metrics.accuracy(predictions, target)))
         apart = apart / error if error else np.where(apart > 0, np.inf, 0.0)
     return intervals.mean_of_pairs(apart)

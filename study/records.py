@@ -184,10 +184,14 @@ class Cohort:
 
 @dataclass(frozen=True)
 class TrackedNetwork:
-    """A replicate as its record in MLflow tells it. predictions: [n_val, outputs]; target as in `Dataset.y_val`."""
+    """A replicate as its record in MLflow tells it. predictions: [n_val, outputs]; target as in `Dataset.y_val`.
+
+    config: what `spec.build` makes its trial's spec of; settings: the same as flat text.
+    """
 
     run_id: str
     name: str
+    config: dict[str, Any]
     settings: dict[str, str]
     seeds: dict[str, str]
     fingerprint: str

@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
+from study import dataset, spec
 from study.comparison import Comparison
 from study.distance import Matrix, mean_of_pairs
-from study.records import TrackedNetwork
+from study.errors import BadInput
+from study.records import Dataset, TrackedNetwork
 from study.report import Table, number
+from study.settings.loss import Loss
+from study.settings.model import Model
 
 
 def differing(networks: Sequence[TrackedNetwork]) -> list[str]:
     """The settings and seeds that aren't the same for all networks."""
     merged = [network.settings | network.seeds for network in networks]
     return [key for key in dict.fromkeys(key for each in merged for key in each) if len({each.get(key) for each in merged}) > 1]
+
+
+class Common(TypedDict):
+    """What networks share of their settings, each None where they don't."""
+
+    model: Model | None
+    loss: Loss | None
+    data: Dataset | None
+
+
+def common(networks: Sequence[TrackedNetwork]) -> Common:
+    """The settings and the data that the networks of all trials share."""
+    specs = [spec.build(config) for config in {id(each.config): each.config for each in networks}.values()]
+    first = specs[0]
+    found: Common = {"model": None, "loss": None, "data": None}
+    if all(
+        (each.model.activation, each.model.norm_epsilon) == (first.model.activation, first.model.norm_epsilon) for each in specs
+    ):
+        found["model"] = first.model
+    if all(each.loss == first.loss for each in specs):
+        found["loss"] = first.loss
+    seen = {(each.data, each.seed, bool({"data", "noise"} & set(each.replicates.vary))) for each in specs}
+    if found["loss"] and len(seen) == 1 and not next(iter(seen))[2]:
+        with contextlib.suppress(BadInput):  # a table that is no longer there
+            found["data"] = dataset.load_data(first)
+    return found
 
 
 def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tuple[str, Table]]:
@@ -40,19 +71,26 @@ def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tu
             spread = (number(mean_of_pairs(matrix)), number(float(matrix.min())), number(float(matrix.max())))
             yield title, Table(("mean of the pairs", "least", "most"), (spread,))
         else:
-            yield (
-                title,
-                Table(("", *marks), tuple((mark, *map(number, row)) for mark, row in zip(marks, matrix.tolist(), strict=True))),
-            )
+            rows = tuple((mark, *map(number, row)) for mark, row in zip(marks, matrix.tolist(), strict=True))
+            yield title, Table(("", *marks), rows)
+    if found.examined and found.examined.barriers is not None and found.examined.aligned_barriers is not None:
+        places = found.examined.places
+        columns = ("pair", "as they lie", "aligned")
+        pairs = zip(found.examined.pairs, found.examined.barriers, found.examined.aligned_barriers, strict=True)
+        rows = tuple((f"{places[i]} – {places[j]}", number(float(raw)), number(float(moved))) for (i, j), raw, moved in pairs)
+        yield "loss barrier on the line between two networks (in error rate, or in trivial losses)", Table(columns, rows)
 
 
 def _matrices(found: Comparison) -> Iterator[tuple[str, Matrix]]:
-    named = (
+    named: tuple[tuple[str, Matrix | None], ...] = (
         ("relative L2 distance of the weights (unaligned; unrelated networks are about 1.41 apart)", found.relative_l2),
         ("cosine of the weights", found.cosine),
         ("summed |a − b| of the weights", found.summed_absolute_difference),
         (f"disagreement on the validation part ({found.disagreement_kind})", found.disagreement),
     )
+    if found.examined and len(found.examined.places) == len(found.fingerprints):
+        fresh = f"relative L2 after matching neurons (fresh networks: {number(found.examined.null)})"
+        named += ((fresh, found.examined.aligned), ("similarity of the last hidden layer (debiased CKA)", found.examined.cka))
     for title, matrix in named:
         if matrix is not None:
             yield title, matrix
@@ -68,6 +106,8 @@ def conclusion(networks: Sequence[TrackedNetwork], found: Comparison) -> str:
         text += f"; the weights can't be compared, since the shapes differ: {found.differing_shapes}"
     if found.disagreement is None:
         text += "; the functions aren't compared, since the validation data differ"
+    if found.verdict:
+        text += f". Verdict: {found.verdict}: {'; '.join(found.verdict.reasons)}"
     return text + "."
 
 
@@ -96,5 +136,17 @@ def as_json(networks: Sequence[TrackedNetwork], found: Comparison) -> dict[str, 
         "summed_absolute_difference": found.summed_absolute_difference,
         "disagreement": found.disagreement,
         "disagreement_kind": found.disagreement_kind,
+        **_examined(found),
         "conclusion": conclusion(networks, found),
+    }
+
+
+def _examined(found: Comparison) -> dict[str, Any]:
+    if found.examined is None:
+        return {"verdict": None}
+    return {
+        "verdict": found.examined.verdict.name,
+        "qualifier": found.examined.verdict.qualifier,
+        "evidence": list(found.examined.verdict.reasons),
+        **found.examined.arrays(),
     }

@@ -20,7 +20,7 @@ def tracked(weight, prediction=0.0, target=(0.0, 2.0)):
     """A network whose only weight is `weight`, and which predicts `prediction` everywhere."""
     net = Network.of_layers((np.full((1, 1), weight, np.float32),), (np.zeros(1, np.float32),))
     outputs = np.full((2, 1), prediction, np.float32)
-    return TrackedNetwork("id", "name", {}, {}, "", "", 0.0, 0.0, net, outputs, np.array(target, np.float32)[:, None])
+    return TrackedNetwork("id", "name", {}, {}, {}, "", "", 0.0, 0.0, net, outputs, np.array(target, np.float32)[:, None])
 
 
 def level(name, weights, losses, **more):

@@ -41,11 +41,13 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
         folder = _artifacts(store, trial, name)
         networks = artifacts.read_networks(folder)
         predictions, targets = artifacts.read_predictions(folder)
+        config = artifacts.read_config(folder)
     first = int(trial.data.params["replicates.first"])
     return [
         TrackedNetwork(
             run_id=child.info.run_id,
             name=child.info.run_name,
+            config=config,
             settings=dict(trial.data.params),
             seeds={key: value for key, value in child.data.params.items() if key.startswith("seed.")},
             fingerprint=child.data.tags.get(FINGERPRINT, ""),
