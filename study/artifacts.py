@@ -137,11 +137,12 @@ def read_comparison(folder: Path) -> dict[str, Array]:
 
 
 def read_curves(folder: Path) -> dict[str, Array]:
-    """The curves by name, each [R, epochs]."""
+    """The curves by name, each [R, epochs], and each replicate's number [R]."""
     try:
         table = parquet.read_table(folder / CURVES)
-        replicates = len(np.unique(table["replicate"].to_numpy()))
-        return {name: table[name].to_numpy().reshape(replicates, -1) for name in ("train_loss", "val_loss", "learning_rate")}
+        numbers = np.unique(table["replicate"].to_numpy())
+        curves = {name: table[name].to_numpy().reshape(len(numbers), -1) for name in ("train_loss", "val_loss", "learning_rate")}
+        return curves | {"replicate": numbers}
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise Corrupt(f"{folder / CURVES}: {error}") from error
 

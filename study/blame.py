@@ -8,11 +8,11 @@ import numpy as np
 
 from study import alignment, distance
 from study.attribution import Attribution, attribute, attribute_distances
-from study.records import Array, Blame, Cohort, Dataset
+from study.records import Array, Blame, Cohort, Dataset, shared
 
 ULP_REPLICATES = 8
 LOSS, PREDICTIONS, WEIGHTS, ALIGNED = "val loss", "predictions", "weights", "aligned weights"
-MOST_ALIGNED = 128  # cells; of more, aligning every two takes minutes
+ALIGNING_SECONDS = 30.0  # at most, for every two cells; else the aligned weights are left out
 
 
 def blame(cohort: Cohort, datasets: Sequence[Dataset], ulp: Cohort | None = None) -> list[Blame]:
@@ -30,11 +30,11 @@ def blame(cohort: Cohort, datasets: Sequence[Dataset], ulp: Cohort | None = None
         return _plain(name, attribute(found, design), *(float(np.var(each, axis=0, ddof=1).sum()) for each in near))
 
     found = [of_values(LOSS, lambda each: each.final(each.val_loss))]
-    if all(np.array_equal(data.x_val, datasets[0].x_val) for data in datasets[1:] if data is not datasets[0]):
+    if shared(datasets, "x_val"):
         found.append(of_values(PREDICTIONS, lambda each: each.predictions))
     found.append(of_values(WEIGHTS, lambda each: distance.vectors(each.networks())))
-    if len(cohort) <= MOST_ALIGNED:
-        model = cohort.spec.model
+    model = cohort.spec.model
+    if alignment.seconds_a_pair(cohort.network) * len(cohort) ** 2 / 2 <= ALIGNING_SECONDS:
         apart, *near = (
             alignment.matched_distances(each.network, model.activation, norm_epsilon=model.norm_epsilon) for each in cohorts
         )
@@ -51,5 +51,5 @@ def _plain(name: str, found: Attribution, floor: float | None = None) -> Blame:
         shares={source: (each.share, each.low, each.high) for source, each in found.components.items()},
         chaos=(found.chaos.share, found.chaos.low, found.chaos.high),
         total_sd=found.total_sd,
-        ulp=None if floor is None or not total else floor / total,
+        ulp=floor / total if floor is not None and np.isfinite(floor) and total else None,
     )

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,10 +23,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from study import composition, effects, job, places, report, side_by_side, terminal
+from study import composition, decode, effects, job, places, portraits, report, side_by_side, terminal
 from study.clock import STARTED
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, NotWritable, StudyError
 from study.records import Completed, TrialResult
+from study.tracking import spool
 
 NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
@@ -83,6 +85,7 @@ def _job(config: DictConfig) -> TrialResult:
         terminal.error(str(error))
         raise SystemExit(error.exit_code) from error
     _tell(result)
+    _portray(result, config)
     if not isinstance(result.outcome, Completed):
         raise SystemExit(FAILED_TRIALS_EXIT_CODE)
     return result
@@ -99,11 +102,29 @@ def _tell(result: TrialResult) -> None:
             f"{report.labels_text(found)}; {apart}, "
             f"disagreement {report.number(found.disagreement)}"
         )
+        if found.verdict:
+            terminal.show_text(f"verdict: {found.verdict}: {'; '.join(found.reasons)}")
+        if found.blame:
+            terminal.show_table(report.blame_table(found.blame))
+            terminal.show_text(report.blame_answer(found.blame))
     else:
         terminal.show_text(getattr(result.outcome, "reason", "pruned"), "red")
     if result.run_id:
         terminal.show_text(f"run {result.run_id}")
     terminal.message(report.seconds_text(result.seconds, _since_start()), "dim")
+
+
+def _portray(result: TrialResult, config: DictConfig) -> None:
+    """Draws the replicates' picture into the job's folder, and puts it into the trial's run."""
+    uri = job.store_uri(decode.section(config, "tracking"))
+    if not (uri and result.run_id and result.summary and result.summary.verdict):
+        return
+    with terminal.status("drawing the replicates"):
+        title = f"{decode.trial_spec(config).optimizer.name} on {config.data.name}: {result.summary.verdict}"
+        picture = portraits.draw(uri, result.run_id, title, result.summary, Path(HydraConfig.get().runtime.output_dir))
+        if picture:
+            spool.writer(uri).ask(op="files", run_id=result.run_id, files=[str(picture.absolute())])
+            terminal.message(f"picture: {picture}", "dim")
 
 
 def _since_start() -> float:
@@ -154,6 +175,10 @@ def show(study_name: str, storage: str | None, as_json: bool) -> None:
         terminal.show_text(final)
     if found:
         terminal.show_table(report.effects_table(found))
+    if blamed := report.blamed(stored.records, stored.direction):
+        table, told = report.blame_tables(blamed)
+        terminal.show_table(table)
+        terminal.show_text(told)
 
 
 @commands.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from study import factors, portraits, report
@@ -11,40 +12,36 @@ from study.records import TrialRecord
 from study.report import Table
 from study.space import Space
 
+MOST_BARS = 12
+
 
 @dataclass(frozen=True)
 class Conclusion:
-    """picture: kept with the study, and with the run of the trial that it shows, if it shows one."""
+    """picture: kept with the study, and with the run of the trial that it shows, if it shows one. tag: the answer's."""
 
     picture: Path
     table: Table | None = None
     answer: str = ""
+    tag: str = ""
     run_id: str | None = None
 
 
-def conclude(uri: str, space: Space, records: Sequence[TrialRecord], direction: str, folder: Path) -> Iterator[Conclusion]:
-    """Draws into `folder`. Raises StudyError where the trials' records can't be had."""
+def conclude(uri: str | None, space: Space, records: Sequence[TrialRecord], direction: str, folder: Path) -> Iterator[Conclusion]:
+    """Draws into `folder`. Without tracking (`uri`), only what the summaries tell. Raises StudyError if records can't be had."""
     best = report.ranked(records, direction)
-    if blamed := [record for record in best if record.summary and record.summary.blame]:
-        yield _blame(blamed, folder)
-    elif factor := factors.of(space, records):  # the replicates of a crossed design are no restarts: they share sources
+    if blamed := report.blamed(records, direction):
+        from study import figures
+
+        folder.mkdir(parents=True, exist_ok=True)
+        figures.blame(dict(islice(blamed.items(), MOST_BARS)), folder / "blame.png")
+        yield Conclusion(folder / "blame.png", *report.blame_tables(blamed), tag="blame")
+    if uri is None:
+        return
+    # the replicates of a crossed design are no restarts: they share sources
+    if not blamed and (factor := factors.of(space, records)):
         found = factors.compare(uri, factor, records, folder)
-        yield Conclusion(found.picture, found.table, found.answer)
-    if best and best[0].run_id and (picture := portraits.draw(uri, best[0], folder)):
-        yield Conclusion(picture, run_id=best[0].run_id)
-
-
-def _blame(trials: Sequence[TrialRecord], folder: Path) -> Conclusion:
-    from study import figures
-
-    named = {_name(record): record.summary.blame for record in trials if record.summary}
-    folder.mkdir(parents=True, exist_ok=True)
-    figures.blame(named, folder / "blame.png")
-    tables = {name: report.blame_table(found) for name, found in named.items()}
-    rows = [((name if place == 0 else ""), *row) for name, table in tables.items() for place, row in enumerate(table.rows)]
-    answer = "\n".join(f"{name}: {report.blame_answer(found)}" for name, found in named.items())
-    return Conclusion(folder / "blame.png", Table(("trial", *next(iter(tables.values())).columns), tuple(rows)), answer)
-
-
-def _name(record: TrialRecord) -> str:
-    return f"{record.number}: {report.settings_text(record.params)}" if record.params else f"trial {record.number}"
+        yield Conclusion(found.picture, found.table, found.answer, tag="factor")
+    if best and best[0].run_id and best[0].summary:
+        title = f"trial {report.trial_name(best[0]).removeprefix('trial ')}: {best[0].summary.verdict}"
+        if picture := portraits.draw(uri, best[0].run_id, title, best[0].summary, folder):
+            yield Conclusion(picture, run_id=best[0].run_id)

@@ -25,7 +25,7 @@ def relative_l2(rows: Matrix) -> Matrix:
     squares = np.sum(rows**2, axis=1)
     scale = np.sqrt((squares[:, None] + squares[None, :]) / 2)
     gaps = np.sqrt(_pairs(rows, lambda difference: np.sum(difference**2, axis=1)))
-    return np.divide(gaps, scale, out=np.zeros_like(gaps), where=scale > 0)
+    return np.divide(gaps, scale, out=np.zeros_like(gaps), where=scale != 0)
 
 
 def cosine(rows: Matrix) -> Matrix:

@@ -11,12 +11,14 @@ from study import alignment, barrier, disagreement, distance, fingerprints, inte
 from study.barrier import Paths
 from study.distance import Matrix
 from study.intervals import Interval
-from study.records import Array, Cohort, Dataset, Doubles, Floats, Integers, Network
+from study.records import Array, Cohort, Dataset, Doubles, Floats, Integers, Network, shared
 from study.settings.loss import Loss
 from study.settings.model import Model
 from study.verdict import Evidence, Verdict, verdict
 
 MOST = 16  # networks that are aligned and compared as functions; of more, so many that are evenly spread
+ALIGNING_SECONDS = 2.0  # at most, for all pairs: of wide networks fewer are aligned
+MOST_RAW = 256  # networks whose raw distances are taken
 PATHS = 4  # pairs between which the loss is followed; batch normalisation is folded before an aligned path
 ROWS = 2_000  # of the validation part, for the networks' inner representations
 
@@ -58,16 +60,16 @@ class Examination:
 
 def examine(cohort: Cohort, datasets: Sequence[Dataset]) -> Examination:
     """Compares the replicates of a trial, of which there are at least two. datasets: each replicate's."""
-    data = datasets[0] if all(each is datasets[0] for each in datasets) else None
+    validated, trained = shared(datasets, "x_val", "y_val"), shared(datasets, "x_train", "y_train")
     return of_networks(
         cohort.networks(),
         labels=cohort.labels,
         losses=cohort.final(cohort.val_loss),
         model=cohort.spec.model,
         loss=cohort.spec.loss,
-        predictions=cohort.predictions if data else None,
+        predictions=cohort.predictions if validated else None,
         target=datasets[0].y_val,
-        data=data,
+        data=datasets[0] if validated and trained else None,
     )
 
 
@@ -87,13 +89,16 @@ def of_networks(
     predictions: [R, n, outputs] on rows that all share, with their target. data: what all were trained on, for the paths.
     """
     # spread over the cohort: neighbours in a crossed design share a source
-    chosen = np.unique(np.linspace(0, len(networks) - 1, min(len(networks), MOST)).round().astype(int))
+    most = min(len(networks), MOST, _affordable(networks[0]))
+    chosen = np.unique(np.linspace(0, len(networks) - 1, most).round().astype(int))
     count, epsilon = len(chosen), model.norm_epsilon
     nets = [networks[place] for place in chosen]
     stack = Network.stack(nets)
     classes = target is not None and disagreement.kind(target) == "churn"
     raw = distance.relative_l2(distance.vectors(nets))
     aligned = alignment.matched_distances(stack, model.activation, norm_epsilon=epsilon)
+    # units' scales are no part of what a layer represents
+    plain = alignment.canonical(stack, model.activation, norm_epsilon=epsilon)
     apart = function = None
     if predictions is not None and target is not None:
         apart = disagreement.between(predictions[chosen], target)
@@ -111,12 +116,13 @@ def of_networks(
         barriers, aligned_barriers = (
             (paths.error if classes else paths.loss).barrier / unit for paths in (raw_paths, aligned_paths)
         )
-        similarity = representation.cka(representation.penultimate(stack, data.x_val[:ROWS], model))
+        similarity = representation.cka(representation.penultimate(plain, data.x_val[:ROWS], model))
     evidence = Evidence(
         labels=labels,
         distinct=len({fingerprints.digest(net) for net in networks}),
-        relative_l2=float(raw.max()),
-        aligned=float(aligned.max()),
+        relative_l2=float(distance.relative_l2(distance.vectors(networks)).max()) if len(networks) <= MOST_RAW else None,
+        # what holds for some of them is not known of all
+        aligned=float(aligned.max()) if count == len(networks) else None,
         output=None if predictions is None else _largest_difference(predictions),
         loss=_loss_apart(np.asarray(losses, np.float64)),
         function=function,
@@ -128,8 +134,8 @@ def of_networks(
         places=chosen.astype(np.int32),
         relative_l2=raw,
         aligned=aligned,
-        null=alignment.null_distance(alignment.folded(nets[0], epsilon), model.activation),
-        centre=alignment.centre(stack, model.activation, norm_epsilon=epsilon, restarts=0).distances,
+        null=alignment.null_distance(nets[0], model.activation),
+        centre=alignment.centre(stack, model.activation, norm_epsilon=epsilon).distances,
         disagreement=apart,
         cka=similarity,
         pairs=pairs,
@@ -139,6 +145,12 @@ def of_networks(
         aligned_barriers=aligned_barriers,
         verdict=verdict(evidence),
     )
+
+
+def _affordable(network: Network) -> int:
+    """How many networks can be matched in pairs within the time, at least two."""
+    pairs = ALIGNING_SECONDS / max(alignment.seconds_a_pair(network), 1e-6)
+    return max(2, int((1 + np.sqrt(1 + 8 * pairs)) / 2))
 
 
 def _largest_difference(predictions: Floats) -> float:
@@ -156,5 +168,5 @@ def _function_apart(apart: Matrix, predictions: Floats, target: Array) -> Interv
     """Churn over the mean error rate, or NRMSE."""
     if disagreement.kind(target) == "churn":
         error = float(np.mean(1 - metrics.accuracy(predictions, target)))
-        apart = apart / error if error else np.where(apart > 0, np.inf, 0.0)
+        apart = apart / (error or 1.0)  # without errors nothing is disagreed on
     return intervals.mean_of_pairs(apart)

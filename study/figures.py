@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from study.distance import Matrix, classical_map
 from study.factor import Effect, Means, Spread
@@ -78,18 +79,20 @@ def sources(found: Sequence[Spread], kind: str, file: Path) -> None:
 
 def blame(trials: Mapping[str, Sequence[Blame]], file: Path) -> None:
     """Each source's share of the variance, a row of panels for the quantities and a bar for each trial."""
-    quantities = [each.of for each in next(iter(trials.values()))]
-    sources = list(next(iter(trials.values()))[0].shares)
+    by_quantity = [{each.of: each.shares for each in found} for found in trials.values()]
+    quantities = list(dict.fromkeys(quantity for found in by_quantity for quantity in found))
+    sources = list(dict.fromkeys(source for found in by_quantity for shares in found.values() for source in shares))
     figure = Figure(figsize=(3.2 * len(quantities), 1.6 + 0.5 * len(trials)), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(quantities), sharey=True))
     colours = dict(zip(sources, SOURCE_COLOURS, strict=False))
-    for place, axes in enumerate(panels):
+    for quantity, axes in zip(quantities, panels, strict=True):
         left = np.zeros(len(trials))
         for source in sources:
-            shares = np.array([found[place].shares[source][0] for found in trials.values()])
+            # trials that were crossed differently
+            shares = np.array([found.get(quantity, {}).get(source, (0.0,))[0] for found in by_quantity])
             axes.barh(list(trials), shares, 0.6, left=left, color=colours.get(source, "0.5"), label=source)
             left += shares
-        axes.set(title=quantities[place], xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "50 %", "100 %"))
+        axes.set(title=quantity, xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "50 %", "100 %"))
     panels[0].invert_yaxis()
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(sources), frameon=False)
@@ -127,6 +130,7 @@ def _fan(axes: Axes, found: Portrait) -> None:
     if known.size and known.min() > 0 and known.max() > 20 * known.min():
         axes.set_yscale("log")
     axes.set(title="loss by epoch: each replicate, and the median", xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
 
 
@@ -162,7 +166,9 @@ def _map(axes: Axes, found: Portrait) -> None:
     points = axes.scatter(places[:, 0], places[:, 1], c=found.final_loss, cmap="plasma", s=60)
     for number, (x, y) in zip(found.numbers, places, strict=True):
         axes.annotate(number, (x, y), (4, 4), textcoords="offset points", fontsize=7)
-    axes.set(title=f"map of the matched distances ({share:.0%} of them shown)", aspect="equal")
+    axes.set(title=f"map of the matched distances ({share:.0%} of them shown)")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.margins(0.12)
     axes.figure.colorbar(points, ax=axes, shrink=0.8, label="validation loss")
 
 

@@ -117,7 +117,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
             terminal.message("interrupted; the same command resumes the study")
             raise
 
-    records = study.records()
+    records, folder = study.records(), Path(config.hydra.sweep.dir)
     table, answer = report.table(records, direction), report.answer(records, direction, identity)
     terminal.show_table(table)
     terminal.show_text(answer)
@@ -141,15 +141,18 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         files: list[str] = []
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.drain()
-        for found in _conclusions(conclusions.conclude(uri or "", space, records, direction, Path(config.hydra.sweep.dir)), clock):
+        for found in _conclusions(conclusions.conclude(uri, space, records, direction, folder), clock):
             files.append(str(found.picture.absolute()))
             if found.table:
                 texts |= {f"{found.picture.stem}.md": f"{report.markdown(found.table)}\n{found.answer}\n"}
-                tags[found.picture.stem if found.picture.stem == "blame" else "factor"] = found.answer
+                tags[found.tag] = found.answer
             if found.run_id:
                 writer.ask(op="files", run_id=found.run_id, files=files[-1:])
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.ask(op="study", name=name, tags=tags, texts=texts, files=files)
+    else:
+        for _ in _conclusions(conclusions.conclude(None, space, records, direction, folder), clock):
+            pass  # shown as it comes
     terminal.message(f"study {name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
     terminal.message(f"again: mlp-study show {name}", "dim")
     if uri:

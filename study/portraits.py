@@ -6,32 +6,28 @@ from pathlib import Path
 
 import numpy as np
 
-from study import disagreement, report
-from study.records import TrialRecord
+from study import disagreement
+from study.records import Summary
 
 
-def draw(uri: str, record: TrialRecord, folder: Path) -> Path | None:
-    """The portrait of a completed trial, drawn into `folder`; None for a trial of one network."""
+def draw(uri: str, run_id: str, title: str, summary: Summary, folder: Path) -> Path | None:
+    """The portrait of the completed trial of this run, drawn into `folder`; None for a trial of one network."""
     from study import figures
     from study.tracking import reader, store
 
-    kept = reader.load_trial(store.existing(uri), record.run_id or "")
+    kept = reader.load_trial(store.existing(uri), run_id)
     found = kept.comparison
     if not found:
         return None
     classes = disagreement.kind(kept.target) == "churn"
     of = "error" if classes else "loss"
-    # the last epoch that a replicate has trained
-    trained = np.isfinite(kept.val_loss).sum(axis=1)
-    final = kept.val_loss[np.arange(len(trained)), np.maximum(trained, 1) - 1]
     chosen = found["places"]
-    settings = f" ({report.settings_text(record.params)})" if record.params else ""
     portrait = figures.Portrait(
-        title=f"trial {record.number}{settings}: {record.summary.verdict if record.summary else ''}",
+        title=title,
         train_loss=kept.train_loss,
         val_loss=kept.val_loss,
-        numbers=[str(number) for number in chosen],
-        final_loss=final[chosen],
+        numbers=[str(kept.numbers[place]) for place in chosen],
+        final_loss=np.array(summary.val_losses)[chosen],
         relative_l2=found["relative_l2"],
         aligned=found["aligned"],
         null=float(found["null"]),

@@ -111,6 +111,12 @@ class Dataset:
     target_names: tuple[str, ...] = ()
 
 
+def shared(datasets: Sequence[Dataset], *parts: str) -> bool:
+    """Whether all replicates see the same of these parts, such as `x_val`."""
+    others = {id(each): each for each in datasets if each is not datasets[0]}.values()
+    return all(np.array_equal(getattr(each, part), getattr(datasets[0], part)) for each in others for part in parts)
+
+
 @dataclass(frozen=True)
 class Leg:
     """One call of the compiled program for the whole cohort.
@@ -205,8 +211,9 @@ class TrackedNetwork:
 
 @dataclass(frozen=True)
 class TrackedTrial:
-    """What a trial's run keeps: curves [R, epochs], the first replicate's target, and the arrays of `examination`, if any."""
+    """What a trial's run keeps: the replicates' numbers, curves [R, epochs], the first one's target, and `examination`'s arrays."""
 
+    numbers: list[int]
     train_loss: Floats
     val_loss: Floats
     target: Floats | Integers
@@ -227,14 +234,20 @@ class Blame:
     total_sd: float
     ulp: float | None
 
+    @classmethod
+    def of_plain(cls, content: Mapping[str, Any]) -> Blame:
+        """From what `dataclasses.asdict` and JSON make of it, which has lists for tuples."""
+        shares = {source: tuple(share) for source, share in content["shares"].items()}
+        return cls(**{**content, "shares": shares, "chaos": tuple(content["chaos"])})
+
 
 @dataclass(frozen=True)
 class Summary:
     """What a completed trial is judged by; plain numbers, so that it survives JSON.
 
     scores: of each replicate on its validation part, what else is asked of it: r2 and mae, or accuracy and auc.
-    The rest is about the pairs of replicates, and None where there is none, or where they have data of their own (see
-    `examination`): aligned, the mean distance after matching, and null, what that is for fresh networks; barrier and
+    The rest is about the pairs of replicates (see `examination`), and None where there is none, or where those with data of their
+    own can't be compared: aligned, the mean distance after matching, and null, what that is for fresh networks; barrier and
     aligned_barrier, the largest; cka, the mean. blame: of a crossed cohort.
     """
 
@@ -260,7 +273,7 @@ class Summary:
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Summary:
         """From what `dataclasses.asdict` and JSON make of it."""
-        return cls(**{**content, "blame": [Blame(**each) for each in content.get("blame", ())]})
+        return cls(**{**content, "blame": [Blame.of_plain(each) for each in content.get("blame", ())]})
 
 
 @dataclass(frozen=True)

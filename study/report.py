@@ -299,26 +299,52 @@ def blame_table(found: Sequence[Blame]) -> Table:
 
 
 def blame_answer(found: Sequence[Blame]) -> str:
-    """Which source is to blame for what, with the numbers."""
+    """Which source is to blame for what, with the numbers, or that it can't be told."""
     sentences = []
     for each in found:
-        source, (share, low, high) = max(each.shares.items(), key=lambda item: item[1][0])
         if not each.total_sd:
             sentences.append(f"The {each.of} don't differ at all.")
             continue
-        whom = f"{source} is to blame for {share:.0%} [{low:.0%}, {high:.0%}]"
-        if "×" in source:
-            whom = f"{source} together, and none of them alone, are to blame for {share:.0%} [{low:.0%}, {high:.0%}]"
-        sentences.append(f"Of what differs in the {each.of}, {whom}.")
-    floors = [each.ulp for each in found if each.ulp is not None]
-    if floors and max(floors) > 0.05:
-        text = (
-            "One unit in the last place of one weight makes {:.0%} of it already: here training is chaotic, and any cause will do."
-        )
-        sentences.append(text.format(max(floors)))
+        ranked_shares = sorted(each.shares.items(), key=lambda item: -item[1][0])
+        (source, (share, low, high)), (rival, (_, _, rivals_high)) = ranked_shares[:2]
+        who = source.replace(" × ", " and ") + (" in interaction" if "×" in source else "")
+        told = f"{who} {'are' if '×' in source else 'is'} to blame for {share:.0%} [{low:.0%}, {high:.0%}]"
+        if low <= rivals_high:
+            told = f"the largest share is that of {who}, {share:.0%} [{low:.0%}, {high:.0%}], but {rival} may have as much"
+        sentences.append(f"Of what differs in the {each.of}, {told}.")
+    floors = {each.of: each.ulp for each in found if each.ulp is not None}
+    loud = {of: "more than all" if floor > 1 else f"{floor:.0%}" for of, floor in floors.items() if floor > 0.05}
+    if loud:
+        told = ", ".join(f"{share} of that of the {of}" for of, share in loud.items())
+        text = f"One unit in the last place of one weight of the first cell makes a spread of {told}: there, any cause will do."
+        sentences.append(text)
     elif floors:
-        sentences.append("One unit in the last place of one weight makes next to nothing of it: here training is stable.")
+        sentences.append("One unit in the last place of one weight makes next to nothing of any of it: none of this is rounding.")
     return " ".join(sentences)
+
+
+def blame_tables(trials: Mapping[str, Sequence[Blame]]) -> tuple[Table, str]:
+    """The tables of several trials as one, and their answers. Trials may be crossed differently."""
+    tables = {name: blame_table(found) for name, found in trials.items()}
+    head = next(iter(tables.values())).columns[0]
+    columns = list(dict.fromkeys(column for table in tables.values() for column in table.columns[1:]))
+    rows = []
+    for name, table in tables.items():
+        for place, row in enumerate(table.rows):
+            cells = dict(zip(table.columns, row, strict=True))
+            rows.append(("" if place else name, row[0], *(cells.get(column, "–") for column in columns)))
+    answer = "\n".join(f"{name}: {blame_answer(found)}" for name, found in trials.items())
+    return Table(("trial", head, *columns), tuple(rows)), answer
+
+
+def blamed(records: Sequence[TrialRecord], direction: str) -> dict[str, Sequence[Blame]]:
+    """The blame of each crossed trial by its name, best first."""
+    done = ranked(records, direction)
+    return {trial_name(record): record.summary.blame for record in done if record.summary and record.summary.blame}
+
+
+def trial_name(record: TrialRecord) -> str:
+    return f"{record.number}: {settings_text(record.params)}" if record.params else f"trial {record.number}"
 
 
 def seconds_text(seconds: Mapping[str, float], total: float) -> str:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict
 
-from study import dataset, spec
+from study import spec
 from study.comparison import Comparison
 from study.distance import Matrix, mean_of_pairs
 from study.errors import BadInput
@@ -32,6 +32,8 @@ class Common(TypedDict):
 
 def common(networks: Sequence[TrackedNetwork]) -> Common:
     """The settings and the data that the networks of all trials share."""
+    from study import dataset  # scikit-learn takes a second to load
+
     specs = [spec.build(config) for config in {id(each.config): each.config for each in networks}.values()]
     first = specs[0]
     found: Common = {"model": None, "loss": None, "data": None}

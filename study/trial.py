@@ -28,7 +28,21 @@ from study import (
 )
 from study.clock import Clock
 from study.examination import Examination
-from study.records import Array, Cohort, Completed, Dataset, Failed, Floats, Integers, Leg, Network, Pruned, Summary, TrialResult
+from study.records import (
+    Array,
+    Cohort,
+    Completed,
+    Dataset,
+    Failed,
+    Floats,
+    Integers,
+    Leg,
+    Network,
+    Pruned,
+    Summary,
+    TrialResult,
+    shared,
+)
 from study.settings.data import CLASSIFICATION
 from study.settings.training import Replicates
 from study.spec import TrialSpec
@@ -133,7 +147,7 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
     final = [float(loss) for loss in trained.final(trained.val_loss)]
     rows, target = distance.vectors(trained.networks()), datasets[0].y_val
     apart = None
-    if all(np.array_equal(data.x_val, datasets[0].x_val) for data in datasets[1:] if data is not datasets[0]):
+    if shared(datasets, "x_val"):
         apart = disagreement.between(trained.predictions, target)
     return Summary(
         val_losses=final,

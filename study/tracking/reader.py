@@ -84,13 +84,14 @@ def describe(store: Store, run_id: str) -> dict[str, str]:
 
 
 def load_trial(store: Store, run_id: str) -> TrackedTrial:
-    """What the run of a finished trial keeps besides its networks. Raises as `load_networks` does."""
+    """What the run of a finished trial keeps besides its networks. Raises BadInput for no run, Corrupt for damaged artifacts."""
     run = _run(store, run_id)
     with tempfile.TemporaryDirectory(prefix="mlp-study-") as name:
         folder = _artifacts(store, run, name)
         curves = artifacts.read_curves(folder)
         _, targets = artifacts.read_predictions(folder)
-        return TrackedTrial(curves["train_loss"], curves["val_loss"], targets[0], artifacts.read_comparison(folder))
+        numbers = [int(number) for number in curves["replicate"]]
+        return TrackedTrial(numbers, curves["train_loss"], curves["val_loss"], targets[0], artifacts.read_comparison(folder))
 
 
 def _artifacts(store: Store, trial: Run, folder: str) -> Path:

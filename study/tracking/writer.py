@@ -106,11 +106,11 @@ class TrialRuns:
                     tags[SEARCHABLE] = record["searchable"][place]
                 self._log(child, points, tags)
             keys = ("val_loss_std", "val_loss_halfwidth", "train_loss_mean", "distance", "disagreement", "distinct", *COMPARED)
-            metrics = [Metric(key, summary[key], last["time"], last["epochs_done"]) for key in keys if summary[key] is not None]
+            metrics = [Metric(key, summary[key], last["time"], last["epochs_done"]) for key in keys if summary.get(key) is not None]
             metrics += [Metric(k, sum(v) / len(v), last["time"], last["epochs_done"]) for k, v in scores.items()]
             labels = ", ".join(f"{count} {name}" for name, count in summary["labels"].items())
             tags = {CONVERGENCE: labels}
-            if summary["verdict"]:
+            if summary.get("verdict"):
                 tags |= {VERDICT: summary["verdict"], EVIDENCE: "\n".join(summary["reasons"])}
             self._log(self.run_id, metrics, tags)
             self._client.log_artifacts(self.run_id, str(self._folder / spool.FILES))
