@@ -20,9 +20,14 @@ def between(predictions: Floats, target: Array) -> Matrix:
 
 
 def churn(predictions: Floats) -> Matrix:
-    """The share of inputs on which each pair predicts different classes, [N, N]; predictions: [N, n, classes]."""
+    """The share of inputs on which each pair predicts different classes, [N, N]; predictions: [N, n, classes].
+
+    NaN for a network that predicts no class on some input, since its outputs there are no numbers.
+    """
     classes = predicted_classes(predictions)
-    return np.stack([np.mean(classes != row, axis=1) for row in classes])
+    found = np.stack([np.mean(classes != row, axis=1) for row in classes])
+    found[np.isnan(predictions).any(axis=(1, 2))] = np.nan
+    return np.maximum(found, found.T)
 
 
 def normalised_rmse(predictions: Floats, target: Array) -> Matrix:

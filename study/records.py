@@ -248,7 +248,8 @@ class Summary:
     scores: of each replicate on its validation part, what else is asked of it: r2 and mae, or accuracy and auc.
     The rest is about the pairs of replicates (see `examination`), and None where there is none, or where those with data of their
     own can't be compared: aligned, the mean distance after matching, and null, what that is for fresh networks; barrier and
-    aligned_barrier, the largest; cka, the mean. blame: of a crossed cohort.
+    aligned_barrier, the largest; cka, the mean. finite_test: the share of the variance of the error (rate, or squared) over the
+    replicates that is only there because the validation part is small (arXiv:2304.01910). blame: of a crossed cohort.
     """
 
     val_losses: list[float]
@@ -269,6 +270,7 @@ class Summary:
     verdict: str | None = None
     reasons: list[str] = field(default_factory=list)
     blame: list[Blame] = field(default_factory=list)
+    finite_test: float | None = None
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Summary:

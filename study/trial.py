@@ -23,6 +23,7 @@ from study import (
     metrics,
     network,
     places,
+    ranking,
     searchable,
     starting,
 )
@@ -146,9 +147,9 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
     """
     final = [float(loss) for loss in trained.final(trained.val_loss)]
     rows, target = distance.vectors(trained.networks()), datasets[0].y_val
-    apart = None
+    apart = finite_test = None
     if shared(datasets, "x_val"):
-        apart = disagreement.between(trained.predictions, target)
+        apart, finite_test = disagreement.between(trained.predictions, target), _finite_test(trained.predictions, target)
     return Summary(
         val_losses=final,
         val_loss_mean=float(np.mean(final)),
@@ -160,8 +161,19 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
         distinct=len(set(marks)),
         labels={name: trained.labels.count(name) for name in convergence.LABELS if name in trained.labels},
         scores=_scores(trained, datasets),
+        finite_test=finite_test,
         **_examined(examined),
     )
+
+
+def _finite_test(predictions: Floats, target: Floats | Integers) -> float | None:
+    """See `ranking.error_spread`."""
+    if disagreement.kind(target) == "churn":
+        errors = network.predicted_classes(predictions) != target
+    else:
+        errors = np.square(predictions.astype(np.float64) - target).mean(axis=2)
+    spread = ranking.error_spread(errors)
+    return spread.finite_test if spread and np.isfinite(spread.finite_test) else None
 
 
 def _examined(found: Examination | None) -> dict[str, Any]:

@@ -122,6 +122,12 @@ def test_the_mean_of_pairs_leaves_out_the_diagonal(matrix: Any, mean: float) -> 
 # -- disagreement ------------------------------------------------------------------------------------------------------------
 
 
+def test_networks_that_predict_no_class_agree_with_none() -> None:
+    predictions = np.zeros((3, 2, 2), np.float32)
+    predictions[1:, 0, 1] = np.nan
+    assert np.isnan(disagreement.churn(predictions)).tolist() == [[False, True, True], [True, True, True], [True, True, True]]
+
+
 def test_churn_is_the_share_of_inputs_with_another_class() -> None:
     logits = np.eye(3, dtype=np.float32)[[[0, 1, 2, 0], [0, 1, 2, 1], [1, 2, 0, 1]]]  # [3 networks, 4 inputs, 3 classes]
     assert disagreement.churn(logits).tolist() == [[0, 0.25, 1], [0.25, 0, 0.75], [1, 0.75, 0]]

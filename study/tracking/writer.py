@@ -41,7 +41,7 @@ from study.tracking.names import (
 )
 
 METRICS_PER_CALL = 1000
-COMPARED = ("aligned", "null", "barrier", "aligned_barrier", "cka")
+COMPARED = ("aligned", "null", "barrier", "aligned_barrier", "cka", "finite_test")
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
