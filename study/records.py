@@ -250,6 +250,8 @@ class Summary:
     own can't be compared: aligned, the mean distance after matching, and null, what that is for fresh networks; barrier and
     aligned_barrier, the largest; cka, the mean. finite_test: the share of the variance of the error (rate, or squared) over the
     replicates that is only there because the validation part is small (arXiv:2304.01910). blame: of a crossed cohort.
+    Of each replicate: improvements, the interval of what as many epochs as `convergence` judges by would improve further, and
+    relative_losses, the training loss; both in units of the trivial loss.
     """
 
     val_losses: list[float]
@@ -271,6 +273,8 @@ class Summary:
     reasons: list[str] = field(default_factory=list)
     blame: list[Blame] = field(default_factory=list)
     finite_test: float | None = None
+    improvements: list[list[float] | None] = field(default_factory=list)
+    relative_losses: list[float] = field(default_factory=list)
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Summary:

@@ -162,8 +162,22 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
         labels={name: trained.labels.count(name) for name in convergence.LABELS if name in trained.labels},
         scores=_scores(trained, datasets),
         finite_test=finite_test,
+        **_progress(trained, datasets),
         **_examined(examined),
     )
+
+
+def _progress(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
+    """Where each replicate's training loss stands, and where it goes."""
+    improvements: list[list[float] | None] = []
+    relative = []
+    trivial = network.trivial_losses(trained.spec.loss, datasets)
+    for curve, count, unit in zip(trained.train_loss, trained.trained, trivial, strict=True):
+        known = curve[: max(1, count)]
+        ends = list(convergence.projected_improvement(convergence.tail_of(known), unit)) if np.isfinite(known).all() else [np.nan]
+        improvements.append(ends if np.isfinite(ends).all() else None)
+        relative.append(float(known[-1]) / unit)
+    return {"improvements": improvements, "relative_losses": relative}
 
 
 def _finite_test(predictions: Floats, target: Floats | Integers) -> float | None:

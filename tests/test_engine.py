@@ -344,6 +344,10 @@ def test_a_trial_that_completes_records_its_legs_then_its_cohort():
     assert comparison["aligned"].shape == (3, 3) and summary.verdict and len(set(searchable)) == 3
     assert marks == fingerprints(trained) == fingerprints(train(spec))
     assert summary.val_losses == [float(loss) for loss in trained.val_loss[:, -1]]
+    assert summary.finite_test is not None and summary.finite_test > 0
+    for ends, curve in zip(summary.improvements, trained.train_loss, strict=True):
+        trivial = network.trivial_loss(spec.loss, study.load_data(spec).y_train)
+        assert ends == list(convergence.projected_improvement(curve, trivial)) and ends[0] < ends[1]
     assert summary.val_loss_mean == float(result) == pytest.approx(np.mean(summary.val_losses))
     assert bits(*targets) == 3 * bits(study.load_data(spec).y_val)
     assert environment["width"] == str(cohort.WIDTH)

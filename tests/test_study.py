@@ -107,6 +107,9 @@ def test_what_is_recorded_is_what_the_engine_trains() -> None:
             curve = client().get_metric_history(child.info.run_id, key)
             assert [point.step for point in curve] == [1, 2, 3]
             np.testing.assert_allclose([point.value for point in curve], losses[replicate], rtol=1e-6)
+        # the target is normalised, so that the trivial loss is 1; three epochs project anything
+        assert child.data.metrics["loss_over_trivial"] == pytest.approx(trained.train_loss[replicate, -1], rel=1e-4)
+        assert "improvement_low" not in child.data.metrics
     assert trial.data.metrics["val_loss_mean"] == pytest.approx(trained.val_loss[:, -1].mean(), rel=1e-6)
     assert trial.data.metrics["distinct"] == 2
     y, scores = study.load_data(trained.spec).y_val, [trial.data.metrics["val_r2"], trial.data.metrics["val_mae"]]

@@ -23,7 +23,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from study import places, sqlite
 from study.errors import BadInput, Corrupt, Fault, Unreachable
-from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND
+from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, VERDICT
 
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -34,9 +34,9 @@ SETTINGS = ("optimizer", "optimizer.learning_rate", "training.batch_size", "mode
 
 def _view(settings: Sequence[str]) -> dict[str, object]:
     """The state of the UI's runs table, as its own 'share' button keeps it in a tag of the experiment."""
-    metrics = ("val_loss_mean", "val_loss_std", "val_loss", "distance", "disagreement")
+    metrics = ("val_loss_mean", "val_loss_std", "val_loss", "distance", "aligned", "disagreement")
     columns = [*(f"metrics.`{key}`" for key in metrics), *(f"params.`{key}`" for key in settings)]
-    columns += [f"tags.`{key}`" for key in (CONVERGENCE, FINGERPRINT)]
+    columns += [f"tags.`{key}`" for key in (CONVERGENCE, VERDICT, FINGERPRINT)]
     return {"orderByKey": "metrics.`val_loss_mean`", "orderByAsc": True, "selectedColumns": columns}
 
 

@@ -100,7 +100,8 @@ class TrialRuns:
             scores = {f"val_{name}": values for name, values in summary["scores"].items()}
             found = zip(self._children, record["fingerprints"], record["labels"], record["epochs"], strict=True)
             for place, (child, mark, label, epoch) in enumerate(found):
-                points = [Metric(key, values[place], last["time"], epoch) for key, values in scores.items()]
+                values = {key: each[place] for key, each in scores.items()} | _progress(summary, place)
+                points = [Metric(key, value, last["time"], epoch) for key, value in values.items()]
                 tags = {FINGERPRINT: mark, CONVERGENCE: label, EPOCH: str(epoch)}
                 if record.get("searchable"):
                     tags[SEARCHABLE] = record["searchable"][place]
@@ -135,6 +136,16 @@ class TrialRuns:
             for start in range(0, max(1, len(metrics)), METRICS_PER_CALL):
                 batch = metrics[start : start + METRICS_PER_CALL]
                 self._client.log_batch(run, metrics=batch, tags=[] if start else marks, params=[] if start else settings)
+
+
+def _progress(summary: Mapping[str, Any], place: int) -> dict[str, float]:
+    """A replicate's training loss and its projected improvement, in trivial losses; nothing in an older program's record."""
+    if "improvements" not in summary:
+        return {}
+    low_high = summary["improvements"][place] or ()
+    return {"loss_over_trivial": summary["relative_losses"][place]} | dict(
+        zip(("improvement_low", "improvement_high"), low_high, strict=False)
+    )
 
 
 def _points(leg: Mapping[str, Any], key: str, place: int) -> list[Metric]:
