@@ -170,9 +170,7 @@ def show(study_name: str, storage: str | None, as_json: bool) -> None:
     terminal.show_text(answer)
     if win:
         terminal.show_text(win)
-    if final := report.finals_text(stored.finals, stored.direction):
-        terminal.show_table(report.table(stored.finals, stored.direction))
-        terminal.show_text(final)
+    terminal.show_finals(stored.finals, stored.direction)
     if found:
         terminal.show_table(report.effects_table(found))
     if blamed := report.blamed(stored.records, stored.direction):

@@ -12,6 +12,7 @@ from study.barrier import Paths
 from study.distance import Matrix
 from study.intervals import Interval
 from study.records import Array, Cohort, Dataset, Doubles, Floats, Integers, Network, shared
+from study.sampling import evenly
 from study.settings.loss import Loss
 from study.settings.model import Model
 from study.verdict import Evidence, Verdict, verdict
@@ -89,13 +90,13 @@ def of_networks(
     predictions: [R, n, outputs] on rows that all share, with their target. data: what all were trained on, for the paths.
     """
     # spread over the cohort: neighbours in a crossed design share a source
-    most = min(len(networks), MOST, _affordable(networks[0]))
-    chosen = np.unique(np.linspace(0, len(networks) - 1, most).round().astype(int))
+    chosen = evenly(len(networks), min(MOST, _affordable(networks[0])))
     count, epsilon = len(chosen), model.norm_epsilon
     nets = [networks[place] for place in chosen]
     stack = Network.stack(nets)
     classes = target is not None and disagreement.kind(target) == "churn"
-    raw = distance.relative_l2(distance.vectors(nets))
+    every = distance.relative_l2(distance.vectors(networks if len(networks) <= MOST_RAW else nets))
+    raw = every[np.ix_(chosen, chosen)] if len(every) == len(networks) else every
     aligned = alignment.matched_distances(stack, model.activation, norm_epsilon=epsilon)
     # units' scales are no part of what a layer represents
     plain = alignment.canonical(stack, model.activation, norm_epsilon=epsilon)
@@ -120,8 +121,8 @@ def of_networks(
     evidence = Evidence(
         labels=labels,
         distinct=len({fingerprints.digest(net) for net in networks}),
-        relative_l2=float(distance.relative_l2(distance.vectors(networks)).max()) if len(networks) <= MOST_RAW else None,
         # what holds for some of them is not known of all
+        relative_l2=float(every.max()) if len(every) == len(networks) else None,
         aligned=float(aligned.max()) if count == len(networks) else None,
         output=None if predictions is None else _largest_difference(predictions),
         loss=_loss_apart(np.asarray(losses, np.float64)),

@@ -125,34 +125,30 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         terminal.show_text(win)
     if settings["finalists"] and base.replicates.crossed is None:
         _train_finalists(study, records, direction, settings["finalists"], base.replicates.first, launch_final)
-    finals = study.finals()
-    if final := report.finals_text(finals, direction):
-        terminal.show_table(report.table(finals, direction))
-        terminal.show_text(final)
+    if final := terminal.show_finals(study.finals(), direction):
         win = f"{win} {final}"
     if found_effects := effects.effects(records, search.importances(study.storage, name)):
         terminal.show_table(report.effects_table(found_effects))
+    if writer:
+        with terminal.status("writing the last records"), clock.phase("track"):
+            writer.drain()
+    ended = list(_conclusions(conclusions.conclude(uri, space, records, direction, folder), clock))
     if writer:
         best = report.ranked(records, direction)
         tags = {"answer": answer, "win": win, "best": (best[0].run_id or "") if best else ""}
         texts = {"trials.md": report.markdown(table), "answer.txt": f"{answer}\n{win}"}
         if found_effects:
             texts["settings.md"] = report.markdown(report.effects_table(found_effects))
-        files: list[str] = []
+        for each in ended:
+            if each.table:
+                texts |= {f"{each.picture.stem}.md": f"{report.markdown(each.table)}\n{each.answer}\n"}
+                tags[each.tag] = each.answer
         with terminal.status("writing the last records"), clock.phase("track"):
-            writer.drain()
-        for found in _conclusions(conclusions.conclude(uri, space, records, direction, folder), clock):
-            files.append(str(found.picture.absolute()))
-            if found.table:
-                texts |= {f"{found.picture.stem}.md": f"{report.markdown(found.table)}\n{found.answer}\n"}
-                tags[found.tag] = found.answer
-            if found.run_id:
-                writer.ask(op="files", run_id=found.run_id, files=files[-1:])
-        with terminal.status("writing the last records"), clock.phase("track"):
+            for each in ended:
+                if each.run_id:
+                    writer.ask(op="files", run_id=each.run_id, files=[str(each.picture.absolute())])
+            files = [str(each.picture.absolute()) for each in ended]
             writer.ask(op="study", name=name, tags=tags, texts=texts, files=files)
-    else:
-        for _ in _conclusions(conclusions.conclude(None, space, records, direction, folder), clock):
-            pass  # shown as it comes
     terminal.message(f"study {name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
     terminal.message(f"again: mlp-study show {name}", "dim")
     if uri:

@@ -12,6 +12,11 @@ from study import sqlite
 from study.errors import BadInput, Fault, Unreachable
 
 
+def cache(name: str) -> Path:
+    """A folder of ours for what can be made again; it may not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlp-study" / name
+
+
 def tracking_uri(configured: str | None) -> str:
     """The MLflow store: as configured, else `MLFLOW_TRACKING_URI`, else the database that a bare `mlflow ui` reads here."""
     return configured or os.environ.get("MLFLOW_TRACKING_URI") or sqlite.url_of(Path("mlflow.db"))

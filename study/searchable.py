@@ -31,6 +31,7 @@ from study import seeds
 from study.alignment import ODD
 from study.errors import Corrupt
 from study.records import Array, Doubles, Floats, Network
+from study.sampling import evenly
 
 PROBES = 512
 # a vector of so many values is 4,500 characters of text at most, and MLflow takes 8,000 in a tag
@@ -77,7 +78,7 @@ def features(canonical: Network, activation: str, probes: Floats, predictions: F
     values 128 random projections; more than 24 layers are thinned out likewise.
     """
     flat = predictions[:PROBES].astype(np.float64).ravel()
-    layers = [_of_layer(canonical, layer) for layer in _evenly(canonical.depth, LAYERS)]
+    layers = [_of_layer(canonical, layer) for layer in evenly(canonical.depth, LAYERS)]
     arrays: list[Array] = [flat, *(array for layer in layers for array in layer.values())]
     sound = all(np.isfinite(array).all() for array in arrays)
     projected = _projected(flat if sound else np.zeros(len(flat)))
@@ -88,7 +89,7 @@ def features(canonical: Network, activation: str, probes: Floats, predictions: F
         cleaned = {name: array.astype(np.float64) if sound else np.zeros(array.shape) for name, array in layer.items()}
         norms = np.sqrt(np.sum(cleaned["kernel"] ** 2, axis=0) + cleaned["bias"] ** 2)
         for falling in (np.linalg.svd(cleaned["kernel"], compute_uv=False), np.sort(norms)[::-1]):
-            blocks.append(falling[_evenly(len(falling), most)].astype(np.float64))
+            blocks.append(falling[evenly(len(falling), most)].astype(np.float64))
         blocks.append(_statistics(cleaned, magnitudes=activation in ODD))
     blocks.append(projected)
     exact = np.concatenate(blocks)
@@ -108,11 +109,6 @@ def _of_layer(network: Network, layer: int) -> dict[str, Floats]:
     """The layer's trainable parameters by their names without its number."""
     found = {name: network.parameters.get(f"{name}_{layer}") for name in ("kernel", "bias", "scale")}
     return {name: array for name, array in found.items() if array is not None}
-
-
-def _evenly(count: int, most: int) -> Array:
-    """At most so many of the places 0, …, count − 1, evenly spaced, the first and the last among them: int [≤ most]."""
-    return np.round(np.linspace(0, count - 1, min(count, most))).astype(np.int64)
 
 
 def _most_of_a_layer(shapes: Sequence[tuple[int, ...]], others: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from study.errors import BadInput, Fault
@@ -19,10 +21,8 @@ def load(spec: TrialSpec, data: Dataset, uri: str) -> list[Network] | None:
     run = spec.init.same_as
     if run is None:
         return None
-    from study.tracking import reader, store  # MLflow takes seconds to load
-
     try:
-        found = [tracked.network for tracked in reader.load_networks(store.existing(uri), run)]
+        found = _networks(uri, run)
     except BadInput as bad:
         raise BadInput([Fault("init.same_as", run, fault.valid) for fault in bad.faults]) from bad
     count = spec.replicates.count
@@ -36,3 +36,11 @@ def load(spec: TrialSpec, data: Dataset, uri: str) -> list[Network] | None:
         got = f"{run}, whose networks are {found[0].architecture}"
         raise BadInput([Fault("init.same_as", got, f"a run of networks {valid}")])
     return (found * count)[:count] if len(found) == 1 else found[:count]
+
+
+@lru_cache(maxsize=2)
+def _networks(uri: str, run: str) -> list[Network]:
+    """A finished run doesn't change, and every trial of a study starts from the same."""
+    from study.tracking import reader, store  # MLflow takes seconds to load
+
+    return [tracked.network for tracked in reader.load_networks(store.existing(uri), run)]

@@ -20,7 +20,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from study import report
-from study.records import Asked, Leg, TrialResult
+from study.records import Asked, Leg, TrialRecord, TrialResult
 
 # wide when piped, where nothing needs to fit
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -81,6 +81,15 @@ def _width(column: str, cells: Sequence[str]) -> int:
 
 def show_text(text: str, style: str = "") -> None:
     out.print(escape(text), style=style)
+
+
+def show_finals(finals: Sequence[TrialRecord], direction: str) -> str:
+    """Shows what the finalists' fresh replicates gave, and returns what it says; nothing where none were trained."""
+    text = report.finals_text(finals, direction)
+    if text:
+        show_table(report.table(finals, direction))
+        show_text(text)
+    return text
 
 
 class _Left(ProgressColumn):

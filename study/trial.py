@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from study import (
-    alignment,
     batches,
     blame,
     cohort,
     convergence,
     dataset,
-    disagreement,
-    distance,
     examination,
     fingerprints,
-    intervals,
-    metrics,
     network,
     places,
-    ranking,
-    searchable,
     starting,
+    summaries,
 )
 from study.clock import Clock
-from study.examination import Examination
 from study.records import (
     Array,
     Cohort,
@@ -42,9 +35,7 @@ from study.records import (
     Pruned,
     Summary,
     TrialResult,
-    shared,
 )
-from study.settings.data import CLASSIFICATION
 from study.settings.training import Replicates
 from study.spec import TrialSpec
 
@@ -69,10 +60,7 @@ class Recorder(Protocol):
 
 
 Prune = Callable[[Leg], bool]
-WIDEST_SEARCHABLE = 256
 LABEL_ROWS = 20_000
-REGRESSION_SCORES = {"r2": metrics.r2, "mae": metrics.mae}
-CLASS_SCORES = {"accuracy": metrics.accuracy, "auc": metrics.auc}
 
 
 def never(_: Leg) -> bool:
@@ -140,82 +128,6 @@ def _loss(net: Network, data: Dataset, spec: TrialSpec) -> float:
     return float(network.losses(outputs, data.y_train, spec.loss)[0])
 
 
-def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str], examined: Examination | None = None) -> Summary:
-    """What the trial is judged by. Distance and disagreement are means over the pairs of replicates.
-
-    Networks that were validated on different rows have no disagreement.
-    """
-    final = [float(loss) for loss in trained.final(trained.val_loss)]
-    rows, target = distance.vectors(trained.networks()), datasets[0].y_val
-    apart = finite_test = None
-    if shared(datasets, "x_val"):
-        apart, finite_test = disagreement.between(trained.predictions, target), _finite_test(trained.predictions, target)
-    return Summary(
-        val_losses=final,
-        val_loss_mean=float(np.mean(final)),
-        val_loss_std=float(np.std(final, ddof=1)) if len(final) > 1 else 0.0,
-        val_loss_halfwidth=intervals.mean_halfwidth(final),
-        train_loss_mean=float(np.mean(trained.final(trained.train_loss))),
-        distance=distance.mean_of_pairs(distance.relative_l2(rows)),
-        disagreement=None if apart is None else distance.mean_of_pairs(apart),
-        distinct=len(set(marks)),
-        labels={name: trained.labels.count(name) for name in convergence.LABELS if name in trained.labels},
-        scores=_scores(trained, datasets),
-        finite_test=finite_test,
-        **_progress(trained, datasets),
-        **_examined(examined),
-    )
-
-
-def _progress(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
-    """Where each replicate's training loss stands, and where it goes."""
-    improvements: list[list[float] | None] = []
-    relative = []
-    trivial = network.trivial_losses(trained.spec.loss, datasets)
-    for curve, count, unit in zip(trained.train_loss, trained.trained, trivial, strict=True):
-        known = curve[: max(1, count)]
-        ends = list(convergence.projected_improvement(convergence.tail_of(known), unit)) if np.isfinite(known).all() else [np.nan]
-        improvements.append(ends if np.isfinite(ends).all() else None)
-        relative.append(float(known[-1]) / unit)
-    return {"improvements": improvements, "relative_losses": relative}
-
-
-def _finite_test(predictions: Floats, target: Floats | Integers) -> float | None:
-    """See `ranking.error_spread`."""
-    if disagreement.kind(target) == "churn":
-        errors = network.predicted_classes(predictions) != target
-    else:
-        errors = np.square(predictions.astype(np.float64) - target).mean(axis=2)
-    spread = ranking.error_spread(errors)
-    return spread.finite_test if spread and np.isfinite(spread.finite_test) else None
-
-
-def _examined(found: Examination | None) -> dict[str, Any]:
-    if found is None:
-        return {}
-
-    def known(value: float) -> float | None:
-        return value if np.isfinite(value) else None
-
-    return {
-        "aligned": known(distance.mean_of_pairs(found.aligned)),
-        "null": known(found.null),
-        "barrier": None if found.barriers is None else known(float(found.barriers.max())),
-        "aligned_barrier": None if found.aligned_barriers is None else known(float(found.aligned_barriers.max())),
-        "cka": None if found.cka is None else known(distance.mean_of_pairs(found.cka)),
-        "verdict": str(found.verdict),
-        "reasons": list(found.verdict.reasons),
-    }
-
-
-def _scores(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, list[float]]:
-    """Each replicate's metrics on its validation part; one that a part can't give, such as the AUC of one class, is left out."""
-    measures = CLASS_SCORES if trained.spec.data.task == CLASSIFICATION else REGRESSION_SCORES
-    rows = list(zip(trained.predictions[:, None], datasets, strict=True))
-    found = {name: [float(measure(outputs, data.y_val)[0]) for outputs, data in rows] for name, measure in measures.items()}
-    return {name: values for name, values in found.items() if np.all(np.isfinite(values))}
-
-
 def run_trial(
     spec: TrialSpec,
     datasets: Sequence[Dataset],
@@ -261,7 +173,7 @@ def _run(
         trained = finish(spec, datasets, training, legs)
         marks = [fingerprints.digest(net) for net in trained.networks()]
         examined = examination.examine(trained, datasets) if len(trained) > 1 else None
-        summary = summarise(trained, datasets, marks, examined)
+        summary = summaries.summarise(trained, datasets, marks, examined)
     if spec.replicates.crossed:
         near = _one_ulp_apart(spec, datasets, clock, start)
         with clock.phase("analyse"):
@@ -269,18 +181,10 @@ def _run(
     with clock.phase("track"):
         targets = [data.y_val for data in datasets]
         comparison = examined.arrays() if examined else {}
-        recorder.cohort(trained, summary, marks, targets, cohort.environment(), comparison, _searchable(trained, datasets))
+        recorder.cohort(
+            trained, summary, marks, targets, cohort.environment(), comparison, summaries.searchable_texts(trained, datasets)
+        )
     return Completed(summary)
-
-
-def _searchable(trained: Cohort, datasets: Sequence[Dataset]) -> list[str]:
-    """Each replicate's searchable fingerprint; none for layers so wide that their singular values take seconds."""
-    if max(min(kernel.shape[1:]) for kernel in trained.kernels) > WIDEST_SEARCHABLE:
-        return []
-    model = trained.spec.model
-    plain = alignment.canonical(trained.network, model.activation, norm_epsilon=model.norm_epsilon).unstack()
-    found = zip(plain, datasets, trained.predictions, strict=True)
-    return [searchable.encode(searchable.features(net, model.activation, data.x_val, outputs)) for net, data, outputs in found]
 
 
 def _one_ulp_apart(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None) -> Cohort:

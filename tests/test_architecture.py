@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = (
     {"errors", "clock", "processes"},
-    {"seeds", "settings", "spec", "records", "space", "places", "sqlite", "batches"},
+    {"seeds", "settings", "spec", "records", "space", "places", "sqlite", "batches", "sampling"},
     {
         "network",
         "metrics",
@@ -36,6 +36,7 @@ LAYERS = (
         "ranking",
         "representation",
         "searchable",
+        "summaries",
         "verdict",
         "comparison",
         "factor",

@@ -8,25 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mlflow import MlflowClient
 
 from study import conclusions, figures, places, report
-from study.cli import main
 from study.records import Blame, Summary, TrialRecord
 from study.tracking import reader, spool, store
+from tests.command import client, run, runs_of
 
 TINY = ["training.epochs=3", "model.units=[4]", "data=iris", "replicates.crossed=[2,2]"]
 COMMAND = ["--multirun", "optimizer.learning_rate=0.01,0.1", "hydra.sweeper.study_name=tiny", *TINY]
 COMPARED = {"aligned", "null", "barrier", "aligned_barrier", "cka"}
-
-
-def run(*arguments: str) -> int:
-    """The command's exit code."""
-    try:
-        main(list(arguments))
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +34,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     return folder
-
-
-def client() -> MlflowClient:
-    return MlflowClient(places.tracking_uri(None))
-
-
-def runs_of(kind: str) -> list:
-    experiment = client().get_experiment_by_name("tiny")
-    return client().search_runs([experiment.experiment_id], f"tags.`mlp_study.kind` = '{kind}'", order_by=["attributes.run_name"])
 
 
 def best() -> str:

@@ -11,7 +11,7 @@ import pytest
 from scipy.spatial.distance import pdist, squareform
 
 import study
-from study import artifacts, blame, dataset, distance, examination, fingerprints, network, trial, verdict
+from study import artifacts, blame, dataset, distance, examination, fingerprints, network, summaries, trial, verdict
 from study.clock import Clock
 from study.convergence import PLATEAUED
 from study.records import Blame, Network, Summary, parameter_shapes
@@ -166,7 +166,7 @@ def test_networks_with_data_of_their_own_are_compared_by_their_weights_alone():
     assert found.arrays().keys() == {"places", "relative_l2", "aligned", "centre", "null", "pairs"}
     assert found.aligned[0, 1] > 0.3
     assert found.verdict.name == verdict.UNDECIDED and "rows of its own" in found.verdict.reasons[-1]
-    summary = trial.summarise(cohort, datasets, ["a", "b", "c"], found)
+    summary = summaries.summarise(cohort, datasets, ["a", "b", "c"], found)
     assert (summary.barrier, summary.aligned_barrier, summary.cka, summary.disagreement) == (None,) * 4
     assert summary.aligned == pytest.approx(distance.mean_of_pairs(found.aligned))
 
@@ -191,7 +191,7 @@ def test_a_diverged_network_leaves_gaps_and_no_error():
     for matrix in (found.relative_l2, found.aligned, found.disagreement, found.cka):
         assert np.isnan(matrix[0, 1]) and np.isnan(matrix[2, 1]) and np.isfinite(matrix[0, 2])
     assert np.isnan(found.barriers).all() and np.isnan(found.centre).tolist() == [False, True, False]
-    summary = trial.summarise(broken, datasets, ["a", "b", "c"], found)
+    summary = summaries.summarise(broken, datasets, ["a", "b", "c"], found)
     pairs = {
         name: getattr(summary, name) for name in ("aligned", "null", "barrier", "aligned_barrier", "cka", "verdict", "reasons")
     }
@@ -297,7 +297,7 @@ def test_a_summary_survives_json():
     assert Summary.of_plain(json.loads(json.dumps(dataclasses.asdict(summary)))) == summary
     cohort, datasets = trained()
     marks = [fingerprints.digest(net) for net in cohort.networks()]
-    found = trial.summarise(cohort, datasets, marks, examination.examine(cohort, datasets))
+    found = summaries.summarise(cohort, datasets, marks, examination.examine(cohort, datasets))
     assert Summary.of_plain(json.loads(json.dumps(dataclasses.asdict(found), allow_nan=False))) == found
 
 

@@ -10,25 +10,15 @@ import optuna
 import pandas as pd
 import pytest
 import yaml
-from mlflow import MlflowClient
 from sklearn.metrics import mean_absolute_error, r2_score
 
 import study
 from study import artifacts, places, spec
-from study.cli import main
 from study.records import Failed
 from study.tracking import spool
+from tests.command import client, run, runs_of
 
 TINY = ["training.epochs=3", "replicates.count=2", "model.units=[4]"]
-
-
-def run(*arguments: str) -> int:
-    """The command's exit code."""
-    try:
-        main(list(arguments))
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
 
 
 def records(name: str) -> dict:
@@ -64,15 +54,6 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def client() -> MlflowClient:
-    return MlflowClient(places.tracking_uri(None))
-
-
-def runs_of(kind: str) -> list:
-    experiment = client().get_experiment_by_name("tiny")
-    return client().search_runs([experiment.experiment_id], f"tags.`mlp_study.kind` = '{kind}'", order_by=["attributes.run_name"])
 
 
 @pytest.mark.usefixtures("here")

@@ -14,16 +14,16 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from study import places
+
 FLAG = "--tf_xla_persistent_cache_directory="
-PARENT = ("mlp-study", "xla")
 MOST_PROGRAMS = 500  # about 200 MB
 
 
 def folder() -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     switches = [os.environ.get(name, "") for name in ("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")]
     identity = "\n".join([version("tensorflow"), platform.machine(), processor(), *switches])
-    return base.joinpath(*PARENT) / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return places.cache("xla") / hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def processor() -> str:
@@ -52,6 +52,6 @@ def enable() -> None:
 def clear() -> None:
     """Removes the programs of the folder in use, if it is one of ours; those that run stay loaded."""
     used = Path(os.environ.get("TF_XLA_FLAGS", "").removeprefix(FLAG))
-    if used.parent.parts[-2:] == PARENT:
+    if used.parent.parts[-2:] == places.cache("xla").parts[-2:]:
         for file in used.glob("*.pb"):
             file.unlink(missing_ok=True)

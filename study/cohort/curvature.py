@@ -21,6 +21,7 @@ from study.cohort import losses, model
 from study.cohort.program import penalty
 from study.network import trivial_loss
 from study.records import Array, Dataset, Doubles, Network
+from study.sampling import evenly
 from study.settings.model import BATCH
 from study.spec import TrialSpec
 
@@ -92,7 +93,7 @@ def stationarity(spec: TrialSpec, network: Network, data: Dataset, rows: int = 4
     norm, trivial = float(np.linalg.norm(gradient)), trivial_loss(spec.loss, data.y_train, data.outputs)
     if not np.isfinite(norm):
         return Stationarity(np.nan, np.nan, np.nan, trivial)
-    some = np.round(np.linspace(0, len(data.x_train) - 1, min(rows, len(data.x_train)))).astype(int)
+    some = evenly(len(data.x_train), rows)
     x, y = _tensors(data.x_train[some], data.y_train[some])
     at = tf.constant(weights)
     smallest, largest = extreme_eigenvalues(lambda vector: derivatives.product(at, vector, x, y, settings).numpy(), len(weights))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from study import searchable
+from study import places, searchable
 from study.errors import Corrupt
 from study.records import Array
 from study.searchable import Searchable
@@ -51,8 +51,7 @@ def _since(store: Store, kind: str, since: int) -> dict[str, tuple[str, int]]:
 
 
 def _file(uri: str, kind: str) -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "mlp-study" / "similar" / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{kind}.npz"
+    return places.cache("similar") / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{kind}.npz"
 
 
 def _read(file: Path, size: int) -> tuple[list[str], Array, int]:
