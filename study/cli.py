@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import io
 import json
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import hydra
@@ -23,19 +25,27 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from study import composition, decode, effects, job, places, portraits, report, side_by_side, terminal
+from study import composition, decode, effects, job, places, portraits, redaction, report, side_by_side, terminal
 from study.clock import STARTED
-from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, NotWritable, StudyError
+from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Corrupt, NotWritable, Stopped, StudyError
 from study.records import Completed, TrialResult
 from study.tracking import spool
 
+# the records' writer goes on alone after that
+LEAVE_SECONDS = 3.0
 NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command and exits with its code: 0 done, 2 bad input, 3 unreachable, 4 not writable, 5 failed trials, 6 corrupt."""
+    of_process = arguments is None
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    sys.excepthook = redaction.excepthook
+    if of_process:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _stop)
     try:
+        places.check_arguments(arguments)
         if arguments and arguments[0] in commands.commands:
             commands.main(arguments, prog_name="mlp-study", standalone_mode=False)
         else:
@@ -47,15 +57,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
         terminal.error(str(composition.bad_input(error)))
         sys.exit(BadInput.exit_code)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        terminal.error(str(BadInput(shown.getvalue())))
         sys.exit(BadInput.exit_code)
     except OSError as error:
         if error.errno not in NOT_WRITABLE:
             raise
-        terminal.error(f"{error.filename or 'a file'}: {error.strerror}")
+        terminal.error(str(NotWritable(f"{error.filename or 'a file'}: {error.strerror}")))
         sys.exit(NotWritable.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+    except MemoryError as error:
+        terminal.error(str(BadInput(f"the data and the networks don't fit into the memory: {error}")))
+        sys.exit(BadInput.exit_code)
+    except (KeyboardInterrupt, click.Abort) as stopped:
+        code = stopped.exit_code if isinstance(stopped, Stopped) else 130
+        if of_process:
+            _leave(code)
+        sys.exit(code)
+
+
+def _stop(number: int, _: object) -> None:
+    """Ends the program in order; at a second signal at once, which the records survive too."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, lambda number, _: os._exit(128 + number))
+    raise Stopped(number)
+
+
+def _leave(code: int) -> None:
+    """Ends the process without waiting for the threads that still train, which can take as long as a leg does."""
+    spool.close_all(LEAVE_SECONDS)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 # -- training ----------------------------------------------------------------------------------------------------------------
@@ -64,14 +97,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _launch(arguments: list[str]) -> None:
     # with this, Hydra hands errors over instead of printing them, and `main` tells them in our own form
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    parsed = get_args_parser().parse_args(arguments)
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]  # the command's own way to tell it
+    parsed = parser.parse_args(arguments)
     asks_only = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
-    if not (asks_only or parsed.multirun):
+    other_config = parsed.config_name or parsed.config_dir or parsed.config_path
+    if not (asks_only or other_config):
         # Hydra makes the output folder before it calls the job; bad settings are to be refused before
-        job.check(composition.compose_config(parsed.overrides))
+        if parsed.multirun:
+            composition.check_fixed(parsed.overrides)
+        else:
+            job.check(composition.compose_config(parsed.overrides))
     sys.argv = [sys.argv[0], *arguments]
     folder = str(composition.config_folder())
     hydra.main(version_base=composition.VERSION_BASE, config_path=folder, config_name=composition.CONFIG_NAME)(_job)()
+
+
+def _refuse(message: str) -> NoReturn:
+    raise BadInput(f"{message}; see mlp-study --help and --hydra-help")
 
 
 def _job(config: DictConfig) -> TrialResult:
@@ -80,12 +123,12 @@ def _job(config: DictConfig) -> TrialResult:
     try:
         with terminal.TrialProgress(config.training.epochs) as progress:
             result = job.run(config, progress)
+        _tell(result)
+        _portray(result, config)
     except StudyError as error:
         # told here, since Hydra would announce it as a crash of the job
         terminal.error(str(error))
         raise SystemExit(error.exit_code) from error
-    _tell(result)
-    _portray(result, config)
     if not isinstance(result.outcome, Completed):
         raise SystemExit(FAILED_TRIALS_EXIT_CODE)
     return result
@@ -148,32 +191,34 @@ def show(study_name: str, storage: str | None, as_json: bool) -> None:
     from study import search
 
     stored = search.open_study(places.storage(storage), study_name)
-    best = report.ranked(stored.records, stored.direction)
-    answer = report.answer(stored.records, stored.direction, stored.identity)
-    win, chosen = report.choice_text(stored.records, stored.direction), report.choice(stored.records, stored.direction)
+    objective, front = stored.objectives[0], stored.front if len(stored.objectives) > 1 else []
+    best, chosen = report.ranked(stored.records, objective), report.choice(stored.records, objective)
+    answer = report.answer(stored.records, objective, stored.identity)
+    win = " ".join(filter(None, (report.choice_text(stored.records, objective), report.front_text(front, stored.objectives))))
     found = effects.effects(stored.records, search.importances(places.storage(storage), study_name))
     if as_json:
         content = {
             "study": study_name,
-            "direction": stored.direction,
+            "objectives": [dataclasses.asdict(each) for each in stored.objectives],
+            "front": stored.front,
             "best": best[0].number if best else None,
             "indistinguishable": chosen.tied if chosen else None,
             "answer": answer,
             "win": win,
             "finals": [dataclasses.asdict(each) for each in stored.finals],
             "settings": [dataclasses.asdict(each) for each in found],
-            "trials": [dataclasses.asdict(record) for record in stored.records],
+            "trials": [{**dataclasses.asdict(record), "value": record.value} for record in stored.records],
         }
         _print_json(content)
         return
-    terminal.show_table(report.table(stored.records, stored.direction))
+    terminal.show_table(report.table(stored.records, stored.objectives, front))
     terminal.show_text(answer)
     if win:
         terminal.show_text(win)
-    terminal.show_finals(stored.finals, stored.direction)
+    terminal.show_finals(stored.finals, objective)
     if found:
         terminal.show_table(report.effects_table(found))
-    if blamed := report.blamed(stored.records, stored.direction):
+    if blamed := report.blamed(stored.records, objective):
         table, told = report.blame_tables(blamed)
         terminal.show_table(table)
         terminal.show_text(told)
@@ -209,6 +254,33 @@ def compare(runs: tuple[str, ...], tracking_uri: str | None, as_json: bool) -> N
         terminal.show_text(title, "bold")
         terminal.show_table(table, rows=200)
     terminal.show_text(side_by_side.conclusion(networks, found))
+
+
+@commands.command()
+@click.argument("run", metavar="RUN")
+@click.option("--tracking-uri", help="The MLflow store; the default is MLFLOW_TRACKING_URI, else mlflow.db in this folder.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, to standard output.")
+def reproduce(run: str, tracking_uri: str | None, as_json: bool) -> None:
+    """Trains a run again, from its own record. RUN is the id of a replicate's run, or of a trial's for all its replicates.
+
+    Exits with 0 only if every fingerprint is the recorded one, else with 6, and tells what differs from then: code, versions,
+    CPU, data.
+    """
+    with terminal.status("loading the run"):
+        from study import reproduction
+        from study.tracking import reader, store
+
+        uri = places.tracking_uri(tracking_uri)
+        retraining = reproduction.prepare(reader.load_recorded(store.existing(uri), run), uri)
+    with terminal.TrialProgress(retraining.spec.training.epochs) as progress:
+        found = retraining.train(progress)
+    if as_json:
+        _print_json(reproduction.as_json(found))
+    else:
+        terminal.show_table(reproduction.table(found), rows=200)
+        terminal.show_text(reproduction.conclusion(found))
+    if not found.identical:
+        sys.exit(Corrupt.exit_code)
 
 
 @commands.command()

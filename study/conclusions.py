@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from study import factors, portraits, report
+from study.objectives import Objective
 from study.records import TrialRecord
 from study.report import Table
 from study.space import Space
@@ -26,15 +27,29 @@ class Conclusion:
     run_id: str | None = None
 
 
-def conclude(uri: str | None, space: Space, records: Sequence[TrialRecord], direction: str, folder: Path) -> Iterator[Conclusion]:
+def conclude(
+    uri: str | None,
+    space: Space,
+    records: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    front: Collection[int],
+    folder: Path,
+) -> Iterator[Conclusion]:
     """Draws into `folder`. Without tracking (`uri`), only what the summaries tell. Raises StudyError if records can't be had."""
-    best = report.ranked(records, direction)
-    if blamed := report.blamed(records, direction):
+    best = report.ranked(records, objectives[0])
+    if blamed := report.blamed(records, objectives[0]):
         from study import figures
 
         folder.mkdir(parents=True, exist_ok=True)
         figures.blame(dict(islice(blamed.items(), MOST_BARS)), folder / "blame.png")
         yield Conclusion(folder / "blame.png", *report.blame_tables(blamed), tag="blame")
+    if len(objectives) > 1 and best:
+        from study import figures
+
+        folder.mkdir(parents=True, exist_ok=True)
+        values = {record.number: record.values for record in best}
+        figures.front(values, [each.name for each in objectives], front, folder / "front.png")
+        yield Conclusion(folder / "front.png")
     if uri is None:
         return
     # the replicates of a crossed design are no restarts: they share sources

@@ -11,6 +11,7 @@ from study import spec
 from study.errors import BadInput, Fault
 from study.settings import model as model_settings
 from study.settings.data import AUTO, REGRESSION, Table
+from study.settings.rules import accepted, optional
 from study.spec import TrialSpec
 
 # nodes of the config that say how a trial is run, recorded or searched, and not what it trains
@@ -28,8 +29,11 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def section(config: DictConfig, key: str) -> dict[str, Any]:
-    """One node of the config as a plain mapping."""
-    return plain(config[key])
+    """One node of the config as a plain mapping. Raises BadInput if there is none."""
+    node = config.get(key)
+    if not isinstance(node, DictConfig):
+        raise BadInput([Fault(key, node, "a mapping of its settings")])
+    return plain(node)
 
 
 def trial_spec(config: DictConfig) -> TrialSpec:
@@ -72,16 +76,6 @@ def _with_units(model: dict[str, Any]) -> dict[str, Any]:
     rest = {key: value for key, value in model.items() if key not in ("width", "depth")}
     if width is None and depth is None:
         return rest
-    given = {"width": width, "depth": depth}
-    rules = {"width": model_settings.WIDTH, "depth": model_settings.DEPTH}
-    faults = []
-    for key, value in given.items():
-        try:
-            if value is not None:
-                rules[key].accept(value)
-        except ValueError:
-            faults.append(Fault(f"model.{key}", value, rules[key].valid))
-    if faults:
-        raise BadInput(faults)
+    accepted("model", model, {"width": optional(model_settings.WIDTH), "depth": optional(model_settings.DEPTH)})
     listed = units if isinstance(units, list) and units else [64, 64]
     return rest | {"units": [width if width is not None else listed[0]] * (depth if depth is not None else len(listed))}

@@ -5,8 +5,11 @@ Anything else that escapes is a bug. A trial that diverges is no error but a res
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -18,14 +21,21 @@ class Fault:
     valid: str
 
     def __str__(self) -> str:
-        # repr makes control characters visible, and keeps a terminal safe from them
-        return f"{self.key}: got {self.got!r}; valid: {self.valid}"
+        return f"{visible(self.key)}: got {self.got!r}; valid: {visible(self.valid)}"
+
+
+def visible(text: str) -> str:
+    """The text with its control characters escaped, as `repr` does it: a terminal would obey them."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 class StudyError(Exception):
-    """Base of every expected error."""
+    """Base of every expected error. Its text may be of several lines, in which control characters are made visible."""
 
     exit_code = 1
+
+    def __init__(self, text: str) -> None:
+        super().__init__("\n".join(map(visible, text.split("\n"))))
 
 
 class BadInput(StudyError):
@@ -54,6 +64,44 @@ class Corrupt(StudyError):
     """An artifact or a database is damaged, or isn't what it should be."""
 
     exit_code = 6
+
+
+@contextmanager
+def collecting(faults: list[Fault]) -> Iterator[None]:
+    """Adds the block's faults to `faults` instead of raising them, so that others are told beside them."""
+    try:
+        yield
+    except BadInput as bad:
+        if not bad.faults:
+            raise
+        faults += bad.faults
+
+
+@contextmanager
+def writing(place: object) -> Iterator[None]:
+    """What the system refuses in the block is raised as NotWritable, which names the place."""
+    try:
+        yield
+    except OSError as error:
+        raise NotWritable(f"{place}: {error.strerror or error}") from error
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the program to end; whatever treats Ctrl-C as it should treats this so too."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
+
+
+def check_writable(folder: Path) -> None:
+    """Raises NotWritable if `folder`, which needn't exist, can't be made or written. Makes nothing."""
+    with writing(folder):
+        there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+        if not there.is_dir():
+            raise NotWritable(f"{folder}: {there} is a file, not a folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise NotWritable(f"{folder}: {there} can't be written")
 
 
 FAILED_TRIALS_EXIT_CODE = 5

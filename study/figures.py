@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,25 @@ def blame(trials: Mapping[str, Sequence[Blame]], file: Path) -> None:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(sources), frameon=False)
     figure.savefig(file, dpi=130)
+
+
+def front(values: Mapping[int, Sequence[float]], names: Sequence[str], numbers: Collection[int], file: Path) -> None:
+    """Trials by each pair of their objectives; those of the Pareto front (`numbers`) stand out. values: trial → its objectives."""
+    pairs = list(itertools.combinations(range(len(names)), 2))
+    figure = Figure(figsize=(6 * len(pairs), 4.5), layout="constrained", dpi=130)
+    for axes, (x, y) in zip(np.atleast_1d(figure.subplots(1, len(pairs))), pairs, strict=True):
+        for number, each in values.items():
+            best = number in numbers
+            axes.plot(each[x], each[y], "o", color=COLOURS[2] if best else COLOURS[1], zorder=2 + best)
+            if best:
+                axes.annotate(str(number), (each[x], each[y]), xytext=(5, 4), textcoords="offset points", fontsize=8)
+        for axis, scale, place in ((axes.xaxis, axes.set_xscale, x), (axes.yaxis, axes.set_yscale, y)):
+            column = [each[place] for each in values.values()]
+            if min(column) > 0 and max(column) > 30 * min(column):
+                scale("log")
+            axis.set_label_text(names[place])
+    figure.suptitle("Pareto front: no trial beats these in every objective", fontsize=11)
+    figure.savefig(file)
 
 
 def portrait(found: Portrait, file: Path) -> None:

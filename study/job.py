@@ -7,19 +7,32 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from study import decode, places, starting
+from study import decode, places, sqlite, starting
 from study.clock import Clock
-from study.errors import BadInput, Fault
+from study.errors import BadInput, Fault, check_writable, collecting
 from study.records import Leg, TrialResult
+from study.settings.rules import TEXT, accepted, integer, one_of, optional
 from study.spec import TrialSpec
 from study.tracking import spool
 
+TRACKING = {"name": one_of(("mlflow", "none")), "uri": optional(TEXT)}
+STUDY = {"name": optional(TEXT), "trial": optional(integer(0, 1_000_000_000)), "storage": optional(TEXT)}
+
 
 def check(config: DictConfig) -> None:
-    """Raises what would be refused of this job, without doing or writing anything."""
+    """Raises what would be refused of this single run, without doing or writing anything."""
     from study import dataset
 
-    spec, uri = decode.trial_spec(config), store_uri(decode.section(config, "tracking"))
+    faults: list[Fault] = []
+    with collecting(faults):
+        spec = decode.trial_spec(config)
+    with collecting(faults):
+        uri = store_uri(decode.section(config, "tracking"))
+    with collecting(faults):
+        if (number := _study(config)["trial"]) is not None:
+            faults.append(Fault("study.trial", number, "null: a study sets it for its own trials"))
+    if faults:
+        raise BadInput(faults)
     starting.load(spec, dataset.load_data(spec), uri or places.tracking_uri(None))
     if uri:
         places.check(uri)
@@ -28,10 +41,10 @@ def check(config: DictConfig) -> None:
 def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> TrialResult:
     """Trains and records the trial of `config`. Everything that can be refused is refused before a run is made."""
     clock = Clock()
-    tracking, study, pruner = (decode.section(config, key) for key in ("tracking", "study", "pruner"))
+    study, pruner = _study(config), decode.section(config, "pruner")
     spec = decode.trial_spec(config)
-    uri = store_uri(tracking)
-    sender = spool.writer(uri) if uri else None
+    uri = store_uri(decode.section(config, "tracking"))
+    sender = spool.writer(uri, patient=study["trial"] is not None) if uri else None
     with clock.phase("import"):
         from study import dataset
     datasets = dataset.load_replicates(spec)
@@ -43,6 +56,11 @@ def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> Tr
     name, number = study["name"] or spec.data.name, study["trial"]
     recorder = spool.TrialRecorder(sender, name, spec, name_of(spec, number), number) if sender else spool.NoRecorder()
     result = trial.run_trial(spec, datasets, recorder, clock, _prune(pruner, study), progress, start)
+    if number is not None:
+        from study import search
+
+        with clock.phase("search"):
+            search.keep(study["storage"], study["name"], number, result)
     if sender and number is None:  # a study goes on meanwhile, and waits at its end
         with clock.phase("track"):
             sender.drain()
@@ -57,11 +75,25 @@ def _prune(pruner: Mapping[str, Any], study: Mapping[str, Any]) -> Callable[[Leg
     return search.pruner(study["storage"], study["name"], study["trial"], pruner)
 
 
+def _study(config: DictConfig) -> dict[str, Any]:
+    return accepted("study", decode.section(config, "study"), STUDY)
+
+
 def store_uri(tracking: Mapping[str, Any]) -> str | None:
-    """The MLflow store that runs are recorded in; None if they aren't. Raises BadInput for an unknown kind of tracking."""
-    if tracking["name"] not in ("mlflow", "none"):
-        raise BadInput([Fault("tracking", tracking["name"], "mlflow, none")])
-    return places.tracking_uri(tracking["uri"]) if tracking["name"] == "mlflow" else None
+    """The MLflow store that runs are recorded in; None if they aren't.
+
+    Raises BadInput for an unknown kind of tracking or a malformed URL, NotWritable if there is a place where records can't be
+    written, and Corrupt if the store is no database.
+    """
+    settings = accepted("tracking", tracking, TRACKING)
+    if settings["name"] == "none":
+        return None
+    uri = places.tracking_uri(settings["uri"])
+    sqlite.check(uri)
+    check_writable(spool.FOLDER)
+    if database := sqlite.path_of(uri):
+        check_writable(database.parent / "mlruns")
+    return uri
 
 
 def name_of(spec: TrialSpec, number: int | None) -> str:

@@ -17,7 +17,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from study import composition, conclusions, dataset, decode, effects, job, overrides, places, report, starting, terminal
+from study import composition, conclusions, dataset, decode, effects, job, objectives, overrides, places, report, starting, terminal
+from study import space as spaces
 from study import spec as specs
 from study.clock import STARTED, Clock
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Fault, StudyError
@@ -49,7 +50,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     """
     assert sweeper.config is not None and sweeper.launcher is not None and sweeper.hydra_context is not None
     config, launcher, loader = sweeper.config, sweeper.launcher, sweeper.hydra_context.config_loader
-    clock, direction = Clock(), settings["direction"]
+    clock = Clock()
 
     def compose(lines: Sequence[str]) -> DictConfig:
         try:
@@ -64,11 +65,12 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         _check_settings(settings)
         storage = places.storage(settings["storage"])
         base = check_space(space, fixed, compose, uri or places.tracking_uri(None))
-    if writer:
-        writer.prepare()
+    goals = objectives.parse(settings["objective"], settings["direction"], base.data.task)
     with terminal.status("loading Optuna"), clock.phase("import"):
         from study import search, sweep
-    search.check(sampler, decode.section(config, "pruner"))
+    search.check(sampler, decode.section(config, "pruner"), space, goals)
+    if writer:
+        writer.prepare()
 
     identity = {key: value for key, value in specs.flat(base).items() if key not in space} | {"data.task": base.data.task}
     # a table is known by what it holds, wherever it lies
@@ -79,7 +81,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         study = search.Search(
             name=name,
             storage=storage,
-            direction=direction,
+            objectives=goals,
             space=space,
             sampler=sampler,
             seed=base.seed,
@@ -94,6 +96,8 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     if writer:
         with terminal.status("opening the records"), clock.phase("track"):
             page = writer.ask(op="experiment", name=name, columns=_columns(space, base))["page"]
+            if cut := study.interrupted():
+                writer.send(op="disown", name=name, trials=cut)
 
     def line(params: Mapping[str, Scalar], *more: str) -> list[str]:
         common = [*fixed, f"study.name={overrides.encode(name)}", f"study.storage={overrides.encode(study.storage)}"]
@@ -107,34 +111,37 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         lines = [line(record.params, f"replicates.first={first}", f"replicates.count={count}")]
         return _result(launcher.launch(lines, initial_job_idx=study.n_trials + record.number)[0])
 
-    best = report.ranked(study.records(), direction)
+    best = report.ranked(study.records(), goals[0])
     done = study.n_trials - study.remaining()
     terminal.message(_opening(study, base, done), "bold")
-    with terminal.StudyProgress(study.n_trials, done, best[0].value if best else None, direction) as progress:
+    with terminal.StudyProgress(study.n_trials, done, best[0].value if best else None, goals[0]) as progress:
         try:
-            sweep.run(study, launch, progress, settings["n_jobs"], clock)
+            most_failures = settings["max_failure_rate"] * study.n_trials
+            stopped = sweep.run(study, launch, progress, settings["n_jobs"], most_failures, clock)
         except KeyboardInterrupt:
             terminal.message("interrupted; the same command resumes the study")
             raise
 
-    records, folder = study.records(), Path(config.hydra.sweep.dir)
-    table, answer = report.table(records, direction), report.answer(records, direction, identity)
+    if stopped:
+        terminal.message(f"stopped: {stopped}", "red")
+    records, front, folder = study.records(), study.front() if len(goals) > 1 else [], Path(config.hydra.sweep.dir)
+    table, answer = report.table(records, goals, front), report.answer(records, goals[0], identity)
     terminal.show_table(table)
     terminal.show_text(answer)
-    if win := report.choice_text(records, direction):
+    if win := " ".join(filter(None, (report.choice_text(records, goals[0]), report.front_text(front, goals)))):
         terminal.show_text(win)
     if settings["finalists"] and base.replicates.crossed is None:
-        _train_finalists(study, records, direction, settings["finalists"], base.replicates.first, launch_final)
-    if final := terminal.show_finals(study.finals(), direction):
+        _train_finalists(study, records, settings["finalists"], base.replicates.first, launch_final)
+    if final := terminal.show_finals(study.finals(), goals[0]):
         win = f"{win} {final}"
     if found_effects := effects.effects(records, search.importances(study.storage, name)):
         terminal.show_table(report.effects_table(found_effects))
     if writer:
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.drain()
-    ended = list(_conclusions(conclusions.conclude(uri, space, records, direction, folder), clock))
+    ended = list(_conclusions(conclusions.conclude(uri, space, records, goals, front, folder), clock))
     if writer:
-        best = report.ranked(records, direction)
+        best = report.ranked(records, goals[0])
         tags = {"answer": answer, "win": win, "best": (best[0].run_id or "") if best else ""}
         texts = {"trials.md": report.markdown(table), "answer.txt": f"{answer}\n{win}"}
         if found_effects:
@@ -154,7 +161,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     if uri:
         server = uri.rstrip("/") if uri.startswith("http") else "mlflow ui, then http://127.0.0.1:5000"
         terminal.message(f"in the browser: {server}{page}", "dim")
-    if any(record.state == "failed" and record.reason not in search.UNCOUNTED for record in records):
+    if study.failures():
         raise SystemExit(FAILED_TRIALS_EXIT_CODE)
     return records
 
@@ -162,13 +169,13 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
 def _train_finalists(
     study: Search,
     records: Sequence[TrialRecord],
-    direction: str,
     count: int,
     first: int,
     launch: Callable[[TrialRecord, int, int], TrialResult | BaseException],
 ) -> None:
     """Trains the settings that can't be told from the best with `count` replicates that no trial has had, unless that is done."""
-    chosen = report.choice(records, direction)
+    objective = study.objectives[0]
+    chosen = report.choice(records, objective)
     if chosen is None or chosen.decided:
         return
     done = {each.number for each in study.finals() if each.summary and len(each.summary.val_losses) == count}
@@ -183,7 +190,7 @@ def _train_finalists(
                 raise result
             summary = result.summary if isinstance(result, TrialResult) else None
             if isinstance(result, TrialResult) and summary:
-                study.tell_final(replace(record, summary=summary, run_id=result.run_id, value=summary.val_loss_mean))
+                study.tell_final(replace(record, summary=summary, run_id=result.run_id, values=[objective.value(summary)]))
             told = f"val loss {report.loss_text(summary)}" if summary else "no result"
             terminal.message(f"finalist {record.number}: {told}")
 
@@ -213,11 +220,10 @@ def study_name(prefix: str, identity: Mapping[str, str], space: Space) -> str:
 
 
 def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[str]], DictConfig], uri: str) -> TrialSpec:
-    """Tries every choice and both ends of every interval beside the first value of the others; returns the first setting.
+    """Tries every choice and both ends of every interval beside the first values of the others; returns the first setting.
 
     uri: the store that holds a run which `init.same_as` names. Raises BadInput with all faults.
     """
-    first = {key: domain.samples()[0] for key, domain in space.items()}
     faults: list[Fault] = []
 
     def attempt(params: Mapping[str, Scalar]) -> TrialSpec | None:
@@ -229,10 +235,15 @@ def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[
             faults.extend(bad.faults or [Fault("search space", ", ".join(overrides.assignments(params)), str(bad))])
             return None
 
+    first = spaces.example(space)
     base = attempt(first)
+    tried = [first]
     for key, domain in space.items():
-        for value in domain.samples()[1:]:
-            attempt(first | {key: value})
+        for value in domain.samples():
+            params = spaces.example(space, key, value)
+            if params not in tried:
+                tried.append(params)
+                attempt(params)
     if faults or base is None:
         raise BadInput({str(fault): fault for fault in faults}.values())
     return base
@@ -249,7 +260,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         "n_trials": rules.integer(1, 1_000_000),
         "n_jobs": rules.integer(1, 10_000),
         "finalists": rules.integer(5, 100_000),
-        "direction": rules.one_of(["minimize", "maximize"]),
+        "max_failure_rate": rules.number(0, 1),
     }
     faults = []
     for key, rule in settled.items():

@@ -1,12 +1,15 @@
 """Hydra's override grammar: search spaces from it, and overrides back into it.
 
 The syntax is that of Hydra's own Optuna sweeper: `x=choice(a,b)`, `x=a,b`, `x=range(1,9)` (1 to 8, as everywhere in Hydra),
-`x=interval(1e-5,1e-1)`, `x=tag(log,interval(1e-5,1e-1))`, `x=int(interval(1,128))`, `x=glob(*)`.
+`x=interval(1e-5,1e-1)`, `x=tag(log,interval(1e-5,1e-1))`, `x=int(interval(1,128))`, `x=glob(*)`. Beyond it, a tag can name a
+condition: `optimizer.momentum=tag(optimizer:sgd|rmsprop,interval(0.5,0.99))` is sampled, and set, with these optimizers alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -14,9 +17,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
 
+from study import space as spaces
 from study.errors import BadInput, Fault
 from study.records import Scalar
-from study.space import Choice, Domain, Interval
+from study.space import Choice, Condition, Domain, Interval
+
+INTERVAL = re.compile(r"interval\(\s*(?:start\s*=)?([^,()=]+),\s*(?:end\s*=)?([^,()=]+)\)")
 
 
 def parse(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
@@ -46,20 +52,33 @@ def split(
     if not any(each.is_sweep_override() for each in [*given, *configured]):
         configured += [each for each in parse(_lines(default_params), loader) if each.get_key_element() not in keys]
     space: dict[str, Domain] = {}
-    fixed: list[str] = []
+    fixed: dict[str, list[str]] = {}
     faults: list[Fault] = []
     for override in [*configured, *given]:
-        key = override.get_key_element()
-        if not override.is_sweep_override():
-            fixed.append(str(override.input_line))
-            continue
-        try:
-            space[key] = _domain(key, override)
-        except BadInput as bad:
-            faults += bad.faults
+        key, line = override.get_key_element(), str(override.input_line)
+        if key in space or (override.is_sweep_override() and key in fixed):
+            faults.append(Fault(key, line, "a setting that is given once: searched, or fixed"))
+        elif override.is_sweep_override():
+            try:
+                space[key] = _domain(key, override)
+            except BadInput as bad:
+                faults += bad.faults
+        else:
+            fixed.setdefault(key, []).append(line)
     if faults:
         raise BadInput(faults)
-    return space, fixed
+    return spaces.ordered(_settled(space, given)), [line for each in fixed.values() for line in each]
+
+
+def _settled(space: Mapping[str, Domain], given: Sequence[Override]) -> dict[str, Domain]:
+    """The space without the conditions on settings that the command line fixes, and without what these rule out."""
+    fixed = {each.get_key_element(): spaces.text(_scalar(each.value())) for each in given if not each.is_sweep_override()}
+    found = {}
+    for key, domain in space.items():
+        known = [condition for condition in domain.when if condition.key in fixed]
+        if all(condition.holds(fixed[condition.key]) for condition in known):
+            found[key] = replace(domain, when=tuple(each for each in domain.when if each not in known))
+    return found
 
 
 def _lines(params: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -75,18 +94,34 @@ def _lines(params: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 def _domain(key: str, override: Override) -> Domain:
     value = override.value()
+    log, when = _tags(key, getattr(value, "tags", ()))
     if isinstance(value, IntervalSweep):
         # the grammar reads interval(1,10) as floats; only int(interval(1,10)) leaves whole bounds
         whole = isinstance(value.start, int) and isinstance(value.end, int)
-        return Interval(key, *_bounds(key, value.start, value.end), log="log" in value.tags, whole=whole)
+        written = INTERVAL.search(str(override.input_line))
+        # Hydra's int(…) cuts bounds off without a word
+        if whole and written and not all(float(bound).is_integer() for bound in written.groups()):
+            raise BadInput([Fault(key, written[0], "whole bounds for whole numbers")])
+        return Interval(key, *_bounds(key, value.start, value.end), log=log, whole=whole, when=when)
     if isinstance(value, RangeSweep):
-        return _range(key, value, override.input_line)
+        return replace(_range(key, value, log, override.input_line), when=when)
     # not the iterator's, which shuffles anew at each look: a study is the same study at each launch
     elements = value.list if isinstance(value, ChoiceSweep) else override.sweep_iterator()
-    return Choice(key, tuple(map(_scalar, elements)))
+    return Choice(key, tuple(map(_scalar, elements)), when=when)
 
 
-def _range(key: str, value: RangeSweep, text: str | None) -> Domain:
+def _tags(key: str, tags: Iterable[str]) -> tuple[bool, tuple[Condition, ...]]:
+    """Whether a domain is on a log scale, and when it is there."""
+    conditions = []
+    for tag in sorted(set(tags) - {"log"}):
+        on, colon, values = tag.partition(":")
+        if not (on and colon and all(values.split("|"))):
+            raise BadInput([Fault(key, f"tag({tag}, …)", "log, or a condition such as optimizer:sgd|rmsprop")])
+        conditions.append(Condition(on, tuple(values.split("|"))))
+    return "log" in tags, tuple(conditions)
+
+
+def _range(key: str, value: RangeSweep, log: bool, text: str | None) -> Domain:
     try:
         members = sorted(value.range())
     except (HydraException, ValueError, ArithmeticError, AssertionError) as error:
@@ -98,7 +133,7 @@ def _range(key: str, value: RangeSweep, text: str | None) -> Domain:
     # the step as it was written: a difference of members would be off by rounding
     step = abs(value.step)
     whole = all(isinstance(member, int) for member in members)
-    return Interval(key, members[0], members[-1], log="log" in value.tags, step=None if whole and step == 1 else step, whole=whole)
+    return Interval(key, members[0], members[-1], log=log, step=None if whole and step == 1 else step, whole=whole)
 
 
 def _bounds(key: str, low: object, high: object) -> tuple[float, float]:
@@ -116,10 +151,8 @@ def _scalar(element: object) -> Scalar:
 
 def encode(value: object) -> str:
     """A value as an override's right-hand side, such that Hydra reads the same value back."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
+    if value is None or isinstance(value, bool):
+        return spaces.text(value)
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Sequence) and not isinstance(value, str):

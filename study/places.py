@@ -6,10 +6,23 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
-from study import sqlite
+from study import redaction, sqlite
 from study.errors import BadInput, Fault, Unreachable
+
+STORAGE, TRACKING = "hydra.sweeper.storage", "tracking.uri"
+STORAGES = (
+    "sqlite:///FILE or postgresql://[USER@]HOST[:PORT]/DATABASE, without a password (PostgreSQL reads PGPASSWORD or ~/.pgpass)"
+)
+STORES = (
+    "sqlite:///FILE or http[s]://HOST[:PORT], without a password "
+    "(MLflow reads MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN)"
+)
+# SQLAlchemy 2.1 takes another driver for a URL that names none
+POSTGRESQL, POSTGRESQL_DRIVER = "postgresql", "postgresql+psycopg2"
+ANSWER_SECONDS = 4
 
 
 def cache(name: str) -> Path:
@@ -18,35 +31,93 @@ def cache(name: str) -> Path:
 
 
 def tracking_uri(configured: str | None) -> str:
-    """The MLflow store: as configured, else `MLFLOW_TRACKING_URI`, else the database that a bare `mlflow ui` reads here."""
-    return configured or os.environ.get("MLFLOW_TRACKING_URI") or sqlite.url_of(Path("mlflow.db"))
+    """The MLflow store: as configured, else `MLFLOW_TRACKING_URI`, else the database that a bare `mlflow ui` reads here.
 
-
-def storage(configured: str | None) -> str:
-    """Optuna's storage: as configured, else the database here. Raises BadInput for a password in the URL."""
-    _refuse_credentials(
-        "hydra.sweeper.storage", configured or "", "a URL without a password; PostgreSQL reads PGPASSWORD or ~/.pgpass"
-    )
-    return configured or sqlite.url_of(Path("optuna.db"))
+    Raises BadInput for a URL that is none, names another kind of store, or holds credentials.
+    """
+    uri = configured or os.environ.get("MLFLOW_TRACKING_URI") or sqlite.url_of(Path("mlflow.db"))
+    if _scheme(TRACKING, uri, STORES) not in ("sqlite", "http", "https"):
+        raise BadInput([Fault(TRACKING, uri, STORES)])
+    return uri
 
 
 def check(tracking_uri: str) -> None:
-    """Raises BadInput for credentials in the URL, and Unreachable if a server doesn't answer within five seconds."""
-    instead = "a URL without a password; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
-    _refuse_credentials("tracking.uri", tracking_uri, instead)
-    if urllib.parse.urlsplit(tracking_uri).scheme not in ("http", "https"):
+    """Raises Unreachable if the MLflow server of a URL, if it is one, doesn't answer within seconds."""
+    if not tracking_uri.startswith("http"):
         return
     try:
-        with urllib.request.urlopen(f"{tracking_uri.rstrip('/')}/health", timeout=5):
+        with urllib.request.urlopen(f"{tracking_uri.rstrip('/')}/health", timeout=ANSWER_SECONDS):
             return
     except urllib.error.HTTPError:
         return  # it answers; whether it lets us in is for MLflow to find out
     except (OSError, ValueError) as error:
-        raise Unreachable(f"tracking.uri {tracking_uri}: no MLflow server answers: {getattr(error, 'reason', error)}") from error
+        raise Unreachable(f"{TRACKING} {tracking_uri}: no MLflow server answers: {getattr(error, 'reason', error)}") from error
 
 
-def _refuse_credentials(key: str, url: str, valid: str) -> None:
-    """A password in a URL would end up in logs, records and process lists."""
-    password = urllib.parse.urlsplit(url).password
-    if password:
-        raise BadInput([Fault(key, url.replace(password, "***"), valid)])
+def storage(configured: str | None) -> str:
+    """Optuna's storage: as configured, else the database here.
+
+    Raises BadInput for a URL that is none, names another kind of storage, or holds credentials, and Unreachable if its PostgreSQL
+    server doesn't answer within seconds.
+    """
+    url = configured or sqlite.url_of(Path("optuna.db"))
+    scheme = _scheme(STORAGE, url, STORAGES)
+    if scheme == "sqlite":
+        return url
+    if scheme not in (POSTGRESQL, POSTGRESQL_DRIVER):
+        raise BadInput([Fault(STORAGE, url, STORAGES)])
+    rest = url.partition(":")[2]
+    _check_database(f"{POSTGRESQL}:{rest}")
+    return f"{POSTGRESQL_DRIVER}:{rest}"
+
+
+def _check_database(url: str) -> None:
+    """Connects once. url: as libpq, PostgreSQL's own client library, takes it."""
+    try:
+        import psycopg2
+    except ImportError as error:
+        raise BadInput([Fault(STORAGE, url, "PostgreSQL with its driver: pip install 'mlp-study[postgres]'")]) from error
+    if not urllib.parse.urlsplit(url).path.strip("/"):
+        raise BadInput([Fault(STORAGE, url, STORAGES)])
+    try:
+        psycopg2.connect(url, connect_timeout=ANSWER_SECONDS).close()
+    except psycopg2.OperationalError as error:
+        raise Unreachable(f"{STORAGE} {url}: {_first_line(error)}") from error
+    except psycopg2.Error as error:
+        raise BadInput([Fault(STORAGE, url, f"{STORAGES} ({_first_line(error)})")]) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _scheme(key: str, url: object, valid: str) -> str:
+    """The scheme of a whole URL without credentials. Raises BadInput for any other value."""
+    text = str(url)
+    if text.startswith(sqlite.PREFIX):
+        name, question, _ = text.partition("?")
+        if question or not sqlite.path_of(text):
+            raise BadInput([Fault(key, name + question, valid)])
+        return "sqlite"
+    if redaction.holds_credentials(text):
+        raise BadInput([Fault(key, redaction.masked(text), valid)])
+    try:
+        parts = urllib.parse.urlsplit(text)
+        # without a host, PostgreSQL's client takes this machine's socket
+        whole = "://" in text and (parts.hostname or parts.scheme.startswith(POSTGRESQL)) and parts.port != 0
+    except ValueError as error:
+        raise BadInput([Fault(key, url, f"{valid} ({error})")]) from error
+    if not whole or any(character.isspace() for character in text):
+        raise BadInput([Fault(key, url, valid)])
+    return parts.scheme
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Raises BadInput for credentials in a URL anywhere on the command line: Hydra would keep it in its output folders."""
+    faults, valid = [], "a URL without credentials; PGPASSWORD, ~/.pgpass and MLFLOW_TRACKING_PASSWORD are for them"
+    for argument in arguments:
+        if "://" in urllib.parse.unquote(argument) and redaction.holds_credentials(argument):
+            key, _, url = argument.partition("=") if "://" not in argument.partition("=")[0] else ("a URL", "", argument)
+            faults.append(Fault(key, redaction.masked(url), valid))
+    if faults:
+        raise BadInput(faults)

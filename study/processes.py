@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import cache
+from pathlib import Path
 
 ABANDONED = "abandoned: its process ended"
 
 
-def owner() -> str:
-    """This process, as host:number."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+def owner(number: int | None = None) -> str:
+    """This process, or another of this host, as host:number:start; the start tells it from a later one of the same number."""
+    number = number or os.getpid()
+    return f"{host()}:{number}:{_started(number)}"
 
 
-def runs(number: str) -> bool:
-    """Whether a process of this number runs on this host."""
+@cache
+def host() -> str:
+    return socket.gethostname()
+
+
+def alive(owner: str | None) -> bool:
+    """Whether the process of an `owner` may still run; of another host it is not known, and so it may."""
+    there, _, rest = (owner or "").partition(":")
+    number, _, start = rest.partition(":")
+    if there != host():
+        return bool(owner)
     try:
         os.kill(int(number), 0)
-    except (ProcessLookupError, ValueError):
+    except (ProcessLookupError, ValueError, OverflowError):
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    return start in ("", _started(int(number)))
+
+
+def _started(number: int) -> str:
+    """When a process started, in the kernel's ticks; empty where the system has no /proc."""
+    try:
+        # behind the name, which may hold anything in its brackets
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

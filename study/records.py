@@ -250,6 +250,7 @@ class Summary:
     own can't be compared: aligned, the mean distance after matching, and null, what that is for fresh networks; barrier and
     aligned_barrier, the largest; cka, the mean. finite_test: the share of the variance of the error (rate, or squared) over the
     replicates that is only there because the validation part is small (arXiv:2304.01910). blame: of a crossed cohort.
+    parameters: the weights of one network; seconds: its share of the time that training took.
     Of each replicate: improvements, the interval of what as many epochs as `convergence` judges by would improve further, and
     relative_losses, the training loss; both in units of the trivial loss.
     """
@@ -275,6 +276,8 @@ class Summary:
     finite_test: float | None = None
     improvements: list[list[float] | None] = field(default_factory=list)
     relative_losses: list[float] = field(default_factory=list)
+    parameters: int = 0
+    seconds: float = 0.0
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Summary:
@@ -323,21 +326,30 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Asked:
-    """A trial to run: its number, and the value of every sampled setting."""
+    """A trial to run: its number, the value of every sampled setting, and how often it has been tried with this time."""
 
     number: int
     params: dict[str, Scalar]
+    attempt: int = 1
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as the study's storage tells it. state: 'complete', 'pruned', 'failed', 'running' or 'waiting'."""
+    """A trial as the study's storage tells it. state: 'complete', 'pruned', 'failed', 'running' or 'waiting'.
+
+    values: of the study's objectives, if it has any.
+    """
 
     number: int
     state: str
     params: dict[str, Scalar]
-    value: float | None
+    values: list[float]
     summary: Summary | None
     reason: str | None
     run_id: str | None
     seconds: dict[str, float]
+
+    @property
+    def value(self) -> float | None:
+        """The first objective's."""
+        return self.values[0] if self.values else None

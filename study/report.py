@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from study import ranking
 from study.effects import SettingEffect
 from study.factor import Effect, Pair, Spread
+from study.objectives import LOSS, Objective
 from study.records import Blame, Scalar, Summary, TrialRecord
 
 
@@ -62,16 +63,20 @@ def aligned_text(summary: Summary) -> str:
     return f"{number(summary.aligned)} ({summary.aligned / summary.null:.0%})"
 
 
-def ranked(records: Sequence[TrialRecord], direction: str) -> list[TrialRecord]:
-    """Completed trials, best first."""
+def ranked(records: Sequence[TrialRecord], objective: Objective) -> list[TrialRecord]:
+    """Completed trials, the best in `objective`, the study's first, before the others."""
     done = [record for record in records if record.state == "complete" and record.value is not None]
-    return sorted(done, key=lambda record: (record.value if direction == "minimize" else -record.value, record.number))  # type: ignore[operator]
+    return sorted(done, key=lambda record: (objective.sign * record.value, record.number))  # type: ignore[operator]
 
 
-def table(records: Sequence[TrialRecord], direction: str) -> Table:
-    """Completed trials, best first, then those that failed or were pruned, with the reason."""
+def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front: Collection[int] = ()) -> Table:
+    """Completed trials, best first, then those that failed or were pruned, with the reason.
+
+    front: the numbers of the trials that no other beats in every one of several objectives.
+    """
     keys = tuple(dict.fromkeys(key for record in records for key in record.params))
-    best = ranked(records, direction)
+    best = ranked(records, objectives[0])
+    extra = [place for place, objective in enumerate(objectives) if objective.name != LOSS]
     others = [record for record in records if record not in best and record.state != "waiting"]
     rows = []
     for record in [*best, *others]:
@@ -81,9 +86,11 @@ def table(records: Sequence[TrialRecord], direction: str) -> Table:
             found = (loss_text(summary), labels_text(summary), *numbers)
         else:
             found = ("–", record.reason or record.state, "–", "–", "–")
-        rows.append((str(record.number), *(setting(record.params.get(key)) for key in keys), *found))
-    found_columns = ("val loss", "convergence", "distance", "aligned", "disagreement")
-    return Table(("trial", *map(short, keys), *found_columns), tuple(rows))
+        settings = (setting(record.params[key]) if key in record.params else "–" for key in keys)
+        values = [number(record.values[place]) if record.values else "–" for place in extra]
+        rows.append((str(record.number), *settings, *values, *found, *(["●" * (record.number in front)] if front else [])))
+    found_columns = ("val loss", "convergence", "distance", "aligned", "disagreement", *(["front"] if front else []))
+    return Table(("trial", *map(short, keys), *(objectives[place].name for place in extra), *found_columns), tuple(rows))
 
 
 def markdown(content: Table) -> str:
@@ -91,12 +98,12 @@ def markdown(content: Table) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
-def answer(records: Sequence[TrialRecord], direction: str, settings: Mapping[str, str]) -> str:
+def answer(records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, str]) -> str:
     """Does the MLP converge to a single, stable value? Two sentences about the best trial's replicates.
 
     settings: the study's fixed settings, in `spec.flat`'s form.
     """
-    best = ranked(records, direction)
+    best = ranked(records, objective)
     if not best:
         return "No trial completed, so there is no answer. The table says why each failed."
     record, summary = best[0], best[0].summary
@@ -133,22 +140,22 @@ def answer(records: Sequence[TrialRecord], direction: str, settings: Mapping[str
     )
 
 
-def choice(records: Sequence[TrialRecord], direction: str) -> ranking.Choice | None:
+def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Choice | None:
     """Which trials may be the best one, of those with as many replicates as it has; None for fewer than two.
 
     The best is picked by the values that it is then compared by, hence Bonferroni's confidence.
     """
-    done = {record.number: record.summary.val_losses for record in ranked(records, direction) if record.summary}
+    done = {record.number: objective.of_replicates(record.summary) for record in ranked(records, objective) if record.summary}
     count = len(next(iter(done.values()), ()))
     paired = {number: losses for number, losses in done.items() if len(losses) == count}
-    if len(paired) < 2:
+    if len(paired) < 2 or count == 0:
         return None
-    return ranking.choose(paired, direction, confidence=1 - 0.05 / (len(paired) - 1))
+    return ranking.choose(paired, objective.direction, confidence=1 - 0.05 / (len(paired) - 1))
 
 
-def choice_text(records: Sequence[TrialRecord], direction: str) -> str:
+def choice_text(records: Sequence[TrialRecord], objective: Objective) -> str:
     """Whether the best trial's win is more than seed noise, and what would decide it."""
-    found = choice(records, direction)
+    found = choice(records, objective)
     if found is None:
         return ""
     how = f"over {found.replicates} paired replicates, P(better) against each other setting"
@@ -163,9 +170,9 @@ def choice_text(records: Sequence[TrialRecord], direction: str) -> str:
     )
 
 
-def finals_text(finals: Sequence[TrialRecord], direction: str) -> str:
+def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:
     """What the finalists' fresh replicates say: nothing picked them, so that they flatter none."""
-    found = choice(finals, direction)
+    found = choice(finals, objective)
     if found is None:
         return ""
     replicates = f"With {found.replicates} fresh replicates each"
@@ -173,6 +180,15 @@ def finals_text(finals: Sequence[TrialRecord], direction: str) -> str:
         return f"{replicates}, trial {found.best} is better than every other finalist: it is the winner."
     others = ", ".join(str(number) for number in found.tied if number != found.best)
     return f"{replicates}, trial {found.best} has the best mean, and still can't be told from {others}: choose by cost."
+
+
+def front_text(front: Sequence[int], objectives: Sequence[Objective]) -> str:
+    """The Pareto front of several objectives; nothing for one."""
+    if len(objectives) < 2 or not front:
+        return ""
+    names = " and ".join(f"{each.name} ({each.direction})" for each in objectives)
+    trials = ", ".join(map(str, front))
+    return f"Pareto front of {names}: no trial beats trial{'s' * (len(front) > 1)} {trials} in all of them at once."
 
 
 def effects_table(found: Sequence[SettingEffect]) -> Table:
@@ -337,9 +353,9 @@ def blame_tables(trials: Mapping[str, Sequence[Blame]]) -> tuple[Table, str]:
     return Table(("trial", head, *columns), tuple(rows)), answer
 
 
-def blamed(records: Sequence[TrialRecord], direction: str) -> dict[str, Sequence[Blame]]:
+def blamed(records: Sequence[TrialRecord], objective: Objective) -> dict[str, Sequence[Blame]]:
     """The blame of each crossed trial by its name, best first."""
-    done = ranked(records, direction)
+    done = ranked(records, objective)
     return {trial_name(record): record.summary.blame for record in done if record.summary and record.summary.blame}
 
 

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict
 
+import numpy as np
+
 from study import spec
 from study.comparison import Comparison
 from study.distance import Matrix, mean_of_pairs
@@ -46,8 +48,17 @@ def common(networks: Sequence[TrackedNetwork]) -> Common:
     seen = {(each.data, each.seed, bool({"data", "noise"} & set(each.replicates.vary))) for each in specs}
     if found["loss"] and len(seen) == 1 and not next(iter(seen))[2]:
         with contextlib.suppress(BadInput):  # a table that is no longer there
-            found["data"] = dataset.load_data(first)
+            data = dataset.load_data(first)
+            if _is_of(data, networks[0]):
+                found["data"] = data
     return found
+
+
+def _is_of(data: Dataset, network: TrackedNetwork) -> bool:
+    """Whether these are what the network was trained on: a table may have changed, and a record may come from anywhere."""
+    if data.y_val.shape != network.target.shape or data.x_val.shape[1] != network.network.kernels[0].shape[0]:
+        return False
+    return np.allclose(data.y_val, network.target)  # another machine may round the scaling in another way
 
 
 def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tuple[str, Table]]:

@@ -1,7 +1,8 @@
-"""Search spaces: what may be sampled for each setting."""
+"""Search spaces: what may be sampled for each setting, and when it is there at all."""
 
 from __future__ import annotations
 
+import graphlib
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -11,13 +12,35 @@ from decimal import Decimal
 from study.errors import BadInput, Fault
 from study.records import Scalar
 
+MOST_COUNTED = 1_000_000
+
+
+@dataclass(frozen=True)
+class Condition:
+    """That another searched setting has one of these values, as texts: `optimizer` is `sgd` or `rmsprop`."""
+
+    key: str
+    values: tuple[str, ...]
+
+    def holds(self, value: Scalar) -> bool:
+        return text(value) in self.values
+
+    def __str__(self) -> str:
+        return f"{self.key} is {' or '.join(self.values)}"
+
+
+def text(value: Scalar) -> str:
+    """A value as an override and a condition write it."""
+    return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several values. A list or a quoted text is kept as the text of its override."""
+    """One of several values, if all conditions of `when` hold. A list or a quoted text is kept as the text of its override."""
 
     key: str
     values: tuple[Scalar, ...]
+    when: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
         # Python finds 1, 1.0 and true equal, and so does the search for a setting that was tried
@@ -30,12 +53,12 @@ class Choice:
         return self.values
 
     def __str__(self) -> str:
-        return f"choice({', '.join(map(str, self.values))})"
+        return f"choice({', '.join(map(str, self.values))}){_when(self)}"
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A number from low to high, both included; `log` samples its logarithm, `step` only low + k · step."""
+    """A number from low to high, both included; `log` samples its logarithm, `step` only low + k · step. `when` as in `Choice`."""
 
     key: str
     low: float
@@ -43,6 +66,7 @@ class Interval:
     log: bool = False
     step: float | None = None
     whole: bool = False
+    when: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
         got, faults = f"{self}", []
@@ -71,23 +95,109 @@ class Interval:
     def __str__(self) -> str:
         kind = "whole numbers" if self.whole else "numbers"
         step = f" in steps of {self.step:g}" if self.step else ""
-        return f"{kind} from {self.low:g} to {self.high:g}{step}{', log' if self.log else ''}"
+        return f"{kind} from {self.low:g} to {self.high:g}{step}{', log' if self.log else ''}{_when(self)}"
 
 
 Domain = Choice | Interval
 Space = Mapping[str, Domain]
 
 
+def _when(domain: Domain) -> str:
+    return f" when {' and '.join(map(str, domain.when))}" if domain.when else ""
+
+
+def ordered(space: Mapping[str, Domain]) -> dict[str, Domain]:
+    """The space with every setting after those that its conditions are about; otherwise in its order.
+
+    Raises BadInput for a condition on what isn't a searched choice with that value, and for conditions that go round in a circle.
+    """
+    faults = []
+    for key, domain in space.items():
+        for condition in domain.when:
+            on = space.get(condition.key)
+            if not isinstance(on, Choice):
+                known = ", ".join(each for each, other in space.items() if isinstance(other, Choice) and each != key) or "none here"
+                faults.append(Fault(key, f"a condition on {condition.key}", f"one on a setting searched by its values ({known})"))
+            elif unknown := set(condition.values) - {text(value) for value in on.values}:
+                faults.append(Fault(key, f"a condition on {condition.key} being {', '.join(sorted(unknown))}", str(on)))
+    if faults:
+        raise BadInput(faults)
+    sorter = graphlib.TopologicalSorter({key: [each.key for each in domain.when] for key, domain in space.items()})
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        raise BadInput(
+            [Fault(error.args[1][0], " → ".join(error.args[1]), "conditions that don't go round in a circle")]
+        ) from error
+    found: dict[str, Domain] = {}
+
+    def place(key: str) -> None:
+        for condition in space[key].when:
+            place(condition.key)
+        found.setdefault(key, space[key])
+
+    for key in space:
+        place(key)
+    return found
+
+
+def active(domain: Domain, params: Mapping[str, Scalar]) -> bool:
+    """Whether a setting is there, given those before it."""
+    return all(condition.key in params and condition.holds(params[condition.key]) for condition in domain.when)
+
+
 def size(space: Space) -> int | None:
-    """The number of different settings; None if it isn't finite."""
+    """The number of different settings; None if it isn't finite, or has conditions and is beyond MOST_COUNTED.
+
+    space: as `ordered`.
+    """
     counts = [_count(domain) for domain in space.values()]
-    return None if None in counts else math.prod(count for count in counts if count is not None)
+    if None in counts:
+        return None
+    if not any(domain.when for domain in space.values()):
+        return math.prod(count for count in counts if count is not None)
+    counted = sum(1 for _ in itertools.islice(combinations(space), MOST_COUNTED + 1))
+    return counted if counted <= MOST_COUNTED else None
 
 
 def combinations(space: Space) -> Iterator[dict[str, Scalar]]:
-    """All settings of a finite space, the last key varying fastest."""
-    values = [_values(domain) for domain in space.values()]
-    return (dict(zip(space, each, strict=True)) for each in itertools.product(*values))
+    """All settings of a finite space, the last key varying fastest. `space`: as `ordered`."""
+    if not any(domain.when for domain in space.values()):  # the usual case, without a copy for each key
+        values = [_values(domain) for domain in space.values()]
+        yield from (dict(zip(space, each, strict=True)) for each in itertools.product(*values))
+        return
+    keys = list(space)
+
+    def extend(params: dict[str, Scalar], place: int) -> Iterator[dict[str, Scalar]]:
+        if place == len(keys):
+            yield params
+            return
+        domain = space[keys[place]]
+        for value in _values(domain) if active(domain, params) else ():
+            yield from extend(params | {keys[place]: value}, place + 1)
+        if not active(domain, params):
+            yield from extend(params, place + 1)
+
+    yield from extend({}, 0)
+
+
+def example(space: Space, key: str | None = None, value: Scalar = None) -> dict[str, Scalar]:
+    """A setting made of first values; one in which `key`, if given, is there and has this value. `space`: as `ordered`."""
+    wanted: dict[str, Scalar] = {}
+
+    def want(key: str, value: Scalar) -> None:
+        wanted.setdefault(key, value)
+        for condition in space[key].when:
+            on = space[condition.key]
+            want(condition.key, next(each for each in on.samples() if condition.holds(each)))
+
+    if key is not None:
+        want(key, value)
+    params: dict[str, Scalar] = {}
+    for each, domain in space.items():
+        if active(domain, params):
+            params[each] = wanted.get(each, domain.samples()[0])
+    return params
 
 
 def _count(domain: Domain) -> int | None:

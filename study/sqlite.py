@@ -8,16 +8,29 @@ lets a browser read while a study writes, and halves the cost of a commit.
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
+import re
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from study.errors import Corrupt, NotWritable
+from study.errors import Corrupt, NotWritable, StudyError, Unreachable, check_writable, writing
 
 PREFIX = "sqlite:///"
+# what SQLite says where a user can help
+MEANINGS: dict[str, type[StudyError]] = {
+    "database or disk is full": NotWritable,
+    "disk I/O error": NotWritable,
+    "readonly database": NotWritable,
+    "unable to open database file": NotWritable,
+    "malformed": Corrupt,
+    "not a database": Corrupt,
+    "no such table": Corrupt,
+    "no such column": Corrupt,
+}
 
 
 def path_of(url: str) -> Path | None:
@@ -42,18 +55,48 @@ def ensure(url: str, schema: Callable[[str], None]) -> Path | None:
     path = path_of(url)
     if path is None:
         return None
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path.with_name(path.name + ".lock")):
+        with lock(path):
+            for left in path.parent.glob(f".{glob.escape(path.name)}.*.new*"):  # by processes that were killed half way
+                left.unlink()
             if path.exists():
                 _check(path)
             else:
-                for left in path.parent.glob(f".{path.name}.*.new*"):  # by processes that were killed half way
-                    left.unlink()
                 _create(path, schema)
-    except OSError as error:
-        raise NotWritable(f"{path}: {error.strerror or error}") from error
     return path
+
+
+def damage(path: Path, tables: Set[str]) -> str | None:
+    """What is wrong with a database file that should have these tables; None if nothing is. Raises NotWritable if it can't be read."""
+    try:
+        # by an address that never creates a file
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+            told = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(1)")]
+            found = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as error:
+        meant = fault(error, str(path))
+        if not isinstance(meant, Corrupt):
+            raise meant from error
+        return str(error)
+    if told != ["ok"]:
+        return " ".join(" ".join(told).split())
+    return f"it has no table {', '.join(sorted(tables - found))}" if tables - found else None
+
+
+def fault(error: BaseException, place: str) -> StudyError:
+    """What a database's error means to the user, whichever library passes it on. Unreachable for what is no word of SQLite's."""
+    told = _told(error)
+    return next((kind for words, kind in MEANINGS.items() if words in told), Unreachable)(f"{place}: {told}")
+
+
+def _told(error: BaseException) -> str:
+    """SQLite's words among those of the libraries above it, or else the first cause's first line."""
+    causes = [error]
+    while causes[-1].__cause__:
+        causes.append(causes[-1].__cause__)
+    found = re.search(r"\(sqlite3\.\w+\) (.+)", "\n".join(map(str, causes)))
+    return found[1] if found else (str(causes[-1]).strip() or type(causes[-1]).__name__).splitlines()[0]
 
 
 def _create(path: Path, schema: Callable[[str], None]) -> None:
@@ -72,19 +115,31 @@ def _create(path: Path, schema: Callable[[str], None]) -> None:
     except (OSError, NotWritable):
         raise
     except Exception as error:  # whichever the library that makes the tables chooses, for a full disk for instance
-        raise NotWritable(f"{path}: the database can't be created: {error}") from error
+        raise NotWritable(f"{path}: the database can't be created: {_told(error)}") from error
     finally:
         draft.unlink(missing_ok=True)
 
 
 @contextmanager
-def _lock(file: Path) -> Iterator[None]:
-    handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+def lock(path: Path) -> Iterator[None]:
+    """Only one process at a time is in this block for the database of this path."""
+    handle = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
+
+
+def check(url: str) -> None:
+    """Raises what `ensure` would for what is there, without making anything. Any URL that isn't a SQLite file's is right."""
+    path = path_of(url)
+    if path is None:
+        return
+    with writing(path):
+        if path.exists():
+            _check(path)
+    check_writable(path.parent)
 
 
 def _check(path: Path) -> None:

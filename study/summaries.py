@@ -39,6 +39,7 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
         labels={name: trained.labels.count(name) for name in convergence.LABELS if name in trained.labels},
         scores=_scores(trained, datasets),
         finite_test=finite_test,
+        parameters=sum(array[0].size for array in trained.network.trainable.values()),
         **_progress(trained, datasets),
         **_examined(examined),
     )

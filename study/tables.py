@@ -136,43 +136,40 @@ def _row(rows: Array) -> str:
     return f"row {int(np.argmax(rows)) + 1}" + (f" (first of {count})" if count > 1 else "")
 
 
-def _leave_out(name: str, otherwise: str) -> str:
+def _leave_out(settings: Table, name: str, otherwise: str) -> str:
+    if name == settings.target:
+        return otherwise
     quoted = name if re.fullmatch(r"\w[\w ]*", name) else repr(name)
     return f"{otherwise}, or leave it out: data.drop=[{quoted}]"
 
 
-def _shown(name: str) -> str:
-    """A name from a file, with control characters made visible."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in name)
-
-
-def _slip(name: str, column: Column, slips: Sequence[str]) -> Fault:
+def _slip(settings: Table, name: str, column: Column, slips: Sequence[str]) -> Fault:
     where = _row(pc.is_in(column, value_set=pa.array(slips, column.type)).to_numpy())
     return Fault(
         "data.path",
         f"column {name!r}: {slips[0]!r} among numbers, {where}",
-        _leave_out(name, "numbers only, with decimal points, or nothing"),
+        _leave_out(settings, name, "numbers only, with decimal points, or nothing"),
     )
 
 
 def _missing(settings: Table, name: str, rows: Array) -> list[Fault]:
     if settings.missing != REFUSE or not rows.any():
         return []
-    valid = _leave_out(name, "no gaps, data.missing=mean, median or most_frequent")
+    valid = _leave_out(settings, name, "no gaps, data.missing=mean, median or most_frequent")
     return [Fault("data.missing", f"column {name!r}: nothing in {_row(rows)}", valid)]
 
 
 def _checked_levels(settings: Table, name: str, column: Column, faults: list[Fault]) -> list[Any]:
     levels = _levels(column)
     if slips := _slips(levels):
-        faults.append(_slip(name, column, slips))
+        faults.append(_slip(settings, name, column, slips))
         return []
     faults += _missing(settings, name, pc.is_null(column).to_numpy())
     if len(levels) < 2:
         got = f"column {name!r}: always {levels[0]!r}" if levels else f"column {name!r}: empty"
-        faults.append(Fault("data.path", got, _leave_out(name, "a column that varies")))
+        faults.append(Fault("data.path", got, _leave_out(settings, name, "a column that varies")))
     elif len(levels) > settings.max_levels:
-        valid = _leave_out(name, f"at most {settings.max_levels} levels (data.max_levels)")
+        valid = _leave_out(settings, name, f"at most {settings.max_levels} levels (data.max_levels)")
         faults.append(Fault("data.path", f"column {name!r}: {len(levels)} different texts, such as {levels[0]!r}", valid))
         return []  # its columns might not fit into memory
     return levels
@@ -182,10 +179,12 @@ def _checked_numbers(settings: Table, name: str, column: Column, faults: list[Fa
     """Single precision [n], NaN where nothing is; faults are added to `faults`."""
     nothing = np.zeros(len(column), np.float32)
     if pa.types.is_null(column.type):
-        faults.append(Fault("data.path", f"column {name!r}: empty", _leave_out(name, "a column that varies")))
+        faults.append(Fault("data.path", f"column {name!r}: empty", _leave_out(settings, name, "a column that varies")))
         return nothing
     if not _is_numeric(column.type):
-        faults.append(Fault("data.path", f"column {name!r}: {column.type}", _leave_out(name, "numbers, text or booleans")))
+        faults.append(
+            Fault("data.path", f"column {name!r}: {column.type}", _leave_out(settings, name, "numbers, text or booleans"))
+        )
         return nothing
     values = pc.cast(column, pa.float64(), safe=False).to_numpy()
     missing = np.isnan(values)
@@ -193,18 +192,18 @@ def _checked_numbers(settings: Table, name: str, column: Column, faults: list[Fa
     too_large = np.abs(values) > LARGEST
     if too_large.any():
         got = f"column {name!r}: {values[np.argmax(too_large)]:g} in {_row(too_large)}"
-        faults.append(Fault("data.path", got, _leave_out(name, f"numbers from {-LARGEST:g} to {LARGEST:g}")))
+        faults.append(Fault("data.path", got, _leave_out(settings, name, f"numbers from {-LARGEST:g} to {LARGEST:g}")))
         return nothing
     known = values[~missing] if missing.any() else values
     if not len(known) or known.min() == known.max():
         got = f"column {name!r}: always {known[0]:g}" if len(known) else f"column {name!r}: empty"
-        faults.append(Fault("data.path", got, _leave_out(name, "a column that varies")))
+        faults.append(Fault("data.path", got, _leave_out(settings, name, "a column that varies")))
         return nothing
     kept = values.astype(np.float32)
     # a time in seconds since 1970 may differ by less than single precision can tell
     if np.std(known - known.astype(np.float32)) > 0.01 * np.std(known):
         got = f"column {name!r}: values near {known[0]:.15g} that single precision can't tell apart"
-        faults.append(Fault("data.path", got, _leave_out(name, "differences from a value near them")))
+        faults.append(Fault("data.path", got, _leave_out(settings, name, "differences from a value near them")))
     return kept
 
 
@@ -236,7 +235,7 @@ def _target(settings: Table, column: Column, faults: list[Fault]) -> tuple[Array
     if text:
         slips = _slips(_levels(column))
         unsuitable = Fault("data.task", REGRESSION, f"classification (the target {name!r} is no column of numbers)")
-        faults.append(_slip(name, column, slips) if slips else unsuitable)
+        faults.append(_slip(settings, name, column, slips) if slips else unsuitable)
     elif distinct > 1:
         complete = Table(path=settings.path, target=name, missing="mean")  # what is missing is told above
         return _checked_numbers(complete, name, column, faults)[:, None], (name,)
@@ -272,8 +271,7 @@ def _kept(settings: Table, names: Sequence[str]) -> list[str]:
             Fault("data.path", f"columns named alike: {', '.join(map(repr, twice))}", "a name of its own for each column")
         )
     wanted = [("data.target", settings.target), *(("data.drop", name) for name in settings.drop)]
-    known = [_shown(name) for name in names]
-    faults += [Fault(key, name, textwrap.shorten(nearest(name, known), 400)) for key, name in wanted if name not in names]
+    faults += [Fault(key, name, textwrap.shorten(nearest(name, names), 400)) for key, name in wanted if name not in names]
     if faults:
         raise BadInput(faults)
     return [name for name in names if name not in settings.drop]
@@ -382,4 +380,4 @@ def _csv_problem(parse: Callable[..., Any], message: str) -> str:
     if ragged := re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", message):
         line, expected, got = map(int, ragged.groups())
         return f"a table with {expected} fields in each row (row {line - 1} has {got})"  # the names' line is Arrow's first
-    return f"a table with names in its first line ({_shown(message.splitlines()[0])})"
+    return f"a table with names in its first line ({message.splitlines()[0]})"

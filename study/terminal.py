@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
 from rich import box
@@ -20,7 +20,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from study import report
+from study.objectives import Objective
 from study.records import Asked, Leg, TrialRecord, TrialResult
+from study.redaction import redact
 
 # wide when piped, where nothing needs to fit
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -36,13 +38,20 @@ def status(message: str) -> AbstractContextManager[object]:
     return err.status(message)
 
 
+@contextmanager
+def steps(message: str) -> Iterator[Callable[[str], None]]:
+    """As `status`, for a message that the block changes by the function that it gets."""
+    with err.status(message) as shown:
+        yield lambda text: shown.update(escape(redact(text)))
+
+
 def message(text: str, style: str = "") -> None:
-    err.print(escape(text), style=style, soft_wrap=True)
+    err.print(escape(redact(text)), style=style, soft_wrap=True)
 
 
 def error(text: str) -> None:
     """An error as it is, without wrapping: a line for each fault."""
-    for line in text.splitlines():
+    for line in redact(text).splitlines():
         err.print(Text(line, style="red"), soft_wrap=True)
 
 
@@ -80,14 +89,14 @@ def _width(column: str, cells: Sequence[str]) -> int:
 
 
 def show_text(text: str, style: str = "") -> None:
-    out.print(escape(text), style=style)
+    out.print(escape(redact(text)), style=style)
 
 
-def show_finals(finals: Sequence[TrialRecord], direction: str) -> str:
+def show_finals(finals: Sequence[TrialRecord], objective: Objective) -> str:
     """Shows what the finalists' fresh replicates gave, and returns what it says; nothing where none were trained."""
-    text = report.finals_text(finals, direction)
+    text = report.finals_text(finals, objective)
     if text:
-        show_table(report.table(finals, direction))
+        show_table(report.table(finals, [objective]))
         show_text(text)
     return text
 
@@ -135,11 +144,11 @@ class TrialProgress:
 class StudyProgress:
     """A study's progress: a line for each trial that ends, and below them the count, the best so far and the time left."""
 
-    def __init__(self, total: int, done: int, best: float | None, direction: str) -> None:
+    def __init__(self, total: int, done: int, best: float | None, objective: Objective) -> None:
         self._bar = _bar()
         self._task = self._bar.add_task("trials", total=total, note="")
         self._total, self._done, self._before = total, done, done
-        self._sign = 1 if direction == "minimize" else -1
+        self._objective = objective
         self._best, self._failed, self._started = best, 0, time.monotonic()
 
     def __enter__(self) -> StudyProgress:
@@ -153,11 +162,15 @@ class StudyProgress:
         numbers = ", ".join(str(each.number) for each in asked)
         self._bar.update(self._task, description=f"trial {numbers}")
 
+    def again(self, asked: Asked, reason: str) -> None:
+        message(f"trial {asked.number} is run again: {reason}")
+
     def finished(self, asked: Asked, result: TrialResult) -> None:
         self._done += 1
         summary = result.summary
-        if summary and (self._best is None or self._sign * summary.val_loss_mean < self._sign * self._best):
-            self._best = summary.val_loss_mean
+        value = self._objective.value(summary) if summary else None
+        if value is not None and (self._best is None or self._objective.sign * (value - self._best) < 0):
+            self._best = value
         if summary:
             found = f"val loss {report.loss_text(summary)}  {report.labels_text(summary)}"
         else:
@@ -167,7 +180,7 @@ class StudyProgress:
         counts = f"{self._done}/{self._total}"
         best = f"best {report.number(self._best)}" if self._best is not None else "no result yet"
         failed = f", {self._failed} failed" if self._failed else ""
-        line = f"trial {asked.number:>3}  {report.settings_text(asked.params)}  →  {found}"
+        line = f"trial {asked.number:>3}  {report.settings_text(asked.params)}  →  {redact(found)}"
         style = "" if summary else "red"
         if err.is_terminal:  # a line each, and the counts in the bar below
             self._bar.console.print(Text(line, style), no_wrap=True, overflow="ellipsis")

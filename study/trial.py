@@ -18,6 +18,7 @@ from study import (
     fingerprints,
     network,
     places,
+    provenance,
     starting,
     summaries,
 )
@@ -157,6 +158,7 @@ def _run(
     progress: Callable[[Leg], None] | None,
     start: Sequence[Network] | None,
 ) -> Completed | Pruned | Failed:
+    origin = provenance.of(spec)  # before training, in the course of which a file may change
     training = cohort.Training(spec, datasets, clock, start)
     legs: list[Leg] = []
     for leg in training.legs():
@@ -174,6 +176,7 @@ def _run(
         marks = [fingerprints.digest(net) for net in trained.networks()]
         examined = examination.examine(trained, datasets) if len(trained) > 1 else None
         summary = summaries.summarise(trained, datasets, marks, examined)
+        summary = replace(summary, seconds=clock.seconds.get("train", 0.0) / len(trained))
     if spec.replicates.crossed:
         near = _one_ulp_apart(spec, datasets, clock, start)
         with clock.phase("analyse"):
@@ -181,9 +184,8 @@ def _run(
     with clock.phase("track"):
         targets = [data.y_val for data in datasets]
         comparison = examined.arrays() if examined else {}
-        recorder.cohort(
-            trained, summary, marks, targets, cohort.environment(), comparison, summaries.searchable_texts(trained, datasets)
-        )
+        environment = cohort.environment() | origin
+        recorder.cohort(trained, summary, marks, targets, environment, comparison, summaries.searchable_texts(trained, datasets))
     return Completed(summary)
 
 

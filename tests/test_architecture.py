@@ -14,7 +14,7 @@ import study
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    {"errors", "clock", "processes"},
+    {"errors", "clock", "processes", "redaction"},
     {"seeds", "settings", "spec", "records", "space", "places", "sqlite", "batches", "sampling"},
     {
         "network",
@@ -32,7 +32,9 @@ LAYERS = (
         "barrier",
         "blame",
         "effects",
+        "objectives",
         "examination",
+        "provenance",
         "ranking",
         "representation",
         "searchable",
@@ -42,7 +44,19 @@ LAYERS = (
         "factor",
     },
     {"decode", "search", "tracking", "cohort", "figures"},
-    {"starting", "trial", "sweep", "job", "report", "factors", "side_by_side", "portraits", "conclusions", "terminal"},
+    {
+        "starting",
+        "trial",
+        "sweep",
+        "job",
+        "report",
+        "factors",
+        "side_by_side",
+        "portraits",
+        "conclusions",
+        "reproduction",
+        "terminal",
+    },
     {"overrides", "composition", "launching", "cli", "__main__", "hydra_plugins"},
 )
 ADAPTERS, TOP = LAYERS[3], LAYERS[5]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from study import conclusions, figures, places, report
+from study.objectives import Objective
 from study.records import Blame, Summary, TrialRecord
 from study.tracking import reader, spool, store
 from tests.command import client, run, runs_of
@@ -120,7 +121,7 @@ def blamed(
 
 def record(number: int, blame: list[Blame], params: dict | None = None) -> TrialRecord:
     summary = Summary([1.0, 1.0], 1.0, 0.0, None, 1.0, 0.0, 0.0, 1, {}, blame=blame)
-    return TrialRecord(number, "complete", params or {}, float(number), summary, None, None, {})
+    return TrialRecord(number, "complete", params or {}, [float(number)], summary, None, None, {})
 
 
 def test_the_table_of_blame_has_a_row_for_each_source_and_the_noise_floor() -> None:
@@ -149,7 +150,7 @@ def test_the_answer_names_who_is_to_blame_for_what() -> None:
 def test_a_study_without_records_in_mlflow_is_blamed_by_its_summaries(tmp_path: Path) -> None:
     found = [blamed("val loss", 0.75, 0.25, 0.0), blamed("weights", 0.5, 0.0, 0.5)]
     trials = [record(0, found), record(1, found, {"optimizer.learning_rate": 0.1}), record(2, [])]
-    [told] = conclusions.conclude("", {}, trials, "minimize", tmp_path / "new")
+    [told] = conclusions.conclude("", {}, trials, [Objective()], (), tmp_path / "new")
     assert told.picture == tmp_path / "new" / "blame.png" and is_picture(told.picture) and told.run_id is None
     assert told.table and [row[0] for row in told.table.rows] == [
         "trial 0",
@@ -164,13 +165,13 @@ def test_a_study_without_records_in_mlflow_is_blamed_by_its_summaries(tmp_path: 
         "",
     ]
     assert [line.partition(":")[0] for line in told.answer.splitlines()] == ["trial 0", "1"]
-    assert list(conclusions.conclude("", {}, [record(2, [])], "minimize", tmp_path)) == []
+    assert list(conclusions.conclude("", {}, [record(2, [])], [Objective()], (), tmp_path)) == []
 
 
 def test_trials_that_crossed_different_sources_are_blamed_side_by_side(tmp_path: Path) -> None:
     other = Blame("weights", {"init": (0.5, 0, 1), "data": (0.25, 0, 1), "init × data": (0.25, 0, 1)}, (0.25, 0, 1), 2.0, None)
     trials = [record(0, [blamed("val loss", 1.0, 0.0, 0.0), blamed("weights", 0.5, 0.0, 0.5)]), record(1, [other])]
-    [told] = conclusions.conclude("", {}, trials, "minimize", tmp_path)
+    [told] = conclusions.conclude("", {}, trials, [Objective()], (), tmp_path)
     assert is_picture(told.picture) and told.table
     assert {"init", "order", "init × order", "data", "init × data"} <= {row[1] for row in told.table.rows}
     assert all(len(row) == len(told.table.columns) for row in told.table.rows)

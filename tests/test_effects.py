@@ -11,7 +11,7 @@ from study.records import Scalar, Summary, TrialRecord
 
 def record(number: int, loss: float, noise: float, **params: Scalar) -> TrialRecord:
     summary = Summary([loss] * 4, loss, noise, None, loss, 0.0, None, 4, {})
-    return TrialRecord(number, "complete", params, loss, summary, None, None, {})
+    return TrialRecord(number, "complete", params, [loss], summary, None, None, {})
 
 
 def test_an_effect_by_hand() -> None:

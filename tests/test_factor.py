@@ -74,7 +74,7 @@ def test_the_spread_of_a_level_is_the_mean_of_its_pairs():
 def record(number, value, replicates=2, completed=True):
     losses = [1.0] * replicates
     summary = Summary(losses, 1.0, 0.0, None, 1.0, 0.0, 0.0, 1, {}) if completed else None
-    return TrialRecord(number, "complete" if completed else "failed", {"lr": value}, 1.0, summary, None, "id", {})
+    return TrialRecord(number, "complete" if completed else "failed", {"lr": value}, [1.0], summary, None, "id", {})
 
 
 @pytest.mark.parametrize(

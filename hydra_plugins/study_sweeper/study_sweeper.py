@@ -16,10 +16,15 @@ class StudySweeperConf:
     """Settings under `hydra.sweeper`; the sampler and the pruner are config groups of their own."""
 
     _target_: str = "hydra_plugins.study_sweeper.study_sweeper.StudySweeper"
-    direction: str = "minimize"
+    # loss, spread, size, time, or a score (r2, mae; accuracy, auc); several in a list give a Pareto front
+    objective: Any = "loss"
+    # minimize or maximize, a list for several; null: whichever is better
+    direction: Any = None
     # the total, over all launches of the same study; null: every setting of a finite space, else 24
     n_trials: int | None = None
     n_jobs: int = 1
+    # ends the study when more than this share of n_trials has failed
+    max_failure_rate: float = 0.5
     # train the trials that can't be told from the best once more, each with so many fresh replicates; null: don't
     finalists: int | None = None
     # null: named after the data and what is searched, so that the same command resumes

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -314,7 +315,7 @@ class Training:
                     ahead = submit(stop, [_done(stage) for stage in self._stages])
         finally:
             for threads in (drawing, running):
-                threads.shutdown(cancel_futures=True)
+                threads.shutdown(wait=False, cancel_futures=True)  # a leg under way may take long, and nobody asks for it any more
 
     def _leg(self, rates: Floats) -> Leg:
         """rates: by step, from the leg's first step on."""
@@ -361,15 +362,19 @@ def available_cores() -> int:
 
 
 def environment() -> dict[str, str]:
-    """What besides the spec decides the bits: versions, processor, and switches."""
+    """What besides the spec, the code and the data decides the bits: versions, processor, and switches."""
+    switches = [switch for switch in os.environ.get("TF_XLA_FLAGS", "").split() if not switch.startswith(compile_cache.FLAG)]
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
+        "keras": keras.__version__,
         "numpy": np.__version__,
+        "system": " ".join([platform.system(), platform.machine(), *platform.libc_ver()]).strip(),
         "processor": compile_cache.processor(),
         "devices": ", ".join(device.device_type for device in tf.config.list_physical_devices()),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "tf_xla_flags": " ".join(switches),
         "threads": str(available_cores()),
         "width": str(WIDTH),
     }

@@ -16,10 +16,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Rule:
-    """`accept` returns the value to keep or raises ValueError; `valid` says in words what it accepts."""
+    """`accept` returns the value to keep or raises ValueError; `valid` says in words what it accepts, `names` where it is names."""
 
     valid: str
     accept: Callable[[Any], Any]
+    names: tuple[str, ...] = ()
+
+    def fault(self, key: str, value: object) -> Fault:
+        """That `value` isn't accepted, with the nearest name."""
+        return Fault(key, value, suggestion(value, self.names) + self.valid)
 
 
 def setting(default: T, rule: Rule) -> T:
@@ -64,7 +69,7 @@ FLAG = Rule("true or false", _accept_flag)
 
 def optional(rule: Rule) -> Rule:
     """What `rule` accepts, or None."""
-    return Rule(f"{rule.valid}, or null", lambda value: None if value is None else rule.accept(value))
+    return Rule(f"{rule.valid}, or null", lambda value: None if value is None else rule.accept(value), rule.names)
 
 
 def _accept_text(value: object) -> str:
@@ -84,7 +89,7 @@ def one_of(names: Iterable[str]) -> Rule:
             raise ValueError
         return str(value)
 
-    return Rule(", ".join(known), accept)
+    return Rule(", ".join(known), accept, known)
 
 
 def listing(element: Rule, *, at_least: int, distinct: bool = False) -> Rule:
@@ -105,8 +110,37 @@ def listing(element: Rule, *, at_least: int, distinct: bool = False) -> Rule:
 def nearest(name: object, names: Iterable[str]) -> str:
     """The valid names in words, the nearest match first where there is one."""
     known = list(names)
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return (f"did you mean {close[0]}? " if close else "") + ", ".join(known)
+    return suggestion(name, known) + ", ".join(known)
+
+
+def suggestion(name: object, names: Iterable[str]) -> str:
+    """Asks for the name that was probably meant, if there is one: the most alike, or else the first that is abbreviated.
+
+    Of dotted names, the part after the last dot counts.
+    """
+    short = str(name).rpartition(".")[2]
+    known = {each.rpartition(".")[2]: each for each in reversed(list(names))}
+    close = difflib.get_close_matches(short, known, n=1) or [each for each in reversed(known) if _abbreviates(short, each)]
+    return f"did you mean {known[close[0]]}? " if close else ""
+
+
+def _abbreviates(short: str, name: str) -> bool:
+    letters = iter(name)  # lr and lrr stand for learning_rate: the same first letter, and all letters in this order
+    return len(short) > 1 and name.startswith(short[0]) and all(letter in letters for letter in short)
+
+
+def accepted(section: str, settings: Mapping[str, Any], rules: Mapping[str, Rule]) -> dict[str, Any]:
+    """The settings that `rules` are about, as these accept them; one that is absent is None. Raises BadInput with all faults."""
+    kept, faults = {}, []
+    for name, rule in rules.items():
+        value = settings.get(name)
+        try:
+            kept[name] = rule.accept(value)
+        except ValueError:
+            faults.append(rule.fault(f"{section}.{name}", value))
+    if faults:
+        raise BadInput(faults)
+    return kept
 
 
 class Section:
@@ -122,7 +156,7 @@ class Section:
             try:
                 object.__setattr__(self, each.name, rule.accept(value))
             except ValueError:
-                faults.append(Fault(each.name, value, rule.valid))
+                faults.append(rule.fault(each.name, value))
         if faults:
             raise BadInput(faults)
 

@@ -1,5 +1,5 @@
 """The tags that mlp-study writes and searches by."""
 
-KIND, TRIAL, REPLICATE, OWNER = "mlp_study.kind", "mlp_study.trial", "mlp_study.replicate", "mlp_study.owner"
+KIND, TRIAL, REPLICATE, OWNER, KEY = "mlp_study.kind", "mlp_study.trial", "mlp_study.replicate", "mlp_study.owner", "mlp_study.key"
 FINGERPRINT, CONVERGENCE, EPOCH, REASON = "fingerprint", "convergence", "epoch", "failure"
 VERDICT, EVIDENCE, SEARCHABLE = "verdict", "evidence", "searchable"

@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import json
 import math
-import os
 import queue
 import shutil
 import subprocess
@@ -25,14 +24,22 @@ from pathlib import Path
 from typing import Any
 
 from study import artifacts, batches, places, processes
-from study.errors import EXIT_CODES, Unreachable
+from study.errors import EXIT_CODES, StudyError, Unreachable
 from study.records import Array, Cohort, Completed, Failed, Leg, Pruned, Summary
+from study.redaction import redact
 from study.spec import TrialSpec, flat
 
 FOLDER = Path(".mlp-study", "spool")
-RECORD, RUNS, FILES = "record.json", "runs.json", "files"
+RECORD, FILES = "record.json", "files"
 LIVE_SECONDS = 2.0
+WRITERS: list[Writer] = []
 STATUS = {Completed: "FINISHED", Pruned: "KILLED", Failed: "FAILED"}
+
+
+def close_all(seconds: float) -> None:
+    """Closes this process's writers as `Writer.close` does."""
+    for each in WRITERS:
+        each.close(seconds)
 
 
 class Writer:
@@ -45,12 +52,14 @@ class Writer:
         command = [sys.executable, "-m", "study.tracking.writer", uri, str(self.folder)]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True, bufsize=1)
-        self.process = self._process.pid
+        self.owner = processes.owner(self._process.pid)
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         self._known: dict[str, dict[str, Any]] = {}
+        self._failure: StudyError | None = None
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         atexit.register(self.close)
+        WRITERS.append(self)
 
     def _listen(self) -> None:
         assert self._process.stdout
@@ -71,13 +80,18 @@ class Writer:
     def answer(self, key: str) -> dict[str, Any]:
         """What the writer answers to the message with this key. Raises its error, whichever message that was for."""
         while key not in self._known:
+            if self._failure:
+                raise self._failure
             answer = self._answers.get()
             if "error" in answer:
-                raise EXIT_CODES[answer["exit_code"]](answer["error"])
-            if "ended" in answer:
-                self._answers.put(answer)
-                raise Unreachable("the process that writes to MLflow ended; what it has not written stays in " + str(self.folder))
-            self._known[answer["key"]] = answer
+                told = f"{answer['error']}; what isn't written yet stays in {self.folder}, and the next launch here writes it"
+                self._failure = EXIT_CODES[answer["exit_code"]](told)
+            elif "ended" in answer:
+                self._failure = Unreachable(
+                    f"the process that writes to MLflow ended; what it has not written stays in {self.folder}"
+                )
+            else:
+                self._known[answer["key"]] = answer
         return self._known.pop(key)
 
     def ask(self, **message: Any) -> dict[str, Any]:
@@ -93,24 +107,33 @@ class Writer:
         """Returns when all that was sent is in MLflow. Raises what the writer couldn't write."""
         self.ask(op="drain")
 
-    def close(self) -> None:
-        """Lets the writer end once it has written everything, and waits for that."""
+    def close(self, seconds: float | None = None) -> None:
+        """Lets the writer end once it has written everything, and waits for that, at most so long: it does so alone too."""
         if not self._used:
             self._process.terminate()
         if self._process.stdin and not self._process.stdin.closed:
             with contextlib.suppress(BrokenPipeError):  # it has ended already
                 self._process.stdin.close()
-        self._process.wait()
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return
         self._listener.join()
         if self._process.stdout:
             self._process.stdout.close()
 
 
-@cache
-def writer(uri: str) -> Writer:
-    """This process's writer for a store. It starts here, and imports while the caller goes on. Raises if no server answers."""
-    places.check(uri)
-    return Writer(uri)
+_check, _start = cache(places.check), cache(Writer)
+
+
+def writer(uri: str, *, patient: bool = False) -> Writer:
+    """This process's writer for a store. It starts here, and imports while the caller goes on.
+
+    Raises Unreachable if no server answers; a `patient` caller, whose study has begun, waits for one that is away.
+    """
+    if not patient:
+        _check(uri)
+    return _start(uri)
 
 
 class TrialRecorder:
@@ -120,7 +143,7 @@ class TrialRecorder:
         self.run_id: str | None = None
         self._writer, self._spec = sender, spec
         self._key = uuid.uuid4().hex
-        self._folder = sender.folder / f"{sender.process}-{self._key[:12]}"
+        self._folder = sender.folder / f"{sender.owner}-{self._key[:12]}"
         (self._folder / FILES).mkdir(parents=True)
         self._legs: list[tuple[int, Leg]] = []
         self._sent, self._sent_at = 0, time.monotonic()
@@ -129,7 +152,7 @@ class TrialRecorder:
             "experiment": experiment,
             "name": name,
             "number": number,
-            "params": flat(spec),
+            "params": {key: redact(text) for key, text in flat(spec).items()},
             "replicates": list(replicates),
             "seeds": batches.replicate_seeds(spec),
         }
@@ -163,16 +186,21 @@ class TrialRecorder:
         }
 
     def close(self, outcome: Completed | Pruned | Failed | None) -> None:
-        """Completes the record on disk and hands it over. None: the trial was interrupted."""
+        """Completes the record on disk and hands it over. None: the trial was interrupted.
+
+        What the writer can't write now, the next one will: the trial's result counts, perhaps without its run's id. The next
+        trial, or the study's end, raises what is wrong.
+        """
         self._record |= {
             "status": STATUS[type(outcome)] if outcome else "KILLED",
-            "reason": getattr(outcome, "reason", None),
+            "reason": redact(getattr(outcome, "reason", None) or "") or None,
             "curves": _curves(self._legs),
         }
         artifacts.write_atomically(self._folder / RECORD, json.dumps(self._record))
-        self._writer.send(op="close", folder=str(self._folder))
-        if outcome:
-            self.run_id = self._writer.answer(self._key)["run_id"]
+        with contextlib.suppress(StudyError):
+            if outcome:
+                self.run_id = self._writer.answer(self._key)["run_id"]
+            self._writer.send(op="close", folder=str(self._folder))
 
 
 def _curves(legs: Sequence[tuple[int, Leg]]) -> list[dict[str, Any]]:
@@ -196,10 +224,19 @@ def _plain(losses: Array) -> list[list[float | None]]:
 def take_over(folder: Path) -> Iterator[Path]:
     """Folders whose writer has ended, each claimed by renaming it, which only one process can."""
     for left in sorted(folder.iterdir()):
-        process, _, rest = left.name.partition("-")
-        if not processes.runs(process):
+        if left_behind(left):
             with contextlib.suppress(FileNotFoundError):
-                yield left.rename(left.with_name(f"{os.getpid()}-{rest}"))
+                yield left.rename(left.with_name(f"{processes.owner()}-{key_of(left)}"))
+
+
+def left_behind(folder: Path) -> bool:
+    """Whether the writer of a trial's folder has ended."""
+    return not processes.alive(folder.name.rpartition("-")[0])
+
+
+def key_of(folder: Path) -> str:
+    """What a trial's runs are found by, whoever makes them."""
+    return folder.name.rpartition("-")[2]
 
 
 def discard(folder: Path) -> None:

@@ -15,9 +15,13 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_TRUNCATE_LONG_VALUES", "false")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+# again after 0, 2, 6, 14, 30, 62 and 126 s: longer than a server takes to start again
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 
 from mlflow import MlflowClient
-from mlflow.entities import RunTag
+from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -29,6 +33,7 @@ for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
 
 VIEW = "mlp-study"
+PAGE = 1_000
 SETTINGS = ("optimizer", "optimizer.learning_rate", "training.batch_size", "model.units")
 
 
@@ -46,6 +51,22 @@ class Store:
 
     client: MlflowClient
     uri: str
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is a server, whose answers can get lost."""
+        return sqlite.path_of(self.uri) is None
+
+    def runs(self, tag: str, value: str, experiment: str | None = None) -> list[Run]:
+        """The runs with this tag, in one experiment or in all."""
+        experiments = [experiment] if experiment else [str(each.experiment_id) for each in self.client.search_experiments()]
+        found: list[Run] = []
+        token = None
+        while True:
+            page = self.client.search_runs(experiments, f"tags.`{tag}` = '{value}'", max_results=PAGE, page_token=token)
+            found, token = [*found, *page], page.token
+            if not token:
+                return found
 
     def experiment(self, name: str, settings: Sequence[str] = SETTINGS) -> str:
         """The experiment's id; made at first use, with its artifacts under ./mlruns if the store is a local database.
@@ -74,8 +95,13 @@ class Store:
 
     def log_study(self, experiment: str, name: str, tags: Mapping[str, str], texts: Mapping[str, str], files: Sequence[str]) -> str:
         """The study's own run, kept up to date: one an experiment."""
-        found = self.client.search_runs([experiment], f"tags.`{KIND}` = 'study'", max_results=1)
-        run = found[0] if found else self.client.create_run(experiment, run_name=name, tags={KIND: "study"})
+        if not self.runs(KIND, "study", experiment):
+            self.client.create_run(experiment, run_name=name, tags={KIND: "study"})
+        # another process may have made one too, or the server two when its first answer got lost: all keep the same one
+        run, *more = sorted(self.runs(KIND, "study", experiment), key=lambda each: (each.info.start_time, each.info.run_id))
+        for each in more:
+            self.client.set_terminated(each.info.run_id, "KILLED")
+            self.client.delete_run(each.info.run_id)
         self.client.log_batch(run.info.run_id, tags=[RunTag(key, text) for key, text in tags.items()])
         for file, text in texts.items():
             self.client.log_text(run.info.run_id, text, file)
@@ -97,13 +123,18 @@ EXPERIMENT_TAGS = {
 }
 
 
-@cache
 def connect(uri: str) -> Store:
-    """Opens the store, which is created if it is a SQLite database that doesn't exist yet.
-
-    Raises Unreachable if a server doesn't answer within five seconds.
-    """
+    """Opens the store as `open_store` does. Raises Unreachable if a server doesn't answer within seconds."""
     places.check(uri)
+    return open_store(uri)
+
+
+@cache
+def open_store(uri: str) -> Store:
+    """Opens the store, which is created if it is a SQLite database that doesn't exist yet; waits for a server that is away.
+
+    Raises Unreachable, NotWritable or Corrupt.
+    """
     path = sqlite.ensure(uri, _schema)
     try:
         client = MlflowClient(uri)

@@ -2,7 +2,8 @@
 
 It reads messages, one JSON object a line, until its input ends, and answers on standard output. Each message is handled wholly
 before the next; MLflow's own asynchronous logging isn't used, since it loses what is queued when the process is killed. All that
-is sent carries its first time stamp, so that sending it again changes nothing.
+is sent carries its first time stamp, so that sending it again changes nothing. A run carries a key instead, by which it is found
+again if it was made and the answer got lost.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
-from study import processes
-from study.errors import StudyError, Unreachable
+from study import processes, redaction, sqlite
+from study.errors import BadInput, NotWritable, StudyError, Unreachable
 from study.tracking import spool, store
 from study.tracking.names import (
     CONVERGENCE,
     EPOCH,
     EVIDENCE,
     FINGERPRINT,
+    KEY,
     KIND,
     OWNER,
     REASON,
@@ -48,28 +49,29 @@ NONE: Mapping[str, str] = MappingProxyType({})
 class TrialRuns:
     """The runs of one trial: its own, and a child for each replicate."""
 
-    def __init__(self, client: MlflowClient, experiment: str, folder: Path, record: Mapping[str, Any]) -> None:
-        self._client, self._folder, self._record = client, folder, record
+    def __init__(self, opened: store.Store, folder: Path, record: Mapping[str, Any], *, again: bool) -> None:
+        """again: another writer may have made some of them, or all."""
+        self._store, self._client, self._folder, self._record = opened, opened.client, folder, record
+        self._experiment, self._key = opened.experiment(record["experiment"]), spool.key_of(folder)
         self._epochs_sent = 0
-        runs = folder / spool.RUNS
-        if runs.exists():  # an earlier writer made them
-            made = json.loads(runs.read_text())
-            self.run_id, self._children = made["run_id"], made["children"]
-            return
-        self.run_id, self._children = self._create(experiment)
-        runs.write_text(json.dumps({"run_id": self.run_id, "children": self._children}))
+        # what a server has done is not known where its answer got lost
+        self._doubtful = again or opened.remote
+        made = {run.data.tags.get(REPLICATE): run.info.run_id for run in opened.runs(KEY, self._key)} if again else {}
+        self.run_id, self._children = self._create(made)
 
-    def _create(self, experiment: str) -> tuple[str, list[str]]:
-        record = self._record
+    def _create(self, made: Mapping[str | None, str]) -> tuple[str, list[str]]:
+        """Makes the runs, or takes those that are `made`: replicate (None: the trial) → run."""
+        record, experiment = self._record, self._experiment
         number = {TRIAL: str(record["number"])} if record["number"] is not None else {}
         source = {MLFLOW_SOURCE_NAME: "mlp-study", MLFLOW_SOURCE_TYPE: "LOCAL", MLFLOW_USER: getpass.getuser()}
-        tags = source | {KIND: "trial", OWNER: processes.owner()} | number
-        run = self._client.create_run(experiment, tags=tags, run_name=record["name"]).info.run_id
+        tags = source | {KIND: "trial", OWNER: processes.owner(), KEY: self._key} | number
+        run = made.get(None) or self._client.create_run(experiment, tags=tags, run_name=record["name"]).info.run_id
         self._log(run, params=record["params"])
         children = []
         for place, replicate in enumerate(record["replicates"]):
-            tags = {KIND: "replicate", MLFLOW_PARENT_RUN_ID: run, REPLICATE: str(replicate)}
-            child = self._client.create_run(experiment, tags=tags, run_name=f"{record['name']}/{replicate}").info.run_id
+            tags = {KIND: "replicate", MLFLOW_PARENT_RUN_ID: run, REPLICATE: str(replicate), KEY: self._key}
+            name = f"{record['name']}/{replicate}"
+            child = made.get(str(replicate)) or self._client.create_run(experiment, tags=tags, run_name=name).info.run_id
             seeds = {f"seed.{source}": str(each[place]) for source, each in record["seeds"].items()}
             # the settings too, so that replicates of different trials can be compared in the UI
             self._log(child, params=record["params"] | {"replicate": str(replicate)} | seeds)
@@ -115,17 +117,19 @@ class TrialRuns:
                 tags |= {VERDICT: summary["verdict"], EVIDENCE: "\n".join(summary["reasons"])}
             self._log(self.run_id, metrics, tags)
             self._client.log_artifacts(self.run_id, str(self._folder / spool.FILES))
-        self._end(record["status"], record["reason"])
-
-    def abandon(self) -> None:
-        """Ends the runs of a trial whose process ended in the middle of it."""
-        self._end("KILLED", processes.ABANDONED)
-
-    def _end(self, status: str, reason: str | None) -> None:
-        if reason:
-            self._log(self.run_id, tags={REASON: reason})
+        if record["reason"]:
+            self._log(self.run_id, tags={REASON: record["reason"]})
+        if self._doubtful:
+            self._drop_duplicates()
         for run in (*self._children, self.run_id):
-            self._client.set_terminated(run, status)
+            self._client.set_terminated(run, record["status"])
+
+    def _drop_duplicates(self) -> None:
+        """Deletes runs that a server made twice, since it was asked again when its answer got lost."""
+        for run in self._store.runs(KEY, self._key, self._experiment):
+            if run.info.run_id not in (self.run_id, *self._children):
+                self._client.set_terminated(run.info.run_id, "KILLED")
+                self._client.delete_run(run.info.run_id)
 
     def _log(
         self, run: str, metrics: Sequence[Metric] = (), tags: Mapping[str, str] = NONE, params: Mapping[str, str] = NONE
@@ -158,9 +162,13 @@ class Server:
     """Handles the messages."""
 
     def __init__(self, opened: store.Store, folder: Path) -> None:
-        self._store, self._trials = opened, dict[str, TrialRuns]()
-        for left in spool.take_over(folder):
-            self._finish(left)
+        self._store, self._folder, self._trials = opened, folder, dict[str, TrialRuns]()
+        self._take_over()
+
+    def _take_over(self) -> None:
+        for left in spool.take_over(self._folder):
+            with contextlib.suppress(BadInput):  # of a study that was deleted in MLflow; it may be restored
+                self._finish(left)
 
     def handle(self, message: Mapping[str, Any]) -> dict[str, Any] | None:
         match message["op"]:
@@ -180,16 +188,19 @@ class Server:
                         experiment, message["name"], message["tags"], message["texts"], message["files"]
                     )
                 }
+            case "disown":
+                self._disown(message["name"], message["trials"])
             case "files":
                 for file in message["files"]:
                     self._store.client.log_artifact(message["run_id"], file)
                 return {}
             case "drain":
-                return {}  # whatever came before has been handled
+                self._take_over()  # what a worker of this study couldn't send; whatever came before has been handled
+                return {}
         return None
 
-    def _open(self, folder: Path, record: Mapping[str, Any]) -> str:
-        runs = TrialRuns(self._store.client, self._store.experiment(record["experiment"]), folder, record)
+    def _open(self, folder: Path, record: Mapping[str, Any], *, again: bool = False) -> str:
+        runs = TrialRuns(self._store, folder, record, again=again)
         self._trials[str(folder)] = runs
         return runs.run_id
 
@@ -200,12 +211,23 @@ class Server:
     def _finish(self, folder: Path) -> None:
         """Writes a record whose trainer is gone, or ends the runs of a trial that never will be complete."""
         if (folder / spool.RECORD).exists():
-            self._open(folder, json.loads((folder / spool.RECORD).read_text()))
+            self._open(folder, json.loads((folder / spool.RECORD).read_text()), again=True)
             self._close(folder)
             return
-        if (folder / spool.RUNS).exists():
-            TrialRuns(self._store.client, "", folder, {}).abandon()
+        self._kill(self._store.runs(KEY, spool.key_of(folder)))
         spool.discard(folder)
+
+    def _disown(self, name: str, trials: Sequence[int]) -> None:
+        """Ends the runs of attempts that don't count as killed, however far they came."""
+        client, experiment = self._store.client, self._store.experiment(name)
+        for number in trials:
+            for trial in client.search_runs([experiment], f"tags.`{TRIAL}` = '{number}' AND attributes.status != 'KILLED'"):
+                self._kill([*self._store.runs(MLFLOW_PARENT_RUN_ID, trial.info.run_id, experiment), trial])
+
+    def _kill(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            self._store.client.set_tag(run.info.run_id, REASON, processes.ABANDONED)
+            self._store.client.set_terminated(run.info.run_id, "KILLED")
 
     def end(self) -> None:
         """The trainer is gone, and with it the trials that it had in work."""
@@ -214,6 +236,7 @@ class Server:
 
 
 def main() -> None:
+    sys.excepthook = redaction.excepthook
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     uri, folder = sys.argv[1:]
     # standard output is for answers alone: what a library prints goes to standard error
@@ -225,22 +248,27 @@ def main() -> None:
         with contextlib.suppress(BrokenPipeError):
             answers.write(json.dumps(content) + "\n")
 
+    def fail(error: StudyError) -> None:
+        answer(error=redaction.redact(str(error)), exit_code=error.exit_code)
+        sys.exit(error.exit_code)
+
     server = None
     try:
         for line in sys.stdin:
             message = json.loads(line)
-            server = server or Server(store.connect(uri), Path(folder))
+            server = server or Server(store.open_store(uri), Path(folder))
             answered = server.handle(message)
             if answered is not None:
                 answer(key=message["key"], **answered)
         if server:
             server.end()
     except StudyError as error:
-        answer(error=str(error), exit_code=error.exit_code)
-        sys.exit(error.exit_code)
+        fail(error)
     except MlflowException as error:
-        answer(error=f"tracking.uri {uri}: {error}", exit_code=Unreachable.exit_code)
-        sys.exit(Unreachable.exit_code)
+        fail(sqlite.fault(error, f"tracking.uri {uri}"))
+    except OSError as error:  # of this machine, unless it has no number: then it is the HTTP library's
+        told = f"tracking.uri {uri}: {error.strerror or error}"
+        fail(NotWritable(told) if error.errno else Unreachable(told))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,75 @@
+"""Passwords and the like, kept out of every text that leaves the program. The only place that knows what they look like."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from types import TracebackType
+from urllib.parse import quote, quote_plus, unquote
+
+MASK = "***"
+SECRET_VARIABLES = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_ACCESS_KEY",
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "DATABRICKS_TOKEN",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "PGPASSWORD",
+    "PGSSLPASSWORD",
+    "POSTGRES_PASSWORD",
+)
+# a shorter value would be found in ordinary words
+SHORTEST = 4
+
+# up to the last @ of a word: a password may hold one
+_BEFORE_AT = re.compile(r"(?<!\S)\S+@")
+_PARAMETER = re.compile(
+    r"((?:password|passwd|passphrase|\bpass|pwd|secret|token|signature|\bsig|credential|api_?key|access_?key)(?:_?key)?)=[^&;#\s'\"]+",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The text with credentials in URLs, and the values of the environment's secret variables, replaced by `***`."""
+    for name in SECRET_VARIABLES:
+        secret = environment.get(name, "")
+        if len(secret) >= SHORTEST:
+            for form in (secret, quote(secret, safe=""), quote_plus(secret)):
+                text = text.replace(form, MASK)
+    return _PARAMETER.sub(rf"\1={MASK}", _BEFORE_AT.sub(_without_password, text))
+
+
+def _without_password(match: re.Match[str]) -> str:
+    head = match[0][:-1]
+    before, slashes, user = head.partition("://") if "://" in head else ("", "", head)
+    user, colon, _ = user.partition(":")
+    if colon:
+        return f"{before}{slashes}{user}:{MASK}@"
+    # PostgreSQL takes a user's name alone; to a web server it could only be a secret
+    return f"{before}{slashes}{MASK}@" if before.lower().endswith(("http", "https")) else match[0]
+
+
+def holds_credentials(url: str) -> bool:
+    """Whether a URL has a password in it, in whatever form, or a user's name where only a secret is given so (http)."""
+    return any(redact(form, {}) != form for form in (_one_word(url), _one_word(unquote(url))))
+
+
+def masked(url: str) -> str:
+    """A URL that holds credentials, fit to be shown."""
+    shown = redact(_one_word(url), {})
+    # what only its decoded form shows can't be told from the rest
+    return f"{url.partition(':')[0]}:{MASK}" if holds_credentials(shown) else shown
+
+
+def _one_word(url: str) -> str:
+    return re.sub(r"\s", "_", url)
+
+
+def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Python's own report of an exception that nothing has caught, redacted: for `sys.excepthook`."""
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))

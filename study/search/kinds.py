@@ -1,0 +1,176 @@
+"""Samplers and pruners by name, and whether they fit a study."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+from scipy import stats
+
+from study import space as spaces
+from study.errors import BadInput, Fault
+from study.objectives import LOSS, Objective
+from study.settings.rules import nearest
+from study.space import Choice, Domain, Interval, Space
+
+# each replicate's loss by epoch, which a trial keeps for the Wilcoxon pruner
+LOSSES = "losses"
+SECTION = {"sampler": "sampler", "pruner": "pruner"}
+
+
+class QMCSampler(optuna.samplers.QMCSampler):
+    """Optuna's, but a trial's place in the study is its place in the sequence, from the first trial on and with all settings.
+
+    Optuna's own counts in the storage, where a trial that was cut off would leave a gap, and draws the first trial at random.
+    """
+
+    space: Mapping[str, BaseDistribution] = {}
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return dict(self.space)
+
+    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
+        return len(study.get_trials(deepcopy=False)) - 1
+
+
+class NSGAIISampler(optuna.samplers.NSGAIISampler):
+    """Optuna's, but parents are always in the order of their trials, which Optuna's own forgets when it has them from its notes."""
+
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        return sorted(super().get_parent_population(study, generation), key=lambda trial: trial.number)
+
+
+class WilcoxonPruner(BasePruner):
+    """Stops a trial whose replicates are worse than the best trial's at the same epoch, by a paired test over the replicates.
+
+    Optuna's own takes all steps of a trial for independent instances; our steps are epochs, and the replicates are the instances:
+    replicate r of every trial has the same seeds. p_threshold: of the one-sided Wilcoxon signed-rank test;
+    n_warmup_steps: epochs before which nothing is stopped.
+    """
+
+    def __init__(self, *, p_threshold: float = 0.05, n_warmup_steps: int = 0) -> None:
+        if not 0 < p_threshold < 1:
+            raise ValueError(f"p_threshold is between 0 and 1, not {p_threshold}")
+        if n_warmup_steps < 0:
+            raise ValueError(f"n_warmup_steps is 0 or more, not {n_warmup_steps}")
+        self._p_threshold, self._n_warmup_steps = p_threshold, n_warmup_steps
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        epoch = trial.last_step
+        if epoch is None or epoch < self._n_warmup_steps or not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            return False
+        mine, best = (each.user_attrs.get(LOSSES, {}).get(str(epoch)) for each in (trial, study.best_trial))
+        if mine is None or best is None or len(mine) != len(best) or len(mine) < 2:
+            return False
+        worse = np.subtract(mine, best) * (1 if study.direction.name == "MINIMIZE" else -1)
+        if not np.isfinite(worse).all() or not worse.any():
+            return False
+        return bool(
+            worse.mean() > 0 and stats.wilcoxon(worse, alternative="greater", zero_method="zsplit").pvalue < self._p_threshold
+        )
+
+
+def _patient(wrapped: Mapping[str, Any] | None = None, *, patience: int = 5, min_delta: float = 0.0) -> BasePruner:
+    inner = make_pruner(wrapped) if wrapped else None
+    return optuna.pruners.PatientPruner(inner, patience, min_delta)
+
+
+SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
+    "tpe": optuna.samplers.TPESampler,
+    "random": optuna.samplers.RandomSampler,
+    "grid": optuna.samplers.RandomSampler,  # never asked: see `Search`, which goes through the settings one by one
+    "qmc": QMCSampler,
+    "cmaes": optuna.samplers.CmaEsSampler,
+    "nsgaii": NSGAIISampler,
+    "gp": optuna.samplers.GPSampler,
+}
+PRUNERS: dict[str, Callable[..., BasePruner]] = {
+    "none": optuna.pruners.NopPruner,
+    "median": optuna.pruners.MedianPruner,
+    "percentile": optuna.pruners.PercentilePruner,
+    "successive_halving": optuna.pruners.SuccessiveHalvingPruner,
+    "hyperband": optuna.pruners.HyperbandPruner,
+    "patient": _patient,
+    "threshold": optuna.pruners.ThresholdPruner,
+    "wilcoxon": WilcoxonPruner,
+}
+# what a sampler needs beside Optuna: module → extra
+NEEDS = {"cmaes": ("cmaes", "cmaes"), "gp": ("torch", "gp")}
+
+
+def make_sampler(settings: Mapping[str, Any], space: Space, seed: int) -> BaseSampler:
+    """The sampler for one trial. Raises BadInput for settings that it doesn't take."""
+    kind, more = settings.get("name"), {}
+    conditional = any(domain.when for domain in space.values())
+    if kind == "tpe":
+        # settings that are there together are modelled together
+        more = {"group": True} if conditional else {}
+    if kind in ("cmaes", "gp"):
+        # what they can't sample jointly, categories and conditional settings, is drawn at random, as their pages here say
+        more = {"warn_independent_sampling": False}
+    sampler: BaseSampler = _make(SAMPLERS, "sampler", more | dict(settings), seed=seed)
+    if isinstance(sampler, QMCSampler):
+        sampler.space = {key: distribution(domain) for key, domain in space.items()}
+    return sampler
+
+
+def make_pruner(settings: Mapping[str, Any]) -> BasePruner:
+    made: BasePruner = _make(PRUNERS, "pruner", settings)
+    return made
+
+
+def check(sampler: Mapping[str, Any], pruner: Mapping[str, Any], space: Space, objectives: Sequence[Objective]) -> None:
+    """Raises BadInput if the sampler or the pruner can't be made from its settings, or doesn't fit the space or the objectives."""
+    faults: list[Fault] = []
+    for make in (lambda: make_sampler(sampler, space, 0), lambda: make_pruner(pruner)):
+        try:
+            make()
+        except BadInput as bad:
+            faults += bad.faults
+    kind, names = sampler.get("name"), ", ".join(objective.name for objective in objectives)
+    if kind == "grid" and spaces.size(space) is None:
+        endless = ", ".join(
+            key for key, domain in space.items() if isinstance(domain, Interval) and not (domain.whole or domain.step)
+        )
+        faults.append(Fault("sampler", f"grid with {endless}", "settings with values or steps: x=1,2,3 or x=range(0,1,0.25)"))
+    if kind == "cmaes":
+        if len(objectives) > 1:
+            faults.append(Fault("sampler", f"cmaes with objectives {names}", "tpe, nsgaii, gp, qmc, random, grid"))
+        if sum(isinstance(domain, Interval) and not domain.when for domain in space.values()) < 2:
+            faults.append(Fault("sampler", "cmaes", "a space with at least two intervals without conditions"))
+    if pruner.get("name") != "none" and [objective.name for objective in objectives] != [LOSS]:
+        faults.append(Fault("pruner", f"{pruner.get('name')} with objective {names}", "objective=loss: pruners judge by the loss"))
+    if faults:
+        raise BadInput(faults)
+
+
+def _make(registry: Mapping[str, Callable[..., Any]], section: str, settings: Mapping[str, Any], **more: object) -> Any:
+    kind, arguments = settings.get("name"), {key: value for key, value in settings.items() if key != "name"}
+    if not isinstance(kind, str) or kind not in registry:
+        raise BadInput([Fault(section, kind, nearest(kind, registry))])
+    module, extra = NEEDS.get(kind, ("", ""))
+    if module and importlib.util.find_spec(module) is None:
+        raise BadInput([Fault(section, kind, f"pip install 'mlp-study[{extra}]' first: it needs the package {module}")])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return registry[kind](**arguments, **more)
+    except (TypeError, ValueError) as error:
+        raise BadInput([Fault(section, arguments, f"settings that Optuna's {kind} takes: {error}")]) from error
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    if isinstance(domain, Choice):
+        return CategoricalDistribution(domain.values)
+    if domain.whole:
+        return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
+    return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)

@@ -1,0 +1,112 @@
+"""A study's trials in memory, as an uninterrupted run would have them: what samplers and pruners see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import optuna
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from study.search.kinds import LOSSES
+
+PLACE = "place"
+RUNG = "completed_rung_"
+NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+def place_of(trial: FrozenTrial) -> int:
+    """Which of the study's trials this is, from 0; a trial that is run again keeps its place."""
+    place: int = trial.user_attrs.get(PLACE, trial.number)
+    return place
+
+
+def latest(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The last attempt at each place, in the order of the places; without what others than mlp-study have left unfinished."""
+    found = {place_of(trial): trial for trial in trials if PLACE in trial.user_attrs or _ended(trial)}
+    return [found[place] for place in sorted(found)]
+
+
+class Mirror:
+    """An in-memory study of the last attempts, each with its place for a number.
+
+    So neither cut-off attempts nor their numbers change what is sampled or pruned, samplers don't wait for a database, and a new
+    trial is written to it in one step, whole.
+    """
+
+    def __init__(self, directions: Sequence[optuna.study.StudyDirection]) -> None:
+        self._storage = InMemoryStorage()
+        # Hyperband draws by the study's name, which makes no other study of it
+        self.study = optuna.create_study(storage=self._storage, study_name="study", directions=list(directions))
+        self._ids: list[int] = []
+        self._finished: list[bool] = []
+
+    def sync(self, attempts: Sequence[FrozenTrial]) -> None:
+        """Takes over what is new. attempts: as `latest` gives them."""
+        for place, trial in enumerate(attempts):
+            if place == len(self._ids):
+                self._ids.append(self._storage.create_new_trial(self.study._study_id, _template(trial)))
+                self._finished.append(_ended(trial))
+            if not self._finished[place]:
+                self._update(place, trial)
+
+    def _update(self, place: int, trial: FrozenTrial) -> None:
+        if trial.state == TrialState.FAIL:
+            return
+        mirrored = self._ids[place]
+        for step, value in trial.intermediate_values.items():
+            self._storage.set_trial_intermediate_value(mirrored, step, value)
+        for key, value in trial.system_attrs.items():
+            self._storage.set_trial_system_attr(mirrored, key, value)
+        for key, losses in _kept(trial).items():
+            self._storage.set_trial_user_attr(mirrored, key, losses)
+        if _ended(trial):
+            self._storage.set_trial_state_values(mirrored, trial.state, trial.values)
+            self._finished[place] = True
+
+    def trial(self, place: int) -> FrozenTrial:
+        return self._storage.get_trial(self._ids[place])
+
+    def ask(self, sampler: optuna.samplers.BaseSampler) -> optuna.Trial:
+        """A new trial at the next place."""
+        self.study.sampler = sampler
+        asked = self.study.ask()
+        self._ids.append(asked._trial_id)
+        self._finished.append(False)
+        return asked
+
+
+def _ended(trial: FrozenTrial) -> bool:
+    """A failed trial tells samplers and pruners nothing, and may be made again: it is taken for one in work."""
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def _kept(trial: FrozenTrial) -> Mapping[str, object]:
+    return {LOSSES: trial.user_attrs[LOSSES]} if LOSSES in trial.user_attrs else {}
+
+
+def sampled(trial: FrozenTrial, user_attrs: Mapping[str, object] = NOTHING) -> FrozenTrial:
+    """A trial in work with what was sampled for this one, and with none of its results."""
+    return create_trial(
+        state=TrialState.RUNNING,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=dict(user_attrs),
+        # a sampler's notes stay, a pruner's go
+        system_attrs={key: value for key, value in trial.system_attrs.items() if not key.startswith(RUNG)},
+    )
+
+
+def _template(trial: FrozenTrial) -> FrozenTrial:
+    if not _ended(trial):
+        return sampled(trial)
+    return create_trial(
+        state=trial.state,
+        values=trial.values,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=dict(_kept(trial)),
+        system_attrs=trial.system_attrs,
+        intermediate_values=trial.intermediate_values,
+    )

@@ -1,0 +1,85 @@
+"""Optuna's storage: a SQLite file, or a PostgreSQL database that several machines share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import optuna
+import sqlalchemy
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, RDBStorage, get_storage
+from optuna.storages._heartbeat import BaseHeartbeat
+from sqlalchemy.exc import SQLAlchemyError
+
+from study import sqlite
+from study.errors import BadInput, Corrupt, Fault, NotWritable, Unreachable
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+# a driver on another machine that has been silent for so long is dead
+HEARTBEAT_SECONDS, GRACE_SECONDS = 30, 120
+CONNECT_SECONDS = 4
+KEY = "hydra.sweeper.storage"
+
+
+@cache
+def backend(url: str) -> BaseStorage:
+    """Opens a storage, which is made if it is a SQLite file that doesn't exist. Raises Unreachable, NotWritable or Corrupt."""
+    try:
+        with errors(url):
+            if sqlite.ensure(url, _schema):
+                return get_storage(url)
+            connect = {"connect_args": {"connect_timeout": CONNECT_SECONDS}, "pool_pre_ping": True}
+            return get_storage(RDBStorage(url, connect, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS))
+    except RuntimeError as error:  # another version's tables
+        raise Corrupt(f"{KEY} {url}: {error}") from error
+
+
+def _schema(url: str) -> None:
+    made = RDBStorage(url)
+    made.remove_session()
+    made.engine.dispose()
+
+
+@contextmanager
+def errors(url: str) -> Iterator[None]:
+    """Tells what a database refuses as the error that a user can act on."""
+    try:
+        yield
+    except ImportError as error:
+        raise BadInput([Fault(KEY, url, f"pip install 'mlp-study[postgres]' first: {error}")]) from error
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise _told(error, url) from error
+
+
+def _told(error: BaseException, url: str) -> Exception:
+    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+    text = str(getattr(cause, "orig", None) or cause).strip().splitlines()
+    told = f"{KEY} {url}: {text[0] if text else type(cause).__name__}"
+    return NotWritable(told) if sqlite.path_of(url) else Unreachable(told)
+
+
+@contextmanager
+def claim(url: str, study: int) -> Iterator[None]:
+    """Only one process at a time is in this block, for a study of this storage: whoever counts trials and makes one is alone."""
+    path = sqlite.path_of(url)
+    if path:
+        with sqlite.lock(path):
+            yield
+        return
+    # a transaction of its own, so that the lock ends with the connection whatever happens
+    with _engine(backend(url)).connect() as connection:
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key, :study)"), {"key": 0x6D6C70, "study": study})
+        yield
+
+
+def _engine(storage: BaseStorage) -> sqlalchemy.Engine:
+    engine: sqlalchemy.Engine = getattr(storage, "_backend").engine  # noqa: B009  of Optuna's cache before it
+    return engine
+
+
+def heart(storage: BaseStorage) -> BaseHeartbeat | None:
+    """The storage as one that takes signs of life, if it does: of a SQLite file, all users are on this machine."""
+    return storage if isinstance(storage, BaseHeartbeat) and storage.get_heartbeat_interval() is not None else None
