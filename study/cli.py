@@ -151,7 +151,7 @@ def _tell(result: TrialResult) -> None:
             terminal.show_table(report.blame_table(found.blame))
             terminal.show_text(report.blame_answer(found.blame))
     else:
-        terminal.show_text(getattr(result.outcome, "reason", "pruned"), "red")
+        terminal.show_text(getattr(result.outcome, "reason", ""), "red")
     if result.run_id:
         terminal.show_text(f"run {result.run_id}")
     terminal.message(report.seconds_text(result.seconds, _since_start()), "dim")

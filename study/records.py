@@ -295,6 +295,10 @@ class Pruned:
     epoch: int
     value: float
 
+    @property
+    def reason(self) -> str:
+        return f"pruned after {self.epoch} epochs"
+
 
 @dataclass(frozen=True)
 class Failed:

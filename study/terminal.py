@@ -21,7 +21,7 @@ from rich.text import Text
 
 from study import report
 from study.objectives import Objective
-from study.records import Asked, Leg, TrialRecord, TrialResult
+from study.records import Asked, Completed, Failed, Leg, Pruned, TrialRecord, TrialResult
 from study.redaction import redact
 
 # wide when piped, where nothing needs to fit
@@ -149,7 +149,8 @@ class StudyProgress:
         self._task = self._bar.add_task("trials", total=total, note="")
         self._total, self._done, self._before = total, done, done
         self._objective = objective
-        self._best, self._failed, self._started = best, 0, time.monotonic()
+        self._best, self._started = best, time.monotonic()
+        self._counts = {Pruned: 0, Failed: 0}
 
     def __enter__(self) -> StudyProgress:
         self._bar.start()
@@ -171,19 +172,19 @@ class StudyProgress:
         value = self._objective.value(summary) if summary else None
         if value is not None and (self._best is None or self._objective.sign * (value - self._best) < 0):
             self._best = value
-        if summary:
-            found = f"val loss {report.loss_text(summary)}  {report.labels_text(summary)}"
+        if isinstance(result.outcome, Completed):
+            found = f"val loss {report.loss_text(result.outcome.summary)}  {report.labels_text(result.outcome.summary)}"
         else:
-            self._failed += 1
-            found = getattr(result.outcome, "reason", "pruned")
+            self._counts[type(result.outcome)] += 1
+            found = result.outcome.reason
         left = (time.monotonic() - self._started) / (self._done - self._before) * (self._total - self._done)
         counts = f"{self._done}/{self._total}"
         best = f"best {report.number(self._best)}" if self._best is not None else "no result yet"
-        failed = f", {self._failed} failed" if self._failed else ""
+        others = "".join(f", {count} {kind.__name__.lower()}" for kind, count in self._counts.items() if count)
         line = f"trial {asked.number:>3}  {report.settings_text(asked.params)}  →  {redact(found)}"
-        style = "" if summary else "red"
+        style = {Pruned: "dim", Failed: "red"}.get(type(result.outcome), "")
         if err.is_terminal:  # a line each, and the counts in the bar below
             self._bar.console.print(Text(line, style), no_wrap=True, overflow="ellipsis")
         else:
-            err.print(Text(f"[{counts}, {best}{failed}, {left:.0f} s left]  {line}"), soft_wrap=True)
-        self._bar.update(self._task, completed=self._done, note=f"{best}{failed}")
+            err.print(Text(f"[{counts}, {best}{others}, {left:.0f} s left]  {line}"), soft_wrap=True)
+        self._bar.update(self._task, completed=self._done, note=f"{best}{others}")

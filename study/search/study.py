@@ -280,8 +280,8 @@ def _kept(result: TrialResult) -> dict[str, Any]:
     match result.outcome:
         case Completed(summary=summary):
             return kept | {"state": "complete", "summary": asdict(summary)}
-        case Pruned(epoch=epoch):
-            return kept | {"state": "pruned", "reason": f"pruned after {epoch} epochs"}
+        case Pruned(reason=reason):
+            return kept | {"state": "pruned", "reason": reason}
         case Failed(reason=reason):
             return kept | {"state": "failed", "reason": reason}
 
