@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from study import composition, decode, effects, job, places, portraits, redaction, report, side_by_side, terminal
+from study import composition, decode, effects, job, places, redaction, report, terminal
 from study.clock import STARTED
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Corrupt, NotWritable, Stopped, StudyError
 from study.records import Completed, TrialResult
@@ -163,6 +163,8 @@ def _portray(result: TrialResult, config: DictConfig) -> None:
     if not (uri and result.run_id and result.summary and result.summary.verdict):
         return
     with terminal.status("drawing the replicates"):
+        from study import portraits
+
         title = f"{decode.trial_spec(config).optimizer.name} on {config.data.name}: {result.summary.verdict}"
         picture = portraits.draw(uri, result.run_id, title, result.summary, Path(HydraConfig.get().runtime.output_dir))
         if picture:
@@ -191,10 +193,10 @@ def show(study_name: str, storage: str | None, as_json: bool) -> None:
     from study import search
 
     stored = search.open_study(places.storage(storage), study_name)
-    objective, front = stored.objectives[0], stored.front if len(stored.objectives) > 1 else []
+    objective, front = stored.objectives[0], stored.front
     best, chosen = report.ranked(stored.records, objective), report.choice(stored.records, objective)
     answer = report.answer(stored.records, objective, stored.identity)
-    win = " ".join(filter(None, (report.choice_text(stored.records, objective), report.front_text(front, stored.objectives))))
+    win = " ".join(filter(None, (report.choice_text(chosen), report.front_text(front, stored.objectives))))
     found = effects.effects(stored.records, search.importances(places.storage(storage), study_name))
     if as_json:
         content = {
@@ -231,7 +233,7 @@ def show(study_name: str, storage: str | None, as_json: bool) -> None:
 def compare(runs: tuple[str, ...], tracking_uri: str | None, as_json: bool) -> None:
     """Networks side by side. RUN is the id of a replicate's run, or of a trial's, which stands for all its replicates."""
     with terminal.status("loading the runs"):
-        from study import comparison
+        from study import comparison, side_by_side
         from study.tracking import reader, store
 
         opened = store.existing(places.tracking_uri(tracking_uri))
@@ -310,6 +312,43 @@ def similar(run: str, count: int, tracking_uri: str | None, as_json: bool) -> No
     columns = ("distance", *(found[0][1] if found else ()))
     terminal.show_text(f"the nearest of {len(ids) - 1} comparable networks", "bold")
     terminal.show_table(report.Table(columns, rows))
+
+
+@commands.command()
+@click.argument("study_name", metavar="[STUDY]", required=False)
+@click.option("--repair", is_flag=True, help="Mend what can be mended.")
+@click.option("--thorough", is_flag=True, help="Read all points of the curves and all files too: two requests a network.")
+@click.option("--storage", help="Optuna's storage; the default is optuna.db in this folder.")
+@click.option("--tracking-uri", help="The MLflow store; the default is MLFLOW_TRACKING_URI, else mlflow.db in this folder.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, to standard output.")
+def doctor(
+    study_name: str | None, repair: bool, thorough: bool, storage: str | None, tracking_uri: str | None, as_json: bool
+) -> None:
+    """Checks the records of one study, or of all: that nothing is damaged, missing, left open or not sent.
+
+    The databases are read whole; of each curve only its last epoch, and of the files only that they are there, unless --thorough.
+    Exits with 6 if something is wrong and stays so.
+    """
+    with terminal.steps("loading MLflow and Optuna") as tell:
+        from study import doctor
+
+        records = doctor.Records(places.storage(storage), places.tracking_uri(tracking_uri), study_name, thorough)
+        health, mended = records.examine(tell), list[doctor.Finding]()
+        if repair:
+            mended, health = records.repair(health, tell)
+    if as_json:
+        content = {"mended": list(map(doctor.plain, mended)), "findings": list(map(doctor.plain, health.findings))}
+        _print_json(content | {"notes": health.notes, "trials": health.trials, "runs": health.runs, "thorough": thorough})
+    else:
+        for each in mended:
+            terminal.show_text(f"mended: {each.where}: {each.what}")
+        for each in health.findings:
+            terminal.show_text(str(each), "red")
+        for note in health.notes:
+            terminal.show_text(note)
+        terminal.show_text(doctor.conclusion(health, mended))
+    if health.findings:
+        sys.exit(Corrupt.exit_code)
 
 
 def _print_json(content: Any) -> None:

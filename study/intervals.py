@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 
 def mean_halfwidth(values: Sequence[float], confidence: float = 0.95) -> float | None:
@@ -15,7 +15,7 @@ def mean_halfwidth(values: Sequence[float], confidence: float = 0.95) -> float |
     n = len(values)
     if n < 2:
         return None
-    quantile = stats.t.ppf((1 + confidence) / 2, n - 1)
+    quantile = special.stdtrit(n - 1, (1 + confidence) / 2)
     return float(quantile * np.std(values, ddof=1) / np.sqrt(n))
 
 
@@ -44,5 +44,5 @@ def mean_of_pairs(matrix: npt.NDArray[np.float64], confidence: float = 0.95) -> 
         return Interval(mean, mean, mean)
     left_out = (sums.sum() - 2 * sums) / ((n - 1) * (n - 2))
     error = np.sqrt((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2))
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * error)
+    half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * error)
     return Interval(mean, mean - half, mean + half)

@@ -124,17 +124,17 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
 
     if stopped:
         terminal.message(f"stopped: {stopped}", "red")
-    records, front, folder = study.records(), study.front() if len(goals) > 1 else [], Path(config.hydra.sweep.dir)
+    records, front, folder = study.records(), study.front(), Path(config.hydra.sweep.dir)
     table, answer = report.table(records, goals, front), report.answer(records, goals[0], identity)
     terminal.show_table(table)
     terminal.show_text(answer)
-    if win := " ".join(filter(None, (report.choice_text(records, goals[0]), report.front_text(front, goals)))):
+    if win := " ".join(filter(None, (report.choice_text(report.choice(records, goals[0])), report.front_text(front, goals)))):
         terminal.show_text(win)
     if settings["finalists"] and base.replicates.crossed is None:
         _train_finalists(study, records, settings["finalists"], base.replicates.first, launch_final)
     if final := terminal.show_finals(study.finals(), goals[0]):
         win = f"{win} {final}"
-    if found_effects := effects.effects(records, search.importances(study.storage, name)):
+    if found_effects := effects.effects(records, study.importances()):
         terminal.show_table(report.effects_table(found_effects))
     if writer:
         with terminal.status("writing the last records"), clock.phase("track"):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from study import ranking
-from study.effects import SettingEffect
-from study.factor import Effect, Pair, Spread
 from study.objectives import LOSS, Objective
 from study.records import Blame, Scalar, Summary, TrialRecord
+
+if TYPE_CHECKING:  # a start loads little
+    from study.effects import SettingEffect
+    from study.factor import Effect, Pair, Spread
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front
     keys = tuple(dict.fromkeys(key for record in records for key in record.params))
     best = ranked(records, objectives[0])
     extra = [place for place, objective in enumerate(objectives) if objective.name != LOSS]
-    others = [record for record in records if record not in best and record.state != "waiting"]
+    done = {record.number for record in best}
+    others = [record for record in records if record.number not in done]
     rows = []
     for record in [*best, *others]:
         summary = record.summary
@@ -153,9 +157,8 @@ def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Choi
     return ranking.choose(paired, objective.direction, confidence=1 - 0.05 / (len(paired) - 1))
 
 
-def choice_text(records: Sequence[TrialRecord], objective: Objective) -> str:
-    """Whether the best trial's win is more than seed noise, and what would decide it."""
-    found = choice(records, objective)
+def choice_text(found: ranking.Choice | None) -> str:
+    """Whether the best trial's win is more than seed noise, and what would decide it; nothing for fewer than two trials."""
     if found is None:
         return ""
     how = f"over {found.replicates} paired replicates, P(better) against each other setting"

@@ -68,7 +68,10 @@ def ensure(url: str, schema: Callable[[str], None]) -> Path | None:
 
 
 def damage(path: Path, tables: Set[str]) -> str | None:
-    """What is wrong with a database file that should have these tables; None if nothing is. Raises NotWritable if it can't be read."""
+    """What is wrong with a database file that should have these tables; None if nothing is.
+
+    Raises NotWritable if it can't be read.
+    """
     try:
         # by an address that never creates a file
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:

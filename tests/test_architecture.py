@@ -56,6 +56,7 @@ LAYERS = (
         "conclusions",
         "reproduction",
         "terminal",
+        "doctor",
     },
     {"overrides", "composition", "launching", "cli", "__main__", "hydra_plugins"},
 )

@@ -14,7 +14,6 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
-from scipy import stats
 
 from study import space as spaces
 from study.errors import BadInput, Fault
@@ -74,6 +73,8 @@ class WilcoxonPruner(BasePruner):
         worse = np.subtract(mine, best) * (1 if study.direction.name == "MINIMIZE" else -1)
         if not np.isfinite(worse).all() or not worse.any():
             return False
+        from scipy import stats  # takes half a second to load
+
         return bool(
             worse.mean() > 0 and stats.wilcoxon(worse, alternative="greater", zero_method="zsplit").pvalue < self._p_threshold
         )

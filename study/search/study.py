@@ -26,7 +26,8 @@ from study.search.kinds import LOSSES, distribution, make_pruner, make_sampler
 from study.search.mirror import PLACE, Mirror, latest, place_of, sampled
 from study.space import Space
 
-IDENTITY, OBJECTIVES, OWNER, ATTEMPT, RESULT, FINAL = "identity", "objectives", "owner", "attempt", "result", "final "
+IDENTITY, OBJECTIVES, IMPORTANCES, OWNER, ATTEMPT, RESULT = "identity", "objectives", "importances", "owner", "attempt", "result"
+FINAL = "final "
 # attempts that ended for these reasons tell nothing about their settings: they don't count, and are made again
 INTERRUPTED = "interrupted"
 LOST = "made again: "
@@ -252,9 +253,17 @@ class Search:
         return [_record(trial) for trial in latest(self._trials())]
 
     def front(self) -> list[int]:
-        """The numbers of the trials that no other beats in every objective."""
+        """The numbers of the trials that no other beats in every one of several objectives; none for one objective."""
         with storages.errors(self.storage):
-            return [trial.number for trial in self._study.best_trials]
+            return _front(self._study)
+
+    def importances(self) -> dict[str, float]:
+        """See the function of this name, which reads what this one keeps."""
+        with storages.errors(self.storage):
+            shares = _importances(self._study)
+            done = len(self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+            self._study.set_user_attr(IMPORTANCES, {"trials": done, "shares": shares})
+            return shares
 
     def tell_final(self, record: TrialRecord) -> None:
         """Keeps what a trial's setting gave with fresh replicates; `record` is the trial's, with that summary."""
@@ -289,15 +298,22 @@ def _kept(result: TrialResult) -> dict[str, Any]:
 def importances(storage: str, name: str) -> dict[str, float]:
     """Each setting's share in what makes a trial one of the best, by PED-ANOVA; nothing where Optuna can't tell.
 
-    Of several objectives, the first.
+    Of several objectives, the first. Kept with the study at its end, since Optuna's evaluators take a second to load.
     """
-    found = _load(storage, name)
+    with storages.errors(storage):
+        found = _load(storage, name)
+        done = len(found.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+        kept = found.user_attrs.get(IMPORTANCES, {})
+        return dict(kept["shares"]) if kept.get("trials") == done else _importances(found)
+
+
+def _importances(study: optuna.Study) -> dict[str, float]:
     with warnings.catch_warnings():  # it is marked experimental
         warnings.simplefilter("ignore")
         try:
             evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-            target = (lambda trial: trial.values[0]) if len(found.directions) > 1 else None
-            return dict(optuna.importance.get_param_importances(found, evaluator=evaluator, target=target))
+            target = (lambda trial: trial.values[0]) if len(study.directions) > 1 else None
+            return dict(optuna.importance.get_param_importances(study, evaluator=evaluator, target=target))
         except (ValueError, RuntimeError):  # too few trials, or all alike
             return {}
 
@@ -305,7 +321,7 @@ def importances(storage: str, name: str) -> dict[str, float]:
 @dataclass(frozen=True)
 class StoredStudy:
     """A study as its storage has it. identity: its fixed settings and its space, as text; finals: of the finalists; front: the
-    numbers of the trials that no other beats in every objective."""
+    numbers of the trials that no other beats in every one of several objectives."""
 
     objectives: tuple[Objective, ...]
     identity: dict[str, str]
@@ -327,7 +343,7 @@ def open_study(storage: str, name: str) -> StoredStudy:
         attrs = study.user_attrs
         objectives = tuple(Objective(**each) for each in attrs.get(OBJECTIVES, [{}]))
         records = [_record(trial) for trial in latest(study.get_trials(deepcopy=False))]
-        return StoredStudy(objectives, attrs.get(IDENTITY, {}), records, _finals(study), [t.number for t in study.best_trials])
+        return StoredStudy(objectives, attrs.get(IDENTITY, {}), records, _finals(study), _front(study))
 
 
 @dataclass(frozen=True)
@@ -429,6 +445,10 @@ def _at_work(trial: FrozenTrial, silent: Set[int]) -> bool:
     """Whether a process other than this one may still have a trial in work."""
     owner = trial.user_attrs.get(OWNER)
     return owner != processes.owner() and processes.alive(owner) and trial._trial_id not in silent
+
+
+def _front(study: optuna.Study) -> list[int]:
+    return [trial.number for trial in study.best_trials] if len(study.directions) > 1 else []
 
 
 def _uncounted(trial: FrozenTrial) -> bool:
