@@ -1,12 +1,13 @@
 """How a long study holds up: what trial 2,000 costs beside trial 50, what the sampler takes of it, memory, and `show`.
 
-One study of tiny trainings with a sampler that takes no time (random), through the real command; and beside it the time that TPE takes
-to sample, alone, on a study of as many trials with made-up losses.
+One study of tiny trainings with a sampler that takes no time (random), through the real command; and beside it the time that TPE
+takes to sample, alone, on a study of as many trials with made-up losses.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
@@ -44,7 +45,7 @@ def through_the_command(trials: int, folder: str) -> None:
             if line.startswith("["):
                 ended.append(time.perf_counter())
                 memory.append(megabytes(running.pid))
-    costs = [later - earlier for earlier, later in zip(ended, ended[1:], strict=False)]
+    costs = [later - earlier for earlier, later in itertools.pairwise(ended)]
     early, late = (1000 * statistics.median(part) for part in (costs[50 - AROUND // 2 : 50 + AROUND // 2], costs[-AROUND:]))
     print(f"trial 50: {early:.0f} ms, trial {trials}: {late:.0f} ms, {late / early:.2f} ×  (medians of {AROUND}, random sampler)")
     at_50, at_end = statistics.median(memory[30:70]), statistics.median(memory[-AROUND:])

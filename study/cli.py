@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import io
 import json
 import math
@@ -27,13 +26,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from study import composition, decode, effects, job, places, redaction, report, terminal
 from study.clock import STARTED
-from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Corrupt, NotWritable, Stopped, StudyError
+from study.errors import FAILED_TRIALS_EXIT_CODE, NOT_WRITABLE, BadInput, Corrupt, NotWritable, Stopped, StudyError, visible
 from study.records import Completed, TrialResult
 from study.tracking import spool
 
 # the records' writer goes on alone after that
 LEAVE_SECONDS = 3.0
-NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -64,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         if error.errno not in NOT_WRITABLE:
             raise
-        terminal.error(str(NotWritable(f"{error.filename or 'a file'}: {error.strerror}")))
+        terminal.error(str(NotWritable(f"{error.filename or f'a file in {Path.cwd()}'}: {error.strerror}")))
         sys.exit(NotWritable.exit_code)
     except MemoryError as error:
         terminal.error(str(BadInput(f"the data and the networks don't fit into the memory: {error}")))
@@ -341,11 +339,11 @@ def doctor(
         _print_json(content | {"notes": health.notes, "trials": health.trials, "runs": health.runs, "thorough": thorough})
     else:
         for each in mended:
-            terminal.show_text(f"mended: {each.where}: {each.what}")
+            terminal.show_line(visible(f"mended: {each.where}: {each.what}"))
         for each in health.findings:
-            terminal.show_text(str(each), "red")
+            terminal.show_line(visible(str(each)), "red")
         for note in health.notes:
-            terminal.show_text(note)
+            terminal.show_line(visible(note))
         terminal.show_text(doctor.conclusion(health, mended))
     if health.findings:
         sys.exit(Corrupt.exit_code)

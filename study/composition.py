@@ -53,10 +53,15 @@ def _searches(line: str) -> bool:
         return False
 
 
-def _composed(lines: Sequence[str]) -> DictConfig:
+def _composed(lines: Sequence[str], hydras_own: bool = False) -> DictConfig:
+    """hydras_own: with the settings of Hydra itself."""
+    running = GlobalHydra.instance().hydra  # of a multirun that is being composed, for instance
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_folder()), version_base=VERSION_BASE):
-        return hydra_compose(CONFIG_NAME, list(lines))
+    try:
+        with initialize_config_dir(str(config_folder()), version_base=VERSION_BASE):
+            return hydra_compose(CONFIG_NAME, list(lines), return_hydra_config=hydras_own)
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def _faults(lines: Sequence[str]) -> list[Fault]:
@@ -133,8 +138,7 @@ def _words(error: Exception) -> str:
 
 def _settings_like(wrong: str, kept: Sequence[str]) -> str:
     """The settings of the same section, or else the sections, with the setting that was probably meant."""
-    with initialize_config_dir(str(config_folder()), version_base=VERSION_BASE):
-        composed = hydra_compose(CONFIG_NAME, list(kept), return_hydra_config=wrong.startswith("hydra."))
+    composed = _composed(kept, hydras_own=wrong.startswith("hydra."))
     keys = [key for key in _flatten(OmegaConf.to_container(composed)) if not key.startswith("study.") and "._" not in key]
     section = wrong.rpartition(".")[0]
     if within := [key for key in keys if section and key.rpartition(".")[0] == section]:

@@ -5,6 +5,7 @@ Anything else that escapes is a bug. A trial that diverges is no error but a res
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -75,6 +76,19 @@ def collecting(faults: list[Fault]) -> Iterator[None]:
         if not bad.faults:
             raise
         faults += bad.faults
+
+
+# what the system calls it; FBIG is the limit of a user or of a file system
+NOT_WRITABLE = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     goals = objectives.parse(settings["objective"], settings["direction"], base.data.task)
     with terminal.status("loading Optuna"), clock.phase("import"):
         from study import search, sweep
-    search.check(sampler, decode.section(config, "pruner"), space, goals)
+    search.check(sampler, decode.section(config, "pruner"), space, goals, base.replicates.count)
     if writer:
         writer.prepare()
 

@@ -91,10 +91,14 @@ def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front
         else:
             found = ("–", record.reason or record.state, "–", "–", "–")
         settings = (setting(record.params[key]) if key in record.params else "–" for key in keys)
-        values = [number(record.values[place]) if record.values else "–" for place in extra]
+        values = [_value_text(record.values[place]) if record.values else "–" for place in extra]
         rows.append((str(record.number), *settings, *values, *found, *(["●" * (record.number in front)] if front else [])))
     found_columns = ("val loss", "convergence", "distance", "aligned", "disagreement", *(["front"] if front else []))
     return Table(("trial", *map(short, keys), *(objectives[place].name for place in extra), *found_columns), tuple(rows))
+
+
+def _value_text(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() else number(value)
 
 
 def markdown(content: Table) -> str:
@@ -189,7 +193,7 @@ def front_text(front: Sequence[int], objectives: Sequence[Objective]) -> str:
     """The Pareto front of several objectives; nothing for one."""
     if len(objectives) < 2 or not front:
         return ""
-    names = " and ".join(f"{each.name} ({each.direction})" for each in objectives)
+    names = ", ".join(f"{each.name} ({'least' if each.sign > 0 else 'most'})" for each in objectives)
     trials = ", ".join(map(str, front))
     return f"Pareto front of {names}: no trial beats trial{'s' * (len(front) > 1)} {trials} in all of them at once."
 

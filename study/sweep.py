@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from study import redaction
 from study.clock import Clock
-from study.errors import BadInput, StudyError
+from study.errors import NOT_WRITABLE, BadInput, NotWritable, StudyError
 from study.records import Asked, Failed, TrialResult
 from study.search import INTERRUPTED, Search
 
@@ -98,10 +99,18 @@ def _results(launch: Launch, batch: Sequence[Asked]) -> Sequence[TrialResult | B
         return launch(batch)
     except StudyError:
         raise
+    except OSError as error:
+        if error.errno in NOT_WRITABLE:  # the jobs' output folders, which every further trial would need too
+            raise NotWritable(f"{error.filename or f'the output folder in {Path.cwd()}'}: {error.strerror}") from error
+        return _lost(batch, error)
     except Exception as error:  # the launcher's own: a worker was killed, and nobody knows whose trial killed it
-        lost = WorkerLost(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no word why'}")
-        lost.__cause__ = error
-        return [lost] * len(batch)
+        return _lost(batch, error)
+
+
+def _lost(batch: Sequence[Asked], error: Exception) -> Sequence[BaseException]:
+    lost = WorkerLost(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no word why'}")
+    lost.__cause__ = error
+    return [lost] * len(batch)
 
 
 class WorkerLost(Exception):

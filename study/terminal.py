@@ -92,6 +92,11 @@ def show_text(text: str, style: str = "") -> None:
     out.print(escape(redact(text)), style=style)
 
 
+def show_line(text: str, style: str = "") -> None:
+    """A text that stays on one line, however long."""
+    out.print(Text(redact(text), style=style), soft_wrap=True)
+
+
 def show_finals(finals: Sequence[TrialRecord], objective: Objective) -> str:
     """Shows what the finalists' fresh replicates gave, and returns what it says; nothing where none were trained."""
     text = report.finals_text(finals, objective)

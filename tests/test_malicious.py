@@ -25,7 +25,7 @@ from study import artifacts, fingerprints
 from study.errors import Corrupt
 from study.spec import as_mapping
 from study.tracking import store
-from tests.test_records_on_disk import COHORT, TARGET, Payload, seal, weights
+from tests.test_records_on_disk import COHORT, FILES, TARGET, Payload, flip_a_byte, remove, seal, truncate, weights
 
 MEGABYTES = 1 << 20
 MARKER = "marker"
@@ -211,6 +211,12 @@ ATTACKS: dict[str, Callable[[Path], Any]] = {
     "settings of more networks": settings(replicates={"count": 3, "first": 4}),
     "settings of networks with normalisation": settings(model={"units": [3], "normalisation": "layer"}),
 }
+# not made by anybody: the manifest tells
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    f"{damage.__name__} {name}": lambda folder, name=name, damage=damage: damage(folder / name)  # type: ignore[misc]
+    for damage in (truncate, flip_a_byte, remove)
+    for name in FILES
+}
 HARMLESS: dict[str, Callable[[Path], Any]] = {
     "nothing": lambda folder: None,
     "a link beside them": link("notes", "/dev/zero"),
@@ -246,7 +252,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     here = tmp_path_factory.mktemp("tracked")
     client = store.connect(f"sqlite:///{here / 'mlflow.db'}").client
     experiment = client.create_experiment("foreign", artifact_location=(here / "mlruns").as_uri())
-    runs = {name: tracked(client, experiment, attack) for name, attack in (HARMLESS | ATTACKS).items()}
+    runs = {name: tracked(client, experiment, attack, sealed=True) for name, attack in (HARMLESS | ATTACKS).items()}
+    runs |= {name: tracked(client, experiment, damage, sealed=False) for name, damage in DAMAGES.items()}
     root = Path(__file__).parent.parent
     command = [sys.executable, "-c", COMPARE, json.dumps(runs)]
     environment = os.environ | {"PYTHONPATH": str(root)}
@@ -257,8 +264,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     return found | {MARKER: Outcome(len(list(here.rglob(MARKER))), "", 0)}
 
 
-def tracked(client: MlflowClient, experiment: str, attack: Callable[[Path], Any]) -> str:
-    """The id of a finished trial's run, whose artifacts were attacked, and their manifest made to match."""
+def tracked(client: MlflowClient, experiment: str, attack: Callable[[Path], Any], *, sealed: bool) -> str:
+    """The id of a finished trial's run, whose artifacts were attacked, and if `sealed` their manifest made to match."""
     trial = client.create_run(experiment, tags={"mlp_study.kind": "trial"}, run_name="trial").info
     client.log_param(trial.run_id, "replicates.first", 4)
     for replicate, net in enumerate(COHORT.networks(), 4):
@@ -268,16 +275,16 @@ def tracked(client: MlflowClient, experiment: str, attack: Callable[[Path], Any]
     client.set_terminated(trial.run_id)
     folder = Path(trial.artifact_uri.removeprefix("file://"))
     folder.mkdir(parents=True, exist_ok=True)
-    tampered(folder, attack)
+    tampered(folder, attack, sealed=sealed)
     return trial.run_id
 
 
-def tampered(folder: Path, attack: Callable[[Path], Any]) -> Path:
+def tampered(folder: Path, attack: Callable[[Path], Any], *, sealed: bool) -> Path:
     artifacts.write(folder, COHORT, [TARGET] * 2, {"python": "3"})
     before = (folder / "manifest.json").read_bytes()
     attack(folder)
     manifest = folder / "manifest.json"
-    if manifest.is_file() and manifest.stat().st_size < MEGABYTES and manifest.read_bytes() == before:
+    if sealed and manifest.is_file() and manifest.stat().st_size < MEGABYTES and manifest.read_bytes() == before:
         seal(folder)
     return folder
 
@@ -287,8 +294,8 @@ def test_what_lies_beside_a_runs_files_is_left_alone(outcomes: dict[str, Outcome
     assert outcomes[name][:2] == (0, "")
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_a_prepared_run_is_refused_in_one_line(outcomes: dict[str, Outcome], name: str) -> None:
+@pytest.mark.parametrize("name", ATTACKS | DAMAGES)
+def test_a_prepared_or_damaged_run_is_refused_in_one_line(outcomes: dict[str, Outcome], name: str) -> None:
     code, told, _ = outcomes[name]
     assert code == 6, told
     assert told.endswith("\n") and told.count("\n") == 1 and told[:-1].isprintable() and len(told) < 1000
@@ -363,7 +370,7 @@ def lying(file: Path) -> None:
 
 @pytest.mark.parametrize("attack", [bomb, lying])
 def test_a_forged_table_is_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attack: Callable[[Path], None]) -> None:
-    tampered(tmp_path, lambda folder: attack(folder / "curves.parquet"))
+    tampered(tmp_path, lambda folder: attack(folder / "curves.parquet"), sealed=True)
     monkeypatch.delattr(parquet, "ParquetFile")
     artifacts.check(tmp_path)
     artifacts.read_trained(tmp_path)

@@ -35,7 +35,11 @@ LOSS = (Objective(),)
 
 def settings_of(kind: str) -> dict[str, Any]:
     """Few start-up trials, so that a short study already uses what it has seen."""
-    more: dict[str, dict[str, Any]] = {"tpe": {"n_startup_trials": 3}, "nsgaii": {"population_size": 4}, "gp": {"n_startup_trials": 3}}
+    more: dict[str, dict[str, Any]] = {
+        "tpe": {"n_startup_trials": 3},
+        "nsgaii": {"population_size": 4},
+        "gp": {"n_startup_trials": 3},
+    }
     return {"name": kind, **more.get(kind, {})}
 
 
@@ -114,7 +118,9 @@ def kill(monkeypatch: pytest.MonkeyPatch, study: Search, steps: Callable[[Search
 
 
 SAMPLERS = [
-    pytest.param(kind, marks=[pytest.mark.skipif(not importlib.util.find_spec(kinds.NEEDS[kind][0]), reason="its package is an extra")])
+    pytest.param(
+        kind, marks=[pytest.mark.skipif(not importlib.util.find_spec(kinds.NEEDS[kind][0]), reason="its package is an extra")]
+    )
     if kind in kinds.NEEDS
     else kind
     for kind in kinds.SAMPLERS
@@ -186,7 +192,9 @@ def test_a_batch_that_is_cut_while_it_is_told_goes_on_with_the_same_settings(
     assert params(left)[:6] == whole[:6] and left.remaining() == 0
 
 
-def test_a_result_that_a_job_kept_before_its_driver_died_is_told_and_not_made_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_that_a_job_kept_before_its_driver_died_is_told_and_not_made_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def cut(study: Search) -> None:
         done, pruned, failed, bare = study.ask(4)
         search.keep(url, "s", done.number, result_of(done))
@@ -243,7 +251,10 @@ def test_drivers_share_a_study_and_its_total(url: str) -> None:
 
 
 def test_a_grid_is_gone_through_in_order_and_needs_an_end(url: str) -> None:
-    finite = {"kind": Choice("kind", ("sgd", "adam")), "momentum": Choice("momentum", (0.5, 0.9), when=(Condition("kind", ("sgd",)),))}
+    finite = {
+        "kind": Choice("kind", ("sgd", "adam")),
+        "momentum": Choice("momentum", (0.5, 0.9), when=(Condition("kind", ("sgd",)),)),
+    }
     study = opened(url, n_trials=None, space=finite, sampler={"name": "grid"})
     finish(study)
     assert params(study) == [{"kind": "sgd", "momentum": 0.5}, {"kind": "sgd", "momentum": 0.9}, {"kind": "adam"}]
@@ -251,7 +262,7 @@ def test_a_grid_is_gone_through_in_order_and_needs_an_end(url: str) -> None:
     finish(part)
     assert params(part) == params(study)[:2]
     with pytest.raises(BadInput, match="grid with x, y"):
-        search.check({"name": "grid"}, {"name": "none"}, TWO_NUMBERS, LOSS)
+        search.check({"name": "grid"}, {"name": "none"}, TWO_NUMBERS, LOSS, 8)
 
 
 def test_a_low_discrepancy_sequence_begins_with_the_first_trial_and_has_no_gaps(url: str) -> None:
@@ -309,7 +320,9 @@ def launching(study: Search, outcome: Callable[[Asked], TrialResult | BaseExcept
         (BadInput("settings that don't fit"), 1),
     ],
 )
-def test_a_trial_that_crashes_tells_why_and_is_made_again_once_where_that_may_help(error: Exception, attempts: int, url: str) -> None:
+def test_a_trial_that_crashes_tells_why_and_is_made_again_once_where_that_may_help(
+    error: Exception, attempts: int, url: str
+) -> None:
     study, watcher = opened(url, n_trials=3), Watcher()
     first = {}
 
@@ -519,6 +532,7 @@ def test_the_wilcoxon_pruner_needs_evidence_over_the_replicates(url: str) -> Non
         ({"name": "tpe"}, {"name": "wilcoxon", "p_threshold": 2}, LOSS, "p_threshold is between 0 and 1"),
         ({"name": "tpe"}, {"name": "patient", "wrapped": {"name": "no"}}, LOSS, "pruner: got 'no'"),
         ({"name": "tpe"}, {"name": "median"}, (Objective(), Objective("size")), "pruners judge by the loss"),
+        ({"name": "tpe"}, {"name": "wilcoxon"}, LOSS, "wilcoxon over 4 replicates'; valid: replicates.count=5"),
         ({"name": "cmaes"}, {"name": "none"}, LOSS, "cmaes"),
         ({"name": "gp"}, {"name": "none"}, LOSS, None),
     ],
@@ -527,8 +541,8 @@ def test_what_does_not_fit_is_refused(sampler: dict, pruner: dict, objectives: t
     categories = {"kind": Choice("kind", ("a", "b"))}
     if told is None:
         if importlib.util.find_spec("torch"):
-            search.check(sampler, pruner, categories, objectives)
+            search.check(sampler, pruner, categories, objectives, 4)
             return
         told = r"pip install 'mlp-study\[gp\]' first"
     with pytest.raises(BadInput, match=told):
-        search.check(sampler, pruner, categories, objectives)
+        search.check(sampler, pruner, categories, objectives, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,7 +24,7 @@ from study.space import Choice, Domain, Interval, Space
 
 # each replicate's loss by epoch, which a trial keeps for the Wilcoxon pruner
 LOSSES = "losses"
-SECTION = {"sampler": "sampler", "pruner": "pruner"}
+P_THRESHOLD = 0.05
 
 
 class QMCSampler(optuna.samplers.QMCSampler):
@@ -56,12 +57,12 @@ class WilcoxonPruner(BasePruner):
     n_warmup_steps: epochs before which nothing is stopped.
     """
 
-    def __init__(self, *, p_threshold: float = 0.05, n_warmup_steps: int = 0) -> None:
+    def __init__(self, *, p_threshold: float = P_THRESHOLD, n_warmup_steps: int = 0) -> None:
         if not 0 < p_threshold < 1:
             raise ValueError(f"p_threshold is between 0 and 1, not {p_threshold}")
         if n_warmup_steps < 0:
             raise ValueError(f"n_warmup_steps is 0 or more, not {n_warmup_steps}")
-        self._p_threshold, self._n_warmup_steps = p_threshold, n_warmup_steps
+        self.p_threshold, self._n_warmup_steps = p_threshold, n_warmup_steps
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         epoch = trial.last_step
@@ -76,7 +77,7 @@ class WilcoxonPruner(BasePruner):
         from scipy import stats  # takes half a second to load
 
         return bool(
-            worse.mean() > 0 and stats.wilcoxon(worse, alternative="greater", zero_method="zsplit").pvalue < self._p_threshold
+            worse.mean() > 0 and stats.wilcoxon(worse, alternative="greater", zero_method="zsplit").pvalue < self.p_threshold
         )
 
 
@@ -129,8 +130,13 @@ def make_pruner(settings: Mapping[str, Any]) -> BasePruner:
     return made
 
 
-def check(sampler: Mapping[str, Any], pruner: Mapping[str, Any], space: Space, objectives: Sequence[Objective]) -> None:
-    """Raises BadInput if the sampler or the pruner can't be made from its settings, or doesn't fit the space or the objectives."""
+def check(
+    sampler: Mapping[str, Any], pruner: Mapping[str, Any], space: Space, objectives: Sequence[Objective], replicates: int
+) -> None:
+    """Raises BadInput if the sampler or the pruner can't be made from its settings, or doesn't fit the study.
+
+    replicates: of a trial.
+    """
     faults: list[Fault] = []
     for make in (lambda: make_sampler(sampler, space, 0), lambda: make_pruner(pruner)):
         try:
@@ -150,6 +156,12 @@ def check(sampler: Mapping[str, Any], pruner: Mapping[str, Any], space: Space, o
             faults.append(Fault("sampler", "cmaes", "a space with at least two intervals without conditions"))
     if pruner.get("name") != "none" and [objective.name for objective in objectives] != [LOSS]:
         faults.append(Fault("pruner", f"{pruner.get('name')} with objective {names}", "objective=loss: pruners judge by the loss"))
+    if pruner.get("name") == "wilcoxon" and not faults:
+        needed = math.floor(-math.log2(pruner.get("p_threshold", P_THRESHOLD))) + 1
+        if replicates < needed:  # were all worse, the test would give 2 to the minus of their number
+            faults.append(
+                Fault("pruner", f"wilcoxon over {replicates} replicates", f"replicates.count={needed} or more, or another pruner")
+            )
     if faults:
         raise BadInput(faults)
 

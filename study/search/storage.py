@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
 import optuna
 import sqlalchemy
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.storages._heartbeat import BaseHeartbeat
 from sqlalchemy.exc import SQLAlchemyError
 
 from study import sqlite
-from study.errors import BadInput, Corrupt, Fault, NotWritable, Unreachable
+from study.errors import BadInput, Corrupt, Fault
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -32,7 +33,9 @@ def backend(url: str) -> BaseStorage:
             if sqlite.ensure(url, _schema):
                 return get_storage(url)
             connect = {"connect_args": {"connect_timeout": CONNECT_SECONDS}, "pool_pre_ping": True}
-            return get_storage(RDBStorage(url, connect, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS))
+            with warnings.catch_warnings():  # heartbeats are marked experimental
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                return get_storage(RDBStorage(url, connect, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS))
     except RuntimeError as error:  # another version's tables
         raise Corrupt(f"{KEY} {url}: {error}") from error
 
@@ -51,14 +54,7 @@ def errors(url: str) -> Iterator[None]:
     except ImportError as error:
         raise BadInput([Fault(KEY, url, f"pip install 'mlp-study[postgres]' first: {error}")]) from error
     except (SQLAlchemyError, StorageInternalError) as error:
-        raise _told(error, url) from error
-
-
-def _told(error: BaseException, url: str) -> Exception:
-    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-    text = str(getattr(cause, "orig", None) or cause).strip().splitlines()
-    told = f"{KEY} {url}: {text[0] if text else type(cause).__name__}"
-    return NotWritable(told) if sqlite.path_of(url) else Unreachable(told)
+        raise sqlite.fault(error, f"{KEY} {url}") from error
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from study import artifacts, batches, places, processes
-from study.errors import EXIT_CODES, StudyError, Unreachable
+from study.errors import EXIT_CODES, StudyError, Unreachable, writing
 from study.records import Array, Cohort, Completed, Failed, Leg, Pruned, Summary
 from study.redaction import redact
 from study.spec import TrialSpec, flat
@@ -70,7 +70,8 @@ class Writer:
     def send(self, **message: Any) -> None:
         assert self._process.stdin
         if not self._used:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with writing(self.folder):
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._used = True
         try:
             self._process.stdin.write(json.dumps(message) + "\n")
@@ -144,7 +145,8 @@ class TrialRecorder:
         self._writer, self._spec = sender, spec
         self._key = uuid.uuid4().hex
         self._folder = sender.folder / f"{sender.owner}-{self._key[:12]}"
-        (self._folder / FILES).mkdir(parents=True)
+        with writing(self._folder):
+            (self._folder / FILES).mkdir(parents=True)
         self._legs: list[tuple[int, Leg]] = []
         self._sent, self._sent_at = 0, time.monotonic()
         replicates = spec.replicates.numbers

@@ -26,7 +26,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from study import places, sqlite
-from study.errors import BadInput, Corrupt, Fault, Unreachable
+from study.errors import BadInput, Fault
 from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, VERDICT
 
 for noisy in ("mlflow", "alembic"):
@@ -135,12 +135,12 @@ def open_store(uri: str) -> Store:
 
     Raises Unreachable, NotWritable or Corrupt.
     """
-    path = sqlite.ensure(uri, _schema)
+    sqlite.ensure(uri, _schema)
     try:
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     except MlflowException as error:
-        raise (Corrupt if path else Unreachable)(f"tracking.uri {uri}: {_first_line(error)}") from error
+        raise sqlite.fault(error, f"tracking.uri {uri}") from error
     return Store(client, uri)
 
 
@@ -155,10 +155,6 @@ def existing(uri: str) -> Store:
 def _schema(url: str) -> None:
     # the store itself and not a client, which would keep a connection to the file under its draft's name
     SqlAlchemyStore(url, "mlruns").engine.dispose()  # type: ignore[no-untyped-call]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _safe(name: str) -> str:

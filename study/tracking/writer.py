@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
+import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -42,6 +44,7 @@ from study.tracking.names import (
 )
 
 METRICS_PER_CALL = 1000
+TELL_AGAIN_SECONDS = 300.0
 COMPARED = ("aligned", "null", "barrier", "aligned_barrier", "cka", "finite_test")
 NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -235,10 +238,26 @@ class Server:
             self._finish(Path(folder))
 
 
+class Waiting(logging.Handler):
+    """Tells once that the server is away, in place of the HTTP library's line for each attempt."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(logging.WARNING)
+        self._uri, self._told_at = uri, -TELL_AGAIN_SECONDS
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if time.monotonic() - self._told_at >= TELL_AGAIN_SECONDS:
+            self._told_at = time.monotonic()
+            print(f"tracking.uri {self._uri}: the MLflow server doesn't answer; waiting for it", file=sys.stderr, flush=True)
+
+
 def main() -> None:
     sys.excepthook = redaction.excepthook
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     uri, folder = sys.argv[1:]
+    http = logging.getLogger("urllib3.connectionpool")
+    http.addHandler(Waiting(uri))
+    http.propagate = False
     # standard output is for answers alone: what a library prints goes to standard error
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)

@@ -1,0 +1,261 @@
+"""What an MLflow store holds of studies, for `doctor`. Runs are read by pages, and one by one only if they are to be read whole."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlflow.entities import Metric, Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from study import artifacts, fingerprints, sqlite
+from study.errors import Corrupt
+from study.records import Floats
+from study.settings.training import ALL_EPOCHS
+from study.tracking import reader, spool
+from study.tracking.names import EPOCH, FINGERPRINT, KEY, KIND, OWNER, REASON, REPLICATE, TRIAL
+from study.tracking.store import PAGE, Store
+
+CURVES = ("train_loss", "val_loss")
+NEEDED = {*artifacts.ALWAYS, artifacts.MANIFEST}
+
+
+@dataclass(frozen=True)
+class ReplicateRun:
+    """A replicate's run. kept: the epoch whose weights are kept; last: the last one of each curve; ended: in ms, 0 if it hasn't."""
+
+    run_id: str
+    number: int
+    status: str
+    fingerprint: str
+    kept: int
+    last: Mapping[str, int]
+    ended: int
+
+
+@dataclass(frozen=True)
+class TopRun:
+    """A run that belongs to no other one: a trial's with those of its replicates, or a study's.
+
+    trial: its number in the study, None for a single trial. key: of its folder in the spool. owner: the process that writes it.
+    count: the replicates that it should have. epochs: how many each of them trains; None where they may stop before. uri: of its
+    artifacts.
+    """
+
+    run_id: str
+    name: str
+    kind: str
+    status: str
+    trial: int | None
+    key: str | None
+    owner: str | None
+    count: int
+    epochs: int | None
+    uri: str
+    replicates: list[ReplicateRun] = field(default_factory=list)
+
+    @property
+    def statuses(self) -> set[str]:
+        """Its own and its replicates'."""
+        return {self.status, *(each.status for each in self.replicates)}
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A trial's folder in the spool. key: its runs' tag; alive: its writer is; complete: nothing is missing but to send it."""
+
+    folder: Path
+    key: str
+    alive: bool
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A logged curve that isn't the recorded one: points that it lacks, and epochs that it has twice or with another value."""
+
+    replicate: ReplicateRun
+    key: str
+    missing: list[Metric]
+    wrong: list[int]
+
+
+def waiting() -> list[Waiting]:
+    """What MLflow has not taken yet of the trials of this folder."""
+    if not spool.FOLDER.exists():
+        return []
+    return [
+        Waiting(each, spool.key_of(each), not spool.left_behind(each), (each / spool.RECORD).exists())
+        for each in sorted(spool.FOLDER.iterdir())
+    ]
+
+
+def experiments(store: Store) -> dict[str, str]:
+    """The name of every experiment, with its id."""
+    found: dict[str, str] = {}
+    token = None
+    while True:
+        page = store.client.search_experiments(max_results=PAGE, page_token=token)
+        found |= {each.name: str(each.experiment_id) for each in page}
+        token = page.token
+        if not token:
+            return found
+
+
+def runs(store: Store, experiment: str) -> list[TopRun]:
+    """Our runs in an experiment, those of replicates with their trials'."""
+    tops: dict[str, TopRun] = {}
+    children: list[tuple[str, ReplicateRun]] = []
+    for run in _pages(store, experiment):
+        tags = run.data.tags
+        if tags[KIND] == "replicate" and MLFLOW_PARENT_RUN_ID in tags:
+            children.append((tags[MLFLOW_PARENT_RUN_ID], _replicate(run)))
+        else:
+            tops[run.info.run_id] = _top(run)
+    for parent, child in children:
+        if parent in tops:
+            tops[parent].replicates.append(child)
+    return list(tops.values())
+
+
+def _pages(store: Store, experiment: str) -> Iterator[Run]:
+    token = None
+    while True:
+        # the oldest first, so that runs that are made meanwhile don't move the pages
+        page = store.client.search_runs(
+            [experiment], f"tags.`{KIND}` LIKE '%'", max_results=PAGE, order_by=["attributes.start_time"], page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _top(run: Run) -> TopRun:
+    tags, params = run.data.tags, run.data.params
+    whole = params.get("training.until") == ALL_EPOCHS and params.get("training.patience") == "None"
+    return TopRun(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        kind=tags[KIND],
+        status=run.info.status,
+        trial=int(tags[TRIAL]) if TRIAL in tags else None,
+        key=tags.get(KEY),
+        owner=tags.get(OWNER),
+        count=int(params.get("replicates.count", 0)),
+        epochs=int(params["training.epochs"]) if whole else None,
+        uri=run.info.artifact_uri,
+    )
+
+
+def _replicate(run: Run) -> ReplicateRun:
+    tags = run.data.tags
+    return ReplicateRun(
+        run_id=run.info.run_id,
+        number=int(tags[REPLICATE]),
+        status=run.info.status,
+        fingerprint=tags.get(FINGERPRINT, ""),
+        kept=int(tags.get(EPOCH, 0)),
+        last={each.key: each.step for each in run.data._metric_objs if each.key in CURVES},
+        ended=run.info.end_time or 0,
+    )
+
+
+def absent_files(store: Store, run: TopRun) -> list[str]:
+    """The files that a finished trial lacks, by their names alone."""
+    folder = reader.local_folder(run.uri)
+    if folder is None:
+        names = {each.path for each in store.client.list_artifacts(run.run_id)}
+    else:
+        names = set(os.listdir(folder)) if folder.is_dir() else set()
+    return sorted(NEEDED - names)
+
+
+def ends_early(run: TopRun, replicate: ReplicateRun) -> bool:
+    """Whether a curve's last point says that some are missing; where replicates may stop early, both curves must stop together."""
+    ends = [replicate.last.get(key, 0) for key in CURVES]
+    return min(ends) < (run.epochs or max(*ends, replicate.kept))
+
+
+def read_whole(store: Store, run: TopRun) -> tuple[list[ReplicateRun], list[Gap]]:
+    """Reads all files and curves of a finished trial: the replicates whose fingerprint isn't that of their weights, and gaps.
+
+    Raises Corrupt for damaged files.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlp-study-") as name:
+        folder = reader.trial_files(store, store.client.get_run(run.run_id), name)
+        _, networks, _, _ = artifacts.read_trained(folder)
+        curves = artifacts.read_curves(folder)
+        artifacts.read_comparison(folder)
+        artifacts.read_environment(folder)
+    numbers = curves["replicate"].tolist()
+    if len(numbers) != len(networks) or any(each.number not in numbers for each in run.replicates):
+        raise Corrupt(f"{artifacts.CURVES} is of other replicates than the run's")
+    other: list[ReplicateRun] = []
+    gaps: list[Gap] = []
+    for each in run.replicates:
+        place = numbers.index(each.number)
+        if fingerprints.digest(networks[place]) != each.fingerprint:
+            other.append(each)
+        for key in CURVES:
+            history = store.client.get_metric_history(each.run_id, key)
+            gap = _gap(each, key, history, curves[key][place])
+            if gap.missing or gap.wrong:
+                gaps.append(gap)
+    return other, gaps
+
+
+def _gap(replicate: ReplicateRun, key: str, history: Sequence[Metric], curve: Floats) -> Gap:
+    """What the points of a history are not of a curve, [epochs], NaN after a replicate's stop."""
+    logged: dict[int, list[float]] = {}
+    for point in history:
+        logged.setdefault(point.step, []).append(point.value)
+    # as the writer sends it: what isn't finite is left out
+    recorded = {epoch: value for epoch, value in enumerate(curve.tolist(), 1) if math.isfinite(value)}
+
+    def time_of(epoch: int) -> int:
+        """That of the nearest point, which is most likely of the same leg."""
+        return min(history, key=lambda point: abs(point.step - epoch)).timestamp if history else replicate.ended
+
+    missing = [Metric(key, value, time_of(epoch), epoch) for epoch, value in recorded.items() if epoch not in logged]
+    return Gap(replicate, key, missing, [epoch for epoch, values in logged.items() if values != [recorded.get(epoch)]])
+
+
+def send_missing(store: Store, run: TopRun) -> None:
+    """Sends the points that a trial's curves lack."""
+    _, gaps = read_whole(store, run)
+    for gap in gaps:
+        for start in range(0, len(gap.missing), PAGE):
+            store.client.log_batch(gap.replicate.run_id, metrics=gap.missing[start : start + PAGE])
+
+
+def end(store: Store, run: TopRun, unfit: Set[str], status: str, reason: str | None) -> None:
+    """Gives a status to a run and its replicates', to those that have an unfit one."""
+    statuses = {each.run_id: each.status for each in run.replicates} | {run.run_id: run.status}
+    for run_id in (run_id for run_id, found in statuses.items() if found in unfit):
+        if reason:
+            store.client.set_tag(run_id, REASON, reason)
+        store.client.set_terminated(run_id, status)
+
+
+def send_waiting(uri: str) -> None:
+    """Sends what writers that are gone have left: the next one takes it over."""
+    sender = spool.Writer(uri)
+    sender.prepare()
+    sender.drain()
+    sender.close()
+
+
+@contextmanager
+def errors(uri: str) -> Iterator[None]:
+    """What MLflow refuses in the block is raised as an error that a user can act on."""
+    try:
+        yield
+    except MlflowException as error:
+        raise sqlite.fault(error, f"tracking.uri {uri}") from error
