@@ -5,6 +5,7 @@ Results go to standard output; progress and messages to standard error, so that 
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
@@ -28,6 +29,7 @@ from study.redaction import redact
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 # a descriptor of its own, so that progress stays visible while TensorFlow's start-up chatter on descriptor 2 is muted
 err = Console(file=os.fdopen(os.dup(2), "w", buffering=1), highlight=False)
+atexit.register(err.file.close)
 
 ROWS = 40
 PROSE, PROSE_WIDTH = {"convergence"}, len("8 still improving")

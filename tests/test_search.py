@@ -196,7 +196,7 @@ def test_a_result_that_a_job_kept_before_its_driver_died_is_told_and_not_made_ag
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cut(study: Search) -> None:
-        done, pruned, failed, bare = study.ask(4)
+        done, pruned, failed, _ = study.ask(4)
         search.keep(url, "s", done.number, result_of(done))
         search.keep(url, "s", pruned.number, TrialResult(Pruned(3, 0.5)))
         search.keep(url, "s", failed.number, TrialResult(Failed("diverged")))

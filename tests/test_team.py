@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
-from study import artifacts
+from study import artifacts, processes
 from study.search.storage import GRACE_SECONDS
 from tests import servers
 
@@ -140,9 +140,9 @@ def test_a_study_runs_on_servers_alone_and_is_shown_from_elsewhere(team: Team, t
 
 def test_two_processes_on_a_fresh_database_both_succeed(team: Team) -> None:
     """A study's name isn't theirs alone, and neither are the tables that the first to come makes."""
-    processes = [team.command(*search("shared", 4)) for _ in range(2)]
-    said = [process.communicate()[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
+    drivers = [team.command(*search("shared", 4)) for _ in range(2)]
+    said = [driver.communicate()[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], said
     team.verify("shared", 4)
 
 
@@ -152,34 +152,50 @@ def test_workers_in_processes_of_their_own(team: Team) -> None:
     team.verify("joblib", 4)
 
 
-def kill_at_work(team: Team, study: str, driver: subprocess.Popen[str]) -> FrozenTrial:
-    """Kills a driver that has a trial in work, which it returns."""
+def stop_at_work(team: Team, study: str, driver: subprocess.Popen[str]) -> FrozenTrial:
+    """Holds a driver that has a trial in work, which it returns, and not the lock that others need to go on."""
     wait_for(team, study, 1, driver)
     stored = optuna.load_study(study_name=study, storage=team.optuna)
-    while driver.poll() is None:
-        driver.send_signal(signal.SIGSTOP)
-        for trial in stored.get_trials(states=(TrialState.RUNNING,)):
-            if f":{driver.pid}:" in trial.user_attrs["owner"]:
-                driver.kill()
-                driver.communicate()
-                return trial
-        driver.send_signal(signal.SIGCONT)
-        time.sleep(0.05)
+    engine = sqlalchemy.create_engine(team.optuna)
+    locks = sqlalchemy.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+    try:
+        while driver.poll() is None:
+            driver.send_signal(signal.SIGSTOP)
+            with engine.connect() as connection:
+                free = not connection.execute(locks).scalar()
+            for trial in stored.get_trials(states=(TrialState.RUNNING,)):
+                if free and f":{driver.pid}:" in trial.user_attrs["owner"] and "result" not in trial.user_attrs:
+                    return trial
+            driver.send_signal(signal.SIGCONT)
+            time.sleep(0.05)
+    finally:
+        engine.dispose()
     pytest.fail(driver.communicate()[0])
 
 
+def kill(driver: subprocess.Popen[str]) -> None:
+    driver.kill()
+    driver.communicate()
+
+
 def test_a_running_driver_takes_over_what_a_killed_one_has_left(team: Team) -> None:
-    killed, other = (team.command(*search("left", 8)) for _ in range(2))
-    trial = kill_at_work(team, "left", killed)
+    killed = team.command(*search("left", 12))
+    trial = stop_at_work(team, "left", killed)
+    other = team.command(*search("left", 12))
+    stop_at_work(team, "left", other)
+    kill(killed)
+    other.send_signal(signal.SIGCONT)
     said = other.communicate()[0]
     assert other.returncode == 0, said
-    team.verify("left", 8)
-    stored = optuna.load_study(study_name="left", storage=team.optuna)
-    assert [each.params == trial.params for each in stored.trials if each.state == TrialState.COMPLETE].count(True) == 1
+    team.verify("left", 12)
+    ended = optuna.load_study(study_name="left", storage=team.optuna).trials[trial.number]
+    assert ended.state == TrialState.FAIL and ended.user_attrs["result"]["reason"] == processes.ABANDONED
 
 
 def test_a_trial_from_another_machine_is_taken_over_once_its_driver_is_silent(team: Team) -> None:
-    trial = kill_at_work(team, "silent", team.command(*search("silent", 4)))
+    driver = team.command(*search("silent", 4))
+    trial = stop_at_work(team, "silent", driver)
+    kill(driver)
     stored = optuna.load_study(study_name="silent", storage=team.optuna)
     stored._storage.set_trial_user_attr(trial._trial_id, "owner", "elsewhere:1:1")
     team.run(*search("silent", 4))

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import optuna
 import sqlalchemy
@@ -21,7 +22,9 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 # a driver on another machine that has been silent for so long is dead
 HEARTBEAT_SECONDS, GRACE_SECONDS = 30, 120
-CONNECT_SECONDS = 4
+CONNECTION: dict[str, Any] = {"connect_args": {"connect_timeout": 4}, "pool_pre_ping": True}
+# any number, but ours alone among those who lock things in a database
+LOCK = 0x6D6C70
 KEY = "hydra.sweeper.storage"
 
 
@@ -32,10 +35,9 @@ def backend(url: str) -> BaseStorage:
         with errors(url):
             if sqlite.ensure(url, _schema):
                 return get_storage(url)
-            connect = {"connect_args": {"connect_timeout": CONNECT_SECONDS}, "pool_pre_ping": True}
-            with warnings.catch_warnings():  # heartbeats are marked experimental
+            with claim(url), warnings.catch_warnings():  # the tables are made by one; heartbeats are marked experimental
                 warnings.simplefilter("ignore", ExperimentalWarning)
-                return get_storage(RDBStorage(url, connect, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS))
+                return get_storage(RDBStorage(url, CONNECTION, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS))
     except RuntimeError as error:  # another version's tables
         raise Corrupt(f"{KEY} {url}: {error}") from error
 
@@ -58,22 +60,25 @@ def errors(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def claim(url: str, study: int) -> Iterator[None]:
-    """Only one process at a time is in this block, for a study of this storage: whoever counts trials and makes one is alone."""
+def claim(url: str, study: int = 0) -> Iterator[None]:
+    """Only one process at a time is in this block, for a study of this storage or (0) for the storage itself.
+
+    Whoever counts trials and makes one is alone.
+    """
     path = sqlite.path_of(url)
     if path:
         with sqlite.lock(path):
             yield
         return
     # a transaction of its own, so that the lock ends with the connection whatever happens
-    with _engine(backend(url)).connect() as connection:
-        connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key, :study)"), {"key": 0x6D6C70, "study": study})
+    with _engine(url).connect() as connection:
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key, :study)"), {"key": LOCK, "study": study})
         yield
 
 
-def _engine(storage: BaseStorage) -> sqlalchemy.Engine:
-    engine: sqlalchemy.Engine = getattr(storage, "_backend").engine  # noqa: B009  of Optuna's cache before it
-    return engine
+@cache
+def _engine(url: str) -> sqlalchemy.Engine:
+    return sqlalchemy.create_engine(url, **CONNECTION)
 
 
 def heart(storage: BaseStorage) -> BaseHeartbeat | None:

@@ -70,7 +70,9 @@ class Search:
         self._sampler, self._seed = dict(sampler), seed
         self._distributions = {key: distribution(domain) for key, domain in space.items()}
         with storages.errors(storage):
-            self._study = _make(storage, name, objectives)
+            backend = storages.backend(storage)
+        with storages.errors(storage), storages.claim(storage):
+            self._study = _make(backend, name, objectives)
             self._check_identity(
                 {
                     **identity,
@@ -173,7 +175,9 @@ class Search:
                 if again:
                     cut = (alone or again)[0]
                     again.remove(cut)
-                    asked.append(self._create(cut, place_of(cut), cut.user_attrs.get(ATTEMPT, 1) + 1))
+                    # that the user stopped it is no sign that something is wrong with it
+                    attempt = cut.user_attrs[ATTEMPT] + (_reason(cut) != INTERRUPTED)
+                    asked.append(self._create(cut, place_of(cut), attempt))
                 else:
                     self._mirror.sync(attempts)
                     attempts = [*attempts, self._next(attempts)]
@@ -409,10 +413,10 @@ def pruner(storage: str, name: str, number: int, settings: Mapping[str, Any]) ->
     return stop
 
 
-def _make(storage: str, name: str, objectives: Sequence[Objective]) -> optuna.Study:
+def _make(storage: optuna.storages.BaseStorage, name: str, objectives: Sequence[Objective]) -> optuna.Study:
     return optuna.create_study(
         study_name=name,
-        storage=storages.backend(storage),
+        storage=storage,
         directions=[StudyDirection[each.direction.upper()] for each in objectives],
         sampler=optuna.samplers.RandomSampler(),  # never asked
         load_if_exists=True,

@@ -31,6 +31,8 @@ from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, VERDICT
 
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
+# what it logs, with a traceback, it raises too
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 VIEW = "mlp-study"
 PAGE = 1_000
