@@ -100,15 +100,17 @@ def _launch(arguments: list[str]) -> None:
     parsed = parser.parse_args(arguments)
     asks_only = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
     other_config = parsed.config_name or parsed.config_dir or parsed.config_path
-    if not (asks_only or other_config):
+    if not (asks_only or other_config or parsed.multirun):
         # Hydra makes the output folder before it calls the job; bad settings are to be refused before
-        if parsed.multirun:
-            composition.check_fixed(parsed.overrides)
-        else:
-            job.check(composition.compose_config(parsed.overrides))
+        job.check(composition.compose_config(parsed.overrides))
     sys.argv = [sys.argv[0], *arguments]
     folder = str(composition.config_folder())
-    hydra.main(version_base=composition.VERSION_BASE, config_path=folder, config_name=composition.CONFIG_NAME)(_job)()
+    try:
+        hydra.main(version_base=composition.VERSION_BASE, config_path=folder, config_name=composition.CONFIG_NAME)(_job)()
+    except composition.REFUSALS:
+        if not other_config:
+            composition.check_fixed(parsed.overrides)
+        raise
 
 
 def _refuse(message: str) -> NoReturn:

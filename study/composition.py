@@ -42,7 +42,7 @@ def compose_config(lines: Sequence[str]) -> DictConfig:
 
 
 def check_fixed(lines: Sequence[str]) -> None:
-    """Raises what a multirun's overrides that search nothing are refused for. Hydra would only tell the first."""
+    """Raises all that a multirun's overrides that search nothing are refused for, of which Hydra only tells the first."""
     compose_config([line for line in lines if not _searches(line)])
 
 

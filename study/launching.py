@@ -12,16 +12,29 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
-from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from study import composition, conclusions, dataset, decode, effects, job, objectives, overrides, places, report, starting, terminal
+from study import (
+    composition,
+    conclusions,
+    dataset,
+    decode,
+    effects,
+    job,
+    objectives,
+    overrides,
+    places,
+    report,
+    sqlite,
+    starting,
+    terminal,
+)
 from study import space as spaces
 from study import spec as specs
 from study.clock import STARTED, Clock
-from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Fault, StudyError
+from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Fault, StudyError, check_writable
 from study.records import Asked, Scalar, TrialRecord, TrialResult
 from study.settings import rules
 from study.space import Space
@@ -55,7 +68,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     def compose(lines: Sequence[str]) -> DictConfig:
         try:
             return loader.load_configuration(config.hydra.job.config_name, list(lines), RunMode.RUN)
-        except HydraException as error:
+        except composition.REFUSALS as error:
             raise composition.bad_input(error) from error
 
     sampler, uri = decode.section(config, "sampler"), job.store_uri(decode.section(config, "tracking"))
@@ -64,6 +77,8 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         space, fixed = overrides.split(arguments, settings["params"] or {}, settings["default_params"] or {}, loader)
         _check_settings(settings)
         storage = places.storage(settings["storage"])
+        sqlite.check(storage)
+        check_writable(Path(config.hydra.sweep.dir))
         base = check_space(space, fixed, compose, uri or places.tracking_uri(None))
     goals = objectives.parse(settings["objective"], settings["direction"], base.data.task)
     with terminal.status("loading Optuna"), clock.phase("import"):

@@ -14,7 +14,7 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, Quote, QuotedString, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, Quote, QuotedString, RangeSweep, Sweep
 from hydra.errors import HydraException
 
 from study import space as spaces
@@ -106,7 +106,9 @@ def _domain(key: str, override: Override) -> Domain:
     if isinstance(value, RangeSweep):
         return replace(_range(key, value, log, override.input_line), when=when)
     # not the iterator's, which shuffles anew at each look: a study is the same study at each launch
-    elements = value.list if isinstance(value, ChoiceSweep) else override.sweep_iterator()
+    elements = value.list if isinstance(value, ChoiceSweep) else list(override.sweep_iterator())
+    if any(isinstance(each, Sweep) for each in elements):
+        raise BadInput([Fault(key, override.input_line, "choices that are values")])
     return Choice(key, tuple(map(_scalar, elements)), when=when)
 
 

@@ -12,7 +12,7 @@ from study import redaction
 from study.clock import Clock
 from study.errors import NOT_WRITABLE, BadInput, NotWritable, StudyError
 from study.records import Asked, Failed, TrialResult
-from study.search import INTERRUPTED, Search
+from study.search import Search
 
 # runs a batch of trials to their ends: each gives its result, or the exception that ended it
 Launch = Callable[[Sequence[Asked]], Sequence[TrialResult | BaseException]]
@@ -38,11 +38,15 @@ def run(search: Search, launch: Launch, watcher: Watcher, n_jobs: int, most_fail
     'compose' for the rest of a launch.
     """
     with search.signs_of_life():
-        while batch := _ask(search, n_jobs, clock):
-            watcher.launched(batch)
-            failed = _run(search, batch, launch, watcher, clock)
-            if failed and (failures := search.failures()) > most_failures:
-                return f"{failures} trials failed, more than hydra.sweeper.max_failure_rate allows"
+        try:
+            while batch := _ask(search, n_jobs, clock):
+                watcher.launched(batch)
+                failed = _run(search, batch, launch, watcher, clock)
+                if failed and (failures := search.failures()) > most_failures:
+                    return f"{failures} trials failed, more than hydra.sweeper.max_failure_rate allows"
+        except BaseException:
+            search.stop()
+            raise
     return None
 
 
@@ -59,36 +63,27 @@ def _run(search: Search, batch: Sequence[Asked], launch: Launch, watcher: Watche
     """Runs a batch to its end; whether a trial of it failed for good."""
     start = time.perf_counter()
     failed = False
-    told = set()
-    try:
-        results = _results(launch, batch)
-        launched = time.perf_counter() - start
-        for asked, result in zip(batch, results, strict=True):
-            if not isinstance(result, TrialResult):
-                if isinstance(result, StudyError) and not isinstance(result, BadInput):
-                    raise result
-                reason = _reason(result)
-                if _may_help(result) and search.again(asked, reason):
-                    told.add(asked.number)
-                    watcher.again(asked, reason)
-                    continue
-                result = TrialResult(Failed(reason))
-                with clock.phase("search"):
-                    search.tell_failed(asked.number, reason)
-            else:
-                with clock.phase("search"):
-                    search.tell(asked.number, result)
-            told.add(asked.number)
-            failed = failed or isinstance(result.outcome, Failed)
-            watcher.finished(asked, result)
-            launched -= sum(result.seconds.values())
-            for phase, seconds in result.seconds.items():
-                clock.add(phase, seconds)
-    except BaseException:
-        for asked in batch:
-            if asked.number not in told:
-                search.tell_failed(asked.number, INTERRUPTED)
-        raise
+    results = _results(launch, batch)
+    launched = time.perf_counter() - start
+    for asked, result in zip(batch, results, strict=True):
+        if not isinstance(result, TrialResult):
+            if isinstance(result, StudyError) and not isinstance(result, BadInput):
+                raise result
+            reason = _reason(result)
+            if _may_help(result) and search.again(asked, reason):
+                watcher.again(asked, reason)
+                continue
+            result = TrialResult(Failed(reason))
+            with clock.phase("search"):
+                search.tell_failed(asked.number, reason)
+        else:
+            with clock.phase("search"):
+                search.tell(asked.number, result)
+        failed = failed or isinstance(result.outcome, Failed)
+        watcher.finished(asked, result)
+        launched -= sum(result.seconds.values())
+        for phase, seconds in result.seconds.items():
+            clock.add(phase, seconds)
     # what is left is Hydra's: composing the job's config and preparing its folder
     clock.add("compose", max(0.0, launched))
     return failed

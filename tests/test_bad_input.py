@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
@@ -21,8 +22,10 @@ POSITIVE = "valid: a finite number > 0"
 LISTED = "valid: a list that isn't empty, of: a whole number from 1 to 65536"
 SIZES, EPOCHS = "valid: a whole number from 1 to 1000000000, or null", "valid: a whole number from 1 to 1000000"
 SEEDS = "valid: a whole number from 0 to 4294967295"
+INTERVAL = f"{RATE}=interval(0.1,1)"
 TABLE = ["data=table", "data.path=t.csv", "data.target=y", "training.batch_size=4"]
-SINGLE, MULTIRUN, SEARCH = [], ["--multirun", "init=choice(zeros)"], ["--multirun"]
+SINGLE: list[str] = []
+MULTIRUN, SEARCH = ["--multirun", "init=choice(zeros)"], ["--multirun"]
 BOTH = (SINGLE, MULTIRUN)
 
 
@@ -154,6 +157,23 @@ ROWS = [
     searched("lrr=choice(1,2)", "lrr: got '1'; valid: did you mean optimizer.learning_rate?", "lrr: got '2'; valid:"),
     searched(
         [f"{RATE}=0.1", f"{RATE}=choice(0.1,0.2)"], f"{RATE}: got '{RATE}=choice(0.1,0.2)'; valid: a setting that is given once"
+    ),
+    searched(f"{RATE}=interval(nan,inf)", f"{RATE}: got 'numbers from nan to inf'; valid: finite bounds"),
+    searched(f"{BATCH}=tag(log,range(1,9,2))", f"{BATCH}: got ' … in steps of 2, log'; valid: no step on a log scale"),
+    searched(
+        ["init=zeros,orthogonal", "optimizer=sgd", "optimizer.momentum=tag(optimizr:sgd,interval(0,1))"],
+        "optimizer.momentum: got 'a condition on optimizr'; valid: one on a setting searched by its values (init)",
+    ),
+    searched([INTERVAL, "hydra.sweeper.objective=los"], "hydra.sweeper.objective: got 'los'; valid: did you mean loss?"),
+    searched(
+        [INTERVAL, "hydra.sweeper.objective=[loss,size]", "pruner=median"],
+        "pruner: got 'median with objective loss, size'; valid: objective=loss: pruners judge by the loss",
+    ),
+    searched(["init=zeros,orthogonal", "sampler=cmaes"], "sampler: got 'cmaes'; valid: a space with at least two intervals"),
+    searched([INTERVAL, "sampler=grid"], f"sampler: got 'grid with {RATE}'; valid: settings with values or steps"),
+    searched(
+        [INTERVAL, "hydra.sweeper.max_failure_rate=2"],
+        "hydra.sweeper.max_failure_rate: got 2.0; valid: a finite number",
     ),
     searched("hydra.sweeper.n_trials=0", f"hydra.sweeper.n_trials: got 0; {EPOCHS}"),
     searched("hydra.sweeper.finalists=1", "hydra.sweeper.finalists: got 1; valid: a whole number from 5"),
@@ -289,7 +309,7 @@ OCCUPIED = [
     Row([], ("outputs … Not a directory",), 4, (SINGLE,), {"outputs": "notes"}),
     Row(["hydra.run.dir=notes/x"], ("notes/x: Not a directory",), 4, (SINGLE,), NOTES),
     Row(["tracking.uri=sqlite:///notes/x.db"], ("/ … " + A_FILE,), 4, files=NOTES),
-    Row(["hydra.sweeper.storage=sqlite:///notes/x.db"], ("/ … /notes/x.db: ",), 4, (MULTIRUN,), NOTES),
+    Row(["hydra.sweeper.storage=sqlite:///notes/x.db"], ("/ … " + A_FILE,), 4, (MULTIRUN,), NOTES),
 ]
 
 
@@ -311,6 +331,14 @@ def test_what_is_in_the_way_is_told_and_left_as_it_is(
     assert after.items() >= before.items()
     # folders and locks hold nothing
     assert [name for name in after if name not in before and after[name]] == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
+def test_a_sampler_without_its_package_is_told(empty: Path, command: Callable[..., Told]) -> None:
+    told = command("--multirun", INTERVAL, "sampler=gp")
+    [line] = told.lines
+    assert told.code == 2 and line.startswith("sampler: got 'gp'; valid: pip install ") and line.endswith("package torch")
+    assert listing(empty) == {}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -392,6 +420,7 @@ def test_a_run_that_is_not_there_is_told(name: str, run_id: str, command: Callab
 @pytest.mark.parametrize("name", ["compare", "similar"])
 def test_a_deleted_run_is_told(name: str, command: Callable[..., Told]) -> None:
     experiment = client().get_experiment_by_name("tiny")
+    assert experiment
     [deleted] = client().search_runs([experiment.experiment_id], run_view_type=2)
     told = command(name, deleted.info.run_id)
     assert told.code == 2 and told.lines == [f"RUN: got '{deleted.info.run_id}'; valid: a run that isn't deleted"]

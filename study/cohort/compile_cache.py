@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from study import places
 
 FLAG = "--tf_xla_persistent_cache_directory="
 MOST_PROGRAMS = 500  # about 200 MB
+ROOM = 8_000_000  # bytes, of a few programs
 
 
 def folder() -> Path:
@@ -36,17 +38,22 @@ def processor() -> str:
 
 
 def enable() -> None:
-    """Switches the cache on, where the folder can be made and the user has no XLA switches of their own. Before TensorFlow."""
+    """Switches the cache on, where there is room for it and the user has no XLA switches of their own. Before TensorFlow.
+
+    A program that can't be written ends the training, and TensorFlow can't be told later to go without.
+    """
     if "TF_XLA_FLAGS" in os.environ:
         return
     try:
         folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder(), buffering=0) as probe:
+            if probe.write(bytes(ROOM)) < ROOM:
+                return
     except OSError:
         return
-    if os.access(folder(), os.W_OK):
-        os.environ["TF_XLA_FLAGS"] = f"{FLAG}{folder()}"
-        if len(os.listdir(folder())) > MOST_PROGRAMS:
-            clear()
+    os.environ["TF_XLA_FLAGS"] = f"{FLAG}{folder()}"
+    if len(os.listdir(folder())) > MOST_PROGRAMS:
+        clear()
 
 
 def clear() -> None:

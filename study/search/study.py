@@ -115,13 +115,26 @@ class Search:
         for trial in trials:
             if _at_work(trial, silent):
                 continue
-            if kept := trial.user_attrs.get(RESULT):
-                summary = Summary.of_plain(kept["summary"]) if "summary" in kept else None
-                self._complete(trial._trial_id, STATES_BY_NAME[kept["state"]], summary)
-            elif trial.user_attrs.get(ATTEMPT, 1) >= MOST_ATTEMPTS:
-                self._fail(trial._trial_id, f"its process ended in each of {MOST_ATTEMPTS} attempts")
-            else:
-                self._fail(trial._trial_id, processes.ABANDONED)
+            tried = trial.user_attrs.get(ATTEMPT, 1)
+            given_up = f"its process ended in each of {MOST_ATTEMPTS} attempts" if tried >= MOST_ATTEMPTS else processes.ABANDONED
+            self._settle(trial, given_up)
+
+    def stop(self) -> None:
+        """Ends the trials that this process has in work: as their jobs left them if these were done, else as interrupted."""
+        for made in self._in_work.values():
+            with storages.errors(self.storage):
+                trial = self._study._storage.get_trial(made)
+            if not trial.state.is_finished():
+                self._settle(trial, INTERRUPTED)
+        self._in_work.clear()
+
+    def _settle(self, trial: FrozenTrial, otherwise: str) -> None:
+        """Ends a trial as its job left it, or as failed for this reason if the job wasn't done."""
+        if kept := trial.user_attrs.get(RESULT):
+            summary = Summary.of_plain(kept["summary"]) if "summary" in kept else None
+            self._complete(trial._trial_id, STATES_BY_NAME[kept["state"]], summary)
+        else:
+            self._fail(trial._trial_id, otherwise)
 
     @contextmanager
     def signs_of_life(self) -> Iterator[None]:
@@ -218,17 +231,19 @@ class Search:
         A value that isn't a finite number is never told as complete: it would be the best.
         """
         state = {Completed: TrialState.COMPLETE, Pruned: TrialState.PRUNED, Failed: TrialState.FAIL}[type(result.outcome)]
-        self._complete(self._in_work.pop(number), state, result.summary)
+        self._complete(self._in_work[number], state, result.summary)
+        del self._in_work[number]
 
     def tell_failed(self, number: int, reason: str) -> None:
         """Ends a trial whose job has kept nothing."""
-        self._fail(self._in_work.pop(number), reason)
+        self._fail(self._in_work[number], reason)
+        del self._in_work[number]
 
     def again(self, asked: Asked, reason: str) -> bool:
         """Ends an attempt that was lost, to be made once more; False if it was the second."""
         if asked.attempt > 1:
             return False
-        self._fail(self._in_work.pop(asked.number), LOST + reason)
+        self.tell_failed(asked.number, LOST + reason)
         return True
 
     def _fail(self, trial: int, reason: str) -> None:

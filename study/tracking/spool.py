@@ -31,6 +31,8 @@ from study.spec import TrialSpec, flat
 
 FOLDER = Path(".mlp-study", "spool")
 RECORD, FILES = "record.json", "files"
+# before the name of a trial's folder: MLflow has all of it
+GONE = "."
 LIVE_SECONDS = 2.0
 WRITERS: list[Writer] = []
 STATUS = {Completed: "FINISHED", Pruned: "KILLED", Failed: "FAILED"}
@@ -226,7 +228,9 @@ def _plain(losses: Array) -> list[list[float | None]]:
 def take_over(folder: Path) -> Iterator[Path]:
     """Folders whose writer has ended, each claimed by renaming it, which only one process can."""
     for left in sorted(folder.iterdir()):
-        if left_behind(left):
+        if left.name.startswith(GONE):
+            shutil.rmtree(left, ignore_errors=True)
+        elif left_behind(left):
             with contextlib.suppress(FileNotFoundError):
                 yield left.rename(left.with_name(f"{processes.owner()}-{key_of(left)}"))
 
@@ -242,7 +246,10 @@ def key_of(folder: Path) -> str:
 
 
 def discard(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    """Removes a trial's folder, by its name at once: half of one would be taken for a trial that was cut off."""
+    gone = folder.with_name(f"{GONE}{folder.name}")
+    folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 class NoRecorder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -35,6 +36,7 @@ for noisy in ("mlflow", "alembic"):
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 VIEW = "mlp-study"
+LONGEST = 100
 PAGE = 1_000
 SETTINGS = ("optimizer", "optimizer.learning_rate", "training.batch_size", "model.units")
 
@@ -141,7 +143,7 @@ def open_store(uri: str) -> Store:
     try:
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
-    except MlflowException as error:
+    except Exception as error:  # the database's own reach us as they are from here
         raise sqlite.fault(error, f"tracking.uri {uri}") from error
     return Store(client, uri)
 
@@ -160,4 +162,6 @@ def _schema(url: str) -> None:
 
 
 def _safe(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name).strip(".") or "study"
+    """A folder's name for a study's: what a file system takes, and different for studies whose names it cuts."""
+    safe = re.sub(r"[^\w.-]+", "_", name).strip(".") or "study"
+    return safe if len(safe) <= LONGEST else f"{safe[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -1,0 +1,101 @@
+"""Python runs this at its start if the folder is on PYTHONPATH. `CRASH=MODULE:FUNCTION:CALL:MOMENT` kills the process that makes
+this call of the function, the first being 1, before or after the function has run. `SLOW=MODULE:FUNCTION:SECONDS` delays each.
+`NAN=LEARNING_RATE` makes all losses of the trial with this learning rate no numbers."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def crash(call: int, moment: str) -> Wrap:
+    calls = itertools.count(1)
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            now = next(calls) == call
+            if now and moment == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = function(*args, **kwargs)
+            if now:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return wrapped
+
+    return wrap
+
+
+def slow(seconds: float) -> Wrap:
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            import time
+
+            time.sleep(seconds)
+            return function(*args, **kwargs)
+
+        return wrapped
+
+    return wrap
+
+
+def lose(learning_rate: float) -> Wrap:
+    """For `Training.legs`."""
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(training: Any) -> Any:
+            from dataclasses import replace
+
+            for leg in function(training):
+                lost = training._spec.optimizer.learning_rate == learning_rate
+                yield replace(leg, train_loss=leg.train_loss * float("nan"), finite=leg.finite & False) if lost else leg
+
+        return wrapped
+
+    return wrap
+
+
+class Patching(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Loads one module as usual, and then wraps one of its functions, or of a class's in it."""
+
+    def __init__(self, module: str, function: str, wrap: Wrap) -> None:
+        self._module, self._function, self._wrap = module, function, wrap
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
+        if name != self._module:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        assert spec and spec.loader
+        self._loader, spec.loader = spec.loader, self
+        return spec
+
+    def create_module(self, spec: Any) -> Any:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__.loader = self._loader  # type: ignore[union-attr]  # runpy and pkgutil ask it for more
+        self._loader.exec_module(module)
+        *classes, name = self._function.split(".")
+        holder: Any = module
+        for each in classes:
+            holder = getattr(holder, each)
+        setattr(holder, name, self._wrap(getattr(holder, name)))
+
+
+if given := os.environ.get("CRASH"):
+    module, function, call, moment = given.split(":")
+    sys.meta_path.insert(0, Patching(module, function, crash(int(call), moment)))
+if given := os.environ.get("SLOW"):
+    module, function, seconds = given.split(":")
+    sys.meta_path.insert(0, Patching(module, function, slow(float(seconds))))
+if given := os.environ.get("NAN"):
+    sys.meta_path.insert(0, Patching("study.cohort.training", "Training.legs", lose(float(given))))
