@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: study test check benchmark ui clean
+.PHONY: study test faults check benchmark ui clean
 
 study: .venv/installed
 	$(BIN)/mlp-study --multirun
 
 test: .venv/installed
 	$(BIN)/python -m pytest
+
+# kills, full disks, servers that go away: some ten minutes
+faults: .venv/installed
+	$(BIN)/python -m pytest -m fault
 
 # everything that must hold before a commit
 check: .venv/installed
