@@ -111,8 +111,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     if writer:
         with terminal.status("opening the records"), clock.phase("track"):
             page = writer.ask(op="experiment", name=name, columns=_columns(space, base))["page"]
-            if cut := study.interrupted():
-                writer.send(op="disown", name=name, trials=cut)
+            writer.send(op="disown", name=name, trials=study.interrupted())
 
     def line(params: Mapping[str, Scalar], *more: str) -> list[str]:
         common = [*fixed, f"study.name={overrides.encode(name)}", f"study.storage={overrides.encode(study.storage)}"]
@@ -134,7 +133,8 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
             most_failures = settings["max_failure_rate"] * study.n_trials
             stopped = sweep.run(study, launch, progress, settings["n_jobs"], most_failures, clock)
         except KeyboardInterrupt:
-            terminal.message("interrupted; the same command resumes the study")
+            done = study.n_trials - study.remaining()
+            terminal.message(f"interrupted after {done} of {study.n_trials} trials; the same command goes on from there")
             raise
 
     if stopped:
@@ -154,6 +154,8 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     if writer:
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.drain()
+            # again, since the writer of a driver that was killed may have finished a run meanwhile
+            writer.send(op="disown", name=name, trials=study.interrupted())
     ended = list(_conclusions(conclusions.conclude(uri, space, records, goals, front, folder), clock))
     if writer:
         best = report.ranked(records, goals[0])

@@ -206,7 +206,7 @@ def test_a_result_that_a_job_kept_before_its_driver_died_is_told_and_not_made_ag
     left.reap()
     assert [record.state for record in left.records()] == ["complete", "pruned", "failed", "failed"]
     assert left.records()[0].run_id == "run 0" and left.records()[0].value is not None
-    assert left.interrupted() == [3] and left.failures() == 1
+    assert list(left.interrupted()) == [3] and left.failures() == 1
     [again] = left.ask(1)
     assert again.attempt == 2 and again.params == left.records()[3].params
 

@@ -169,9 +169,13 @@ class Search:
     def failures(self) -> int:
         return sum(trial.state == TrialState.FAIL and not _uncounted(trial) for trial in latest(self._trials()))
 
-    def interrupted(self) -> list[int]:
-        """The numbers of attempts that don't count: no run of theirs may look finished."""
-        return [trial.number for trial in self._trials() if _uncounted(trial)]
+    def interrupted(self) -> dict[int, float]:
+        """The attempts that don't count, number → start in seconds since 1970: no run of theirs may look finished."""
+        return {
+            trial.number: trial.datetime_start.timestamp()
+            for trial in self._trials()
+            if _uncounted(trial) and trial.datetime_start is not None
+        }
 
     def ask(self, count: int) -> list[Asked]:
         """The next trials, at most `count`; none if the total is reached. First those to be made again.

@@ -45,6 +45,7 @@ from study.tracking.names import (
 
 METRICS_PER_CALL = 1000
 TELL_AGAIN_SECONDS = 300.0
+CLOCKS_SECONDS = 60.0  # by which machines may differ
 COMPARED = ("aligned", "null", "barrier", "aligned_barrier", "cka", "finite_test")
 NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -220,11 +221,16 @@ class Server:
         self._kill(self._store.runs(KEY, spool.key_of(folder)))
         spool.discard(folder)
 
-    def _disown(self, name: str, trials: Sequence[int]) -> None:
-        """Ends the runs of attempts that don't count as killed, however far they came."""
+    def _disown(self, name: str, trials: Mapping[str, float]) -> None:
+        """Ends the runs of attempts that don't count as killed, however far they came. trials: number → start, in seconds.
+
+        Runs from before belong to an older study of this name.
+        """
         client, experiment = self._store.client, self._store.experiment(name)
-        for number in trials:
-            for trial in client.search_runs([experiment], f"tags.`{TRIAL}` = '{number}' AND attributes.status != 'KILLED'"):
+        for number, start in trials.items():
+            since = int(1000 * (start - CLOCKS_SECONDS))
+            wanted = f"tags.`{TRIAL}` = '{number}' AND attributes.status != 'KILLED' AND attributes.start_time > {since}"
+            for trial in client.search_runs([experiment], wanted):
                 self._kill([*self._store.runs(MLFLOW_PARENT_RUN_ID, trial.info.run_id, experiment), trial])
 
     def _kill(self, runs: Sequence[Run]) -> None:
