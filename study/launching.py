@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,6 +43,7 @@ from study.tracking import spool
 
 if TYPE_CHECKING:
     from study.search import Search
+    from study.sweep import Launch
 
 
 MOST_FINALISTS = 8
@@ -56,11 +57,43 @@ class HydraSweeper(Protocol):
     hydra_context: HydraContext | None
 
 
+@dataclass(frozen=True)
+class Launching:
+    """A study that is open, and all that its launch asked for.
+
+    base: the first setting; identity: the fixed ones, as text; folder: Hydra's, of this launch; writer: to MLflow at uri, whose
+    page of the study is `page`; without tracking there are none of these. launch, launch_final: run trials, or a finalist (its
+    record, the first replicate, how many).
+    """
+
+    study: Search
+    base: TrialSpec
+    identity: Mapping[str, str]
+    settings: Mapping[str, Any]
+    folder: Path
+    uri: str | None
+    writer: spool.Writer | None
+    page: str
+    clock: Clock
+    launch: Launch
+    launch_final: Callable[[TrialRecord, int, int], TrialResult | BaseException]
+
+
 def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequence[str]) -> list[TrialRecord]:
     """Runs or resumes the study and reports it; returns its trials' records.
 
     Everything is checked before the first trial, and before anything is written. Exits with 5 if a trial failed.
     """
+    opened = _open(sweeper, settings, arguments)
+    _run(opened)
+    records = _conclude(opened)
+    if opened.study.failures():
+        raise SystemExit(FAILED_TRIALS_EXIT_CODE)
+    return records
+
+
+def _open(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequence[str]) -> Launching:
+    """Checks everything, then opens the study and its records."""
     assert sweeper.config is not None and sweeper.launcher is not None and sweeper.hydra_context is not None
     config, launcher, loader = sweeper.config, sweeper.launcher, sweeper.hydra_context.config_loader
     clock = Clock()
@@ -82,8 +115,9 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         base = check_space(space, fixed, compose, uri or places.tracking_uri(None))
     goals = objectives.parse(settings["objective"], settings["direction"], base.data.task)
     with terminal.status("loading Optuna"), clock.phase("import"):
-        from study import search, sweep
+        from study import search
     search.check(sampler, decode.section(config, "pruner"), space, goals, base.replicates.count)
+    recorded = spool.recorded() if writer else []
     if writer:
         writer.prepare()
 
@@ -103,6 +137,9 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
             n_trials=settings["n_trials"],
             identity=identity,
         )
+        for each in recorded:
+            if each.study == name:
+                study.adopt(each.number, each.result, each.written)
         study.reap()
     if study.remaining() and isinstance(launcher, BasicLauncher):
         with terminal.status("loading TensorFlow"), clock.phase("import"):
@@ -125,44 +162,56 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         lines = [line(record.params, f"replicates.first={first}", f"replicates.count={count}")]
         return _result(launcher.launch(lines, initial_job_idx=study.n_trials + record.number)[0])
 
-    best = report.ranked(study.records(), goals[0])
+    folder = Path(config.hydra.sweep.dir)
+    return Launching(study, base, identity, settings, folder, uri, writer, page, clock, launch, launch_final)
+
+
+def _run(opened: Launching) -> None:
+    """Runs the trials that remain."""
+    from study import sweep
+
+    study, settings = opened.study, opened.settings
+    best = report.ranked(study.records(), study.objectives[0])
     done = study.n_trials - study.remaining()
-    terminal.message(_opening(study, base, done), "bold")
-    with terminal.StudyProgress(study.n_trials, done, best[0].value if best else None, goals[0]) as progress:
+    terminal.message(_opening(study, opened.base, done), "bold")
+    with terminal.StudyProgress(study.n_trials, done, best[0].value if best else None, study.objectives[0]) as progress:
         try:
             most_failures = settings["max_failure_rate"] * study.n_trials
-            stopped = sweep.run(study, launch, progress, settings["n_jobs"], most_failures, clock)
+            stopped = sweep.run(study, opened.launch, progress, settings["n_jobs"], most_failures, opened.clock)
         except KeyboardInterrupt:
             done = study.n_trials - study.remaining()
             terminal.message(f"interrupted after {done} of {study.n_trials} trials; the same command goes on from there")
             raise
-
     if stopped:
         terminal.message(f"stopped: {stopped}", "red")
-    records, front, folder = study.records(), study.front(), Path(config.hydra.sweep.dir)
-    table, answer = report.table(records, goals, front), report.answer(records, goals[0], identity)
+
+
+def _conclude(opened: Launching) -> list[TrialRecord]:
+    """Shows what the study found, and keeps it with its records."""
+    study, writer, clock = opened.study, opened.writer, opened.clock
+    goals, records, front = study.objectives, study.records(), study.front()
+    table, answer = report.table(records, goals, front), report.answer(records, goals[0], opened.identity)
     terminal.show_table(table)
     terminal.show_text(answer)
     if win := " ".join(filter(None, (report.choice_text(report.choice(records, goals[0])), report.front_text(front, goals)))):
         terminal.show_text(win)
-    if settings["finalists"] and base.replicates.crossed is None:
-        _train_finalists(study, records, settings["finalists"], base.replicates.first, launch_final)
+    if opened.settings["finalists"] and opened.base.replicates.crossed is None:
+        _train_finalists(opened, records)
     if final := terminal.show_finals(study.finals(), goals[0]):
         win = f"{win} {final}"
-    if found_effects := effects.effects(records, study.importances()):
-        terminal.show_table(report.effects_table(found_effects))
+    texts = {"trials.md": report.markdown(table), "answer.txt": f"{answer}\n{win}"}
+    if found := effects.effects(records, study.importances()):
+        terminal.show_table(report.effects_table(found))
+        texts["settings.md"] = report.markdown(report.effects_table(found))
     if writer:
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.drain()
             # again, since the writer of a driver that was killed may have finished a run meanwhile
-            writer.send(op="disown", name=name, trials=study.interrupted())
-    ended = list(_conclusions(conclusions.conclude(uri, space, records, goals, front, folder), clock))
+            writer.send(op="disown", name=study.name, trials=study.interrupted())
+    ended = list(_conclusions(conclusions.conclude(opened.uri, study.space, records, goals, front, opened.folder), clock))
     if writer:
         best = report.ranked(records, goals[0])
         tags = {"answer": answer, "win": win, "best": (best[0].run_id or "") if best else ""}
-        texts = {"trials.md": report.markdown(table), "answer.txt": f"{answer}\n{win}"}
-        if found_effects:
-            texts["settings.md"] = report.markdown(report.effects_table(found_effects))
         for each in ended:
             if each.table:
                 texts |= {f"{each.picture.stem}.md": f"{report.markdown(each.table)}\n{each.answer}\n"}
@@ -172,25 +221,18 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
                 if each.run_id:
                     writer.ask(op="files", run_id=each.run_id, files=[str(each.picture.absolute())])
             files = [str(each.picture.absolute()) for each in ended]
-            writer.ask(op="study", name=name, tags=tags, texts=texts, files=files)
-    terminal.message(f"study {name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
-    terminal.message(f"again: mlp-study show {name}", "dim")
-    if uri:
-        server = uri.rstrip("/") if uri.startswith("http") else "mlflow ui, then http://127.0.0.1:5000"
-        terminal.message(f"in the browser: {server}{page}", "dim")
-    if study.failures():
-        raise SystemExit(FAILED_TRIALS_EXIT_CODE)
+            writer.ask(op="study", name=study.name, tags=tags, texts=texts, files=files)
+    terminal.message(f"study {study.name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
+    terminal.message(f"again: mlp-study show {study.name}", "dim")
+    if opened.uri:
+        server = opened.uri.rstrip("/") if opened.uri.startswith("http") else "mlflow ui, then http://127.0.0.1:5000"
+        terminal.message(f"in the browser: {server}{opened.page}", "dim")
     return records
 
 
-def _train_finalists(
-    study: Search,
-    records: Sequence[TrialRecord],
-    count: int,
-    first: int,
-    launch: Callable[[TrialRecord, int, int], TrialResult | BaseException],
-) -> None:
-    """Trains the settings that can't be told from the best with `count` replicates that no trial has had, unless that is done."""
+def _train_finalists(opened: Launching, records: Sequence[TrialRecord]) -> None:
+    """Trains the settings that can't be told from the best with fresh replicates that no trial has had, unless that is done."""
+    study, count = opened.study, opened.settings["finalists"]
     objective = study.objectives[0]
     chosen = report.choice(records, objective)
     if chosen is None or chosen.decided:
@@ -202,7 +244,7 @@ def _train_finalists(
     for record in tied:
         if record.number not in done:
             with terminal.status(f"training trial {record.number} again with {count} fresh replicates"):
-                result = launch(record, first + chosen.replicates, count)
+                result = opened.launch_final(record, opened.base.replicates.first + chosen.replicates, count)
             if isinstance(result, StudyError) and not isinstance(result, BadInput):
                 raise result
             summary = result.summary if isinstance(result, TrialResult) else None

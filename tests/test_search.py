@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,19 @@ def test_a_result_that_a_job_kept_before_its_driver_died_is_told_and_not_made_ag
     assert list(left.interrupted()) == [3] and left.failures() == 1
     [again] = left.ask(1)
     assert again.attempt == 2 and again.params == left.records()[3].params
+
+
+def test_a_result_that_was_recorded_and_not_kept_is_adopted_if_it_is_of_this_trial(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill(monkeypatch, opened(url), lambda study: study.ask(3) and None)
+    left, now = opened(url), time.time()
+    left.adopt(0, TrialResult(Completed(summary(0.5)), "run"), now + 1)
+    left.adopt(1, TrialResult(Completed(summary(0.5))), now - 3600)  # an older study's, of this name
+    left.adopt(7, TrialResult(Completed(summary(0.5))), now + 1)
+    left.reap()
+    assert [record.state for record in left.records()] == ["complete", "failed", "failed"]
+    assert left.records()[0].run_id == "run" and list(left.interrupted()) == [1, 2]
 
 
 def test_a_trial_whose_process_dies_each_time_fails_in_the_end(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

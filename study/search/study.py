@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -118,6 +119,13 @@ class Search:
             tried = trial.user_attrs.get(ATTEMPT, 1)
             given_up = f"its process ended in each of {MOST_ATTEMPTS} attempts" if tried >= MOST_ATTEMPTS else processes.ABANDONED
             self._settle(trial, given_up)
+
+    def adopt(self, number: int, result: TrialResult, written: float) -> None:
+        """Keeps a result that a job had recorded, at that time, and not yet kept when it was killed."""
+        for trial in self._trials():
+            started = trial.datetime_start.timestamp() if trial.datetime_start else math.inf
+            if trial.number == number and trial.state == TrialState.RUNNING and started < written:
+                keep(self.storage, self.name, number, result)
 
     def stop(self) -> None:
         """Ends the trials that this process has in work: as their jobs left them if these were done, else as interrupted."""

@@ -18,14 +18,14 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from study import artifacts, batches, places, processes
 from study.errors import EXIT_CODES, StudyError, Unreachable, writing
-from study.records import Array, Cohort, Completed, Failed, Leg, Pruned, Summary
+from study.records import Array, Cohort, Completed, Failed, Leg, Pruned, Summary, TrialResult
 from study.redaction import redact
 from study.spec import TrialSpec, flat
 
@@ -250,6 +250,37 @@ def discard(folder: Path) -> None:
     gone = folder.with_name(f"{GONE}{folder.name}")
     folder.rename(gone)
     shutil.rmtree(gone, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A trial's result, as its record on disk tells it. written: when, in seconds since 1970."""
+
+    study: str
+    number: int
+    result: TrialResult
+    written: float
+
+
+def recorded() -> list[Recorded]:
+    """The studies' trials whose records are complete on disk, and not yet all in MLflow."""
+    found = []
+    for file in sorted(FOLDER.glob(f"*/{RECORD}")):
+        with contextlib.suppress(OSError, ValueError, KeyError):  # sent and removed meanwhile
+            record = json.loads(file.read_text())
+            outcome = _outcome(record)
+            if outcome and record["number"] is not None:
+                found.append(Recorded(record["experiment"], record["number"], TrialResult(outcome), file.stat().st_mtime))
+    return found
+
+
+def _outcome(record: Mapping[str, Any]) -> Completed | Pruned | Failed | None:
+    if "summary" in record:
+        return Completed(Summary.of_plain(record["summary"]))
+    if record["status"] == STATUS[Failed]:
+        return Failed(record["reason"])
+    # an interrupted trial has no reason
+    return Pruned(record["curves"][-1]["epochs_done"], math.nan) if record["reason"] else None
 
 
 class NoRecorder:
