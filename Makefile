@@ -8,18 +8,18 @@ study: .venv/installed
 	$(BIN)/mlp-study --multirun
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# kills, full disks, servers that go away: some ten minutes
+# kills, full disks, servers that go away: some twenty minutes
 faults: .venv/installed
-	$(BIN)/python -m pytest -m fault
+	$(BIN)/python -m pytest -m fault -n 2 --dist loadfile
 
 # everything that must hold before a commit
 check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 benchmark: .venv/installed
 	$(BIN)/python -m benchmarks.engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -24,14 +25,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from study import composition, decode, effects, job, places, redaction, report, terminal
+from study import composition, decode, effects, job, places, processes, redaction, report, terminal
 from study.clock import STARTED
 from study.errors import FAILED_TRIALS_EXIT_CODE, NOT_WRITABLE, BadInput, Corrupt, NotWritable, Stopped, StudyError, visible
 from study.records import Completed, TrialResult
 from study.tracking import spool
 
 # the records' writer goes on alone after that
-LEAVE_SECONDS = 3.0
+LEAVE_SECONDS = 2.5
+WORKERS_SECONDS = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,7 +84,13 @@ def _stop(number: int, _: object) -> None:
 
 
 def _leave(code: int) -> None:
-    """Ends the process without waiting for the threads that still train, which can take as long as a leg does."""
+    """Ends the process and its workers without waiting for what they train, which can take as long as a leg does."""
+    until = time.monotonic() + WORKERS_SECONDS
+    for worker in (workers := processes.children() - spool.writers()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGTERM)
+    while workers & processes.children() and time.monotonic() < until:
+        time.sleep(0.05)
     spool.close_all(LEAVE_SECONDS)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 ABANDONED = "abandoned: its process ended"
+ENDED = "ended"
 
 
 def owner(number: int | None = None) -> str:
@@ -36,10 +37,17 @@ def alive(owner: str | None) -> bool:
     return start in ("", _started(int(number)))
 
 
+def children() -> set[int]:
+    """The numbers of this process's running children; none where the system has no /proc."""
+    listed = {int(number) for file in Path("/proc/self/task").glob("*/children") for number in file.read_text().split()}
+    return {number for number in listed if _started(number) != ENDED}
+
+
 def _started(number: int) -> str:
-    """When a process started, in the kernel's ticks; empty where the system has no /proc."""
+    """When a process started, in the kernel's ticks; ENDED if only its parent hasn't noticed; empty where there is no /proc."""
     try:
         # behind the name, which may hold anything in its brackets
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
+        state, *fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        return ENDED if state in "ZX" else fields[18]
+    except (OSError, ValueError, IndexError):
         return ""

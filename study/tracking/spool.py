@@ -38,9 +38,16 @@ WRITERS: list[Writer] = []
 STATUS = {Completed: "FINISHED", Pruned: "KILLED", Failed: "FAILED"}
 
 
+def writers() -> set[int]:
+    """The numbers of this process's writers."""
+    return {each.number for each in WRITERS}
+
+
 def close_all(seconds: float) -> None:
     """Closes this process's writers as `Writer.close` does."""
     for each in WRITERS:
+        with contextlib.suppress(StudyError):
+            each.send(op="drain", key="")  # takes over what workers have left whose writers were killed with them
         each.close(seconds)
 
 
@@ -54,7 +61,8 @@ class Writer:
         command = [sys.executable, "-m", "study.tracking.writer", uri, str(self.folder)]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True, bufsize=1)
-        self.owner = processes.owner(self._process.pid)
+        self.number = self._process.pid
+        self.owner = processes.owner(self.number)
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         self._known: dict[str, dict[str, Any]] = {}
         self._failure: StudyError | None = None
