@@ -12,7 +12,7 @@ test: .venv/installed
 
 # kills, full disks, servers that go away: some twenty minutes
 faults: .venv/installed
-	$(BIN)/python -m pytest -m fault -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m fault -n 2 --dist loadfile $(FAULTS)
 
 # everything that must hold before a commit
 check: .venv/installed
