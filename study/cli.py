@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import io
 import json
 import math
@@ -11,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -187,6 +188,16 @@ def _since_start() -> float:
 # -- looking -----------------------------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """For thousands of records at once, none of which is garbage before the end: looking for it would take a fifth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 @click.group()
 def commands() -> None:
     """Look at what was trained."""
@@ -196,6 +207,7 @@ def commands() -> None:
 @click.argument("study_name", metavar="STUDY")
 @click.option("--storage", help="Optuna's storage; the default is optuna.db in this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, to standard output.")
+@_uncollected()
 def show(study_name: str, storage: str | None, as_json: bool) -> None:
     """A study's trials, its best, and its answer."""
     from study import search
@@ -360,7 +372,8 @@ def doctor(
 
 
 def _print_json(content: Any) -> None:
-    click.echo(json.dumps(_plain(content), indent=2, allow_nan=False))
+    # laid out for a person alone, since it takes several times as long
+    click.echo(json.dumps(_plain(content), indent=2 if sys.stdout.isatty() else None, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
