@@ -5,6 +5,7 @@ A worker process imports TensorFlow and compiles by itself, which takes its time
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import subprocess
 import sys
@@ -36,9 +37,12 @@ def trials_a_minute(overrides: list[str]) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=2)
+    repeats = parser.parse_args().repeats
     print(f"{'':28}" + "".join(f"{name:>34}" for name in LAUNCHERS))
     for training, settings in TRAININGS.items():
-        paces = [statistics.median(trials_a_minute([*settings, *more]) for _ in range(2)) for more in LAUNCHERS.values()]
+        paces = [statistics.median(trials_a_minute([*settings, *more]) for _ in range(repeats)) for more in LAUNCHERS.values()]
         print(f"{training:28}" + "".join(f"{pace:>26.0f} a minute" for pace in paces), flush=True)
 
 
