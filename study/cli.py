@@ -28,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from study import composition, decode, effects, job, places, processes, redaction, report, terminal
 from study.clock import STARTED
-from study.errors import FAILED_TRIALS_EXIT_CODE, NOT_WRITABLE, BadInput, Corrupt, NotWritable, Stopped, StudyError, visible
+from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Corrupt, Stopped, StudyError, refused, visible
 from study.records import Completed, TrialResult
 from study.tracking import spool
 
@@ -63,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         terminal.error(str(BadInput(shown.getvalue())))
         sys.exit(BadInput.exit_code)
     except OSError as error:
-        if error.errno not in NOT_WRITABLE:
+        if not (told := refused(error, f"a file in {Path.cwd()}")):
             raise
-        terminal.error(str(NotWritable(f"{error.filename or f'a file in {Path.cwd()}'}: {error.strerror}")))
-        sys.exit(NotWritable.exit_code)
+        terminal.error(str(told))
+        sys.exit(told.exit_code)
     except MemoryError as error:
         terminal.error(str(BadInput(f"the data and the networks don't fit into the memory: {error}")))
         sys.exit(BadInput.exit_code)

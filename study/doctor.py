@@ -13,10 +13,10 @@ from study.errors import BadInput, Corrupt, Fault
 from study.search import Attempt
 from study.tracking import inspection, store
 from study.tracking.inspection import TopRun, Waiting
+from study.tracking.names import STATUS
 from study.tracking.store import Store
 
 TABLES = {places.STORAGE: {"studies", "trials"}, places.TRACKING: {"experiments", "runs"}}
-STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 OPEN = {"RUNNING", "SCHEDULED"}
 # a process that makes a database renames its draft within seconds
 DRAFT_SECONDS = 3_600
@@ -70,7 +70,7 @@ class Records:
             trials = self._trials()
             waiting = inspection.waiting()
             opened = store.connect(self.uri) if _is_there(self.uri) else None
-            experiments = inspection.experiments(opened) if opened else {}
+            experiments = opened.experiments() if opened else {}
             self._check_names(trials, experiments)
             if opened is None and (waiting or any(each.run_id for attempts in trials.values() for each in attempts)):
                 raise _absent(places.TRACKING, self.uri)
@@ -249,18 +249,7 @@ def _spooled(waiting: Sequence[Waiting], uri: str) -> Iterator[Finding]:
 
 def _reap(storage: str, name: str) -> None:
     """Ends what a study's gone processes have left, as the next launch would."""
-    stored = search.open_study(storage, name)
-    search.Search(
-        name=name,
-        storage=storage,
-        objectives=stored.objectives,
-        space={},
-        sampler={"name": "random"},
-        seed=0,
-        n_trials=None,
-        # its space is a part of it, and nothing is asked for here
-        identity=stored.identity,
-    ).reap()
+    search.Trials(storage, name, search.open_study(storage, name).objectives).reap()
 
 
 def _is_there(url: str) -> bool:

@@ -91,6 +91,11 @@ NOT_WRITABLE = {
 }
 
 
+def refused(error: OSError, place: str) -> NotWritable | None:
+    """What the system says of a place that can't be written, which is `place` where it names no file; None for another error."""
+    return NotWritable(f"{error.filename or place}: {error.strerror}") if error.errno in NOT_WRITABLE else None
+
+
 @contextmanager
 def writing(place: object) -> Iterator[None]:
     """What the system refuses in the block is raised as NotWritable, which names the place."""

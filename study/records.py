@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -287,13 +287,17 @@ class Summary:
 
 @dataclass(frozen=True)
 class Completed:
+    """state: of a trial that ended so, as in `TrialRecord`."""
+
     summary: Summary
+    state: ClassVar[str] = "complete"
 
 
 @dataclass(frozen=True)
 class Pruned:
     epoch: int
     value: float
+    state: ClassVar[str] = "pruned"
 
     @property
     def reason(self) -> str:
@@ -303,6 +307,7 @@ class Pruned:
 @dataclass(frozen=True)
 class Failed:
     reason: str
+    state: ClassVar[str] = "failed"
 
 
 Outcome = Completed | Pruned | Failed

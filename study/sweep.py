@@ -10,7 +10,7 @@ from typing import Protocol
 
 from study import redaction
 from study.clock import Clock
-from study.errors import NOT_WRITABLE, BadInput, NotWritable, StudyError
+from study.errors import BadInput, StudyError, refused
 from study.records import Asked, Failed, TrialResult
 from study.search import Search
 
@@ -94,18 +94,13 @@ def _results(launch: Launch, batch: Sequence[Asked]) -> Sequence[TrialResult | B
         return launch(batch)
     except StudyError:
         raise
-    except OSError as error:
-        if error.errno in NOT_WRITABLE:  # the jobs' output folders, which every further trial would need too
-            raise NotWritable(f"{error.filename or f'the output folder in {Path.cwd()}'}: {error.strerror}") from error
-        return _lost(batch, error)
-    except Exception as error:  # the launcher's own: a worker was killed, and nobody knows whose trial killed it
-        return _lost(batch, error)
-
-
-def _lost(batch: Sequence[Asked], error: Exception) -> Sequence[BaseException]:
-    lost = WorkerLost(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no word why'}")
-    lost.__cause__ = error
-    return [lost] * len(batch)
+    except Exception as error:
+        if isinstance(error, OSError) and (told := refused(error, f"the output folder in {Path.cwd()}")):
+            raise told from error  # every further trial would need a folder too
+        # the launcher's own: a worker was killed, and nobody knows whose trial killed it
+        lost = WorkerLost(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no word why'}")
+        lost.__cause__ = error
+        return [lost] * len(batch)
 
 
 class WorkerLost(Exception):

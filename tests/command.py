@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from mlflow import MlflowClient
 
-from study import places
+from study import places, processes
 from study.cli import main
+from study.search import storage, stored
+from study.tracking import spool
+
+# the owner of what a process left that is gone
+DEAD = f"{processes.host()}:4194305:1"
 
 
 def run(*arguments: str) -> int:
@@ -25,3 +33,18 @@ def runs_of(kind: str) -> list:
     """The runs of this kind of the study named tiny."""
     experiment = client().get_experiment_by_name("tiny")
     return client().search_runs([experiment.experiment_id], f"tags.`mlp_study.kind` = '{kind}'", order_by=["attributes.run_name"])
+
+
+def ran(folder: Path, *arguments: str, code: int = 0) -> Path:
+    """The folder, after the command has run there and all its records are in MLflow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run(*arguments) == code
+        spool.writer(places.tracking_uri(None)).drain()
+    return folder
+
+
+def forget() -> None:
+    """What a new process hasn't seen: Optuna keeps studies and finished trials in memory."""
+    for cached in (stored.load, stored.mirror_of, storage.backend):
+        cached.cache_clear()

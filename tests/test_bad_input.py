@@ -151,7 +151,9 @@ ROWS = [
     searched(f"{RATE}=0.1,0.1", f"{RATE}: got '0.1,0.1'; valid: one or more choices, each once"),
     searched(f"{RATE}=choice(0.1,0.1)", f"{RATE}: got '0.1,0.1'; valid: one or more choices, each once"),
     searched(f"{RATE}=choice(0.1,[0.2,0.3])", f"{RATE}: got [0.2, 0.3]; {POSITIVE}"),
-    searched(f"{RATE}=choice(0.1,choice(0.2,0.3))", f"{RATE}: got '{RATE}=choice(0.1,choice(0.2,0.3))'; valid: choices that are values"),
+    searched(
+        f"{RATE}=choice(0.1,choice(0.2,0.3))", f"{RATE}: got '{RATE}=choice(0.1,choice(0.2,0.3))'; valid: choices that are values"
+    ),
     searched("optimizer=adam,null", "search space: got 'optimizer=null'; valid: Config group override must be a string or a list"),
     searched(f"{RATE}=choice(0.1,-1)", f"{RATE}: got -1; {POSITIVE}"),
     searched(f"{BATCH}=choice(16,5000)", f"{BATCH}: got 5000; valid: a whole number from 1 to 354"),

@@ -12,8 +12,8 @@ import pytest
 from study import conclusions, figures, places, report
 from study.objectives import Objective
 from study.records import Blame, Summary, TrialRecord
-from study.tracking import reader, spool, store
-from tests.command import client, run, runs_of
+from study.tracking import reader, store
+from tests.command import client, ran, run, runs_of
 
 TINY = ["training.epochs=3", "model.units=[4]", "data=iris", "replicates.crossed=[2,2]"]
 COMMAND = ["--multirun", "optimizer.learning_rate=0.01,0.1", "hydra.sweeper.study_name=tiny", *TINY]
@@ -23,12 +23,7 @@ COMPARED = {"aligned", "null", "barrier", "aligned_barrier", "cka"}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a crossed study of one setting ran."""
-    place = tmp_path_factory.mktemp("conclusions")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        assert run(*COMMAND) == 0
-        spool.writer(places.tracking_uri(None)).drain()
-    return place
+    return ran(tmp_path_factory.mktemp("conclusions"), *COMMAND)
 
 
 @pytest.fixture

@@ -19,22 +19,18 @@ import study
 from study import places, processes, sqlite
 from study.records import Failed
 from study.search import storage
-from study.search import study as studies
 from study.tracking import spool
-from tests.command import client, run, runs_of
+from tests.command import DEAD, client, forget, ran, run, runs_of
 
-DEAD = f"{processes.host()}:4194305:1"
 TINY = ["training.epochs=3", "replicates.count=2", "model.units=[4]"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a study of three trials ran, one of which diverged, and whose processes are gone."""
-    place = tmp_path_factory.mktemp("doctor")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        assert run("--multirun", "optimizer.learning_rate=0.01,0.1,1e30", "hydra.sweeper.study_name=tiny", *TINY) == 5
-        spool.writer(places.tracking_uri(None)).close()
+    rates = "optimizer.learning_rate=0.01,0.1,1e30"
+    place = ran(tmp_path_factory.mktemp("doctor"), "--multirun", rates, "hydra.sweeper.study_name=tiny", *TINY, code=5)
+    spool.writer(sqlite.url_of(place / "mlflow.db")).close()
     return place
 
 
@@ -53,12 +49,6 @@ def elsewhere(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             source.backup(copy)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def forget() -> None:
-    """Optuna keeps finished trials in memory."""
-    for cached in (studies._load, studies._mirror, storage.backend):
-        cached.cache_clear()
 
 
 def change(database: str, statement: str, *values: object) -> None:

@@ -141,7 +141,7 @@ def test_a_study_killed_again_and_again_is_the_uninterrupted_one(
 # -- crash points ------------------------------------------------------------------------------------------------------------
 
 CLIENT = "mlflow.tracking.client:MlflowClient."
-SEARCH = "study.search.study:"
+SEARCH, STORED, TRIALS = "study.search.study:", "study.search.stored:", "study.search.trials:Trials."
 POINTS = {
     "before a trial is written": [f"{SEARCH}Search._create:2:before"],
     "after a trial is written": [f"{SEARCH}Search._create:2:after"],
@@ -162,14 +162,14 @@ POINTS = {
     "amid the runs' ends": [f"{CLIENT}set_terminated:5:before"],
     "after the runs' ends": [f"{CLIENT}set_terminated:6:after"],
     "amid the spool's clearing": ["study.tracking.spool:discard:2:before"],
-    "before keep": [f"{SEARCH}keep:2:before"],
-    "after keep": [f"{SEARCH}keep:2:after"],
-    "before tell": [f"{SEARCH}Search.tell:2:before"],
+    "before keep": [f"{STORED}keep:2:before"],
+    "after keep": [f"{STORED}keep:2:after"],
+    "before tell": [f"{TRIALS}tell:2:before"],
     "amid tell": ["optuna.storages._rdb.storage:RDBStorage.set_trial_state_values:2:before"],
-    "after tell": [f"{SEARCH}Search.tell:2:after"],
+    "after tell": [f"{TRIALS}tell:2:after"],
     "amid the takeover of a trial cut off": [f"{CLIENT}log_batch:13:after", f"{CLIENT}set_terminated:2:before"],
     "amid the takeover of a trial recorded": [f"{CLIENT}log_artifacts:2:before", f"{CLIENT}set_terminated:2:before"],
-    "amid the adoption of a result kept": [f"{SEARCH}keep:2:after", f"{SEARCH}Search._complete:1:before"],
+    "amid the adoption of a result kept": [f"{STORED}keep:2:after", f"{TRIALS}_complete:1:before"],
     "amid the end of a dead process's trial": [
         f"{SEARCH}Search.ask:2:after",
         "optuna.storages._rdb.storage:RDBStorage.set_trial_state_values:1:before",

@@ -19,11 +19,11 @@ from study.errors import BadInput, Unreachable
 from study.objectives import Objective, parse
 from study.records import Asked, Completed, Failed, Leg, Pruned, Summary, TrialResult
 from study.search import Search, kinds, storage
-from study.search import study as studies
+from study.search.trials import MOST_ATTEMPTS
 from study.space import Choice, Condition, Interval
 from study.sweep import run
+from tests.command import DEAD, forget
 
-DEAD = f"{processes.host()}:4194305:1"
 TWO_NUMBERS = {"x": Interval("x", 0.0, 1.0), "y": Interval("y", 1e-3, 1.0, log=True)}
 CONDITIONAL = {
     "kind": Choice("kind", ("sgd", "adam")),
@@ -42,12 +42,6 @@ def settings_of(kind: str) -> dict[str, Any]:
         "gp": {"n_startup_trials": 3},
     }
     return {"name": kind, **more.get(kind, {})}
-
-
-def forget() -> None:
-    """What a new process hasn't seen."""
-    for cached in (studies._load, studies._mirror, storage.backend):
-        cached.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +220,7 @@ def test_a_result_that_was_recorded_and_not_kept_is_adopted_if_it_is_of_this_tri
 
 
 def test_a_trial_whose_process_dies_each_time_fails_in_the_end(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for attempt in range(1, studies.MOST_ATTEMPTS + 1):
+    for attempt in range(1, MOST_ATTEMPTS + 1):
         study = opened(url, n_trials=2)
         study.reap()
         kill(monkeypatch, study, lambda study: study.ask(1) and None)

@@ -16,7 +16,7 @@ import study
 from study import artifacts, places, spec
 from study.records import Failed
 from study.tracking import spool
-from tests.command import client, run, runs_of
+from tests.command import client, ran, run, runs_of
 
 TINY = ["training.epochs=3", "replicates.count=2", "model.units=[4]"]
 
@@ -35,13 +35,8 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a study of three trials ran, one of which diverges."""
-    place = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        rates = "optimizer.learning_rate=0.01,0.1,1e30"
-        assert run("--multirun", rates, "hydra.sweeper.study_name=tiny", *TINY) == 5
-        spool.writer(places.tracking_uri(None)).drain()
-    return place
+    rates = "optimizer.learning_rate=0.01,0.1,1e30"
+    return ran(tmp_path_factory.mktemp("study"), "--multirun", rates, "hydra.sweeper.study_name=tiny", *TINY, code=5)
 
 
 @pytest.fixture

@@ -1,19 +1,10 @@
 """Optuna: a study's samplers, pruners and storage behind ask and tell. The only package that imports Optuna."""
 
 from study.search.kinds import check
-from study.search.study import (
-    INTERRUPTED,
-    UNCOUNTED,
-    Attempt,
-    Search,
-    StoredStudy,
-    attempts,
-    importances,
-    keep,
-    names,
-    open_study,
-    pruner,
-)
+from study.search.pruning import pruner
+from study.search.stored import INTERRUPTED, UNCOUNTED, Attempt, StoredStudy, attempts, importances, keep, names, open_study
+from study.search.study import Search
+from study.search.trials import Trials
 
 __all__ = [
     "INTERRUPTED",
@@ -21,6 +12,7 @@ __all__ = [
     "Attempt",
     "Search",
     "StoredStudy",
+    "Trials",
     "attempts",
     "check",
     "importances",

@@ -17,7 +17,6 @@ from study.searchable import Searchable
 from study.tracking.names import SEARCHABLE
 from study.tracking.store import Store
 
-PAGE = 1_000
 # the clocks of the machines that write runs may differ by so much
 OVERLAP_MS = 60_000
 
@@ -38,16 +37,8 @@ def load(store: Store, query: Searchable) -> tuple[list[str], searchable.Index]:
 
 def _since(store: Store, kind: str, since: int) -> dict[str, tuple[str, int]]:
     """Run → its fingerprint and its end, of the runs that have ended since."""
-    experiments = [each.experiment_id for each in store.client.search_experiments()]
     text = f"tags.`{SEARCHABLE}` LIKE '{searchable.VERSION}:{kind}:%' AND attributes.end_time > {max(0, since)}"
-    found: dict[str, tuple[str, int]] = {}
-    token = None
-    while True:
-        page = store.client.search_runs(experiments, text, max_results=PAGE, page_token=token)
-        found |= {run.info.run_id: (run.data.tags[SEARCHABLE], run.info.end_time) for run in page}
-        token = page.token
-        if not token:
-            return found
+    return {run.info.run_id: (run.data.tags[SEARCHABLE], run.info.end_time) for run in store.search(text)}
 
 
 def _file(uri: str, kind: str) -> Path:

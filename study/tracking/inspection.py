@@ -19,7 +19,7 @@ from study.errors import Corrupt
 from study.records import Floats
 from study.settings.training import ALL_EPOCHS
 from study.tracking import reader, spool
-from study.tracking.names import EPOCH, FINGERPRINT, KEY, KIND, OWNER, REASON, REPLICATE, TRIAL
+from study.tracking.names import EPOCH, FINGERPRINT, KEY, KIND, OWNER, REPLICATE, TRIAL
 from study.tracking.store import PAGE, Store
 
 CURVES = ("train_loss", "val_loss")
@@ -96,23 +96,12 @@ def waiting() -> list[Waiting]:
     ]
 
 
-def experiments(store: Store) -> dict[str, str]:
-    """The name of every experiment, with its id."""
-    found: dict[str, str] = {}
-    token = None
-    while True:
-        page = store.client.search_experiments(max_results=PAGE, page_token=token)
-        found |= {each.name: str(each.experiment_id) for each in page}
-        token = page.token
-        if not token:
-            return found
-
-
 def runs(store: Store, experiment: str) -> list[TopRun]:
     """Our runs in an experiment, those of replicates with their trials'."""
     tops: dict[str, TopRun] = {}
     children: list[tuple[str, ReplicateRun]] = []
-    for run in _pages(store, experiment):
+    # the oldest first, so that runs that are made meanwhile don't move the pages
+    for run in store.search(f"tags.`{KIND}` LIKE '%'", experiment, order=["attributes.start_time"]):
         tags = run.data.tags
         if tags[KIND] == "replicate" and MLFLOW_PARENT_RUN_ID in tags:
             children.append((tags[MLFLOW_PARENT_RUN_ID], _replicate(run)))
@@ -122,19 +111,6 @@ def runs(store: Store, experiment: str) -> list[TopRun]:
         if parent in tops:
             tops[parent].replicates.append(child)
     return list(tops.values())
-
-
-def _pages(store: Store, experiment: str) -> Iterator[Run]:
-    token = None
-    while True:
-        # the oldest first, so that runs that are made meanwhile don't move the pages
-        page = store.client.search_runs(
-            [experiment], f"tags.`{KIND}` LIKE '%'", max_results=PAGE, order_by=["attributes.start_time"], page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _top(run: Run) -> TopRun:
@@ -239,9 +215,7 @@ def end(store: Store, run: TopRun, unfit: Set[str], status: str, reason: str | N
     """Gives a status to a run and its replicates', to those that have an unfit one."""
     statuses = {each.run_id: each.status for each in run.replicates} | {run.run_id: run.status}
     for run_id in (run_id for run_id, found in statuses.items() if found in unfit):
-        if reason:
-            store.client.set_tag(run_id, REASON, reason)
-        store.client.set_terminated(run_id, status)
+        store.end(run_id, status, reason)
 
 
 def send_waiting(uri: str) -> None:

@@ -101,10 +101,7 @@ def _trial_and_replicates(store: Store, run_id: str) -> tuple[Run, list[Run]]:
     if kind == "replicate":
         trial, wanted = _run(store, run.data.tags[MLFLOW_PARENT_RUN_ID]), [run]
     elif kind == "trial":
-        found = store.client.search_runs(
-            [run.info.experiment_id], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run_id}'", max_results=50_000
-        )
-        trial, wanted = run, sorted(found, key=_number)
+        trial, wanted = run, sorted(store.runs(MLFLOW_PARENT_RUN_ID, run_id, run.info.experiment_id), key=_number)
     else:
         raise BadInput(
             [Fault("RUN", run_id, "the id of a trial's or a replicate's run, as `mlp-study show` and the MLflow UI list")]

@@ -28,6 +28,7 @@ from study.errors import EXIT_CODES, StudyError, Unreachable, writing
 from study.records import Array, Cohort, Completed, Failed, Leg, Pruned, Summary, TrialResult
 from study.redaction import redact
 from study.spec import TrialSpec, flat
+from study.tracking.names import STATUS
 
 FOLDER = Path(".mlp-study", "spool")
 RECORD, FILES = "record.json", "files"
@@ -35,7 +36,6 @@ RECORD, FILES = "record.json", "files"
 GONE = "."
 LIVE_SECONDS = 2.0
 WRITERS: list[Writer] = []
-STATUS = {Completed: "FINISHED", Pruned: "KILLED", Failed: "FAILED"}
 
 
 def writers() -> set[int]:
@@ -204,7 +204,7 @@ class TrialRecorder:
         trial, or the study's end, raises what is wrong.
         """
         self._record |= {
-            "status": STATUS[type(outcome)] if outcome else "KILLED",
+            "status": STATUS[outcome.state] if outcome else "KILLED",
             "reason": redact(getattr(outcome, "reason", None) or "") or None,
             "curves": _curves(self._legs),
         }
@@ -285,7 +285,7 @@ def recorded() -> list[Recorded]:
 def _outcome(record: Mapping[str, Any]) -> Completed | Pruned | Failed | None:
     if "summary" in record:
         return Completed(Summary.of_plain(record["summary"]))
-    if record["status"] == STATUS[Failed]:
+    if record["status"] == STATUS[Failed.state]:
         return Failed(record["reason"])
     # an interrupted trial has no reason
     return Pruned(record["curves"][-1]["epochs_done"], math.nan) if record["reason"] else None

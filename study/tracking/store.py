@@ -7,9 +7,10 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
 # read by MLflow at its import
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -28,7 +29,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from study import places, sqlite
 from study.errors import BadInput, Fault
-from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, VERDICT
+from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, REASON, VERDICT
 
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -61,16 +62,29 @@ class Store:
         """Whether it is a server, whose answers can get lost."""
         return sqlite.path_of(self.uri) is None
 
+    def experiments(self) -> dict[str, str]:
+        """The name of every experiment, with its id."""
+        return {each.name: str(each.experiment_id) for each in _pages(self.client.search_experiments)}
+
+    def search(self, wanted: str, experiment: str | None = None, order: Sequence[str] = ()) -> Iterator[Run]:
+        """The runs that MLflow's expression describes, in one experiment or in all, by pages."""
+        places = [experiment] if experiment else list(self.experiments().values())
+        return _pages(partial(self.client.search_runs, places, wanted, order_by=list(order)))
+
     def runs(self, tag: str, value: str, experiment: str | None = None) -> list[Run]:
         """The runs with this tag, in one experiment or in all."""
-        experiments = [experiment] if experiment else [str(each.experiment_id) for each in self.client.search_experiments()]
-        found: list[Run] = []
-        token = None
-        while True:
-            page = self.client.search_runs(experiments, f"tags.`{tag}` = '{value}'", max_results=PAGE, page_token=token)
-            found, token = [*found, *page], page.token
-            if not token:
-                return found
+        return list(self.search(f"tags.`{tag}` = '{value}'", experiment))
+
+    def end(self, run_id: str, status: str, reason: str | None = None) -> None:
+        """Ends a run, and says why, if there is a reason."""
+        if reason:
+            self.client.set_tag(run_id, REASON, reason)
+        self.client.set_terminated(run_id, status)
+
+    def drop(self, run_id: str) -> None:
+        """Deletes a run that was made twice."""
+        self.end(run_id, "KILLED")
+        self.client.delete_run(run_id)
 
     def experiment(self, name: str, settings: Sequence[str] = SETTINGS) -> str:
         """The experiment's id; made at first use, with its artifacts under ./mlruns if the store is a local database.
@@ -104,8 +118,7 @@ class Store:
         # another process may have made one too, or the server two when its first answer got lost: all keep the same one
         run, *more = sorted(self.runs(KIND, "study", experiment), key=lambda each: (each.info.start_time, each.info.run_id))
         for each in more:
-            self.client.set_terminated(each.info.run_id, "KILLED")
-            self.client.delete_run(each.info.run_id)
+            self.drop(each.info.run_id)
         self.client.log_batch(run.info.run_id, tags=[RunTag(key, text) for key, text in tags.items()])
         for file, text in texts.items():
             self.client.log_text(run.info.run_id, text, file)
@@ -125,6 +138,17 @@ EXPERIMENT_TAGS = {
         "distance between a trial's replicates (√2 ≈ 1.41 is what unrelated networks give)."
     ),
 }
+
+
+def _pages(search: Callable[..., Any]) -> Iterator[Any]:
+    """All that a search of MLflow's client finds, which it gives by pages."""
+    token = None
+    while True:
+        page = search(max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def connect(uri: str) -> Store:

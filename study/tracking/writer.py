@@ -132,8 +132,7 @@ class TrialRuns:
         """Deletes runs that a server made twice, since it was asked again when its answer got lost."""
         for run in self._store.runs(KEY, self._key, self._experiment):
             if run.info.run_id not in (self.run_id, *self._children):
-                self._client.set_terminated(run.info.run_id, "KILLED")
-                self._client.delete_run(run.info.run_id)
+                self._store.drop(run.info.run_id)
 
     def _log(
         self, run: str, metrics: Sequence[Metric] = (), tags: Mapping[str, str] = NONE, params: Mapping[str, str] = NONE
@@ -226,17 +225,16 @@ class Server:
 
         Runs from before belong to an older study of this name.
         """
-        client, experiment = self._store.client, self._store.experiment(name)
+        experiment = self._store.experiment(name)
         for number, start in trials.items():
             since = int(1000 * (start - CLOCKS_SECONDS))
             wanted = f"tags.`{TRIAL}` = '{number}' AND attributes.status != 'KILLED' AND attributes.start_time > {since}"
-            for trial in client.search_runs([experiment], wanted):
+            for trial in list(self._store.search(wanted, experiment)):
                 self._kill([*self._store.runs(MLFLOW_PARENT_RUN_ID, trial.info.run_id, experiment), trial])
 
     def _kill(self, runs: Sequence[Run]) -> None:
         for run in runs:
-            self._store.client.set_tag(run.info.run_id, REASON, processes.ABANDONED)
-            self._store.client.set_terminated(run.info.run_id, "KILLED")
+            self._store.end(run.info.run_id, "KILLED", processes.ABANDONED)
 
     def end(self) -> None:
         """The trainer is gone, and with it the trials that it had in work."""

@@ -1,0 +1,209 @@
+"""A study as its storage has it: what is kept with it and with its trials, and how it is read."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Set
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from study import processes, sqlite
+from study.errors import BadInput, Fault
+from study.objectives import Objective
+from study.records import Completed, Summary, TrialRecord, TrialResult
+from study.search import storage as storages
+from study.search.mirror import Mirror, latest
+
+IDENTITY, OBJECTIVES, IMPORTANCES, OWNER, ATTEMPT, RESULT = "identity", "objectives", "importances", "owner", "attempt", "result"
+FINAL = "final "
+# attempts that ended for these reasons tell nothing about their settings: they don't count, and are made again
+INTERRUPTED = "interrupted"
+LOST = "made again: "
+UNCOUNTED = (processes.ABANDONED, INTERRUPTED, LOST)
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+STATES_BY_NAME = {name: state for state, name in STATES.items()}
+
+
+@cache
+def load(storage: str, name: str) -> optuna.Study:
+    sampler = optuna.samplers.RandomSampler()  # never asked
+    return optuna.load_study(study_name=name, storage=storages.backend(storage), sampler=sampler)
+
+
+@cache
+def mirror_of(storage: str, name: str) -> Mirror:
+    return Mirror(load(storage, name).directions)
+
+
+def stored_trial(study: optuna.Study, number: int) -> FrozenTrial:
+    stored = study._storage
+    return stored.get_trial(stored.get_trial_id_from_study_id_trial_number(study._study_id, number))
+
+
+def keep(storage: str, name: str, number: int, result: TrialResult) -> None:
+    """What a job does when its trial is recorded: from here on its result survives whatever happens to the driver."""
+    with storages.errors(storage), suppress(UpdateFinishedTrialError):  # told as interrupted meanwhile: it is run again
+        study = load(storage, name)
+        study._storage.set_trial_user_attr(stored_trial(study, number)._trial_id, RESULT, kept_of(result))
+
+
+def kept_of(result: TrialResult) -> dict[str, Any]:
+    """What is kept of a result, as plain values."""
+    kept = {"run_id": result.run_id, "seconds": result.seconds, "state": result.outcome.state}
+    if isinstance(result.outcome, Completed):
+        return kept | {"summary": asdict(result.outcome.summary)}
+    return kept | {"reason": result.outcome.reason}
+
+
+def importances(storage: str, name: str) -> dict[str, float]:
+    """Each setting's share in what makes a trial one of the best, by PED-ANOVA; nothing where Optuna can't tell.
+
+    Of several objectives, the first. Kept with the study at its end, since Optuna's evaluators take a second to load.
+    """
+    with storages.errors(storage):
+        found = load(storage, name)
+        done = len(found.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+        kept = found.user_attrs.get(IMPORTANCES, {})
+        return dict(kept["shares"]) if kept.get("trials") == done else importances_of(found)
+
+
+def importances_of(study: optuna.Study) -> dict[str, float]:
+    with warnings.catch_warnings():  # it is marked experimental
+        warnings.simplefilter("ignore")
+        try:
+            evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+            target = (lambda trial: trial.values[0]) if len(study.directions) > 1 else None
+            return dict(optuna.importance.get_param_importances(study, evaluator=evaluator, target=target))
+        except (ValueError, RuntimeError):  # too few trials, or all alike
+            return {}
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """A study as its storage has it. identity: its fixed settings and its space, as text; finals: of the finalists; front: the
+    numbers of the trials that no other beats in every one of several objectives."""
+
+    objectives: tuple[Objective, ...]
+    identity: dict[str, str]
+    records: list[TrialRecord]
+    finals: list[TrialRecord]
+    front: list[int]
+
+
+def open_study(storage: str, name: str) -> StoredStudy:
+    """Reads a study. Raises BadInput, with the known names, if there is none of this name."""
+    if (path := sqlite.path_of(storage)) and not path.exists():
+        raise BadInput([Fault("STUDY", name, f"a study in {storage}, which doesn't exist; run a study here, or give --storage")])
+    with storages.errors(storage):
+        try:
+            study = load(storage, name)
+        except KeyError as error:
+            known = ", ".join(optuna.get_all_study_names(storages.backend(storage))) or "none yet"
+            raise BadInput([Fault("STUDY", name, f"one of: {known}")]) from error
+        attrs = study.user_attrs
+        objectives = tuple(Objective(**each) for each in attrs.get(OBJECTIVES, [{}]))
+        records = [record_of(trial) for trial in latest(study.get_trials(deepcopy=False))]
+        return StoredStudy(objectives, attrs.get(IDENTITY, {}), records, finals_of(study), front_of(study))
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt at a trial. state: as in `TrialRecord`; counted: it isn't made again; left: in work, by a process that is gone."""
+
+    number: int
+    state: str
+    counted: bool
+    left: bool
+    run_id: str | None
+    reason: str | None
+
+
+def names(storage: str) -> list[str]:
+    """The studies of a storage."""
+    with storages.errors(storage):
+        return optuna.get_all_study_names(storages.backend(storage))
+
+
+def attempts(storage: str, name: str) -> list[Attempt]:
+    """Every attempt of a study, those too that are made again."""
+    with storages.errors(storage):
+        study = load(storage, name)
+        trials, silent = study.get_trials(deepcopy=False), silent_trials(study)
+    return [
+        Attempt(
+            number=record.number,
+            state=record.state,
+            counted=not uncounted(trial),
+            left=trial.state == TrialState.RUNNING and not at_work(trial, silent),
+            run_id=record.run_id,
+            reason=record.reason,
+        )
+        for trial, record in ((trial, record_of(trial)) for trial in trials)
+    ]
+
+
+def silent_trials(study: optuna.Study) -> set[int]:
+    """Trials whose driver, perhaps on another machine, has stopped giving signs of life."""
+    heart = storages.heart(study._storage)
+    return set(heart._get_stale_trial_ids(study._study_id)) if heart else set()
+
+
+def at_work(trial: FrozenTrial, silent: Set[int]) -> bool:
+    """Whether a process other than this one may still have a trial in work."""
+    owner = trial.user_attrs.get(OWNER)
+    return owner != processes.owner() and processes.alive(owner) and trial._trial_id not in silent
+
+
+def front_of(study: optuna.Study) -> list[int]:
+    return [trial.number for trial in study.best_trials] if len(study.directions) > 1 else []
+
+
+def uncounted(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.FAIL and reason_of(trial).startswith(UNCOUNTED)
+
+
+def reason_of(trial: FrozenTrial) -> str:
+    return str(trial.user_attrs.get(RESULT, {}).get("reason"))
+
+
+def finals_of(study: optuna.Study) -> list[TrialRecord]:
+    kept = [each for name, each in sorted(study.user_attrs.items()) if name.startswith(FINAL) and each["summary"]]
+    return [
+        TrialRecord(
+            number=each["number"],
+            state="complete",
+            params=each["params"],
+            values=[each["value"]],
+            summary=Summary.of_plain(each["summary"]),
+            reason=None,
+            run_id=each["run_id"],
+            seconds={},
+        )
+        for each in kept
+    ]
+
+
+def record_of(trial: FrozenTrial) -> TrialRecord:
+    kept = trial.user_attrs.get(RESULT, {})
+    return TrialRecord(
+        number=trial.number,
+        state=STATES[trial.state],
+        params=dict(trial.params),
+        values=list(trial.values or []),
+        summary=Summary.of_plain(kept["summary"]) if "summary" in kept else None,
+        reason=kept.get("reason"),
+        run_id=kept.get("run_id"),
+        seconds=kept.get("seconds", {}),
+    )
