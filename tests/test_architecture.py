@@ -58,7 +58,7 @@ LAYERS = (
         "terminal",
         "doctor",
     },
-    {"overrides", "composition", "launching", "cli", "__main__", "hydra_plugins"},
+    {"overrides", "composition", "launching", "commands", "cli", "__main__", "hydra_plugins"},
 )
 ADAPTERS, TOP = LAYERS[3], LAYERS[5]
 
@@ -72,7 +72,7 @@ HOMES = {
     "matplotlib": {"figures"},
     "pyarrow": {"artifacts", "tables"},
     "sklearn": {"dataset"},
-    "click": {"cli"},
+    "click": {"cli", "commands"},
     "hydra": TOP,
     "omegaconf": {"decode", "job"} | TOP,
 }
