@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from study.attribution import attribute
     from study.cohort.curvature import Stationarity
     from study.comparison import compare
+    from study.opened import Study
 
 __all__ = [
     "BadInput",
@@ -38,6 +39,7 @@ __all__ = [
     "fingerprint",
     "keras_model",
     "load_data",
+    "open",
     "stationarity",
     "train",
 ]
@@ -49,6 +51,10 @@ def compose(overrides: list[str] | tuple[str, ...] = ()) -> TrialSpec:
     """The trial that a launch with these Hydra overrides would train.
 
     Raises BadInput, with all faults, for settings that can't be.
+
+    >>> spec = study.compose(["data=iris", "optimizer=sgd", "optimizer.momentum=0.9"])
+    >>> spec.optimizer.momentum, spec.loss.name
+    (0.9, 'sparse_categorical_crossentropy')
     """
     from study import composition
 
@@ -56,7 +62,14 @@ def compose(overrides: list[str] | tuple[str, ...] = ()) -> TrialSpec:
 
 
 def load_data(spec: TrialSpec) -> Dataset:
-    """x_train, y_train, x_val, y_val as the networks see them, after normalisation."""
+    """x_train, y_train, x_val, y_val as the networks see them, after normalisation.
+
+    Raises BadInput for a table that isn't there or can't be trained on.
+
+    >>> data = study.load_data(study.compose(["data=iris"]))
+    >>> data.x_train.shape, data.y_val.dtype.name, data.target_names
+    ((120, 4), 'int32', ('setosa', 'versicolor', 'virginica'))
+    """
     from study import dataset
 
     return dataset.load_data(spec)
@@ -66,6 +79,9 @@ def batch_orders(spec: TrialSpec) -> Integers:
     """Row numbers of every mini-batch, int32 [R, epochs, steps, batch].
 
     A trailing partial batch is dropped or, with `training.partial_batch=keep`, filled up with -1.
+
+    >>> study.batch_orders(study.compose(["data=iris", "training.epochs=2", "replicates.count=2"])).shape
+    (2, 2, 3, 32)
     """
     from study import batches
 
@@ -73,21 +89,37 @@ def batch_orders(spec: TrialSpec) -> Integers:
 
 
 def train(spec: TrialSpec) -> Cohort:
-    """Trains the trial's R replicates. A network that diverges is kept and labelled, which is no error."""
+    """Trains the trial's R replicates. A network that diverges is kept and labelled, which is no error.
+
+    >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2"]))
+    >>> cohort.val_loss.shape, [kernel.shape for kernel in cohort.kernels]
+    ((2, 2), [(2, 4, 4), (2, 4, 3)])
+    """
     from study import trial
 
     return trial.train(spec)
 
 
 def keras_model(cohort: Cohort, replicate: int) -> keras.Sequential:
-    """One replicate as a compiled `keras.Sequential` that predicts what the cohort holds (logits for classification)."""
+    """One replicate as a compiled `keras.Sequential` that predicts what the cohort holds (logits for classification).
+
+    >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2"]))
+    >>> study.keras_model(cohort, 1).output_shape
+    (None, 3)
+    """
     from study import cohort as engine
 
     return engine.keras_model(cohort, replicate)
 
 
 def fingerprint(cohort: Cohort, replicate: int) -> str:
-    """sha256 of one replicate's final weights, 64 hex digits: equal if and only if all bits are."""
+    """sha256 of one replicate's final weights, 64 hex digits: equal if and only if all bits are.
+
+    >>> spec = study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2", "replicates.vary=[]"])
+    >>> cohort = study.train(spec)
+    >>> study.fingerprint(cohort, 0) == study.fingerprint(cohort, 1)
+    True
+    """
     from study.fingerprints import digest
 
     return digest(cohort.networks()[replicate])
@@ -97,12 +129,36 @@ def stationarity(cohort: Cohort, replicate: int) -> Stationarity:
     """Whether one replicate stands still: its gradient, and the largest and smallest curvature of its training loss.
 
     Takes a second for 64-64 units. A small gradient is no proof of convergence: read it beside the replicate's label.
+
+    >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2"]))
+    >>> found = study.stationarity(cohort, 0)
+    >>> found.largest > found.smallest
+    True
     """
     from study import dataset
     from study.cohort import curvature
 
     data = dataset.load_replicate(cohort.spec, cohort.spec.replicates.numbers[replicate])
     return curvature.stationarity(cohort.spec, cohort.networks()[replicate], data)
+
+
+def open(name: str, storage: str | None = None, tracking_uri: str | None = None) -> Study:
+    """A study that was run, by its name: its answer, its tables (pandas) and its networks (NumPy).
+
+    storage: Optuna's, the default is optuna.db in this folder; tracking_uri: MLflow's, the default is MLFLOW_TRACKING_URI, else
+    mlflow.db in this folder. Raises BadInput, with the known names, if there is no study of this name, and Unreachable.
+
+    >>> tiny = study.open("tiny")
+    >>> tiny.trials["optimizer.learning_rate"].to_dict()
+    {0: 0.01, 1: 0.1}
+    >>> tiny.weights(trial=1, replicate=0)
+    Network(4-4-3)
+    >>> tiny.curves(1).columns.tolist()
+    ['replicate', 'epoch', 'train_loss', 'val_loss', 'learning_rate']
+    """
+    from study import opened
+
+    return opened.open_study(name, storage, tracking_uri)
 
 
 LAZY = {"align": "study.alignment", "attribute": "study.attribution", "compare": "study.comparison"}

@@ -129,7 +129,12 @@ def read_trained(folder: Path) -> tuple[dict[str, Any], list[Network], Floats, S
 
 def read_networks(folder: Path) -> list[Network]:
     """The trained networks in a trial's weights.npz, one a replicate."""
-    arrays = _load(folder / WEIGHTS)
+    return read_weights(folder / WEIGHTS)
+
+
+def read_weights(file: Path) -> list[Network]:
+    """The trained networks in a file that is written as weights.npz is."""
+    arrays = _load(file)
     stacked = Network({name: array for name, array in arrays.items() if not name.startswith(INITIAL)})
     try:
         kernels = stacked.kernels
@@ -140,9 +145,9 @@ def read_networks(folder: Path) -> list[Network]:
             sound = stacked.shapes == {name: (len(kernels[0]), *shape) for name, shape in expected.items()}
         sound = sound and all(a.dtype == np.float32 and a.size for a in stacked.parameters.values())
     except KeyError as error:
-        raise _damaged(folder / WEIGHTS, f"no array {error}") from error
+        raise _damaged(file, f"no array {error}") from error
     if not sound:
-        raise _damaged(folder / WEIGHTS, "these arrays are no networks: their names, types or shapes don't fit together")
+        raise _damaged(file, "these arrays are no networks: their names, types or shapes don't fit together")
     return stacked.unstack()
 
 

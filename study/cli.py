@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,12 +22,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from study import composition, decode, job, places, processes, redaction, report, terminal
+from study import completion, composition, decode, flags, job, places, processes, redaction, report, terminal
 from study.clock import STARTED
 from study.commands import commands
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Stopped, StudyError, refused
 from study.records import Completed, TrialResult
+from study.settings.rules import suggestion
 from study.tracking import spool
+
+commands.add_command(completion.completion)
 
 # the records' writer goes on alone after that
 LEAVE_SECONDS = 2.5
@@ -38,39 +42,57 @@ def main(arguments: Sequence[str] | None = None) -> None:
     of_process = arguments is None
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     sys.excepthook = redaction.excepthook
+    if of_process and (asked := os.environ.get(completion.VARIABLE)):
+        print(completion.answer(commands, asked))
+        return
     if of_process:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
     try:
-        places.check_arguments(arguments)
-        if arguments and arguments[0] in commands.commands:
-            commands.main(arguments, prog_name="mlp-study", standalone_mode=False)
-        else:
-            _launch(arguments)
-    except StudyError as error:
-        terminal.error(str(error))
-        sys.exit(error.exit_code)
-    except (HydraException, OmegaConfBaseException) as error:
-        terminal.error(str(composition.bad_input(error)))
-        sys.exit(BadInput.exit_code)
-    except click.ClickException as error:
-        shown = io.StringIO()
-        error.show(shown)
-        terminal.error(str(BadInput(shown.getvalue())))
-        sys.exit(BadInput.exit_code)
-    except OSError as error:
-        if not (told := refused(error, f"a file in {Path.cwd()}")):
+        _run(arguments)
+    except (StudyError, HydraException, OmegaConfBaseException, click.ClickException, OSError, MemoryError) as error:
+        if not (told := _told(error)):
             raise
-        terminal.error(str(told))
+        terminal.error(str(told), error)
         sys.exit(told.exit_code)
-    except MemoryError as error:
-        terminal.error(str(BadInput(f"the data and the networks don't fit into the memory: {error}")))
-        sys.exit(BadInput.exit_code)
     except (KeyboardInterrupt, click.Abort) as stopped:
         code = stopped.exit_code if isinstance(stopped, Stopped) else 130
         if of_process:
             _leave(code)
         sys.exit(code)
+
+
+def _run(arguments: list[str]) -> None:
+    terminal.speak()
+    places.check_arguments(arguments)
+    given, rest = flags.taken(arguments)
+    terminal.speak(quiet=given.quiet, verbose=given.verbose)
+    first = rest[0] if rest else ""
+    if "--version" in rest:
+        terminal.show_text(f"{completion.PROGRAM} {metadata.version(completion.PROGRAM)}")
+    elif first in commands.commands:
+        # only training has a dry run; a command that has one too gets the flag
+        commands.main([*rest, *["--dry-run"] * given.dry_run], prog_name=completion.PROGRAM, standalone_mode=False)
+    elif first.replace("-", "").isalpha() and not first.startswith("-"):
+        meant = suggestion(first, commands.commands)
+        raise BadInput(f"no command {first}: {meant or 'mlp-study --help lists the commands; '}a setting is key=value")
+    else:
+        _launch(rest, given.dry_run)
+
+
+def _told(error: Exception) -> StudyError | None:
+    """An error as the user is told of it; None for one that is a bug."""
+    if isinstance(error, StudyError):
+        return error
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return composition.bad_input(error)
+    if isinstance(error, click.ClickException):
+        shown = io.StringIO()
+        error.show(shown)
+        return BadInput(shown.getvalue())
+    if isinstance(error, MemoryError):
+        return BadInput(f"the data and the networks don't fit into the memory: {error}")
+    return refused(error, f"a file in {Path.cwd()}") if isinstance(error, OSError) else None
 
 
 def _stop(number: int, _: object) -> None:
@@ -94,7 +116,7 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
-def _launch(arguments: list[str]) -> None:
+def _launch(arguments: list[str], dry_run: bool) -> None:
     # with this, Hydra hands errors over instead of printing them, and `main` tells them in our own form
     os.environ["HYDRA_FULL_ERROR"] = "1"
     parser = get_args_parser()
@@ -104,8 +126,17 @@ def _launch(arguments: list[str]) -> None:
     other_config = parsed.config_name or parsed.config_dir or parsed.config_path
     if not (asks_only or other_config or parsed.multirun):
         # Hydra makes the output folder before it calls the job; bad settings are to be refused before
-        job.check(composition.compose_config(parsed.overrides))
-    sys.argv = [sys.argv[0], *arguments]
+        config = composition.compose_config(parsed.overrides)
+        job.check(config)
+        if dry_run:
+            from study import rehearsal
+
+            rehearsal.of_trial(config)
+            return
+    elif dry_run and other_config and not parsed.multirun:
+        raise BadInput("--dry-run of one trial takes mlp-study's own config, without --config-name, --config-path or --config-dir")
+    # the sweeper is told by a setting of its own
+    sys.argv = [sys.argv[0], *arguments, *["hydra.sweeper.dry_run=true"] * (dry_run and parsed.multirun)]
     folder = str(composition.config_folder())
     try:
         hydra.main(version_base=composition.VERSION_BASE, config_path=folder, config_name=composition.CONFIG_NAME)(_job)()
@@ -129,7 +160,7 @@ def _job(config: DictConfig) -> TrialResult:
         _portray(result, config)
     except StudyError as error:
         # told here, since Hydra would announce it as a crash of the job
-        terminal.error(str(error))
+        terminal.error(str(error), error)
         raise SystemExit(error.exit_code) from error
     if not isinstance(result.outcome, Completed):
         raise SystemExit(FAILED_TRIALS_EXIT_CODE)

@@ -7,15 +7,26 @@ import dataclasses
 import gc
 import json
 import math
+import os
+import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from study import effects, places, report, terminal
-from study.errors import Corrupt, visible
+from study import places, report, sqlite, terminal
+from study.errors import BadInput, Corrupt, Fault, visible
+
+HOST = "127.0.0.1"
+
+STORAGE = click.option("--storage", help="Optuna's storage; the default is optuna.db in this folder.")
+TRACKING = click.option(
+    "--tracking-uri", help="The MLflow store; the default is MLFLOW_TRACKING_URI, else mlflow.db in this folder."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable, to standard output.")
 
 
 @contextlib.contextmanager
@@ -34,71 +45,119 @@ def commands() -> None:
 
 
 @commands.command()
-@click.argument("study_name", metavar="STUDY")
-@click.option("--storage", help="Optuna's storage; the default is optuna.db in this folder.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable, to standard output.")
+@click.argument("name", metavar="STUDY|RUN")
+@STORAGE
+@TRACKING
+@JSON
 @_uncollected()
-def show(study_name: str, storage: str | None, as_json: bool) -> None:
-    """A study's trials, its best, and its answer."""
-    from study import search
+def show(name: str, storage: str | None, tracking_uri: str | None, as_json: bool) -> None:
+    """A study's trials, its best, and its answer; or one trial (STUDY/12, STUDY/best) or replicate (STUDY/12/3) by itself.
 
-    stored = search.open_study(places.storage(storage), study_name)
-    objective, front = stored.objectives[0], stored.front
-    best, chosen = report.ranked(stored.records, objective), report.choice(stored.records, objective)
-    answer = report.answer(stored.records, objective, stored.identity)
-    win = " ".join(filter(None, (report.choice_text(chosen), report.front_text(front, stored.objectives))))
-    found = effects.effects(stored.records, search.importances(places.storage(storage), study_name))
+    RUN may also be a run's id, its first digits, or its name.
+    """
+    try:
+        _show_study(name, storage, as_json)
+    except BadInput as no_study:
+        from study.tracking import addresses
+
+        try:
+            _show_run(name, storage, tracking_uri, as_json)
+        except BadInput as no_run:
+            raise (no_run if addresses.looks_like(name) else no_study) from None
+
+
+def _show_run(address: str, storage: str | None, tracking_uri: str | None, as_json: bool) -> None:
+    with terminal.status("loading the run"):
+        from study import details
+        from study.tracking import addresses, runs, store
+
+        opened = store.existing(places.tracking_uri(tracking_uri))
+        found = runs.load(opened, addresses.run_id(opened, address, _best_of(storage)))
+        if isinstance(found, runs.Replicate):
+            curves, trial = runs.history(opened, found.run_id), runs.load(opened, found.trial_run)
+            assert isinstance(trial, runs.Trial)
+            content, told = details.replicate_plain(found, curves, trial), details.replicate(found, curves, trial)
+        else:
+            content, told = dataclasses.asdict(found), details.trial(found)
     if as_json:
-        content = {
-            "study": study_name,
-            "objectives": [dataclasses.asdict(each) for each in stored.objectives],
-            "front": stored.front,
-            "best": best[0].number if best else None,
-            "indistinguishable": chosen.tied if chosen else None,
-            "answer": answer,
-            "win": win,
-            "finals": [dataclasses.asdict(each) for each in stored.finals],
-            "settings": [dataclasses.asdict(each) for each in found],
-            "trials": [{**dataclasses.asdict(record), "value": record.value} for record in stored.records],
-        }
         _print_json(content)
         return
-    terminal.show_table(report.table(stored.records, stored.objectives, front))
-    terminal.show_text(answer)
-    if win:
-        terminal.show_text(win)
-    terminal.show_finals(stored.finals, objective)
-    if found:
-        terminal.show_table(report.effects_table(found))
-    if blamed := report.blamed(stored.records, objective):
-        table, told = report.blame_tables(blamed)
-        terminal.show_table(table)
-        terminal.show_text(told)
+    for title, below in told:
+        terminal.show_text(title, "bold")
+        if isinstance(below, report.Table):
+            terminal.show_table(below, rows=200)
+        else:
+            terminal.show_text(below)
+
+
+def _show_study(study_name: str, storage: str | None, as_json: bool) -> None:
+    from study import findings
+
+    found = findings.read(places.storage(storage), study_name)
+    if not as_json:
+        terminal.show_findings(found)
+        return
+    content = {
+        "study": study_name,
+        "objectives": [dataclasses.asdict(each) for each in found.objectives],
+        "front": found.front,
+        "best": found.best.number if found.best else None,
+        "indistinguishable": found.choice.tied if found.choice else None,
+        "answer": found.answer,
+        "win": report.win_text(found.choice, found.front, found.objectives),
+        "finals": [dataclasses.asdict(each) for each in found.finals],
+        "settings": [dataclasses.asdict(each) for each in found.effects],
+        "trials": [{**dataclasses.asdict(record), "value": record.value} for record in found.records],
+    }
+    _print_json(content)
+
+
+@commands.command("report")
+@click.argument("study_name", metavar="STUDY")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The page's file; the default is STUDY.html here.")
+@STORAGE
+@TRACKING
+def report_page(study_name: str, output: Path | None, storage: str | None, tracking_uri: str | None) -> None:
+    """A study as one page for a browser, which needs nothing else: the answer, the evidence, and how to reproduce it."""
+    with terminal.status("reading the study"):
+        from study import findings
+        from study.pages import of_study
+
+        found = findings.read(places.storage(storage), study_name)
+        uri = places.tracking_uri(tracking_uri)
+        networks = findings.networks(found, uri) if found.ranked else findings.Networks()
+    file = output or Path(f"{places.file_name(study_name)}.html")
+    with terminal.status("drawing the report"):
+        of_study.write(found, networks, file)
+    terminal.show_line(str(file))
 
 
 @commands.command()
 @click.argument("runs", metavar="RUN RUN…", nargs=-1, required=True)
-@click.option("--tracking-uri", help="The MLflow store; the default is MLFLOW_TRACKING_URI, else mlflow.db in this folder.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable, to standard output.")
-def compare(runs: tuple[str, ...], tracking_uri: str | None, as_json: bool) -> None:
-    """Networks side by side. RUN is the id of a replicate's run, or of a trial's, which stands for all its replicates."""
-    with terminal.status("loading the runs"):
-        from study import comparison, side_by_side
-        from study.tracking import reader, store
+@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="As a page for a browser, in this file.")
+@TRACKING
+@JSON
+def compare(runs: tuple[str, ...], page: Path | None, tracking_uri: str | None, as_json: bool) -> None:
+    """Networks side by side. RUN is a replicate, a trial, which stands for all its replicates, or a study, for its best trial.
 
-        opened = store.existing(places.tracking_uri(tracking_uri))
-        networks = [network for run in runs for network in reader.load_networks(opened, run)]
+    Named as STUDY, STUDY/12 (a trial), STUDY/12/3 (a replicate), STUDY/best, best, by a run's id, its first digits or its name, or
+    as a file of weights (.npz) or a folder with a trial's files.
+    """
+    with terminal.status("loading the networks"):
+        from study import side_by_side
+        from study.tracking import addresses
+
+        networks = addresses.networks(places.tracking_uri(tracking_uri), runs, _best_of(None))
         if len(networks) < 2:
-            raise click.UsageError("give at least two networks: two runs of replicates, or one of a trial")
-        same_target = all(np.array_equal(each.target, networks[0].target) for each in networks)
-        found = comparison.compare(
-            [each.network for each in networks],
-            predictions=[each.predictions for each in networks] if same_target else None,
-            target=networks[0].target if same_target else None,
-            labels=[each.label for each in networks],
-            losses=[each.val_loss for each in networks],
-            **side_by_side.common(networks),
-        )
+            raise click.UsageError("give at least two networks: two replicates, or one trial or study")
+    with terminal.status(f"comparing {len(networks)} networks"):
+        found = side_by_side.compared(networks)
+    if page:
+        with terminal.status("drawing the page"):
+            from study.pages import of_comparison
+
+            of_comparison.write(networks, found, page)
+        terminal.message(f"page: {page}", "dim")
     if as_json:
         _print_json(side_by_side.as_json(networks, found))
         return
@@ -110,20 +169,21 @@ def compare(runs: tuple[str, ...], tracking_uri: str | None, as_json: bool) -> N
 
 @commands.command()
 @click.argument("run", metavar="RUN")
-@click.option("--tracking-uri", help="The MLflow store; the default is MLFLOW_TRACKING_URI, else mlflow.db in this folder.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable, to standard output.")
+@TRACKING
+@JSON
 def reproduce(run: str, tracking_uri: str | None, as_json: bool) -> None:
-    """Trains a run again, from its own record. RUN is the id of a replicate's run, or of a trial's for all its replicates.
+    """Trains a run again, from its own record. RUN is a replicate, or a trial for all its replicates: an id, STUDY/12, STUDY/12/3.
 
     Exits with 0 only if every fingerprint is the recorded one, else with 6, and tells what differs from then: code, versions,
     CPU, data.
     """
     with terminal.status("loading the run"):
         from study import reproduction
-        from study.tracking import reader, store
+        from study.tracking import addresses, reader, store
 
         uri = places.tracking_uri(tracking_uri)
-        retraining = reproduction.prepare(reader.load_recorded(store.existing(uri), run), uri)
+        opened = store.existing(uri)
+        retraining = reproduction.prepare(reader.load_recorded(opened, addresses.run_id(opened, run, _best_of(None))), uri)
     with terminal.TrialProgress(retraining.spec.training.epochs) as progress:
         found = retraining.train(progress)
     if as_json:
@@ -138,23 +198,26 @@ def reproduce(run: str, tracking_uri: str | None, as_json: bool) -> None:
 @commands.command()
 @click.argument("run", metavar="RUN")
 @click.option("--count", default=10, show_default=True, type=click.IntRange(1), help="How many to show.")
-@click.option("--tracking-uri", help="The MLflow store; the default is MLFLOW_TRACKING_URI, else mlflow.db in this folder.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable, to standard output.")
+@TRACKING
+@JSON
 def similar(run: str, count: int, tracking_uri: str | None, as_json: bool) -> None:
-    """The tracked networks nearest to a replicate's, found by their searchable fingerprints. RUN is the replicate's run.
+    """The tracked networks nearest to a replicate's, found by their searchable fingerprints. RUN is a replicate: an id, STUDY/12/3.
 
     Only networks of one architecture with the same validation inputs can be compared. A distance of 0 is the same network, its
     neurons perhaps in another order or at another scale; a disturbance of 1 % of the weights gives about 0.0025.
     """
     with terminal.status("loading the runs"):
-        from study.tracking import index, reader, store
+        from study.tracking import addresses, index, reader, store
 
         opened = store.existing(places.tracking_uri(tracking_uri))
+        run = addresses.run_id(opened, run, _best_of(None))
         query = reader.load_searchable(opened, run)
         ids, known = index.load(opened, query)
-        nearest = known.nearest(query, count + 1)
-        near = [(ids[place], float(distance)) for place, distance in zip(*nearest, strict=True) if ids[place] != run][:count]
-        found = [(distance, reader.describe(opened, each)) for each, distance in near]
+        found: list[tuple[float, dict[str, str]]] = []
+        for place, distance in zip(*known.nearest(query, len(ids)), strict=True):
+            if ids[place] != run and len(found) < count:
+                with contextlib.suppress(BadInput):  # deleted since it was found
+                    found.append((float(distance), reader.describe(opened, ids[place])))
     if as_json:
         _print_json({"run_id": run, "compared": len(ids) - 1, "similar": [{"distance": d, **told} for d, told in found]})
         return
@@ -164,13 +227,112 @@ def similar(run: str, count: int, tracking_uri: str | None, as_json: bool) -> No
     terminal.show_table(report.Table(columns, rows))
 
 
+@commands.command("list")
+@click.argument("study_name", metavar="[STUDY]", required=False)
+@STORAGE
+@JSON
+def list_studies(study_name: str | None, storage: str | None, as_json: bool) -> None:
+    """The studies here, the newest first; or a STUDY's trials, with their runs."""
+    with terminal.status("reading the studies"):
+        from study import details, search
+
+        url = places.storage(storage)
+        if study_name is not None:
+            from study import findings
+
+            found = findings.read(url, study_name)
+            content, table = details.trials_plain(found), details.trials(found)
+        else:
+            if (path := sqlite.path_of(url)) and not path.exists():
+                raise BadInput([Fault(places.STORAGE, url, f"a database with studies; there is no {path}")])
+            studies = search.overviews(url)
+            content, table = list(map(details.plain, studies)), details.studies(studies)
+    if as_json:
+        _print_json(content)
+    elif table.rows:
+        terminal.show_table(table, rows=len(table.rows))
+    else:
+        terminal.show_text("none yet")
+
+
+@commands.command()
+@click.argument("study_name", metavar="STUDY")
+@click.argument("file", metavar="FILE.csv|.parquet", type=click.Path(path_type=Path))
+@click.option("--what", type=click.Choice(("trials", "replicates", "curves")), default="trials", show_default=True)
+@click.option("--layout", type=click.Choice(("wide", "long")), default="wide", show_default=True)
+@click.option("--force", is_flag=True, help="Write over a file that exists.")
+@STORAGE
+@TRACKING
+def export(study_name: str, file: Path, what: str, layout: str, force: bool, storage: str | None, tracking_uri: str | None) -> None:
+    """A study's trials, replicates or curves as a table for other programs.
+
+    wide: a row a trial or replicate, or an epoch with columns such as `12/3 val_loss`. long: a row a value (`value`, or `text` if
+    it is no number), or a trial, replicate and epoch. In CSV, a text that a spreadsheet would take for a formula gets a ' in front.
+    """
+    with terminal.status(f"reading the {what}"):
+        from study import exporting
+
+        exporting.check(file, force=force)
+        from study import opened
+
+        found = exporting.table(opened.open_study(study_name, storage, tracking_uri), what, layout)
+        exporting.write(found, file)
+    terminal.show_line(f"{file}: {len(found)} rows, {len(found.columns)} columns")
+
+
+@commands.command()
+@click.argument("study_name", metavar="STUDY")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@STORAGE
+@TRACKING
+def delete(study_name: str, yes: bool, storage: str | None, tracking_uri: str | None) -> None:
+    """Deletes a study: its trials in Optuna for good, its runs in MLflow such that they can be brought back. Its name is free."""
+    with terminal.status("loading MLflow and Optuna"):
+        from study import removal
+
+        found = removal.look(places.storage(storage), places.tracking_uri(tracking_uri), study_name)
+    if not yes:
+        terminal.show_line(visible(str(found)))
+        if not sys.stdin.isatty():
+            raise BadInput([Fault("--yes", "nothing", "--yes, where nobody can be asked")])
+        click.confirm("Delete it?", abort=True)
+    for line in found.remove().splitlines():
+        terminal.show_line(visible(line))
+
+
+@commands.command()
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535), help="On this machine alone, 127.0.0.1.")
+@TRACKING
+def ui(port: int, tracking_uri: str | None) -> None:
+    """MLflow's pages for this folder's records, until Ctrl-C."""
+    with terminal.status("opening the records"):
+        from study.tracking import addresses, store
+
+        uri = places.tracking_uri(tracking_uri)
+        opened = store.existing(uri)
+        page = addresses.newest_page(opened)
+    if opened.remote:
+        terminal.show_line(f"{uri.rstrip('/')}{page}")
+        return
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((HOST, port))
+        except OSError as error:
+            raise BadInput([Fault("--port", port, f"a port that is free ({error.strerror})")]) from error
+    terminal.show_line(f"http://{HOST}:{port}{page}")
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", HOST, "--port", str(port)]
+    os.execv(command[0], command)
+
+
 @commands.command()
 @click.argument("study_name", metavar="[STUDY]", required=False)
 @click.option("--repair", is_flag=True, help="Mend what can be mended.")
 @click.option("--thorough", is_flag=True, help="Read all points of the curves and all files too: two requests a network.")
-@click.option("--storage", help="Optuna's storage; the default is optuna.db in this folder.")
-@click.option("--tracking-uri", help="The MLflow store; the default is MLFLOW_TRACKING_URI, else mlflow.db in this folder.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable, to standard output.")
+@STORAGE
+@TRACKING
+@JSON
 def doctor(
     study_name: str | None, repair: bool, thorough: bool, storage: str | None, tracking_uri: str | None, as_json: bool
 ) -> None:
@@ -199,6 +361,20 @@ def doctor(
         terminal.show_text(doctor.conclusion(health, mended))
     if health.findings:
         sys.exit(Corrupt.exit_code)
+
+
+def _best_of(storage: str | None) -> Callable[[str], int | None]:
+    """Tells the best trial of a study by its name; None where the storage doesn't know it."""
+    url = places.storage(storage)
+
+    def best(study_name: str) -> int | None:
+        if (path := sqlite.path_of(url)) and not path.exists():
+            return None
+        from study import search
+
+        return search.best(url, study_name)
+
+    return best
 
 
 def _print_json(content: Any) -> None:

@@ -16,7 +16,7 @@ from study.settings.model import Model
 from study.verdict import Verdict
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """N networks compared pair by pair; every matrix is [N, N].
 
@@ -33,6 +33,11 @@ class Comparison:
     disagreement: Matrix | None
     disagreement_kind: str | None
     examined: Examination | None = None
+
+    def __repr__(self) -> str:
+        apart = f"relative L2 {distance.mean_of_pairs(self.relative_l2):.3g}" if self.relative_l2 is not None else "other shapes"
+        verdict = f": {self.verdict}" if self.verdict else ""
+        return f"Comparison({len(self.fingerprints)} networks, {self.distinct} different fingerprints, {apart}{verdict})"
 
     @property
     def distinct(self) -> int:
@@ -58,6 +63,11 @@ def compare(
 
     model (its activation decides which neurons can be matched), labels of convergence and validation losses of each: for matched
     distances and a verdict. data, and the loss that they were trained by: for barriers and representations too.
+
+    >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2"]))
+    >>> found = study.compare(cohort.networks())
+    >>> found.distinct, found.relative_l2.shape
+    (2, (2, 2))
     """
     architectures = list(dict.fromkeys(net.architecture for net in networks))
     alike = len(architectures) == 1

@@ -139,7 +139,7 @@ def _words(error: Exception) -> str:
 def _settings_like(wrong: str, kept: Sequence[str]) -> str:
     """The settings of the same section, or else the sections, with the setting that was probably meant."""
     composed = _composed(kept, hydras_own=wrong.startswith("hydra."))
-    keys = [key for key in _flatten(OmegaConf.to_container(composed)) if not key.startswith("study.") and "._" not in key]
+    keys = [key for key, _ in flatten(OmegaConf.to_container(composed)) if not key.startswith("study.") and "._" not in key]
     section = wrong.rpartition(".")[0]
     if within := [key for key in keys if section and key.rpartition(".")[0] == section]:
         return nearest(wrong, within)
@@ -147,9 +147,10 @@ def _settings_like(wrong: str, kept: Sequence[str]) -> str:
     return suggestion(wrong, [*sections, *keys]) + "a setting of " + ", ".join(sections)
 
 
-def _flatten(content: object, prefix: str = "") -> Iterator[str]:
+def flatten(content: object, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Settings by their dotted names, as text."""
     if not isinstance(content, dict):
-        yield prefix.rstrip(".")
+        yield prefix.rstrip("."), str(content)
         return
     for key, value in content.items():
-        yield from _flatten(value, f"{prefix}{key}.")
+        yield from flatten(value, f"{prefix}{key}.")

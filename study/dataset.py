@@ -7,7 +7,8 @@ The rows themselves are the same for all replicates: those that a formula makes 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -17,7 +18,7 @@ from sklearn import datasets
 
 from study import seeds
 from study.errors import BadInput, Fault
-from study.records import Array, Dataset, Floats, Integers
+from study.records import Array, Dataset, Doubles, Floats, Integers
 from study.settings.data import (
     BOOTSTRAP,
     KFOLD,
@@ -188,11 +189,13 @@ def load_parts(data: Data, root_seed: int, seed: int, noise_seed: int, fold: int
     """`root_seed` decides what all replicates share; `seed`, `noise_seed` and, with folds, `fold` what this one sees."""
     if data.feature_noise == 0 == data.target_noise:
         noise_seed = 0
-    if data.resample == KFOLD:
-        seed, fold = root_seed, fold % data.folds
-    else:
-        fold = 0
+    seed, fold = _draw(data, root_seed, seed, fold)
     return _load(data, _stamp(data), root_seed, seed, noise_seed, fold)
+
+
+def _draw(data: Data, root_seed: int, seed: int, fold: int) -> tuple[int, int]:
+    """The seed and the fold that decide which rows a replicate sees: with folds, all cut the same order of the rows."""
+    return (root_seed, fold % data.folds) if data.resample == KFOLD else (seed, 0)
 
 
 @lru_cache(maxsize=4)
@@ -225,8 +228,12 @@ def parts(data: Data, rows: int, root_seed: int, seed: int, fold: int) -> tuple[
     return train, val
 
 
+def _missing(data: Data) -> str:
+    return data.missing if isinstance(data, Table) else MEAN
+
+
 def _dataset(data: Data, rows: Rows, train: Array, val: Array, noise_seed: int) -> Dataset:
-    missing = data.missing if isinstance(data, Table) else MEAN
+    missing = _missing(data)
     x_train, x_val = _scaled(rows.x, train, val, data.normalise, missing)
     _add_noise(x_train, data.feature_noise, noise_seed, ON_INPUTS)
     if isinstance(data, Regression) and rows.y.ndim == 2:
@@ -259,26 +266,81 @@ FILLS: dict[str, Callable[[Array], float]] = {
 }
 
 
-def _scaled(values: Array, train: Array, val: Array, scale: str, missing: str) -> tuple[Floats, Floats]:
-    """Both parts of `values` [n, columns], by statistics of the training part, in double precision a column at a time.
+class Column(NamedTuple):
+    """How a column is scaled: a gap becomes `fill`, None if there is none, and then a value (value − centre) / spread.
 
-    A column that is constant in the training part teaches nothing, and is zero in both.
+    Where its training part is constant, a column teaches nothing: the spread is infinite, and all of it becomes zero.
     """
-    kept = np.empty((len(train), values.shape[1]), np.float32), np.empty((len(val), values.shape[1]), np.float32)
-    for number, column in enumerate(values.T):
+
+    fill: float | None
+    centre: float
+    spread: float
+
+
+def _column(learned: Doubles, gaps: bool, scale: str, missing: str) -> Column:
+    """By the training part of a column, [n]. gaps: whether anything is missing in it or in the validation part."""
+    fill = None
+    if gaps:
+        holes = np.isnan(learned)
+        fill = 0.0 if holes.all() else FILLS[missing](learned[~holes])
+        learned = np.where(holes, fill, learned)
+    if learned.min() == learned.max():
+        return Column(fill, float(learned[0]), math.inf)
+    centre, spread = SCALES[scale](learned)
+    return Column(fill, centre, spread or 1.0)
+
+
+def _columns(values: Array, train: Array, val: Array, scale: str, missing: str) -> Iterator[tuple[Column, Doubles, Doubles]]:
+    """How each column of `values` [n, columns] is scaled, in double precision, and its two parts without gaps."""
+    for column in values.T:
         learned, judged = column[train].astype(np.float64), column[val].astype(np.float64)
-        gaps = np.isnan(learned)
-        if gaps.any() or np.isnan(judged).any():
-            fill = 0.0 if gaps.all() else FILLS[missing](learned[~gaps])
-            learned[gaps], judged[np.isnan(judged)] = fill, fill
-        if learned.min() == learned.max():
-            kept[0][:, number], kept[1][:, number] = 0, 0
-            continue
-        centre, spread = SCALES[scale](learned)
-        for part, source in zip(kept, (learned, judged), strict=True):
-            # far outside the training part's range, a value may not fit into single precision
-            part[:, number] = np.clip((source - centre) / (spread or 1.0), -LARGEST, LARGEST)
+        gaps = bool(np.isnan(learned).any() or np.isnan(judged).any())
+        found = _column(learned, gaps, scale, missing)
+        if gaps:
+            learned, judged = (np.where(np.isnan(part), found.fill, part) for part in (learned, judged))
+        yield found, learned, judged
+
+
+def _scaled(values: Array, train: Array, val: Array, scale: str, missing: str) -> tuple[Floats, Floats]:
+    """Both parts of `values` [n, columns], by statistics of the training part."""
+    kept = np.zeros((len(train), values.shape[1]), np.float32), np.zeros((len(val), values.shape[1]), np.float32)
+    for number, (found, *sources) in enumerate(_columns(values, train, val, scale, missing)):
+        for part, source in zip(kept, sources, strict=True):
+            if math.isfinite(found.spread):
+                # far outside the training part's range, a value may not fit into single precision
+                part[:, number] = np.clip((source - found.centre) / found.spread, -LARGEST, LARGEST)
     return kept
+
+
+class Scaling(NamedTuple):
+    """What lies between the rows as they came and a replicate's `Dataset`.
+
+    inputs, targets: how their columns are scaled; no targets for classes. x_val: the validation part as it came, its gaps filled,
+    [n, inputs].
+    """
+
+    inputs: tuple[Column, ...]
+    targets: tuple[Column, ...]
+    x_val: Doubles
+
+
+def scaling(spec: TrialSpec, number: int) -> Scaling:
+    """Of replicate `number`. Raises BadInput if the data can't be loaded."""
+    data, root_seed = spec.data, _root_seed(spec)
+    drawn = spec.replicates.level("data", number)
+    rows = _rows(data.source(), root_seed, _stamp(data))
+    seed, fold = _draw(data, root_seed, seeds.replicate_seed(spec.seed, "data", drawn), drawn)
+    train, val = parts(data, len(rows.x), root_seed, seed, fold)
+    missing = _missing(data)
+    x_val = np.empty((len(val), rows.x.shape[1]))
+    inputs = []
+    for column, (found, _, judged) in enumerate(_columns(rows.x, train, val, data.normalise, missing)):
+        inputs.append(found)
+        x_val[:, column] = judged
+    targets: tuple[Column, ...] = ()
+    if isinstance(data, Regression) and rows.y.ndim == 2:
+        targets = tuple(found for found, _, _ in _columns(rows.y, train, val, data.normalise_target, missing))
+    return Scaling(tuple(inputs), targets, x_val)
 
 
 def _add_noise(values: Floats, sd: float, seed: int, stream: int) -> None:

@@ -12,12 +12,11 @@ from study import places, processes, search, sqlite
 from study.errors import BadInput, Corrupt, Fault
 from study.search import Attempt
 from study.tracking import inspection, store
-from study.tracking.inspection import TopRun, Waiting
+from study.tracking.inspection import OPEN, TopRun, Waiting
 from study.tracking.names import STATUS
 from study.tracking.store import Store
 
 TABLES = {places.STORAGE: {"studies", "trials"}, places.TRACKING: {"experiments", "runs"}}
-OPEN = {"RUNNING", "SCHEDULED"}
 # a process that makes a database renames its draft within seconds
 DRAFT_SECONDS = 3_600
 NOT_MENDABLE = "this can't be mended; the run's settings trained again give the same networks"

@@ -31,7 +31,14 @@ def visible(text: str) -> str:
 
 
 class StudyError(Exception):
-    """Base of every expected error. Its text may be of several lines, in which control characters are made visible."""
+    """Base of every expected error. Its text may be of several lines, in which control characters are made visible.
+
+    >>> try:
+    ...     study.compose(["training.epochs=-1"])
+    ... except study.StudyError as error:
+    ...     print(error.exit_code)
+    2
+    """
 
     exit_code = 1
 
@@ -40,7 +47,12 @@ class StudyError(Exception):
 
 
 class BadInput(StudyError):
-    """The user's settings can't be run; all faults that were found are told at once."""
+    """The user's settings can't be run; all faults that were found are told at once.
+
+    >>> study.compose(["training.epochs=-1", "optimizer.momentum=0.9"])
+    Traceback (most recent call last):
+    study.errors.BadInput: ...
+    """
 
     exit_code = 2
 

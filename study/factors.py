@@ -2,45 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from study import disagreement, factor, metrics, report
 from study.records import TrackedNetwork, TrialRecord
-from study.space import Space
+
+if TYPE_CHECKING:
+    from study.tracking.store import Store
 
 MOST_LEVELS, MOST_REPLICATES = 8, 32
 
 
 @dataclass(frozen=True)
 class Comparison:
-    table: report.Table
-    answer: str
-    picture: Path
+    """effect: of the setting called `name` on weights, function and `quantity`; or spreads: of each level of `replicates.vary`.
+
+    kind: of the disagreement.
+    """
+
+    name: str
+    quantity: str
+    kind: str
+    replicates: int
+    effect: factor.Effect | None = None
+    spreads: tuple[factor.Spread, ...] = ()
+
+    @property
+    def table(self) -> report.Table:
+        return report.factor_table(self.effect, self.quantity) if self.effect else report.sources_table(self.spreads)
+
+    @property
+    def answer(self) -> str:
+        if self.effect:
+            return report.factor_answer(self.effect, self.name, self.quantity, self.replicates)
+        return report.sources_answer(self.spreads, self.replicates)
 
 
-def of(space: Space, records: Sequence[TrialRecord]) -> str | None:
+def of(keys: Collection[str], records: Sequence[TrialRecord]) -> str | None:
     """The only setting that a study varied, if two to eight of its values were completed by one trial each, alike in replicates."""
-    if len(space) != 1:
+    if len(keys) != 1:
         return None
-    [key] = space
+    [key] = keys
     done = [(record.params[key], len(record.summary.val_losses)) for record in records if record.summary]
     values, counts = [value for value, _ in done], {count for _, count in done}
     return key if 2 <= len(done) <= MOST_LEVELS and len(set(values)) == len(done) and len(counts) == 1 else None
 
 
-def compare(uri: str, key: str, records: Sequence[TrialRecord], folder: Path) -> Comparison:
-    """Compares the completed trials' networks and draws the picture into `folder`."""
-    from study import figures
-    from study.tracking import reader, store
+def compare(opened: Store, key: str, records: Sequence[TrialRecord]) -> Comparison:
+    """Compares the completed trials' networks."""
+    from study.tracking import reader
 
-    opened = store.connect(uri)
     done = [record for record in records if record.summary and record.run_id]
     trials = [reader.load_networks(opened, record.run_id or "")[:MOST_REPLICATES] for record in done]
     kind = disagreement.kind(trials[0][0].target)
     classes = kind == "churn"
-    name, quantity = report.short(key), "validation loss"
+    name, quantity, replicates = report.short(key), "validation loss", len(trials[0])
     # losses of different kinds, or of targets on different scales, can't be compared; shares of what is to be explained can
     own_score = key.split(".")[0] == "loss" or key == "data.normalise_target"
     if own_score:
@@ -50,15 +69,21 @@ def compare(uri: str, key: str, records: Sequence[TrialRecord], folder: Path) ->
         assert record.summary
         losses = _scores(networks, classes) if own_score else record.summary.val_losses
         levels.append(factor.Level(report.setting(record.params[key]), networks, losses[: len(networks)]))
-    folder.mkdir(parents=True, exist_ok=True)
-    picture, replicates = folder / f"{name}.png", len(trials[0])
     if key == "replicates.vary" and replicates > 1:
-        spreads = [factor.spread(level) for level in levels]
-        figures.sources(spreads, kind, picture)
-        return Comparison(report.sources_table(spreads), report.sources_answer(spreads, replicates), picture)
-    found = factor.effect(levels)
-    figures.factor(found, name, quantity, kind, picture)
-    return Comparison(report.factor_table(found, quantity), report.factor_answer(found, name, quantity, replicates), picture)
+        return Comparison(name, quantity, kind, replicates, spreads=tuple(factor.spread(level) for level in levels))
+    return Comparison(name, quantity, kind, replicates, factor.effect(levels))
+
+
+def draw(found: Comparison, folder: Path) -> Path:
+    """The comparison's picture, in `folder`."""
+    from study import figures
+
+    picture = folder / f"{found.name}.png"
+    if found.effect:
+        figures.factor(found.effect, found.name, found.quantity, found.kind, picture)
+    else:
+        figures.sources(found.spreads, found.kind, picture)
+    return picture
 
 
 def _scores(networks: Sequence[TrackedNetwork], classes: bool) -> list[float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from study.distance import Matrix, classical_map
 from study.factor import Effect, Means, Spread
-from study.records import Array, Blame
+from study.records import Blame, Portrait
 
 COLOURS = ("#8da0cb", "#bdbdbd", "#d95f02")
 WAYS = (
@@ -25,29 +24,6 @@ WAYS = (
 )
 
 SOURCE_COLOURS = ("#8da0cb", "#d95f02", "#1b9e77", "#bdbdbd", "#e7298a", "#e6ab02", "#a6761d")
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """What a picture of R replicates shows: curves [R, epochs], matrices [N, N] of N ≤ R of them, paths [pairs, alphas].
-
-    numbers: the N replicates' numbers; final_loss: [N], of the validation part.
-    """
-
-    title: str
-    train_loss: Array
-    val_loss: Array
-    numbers: list[str]
-    final_loss: Array
-    relative_l2: Matrix
-    aligned: Matrix
-    null: float
-    disagreement: Matrix | None
-    kind: str
-    alphas: Array | None
-    raw_path: Array | None
-    aligned_path: Array | None
-    path_of: str
 
 
 def factor(found: Effect, name: str, quantity: str, kind: str, file: Path) -> None:

@@ -46,7 +46,7 @@ def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> Tr
     uri = store_uri(decode.section(config, "tracking"))
     sender = spool.writer(uri, patient=study["trial"] is not None) if uri else None
     with clock.phase("import"):
-        from study import dataset
+        from study import dataset, inputs
     datasets = dataset.load_replicates(spec)
     if sender:
         sender.prepare()
@@ -54,7 +54,9 @@ def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> Tr
         from study import trial
     start = starting.load(spec, datasets[0], uri or places.tracking_uri(None))
     name, number = study["name"] or spec.data.name, study["trial"]
-    recorder = spool.TrialRecorder(sender, name, spec, name_of(spec, number), number) if sender else spool.NoRecorder()
+    recorder: trial.Recorder = spool.NoRecorder()
+    if sender:
+        recorder = spool.TrialRecorder(sender, name, spec, name_of(spec, number), number, inputs.describe(spec, datasets[0]))
     result = trial.run_trial(spec, datasets, recorder, clock, _prune(pruner, study), progress, start)
     if number is not None:
         from study import search

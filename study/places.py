@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -23,11 +25,18 @@ STORES = (
 # SQLAlchemy 2.1 takes another driver for a URL that names none
 POSTGRESQL, POSTGRESQL_DRIVER = "postgresql", "postgresql+psycopg2"
 ANSWER_SECONDS = 4
+LONGEST = 100
 
 
 def cache(name: str) -> Path:
     """A folder of ours for what can be made again; it may not exist."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlp-study" / name
+
+
+def file_name(name: str) -> str:
+    """A file's or folder's name for a study's: what a file system takes, and different for studies whose names it cuts."""
+    safe = re.sub(r"[^\w.-]+", "_", name).strip(".") or "study"
+    return safe if len(safe) <= LONGEST else f"{safe[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def tracking_uri(configured: str | None) -> str:

@@ -7,22 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from study import disagreement
-from study.records import Summary
+from study.records import Portrait, Summary, TrackedTrial
 
 
-def draw(uri: str, run_id: str, title: str, summary: Summary, folder: Path) -> Path | None:
-    """The portrait of the completed trial of this run, drawn into `folder`; None for a trial of one network."""
-    from study import figures
-    from study.tracking import reader, store
-
-    kept = reader.load_trial(store.existing(uri), run_id)
+def of(kept: TrackedTrial, title: str, summary: Summary) -> Portrait | None:
+    """What a picture of a completed trial shows; None for a trial of one network."""
     found = kept.comparison
     if not found:
         return None
     classes = disagreement.kind(kept.target) == "churn"
-    of = "error" if classes else "loss"
+    path = "error" if classes else "loss"
     chosen = found["places"]
-    portrait = figures.Portrait(
+    return Portrait(
         title=title,
         train_loss=kept.train_loss,
         val_loss=kept.val_loss,
@@ -34,11 +30,20 @@ def draw(uri: str, run_id: str, title: str, summary: Summary, folder: Path) -> P
         disagreement=found.get("disagreement"),
         kind=disagreement.kind(kept.target),
         alphas=found.get("alphas"),
-        raw_path=found.get(f"raw_{of}"),
-        aligned_path=found.get(f"aligned_{of}"),
+        raw_path=found.get(f"raw_{path}"),
+        aligned_path=found.get(f"aligned_{path}"),
         path_of="validation error" if classes else "training loss",
     )
+
+
+def draw(uri: str, run_id: str, title: str, summary: Summary, folder: Path) -> Path | None:
+    """The portrait of the completed trial of this run, drawn into `folder`; None for a trial of one network."""
+    from study import figures
+    from study.tracking import reader, store
+
+    portrait = of(reader.load_trial(store.existing(uri), run_id), title, summary)
+    if portrait is None:
+        return None
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "portrait.png"
-    figures.portrait(portrait, file)
-    return file
+    figures.portrait(portrait, folder / "portrait.png")
+    return folder / "portrait.png"

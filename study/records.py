@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ Array = npt.NDArray[Any]
 STATISTICS = ("mean", "variance")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Network:
     """A network's parameters by name, or those of R networks with an axis [R] in front of each.
 
@@ -48,6 +49,10 @@ class Network:
         """The single networks of a stack."""
         count = len(self.parameters["bias_0"])
         return [Network({name: array[r] for name, array in self.parameters.items()}) for r in range(count)]
+
+    def __repr__(self) -> str:
+        stacked = f"{len(self.parameters['bias_0'])} × " if self.parameters["bias_0"].ndim > 1 else ""
+        return f"Network({stacked}{self.architecture})"
 
     @property
     def depth(self) -> int:
@@ -94,12 +99,15 @@ def parameter_shapes(sizes: Sequence[int], normalisation: str | None) -> dict[st
     return shapes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """What the networks see, after splitting and normalisation.
 
     x: float32 [n, inputs]. y: float32 [n, outputs] for regression, int32 [n] class numbers for classification.
     input_names: a name for each input. target_names: one for each output, which for classification is the class.
+
+    >>> study.load_data(study.compose(["data=iris"]))
+    Dataset(120 rows to train on and 30 to validate on, 4 inputs, 3 outputs)
     """
 
     x_train: Floats
@@ -109,6 +117,10 @@ class Dataset:
     outputs: int
     input_names: tuple[str, ...] = ()
     target_names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        rows = f"{len(self.x_train)} rows to train on and {len(self.x_val)} to validate on"
+        return f"Dataset({rows}, {self.x_train.shape[1]} inputs, {self.outputs} outputs)"
 
 
 def shared(datasets: Sequence[Dataset], *parts: str) -> bool:
@@ -133,7 +145,7 @@ class Leg:
     current: Floats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cohort:
     """R trained networks of one trial.
 
@@ -143,6 +155,12 @@ class Cohort:
     each epoch's end. trained: [R] epochs; epoch: [R] the one, from 1, whose weights are kept. predictions:
     [R, n_val, outputs], logits for classification.
     labels: [R] convergence labels (see `convergence`). seeds: source → [R] seeds. width: replicates in a compiled program.
+
+    >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2"]))
+    >>> cohort  # doctest: +ELLIPSIS
+    Cohort(2 × 4-4-3, 2 epochs, val loss ...)
+    >>> [network.architecture for network in cohort.networks()]
+    ['4-4-3', '4-4-3']
     """
 
     spec: TrialSpec
@@ -160,6 +178,12 @@ class Cohort:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        losses = self.final(self.val_loss)
+        told = ", ".join(f"{count} {label}" for label, count in Counter(self.labels).items())
+        size = f"{len(self)} × {self.network.architecture}, {self.val_loss.shape[1]} epochs"
+        return f"Cohort({size}, val loss {losses.min():.4g} to {losses.max():.4g}: {told})"
 
     def final(self, curve: Floats) -> Floats:
         """A curve's value, [R] of [R, epochs], at the epoch whose weights are kept."""
@@ -192,7 +216,9 @@ class Cohort:
 class TrackedNetwork:
     """A replicate as its record in MLflow tells it. predictions: [n_val, outputs]; target as in `Dataset.y_val`.
 
-    config: what `spec.build` makes its trial's spec of; settings: the same as flat text.
+    config: what `spec.build` makes its trial's spec of; settings: the same as flat text. curves: train_loss and val_loss, each
+    [epochs], if they are kept. Of a network that is read from a file, much isn't known: texts are empty, losses NaN, and n_val may
+    be 0.
     """
 
     run_id: str
@@ -207,6 +233,8 @@ class TrackedNetwork:
     network: Network
     predictions: Floats
     target: Floats | Integers
+    curves: dict[str, Floats] = field(default_factory=dict)
+    study: str = ""
 
 
 @dataclass(frozen=True)
@@ -218,6 +246,29 @@ class TrackedTrial:
     val_loss: Floats
     target: Floats | Integers
     comparison: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """What a picture of R replicates shows: curves [R, epochs], matrices [N, N] of N ≤ R of them, paths [pairs, alphas].
+
+    numbers: the N replicates' numbers; final_loss: [N], of the validation part.
+    """
+
+    title: str
+    train_loss: Array
+    val_loss: Array
+    numbers: list[str]
+    final_loss: Array
+    relative_l2: Doubles
+    aligned: Doubles
+    null: float
+    disagreement: Doubles | None
+    kind: str
+    alphas: Array | None
+    raw_path: Array | None
+    aligned_path: Array | None
+    path_of: str
 
 
 @dataclass(frozen=True)

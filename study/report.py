@@ -177,6 +177,11 @@ def choice_text(found: ranking.Choice | None) -> str:
     )
 
 
+def win_text(found: ranking.Choice | None, front: Sequence[int], objectives: Sequence[Objective]) -> str:
+    """Whether the best trial's win is more than seed noise, and the Pareto front of several objectives."""
+    return " ".join(filter(None, (choice_text(found), front_text(front, objectives))))
+
+
 def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:
     """What the finalists' fresh replicates say: nothing picked them, so that they flatter none."""
     found = choice(finals, objective)

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from study import spec
+from study import comparison, spec
 from study.comparison import Comparison
 from study.distance import Matrix, mean_of_pairs
 from study.errors import BadInput
@@ -16,6 +16,22 @@ from study.records import Dataset, TrackedNetwork
 from study.report import Table, number
 from study.settings.loss import Loss
 from study.settings.model import Model
+from study.tracking.names import address
+
+
+def compared(networks: Sequence[TrackedNetwork]) -> Comparison:
+    """Compares networks by all that their records allow: of networks that are read from files, perhaps only their weights."""
+    first = networks[0]
+    same_target = first.target.size > 0 and all(np.array_equal(each.target, first.target) for each in networks)
+    trained = all(each.label for each in networks)
+    return comparison.compare(
+        [each.network for each in networks],
+        predictions=[each.predictions for each in networks] if same_target else None,
+        target=first.target if same_target else None,
+        labels=[each.label for each in networks] if trained else None,
+        losses=[each.val_loss for each in networks] if trained else None,
+        **common(networks),
+    )
 
 
 def differing(networks: Sequence[TrackedNetwork]) -> list[str]:
@@ -34,11 +50,13 @@ class Common(TypedDict):
 
 def common(networks: Sequence[TrackedNetwork]) -> Common:
     """The settings and the data that the networks of all trials share."""
+    found: Common = {"model": None, "loss": None, "data": None}
+    if not all(each.config for each in networks):
+        return found
     from study import dataset  # scikit-learn takes a second to load
 
     specs = [spec.build(config) for config in {id(each.config): each.config for each in networks}.values()]
     first = specs[0]
-    found: Common = {"model": None, "loss": None, "data": None}
     if all(
         (each.model.activation, each.model.norm_epsilon) == (first.model.activation, first.model.norm_epsilon) for each in specs
     ):
@@ -63,18 +81,21 @@ def _is_of(data: Dataset, network: TrackedNetwork) -> bool:
 
 def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tuple[str, Table]]:
     """A title and a table for the networks themselves, and one for every number of a pair."""
-    keys = differing(networks)
+    # settings first, seeds last: these differ between any two replicates
+    settings, seeds = ([key for key in differing(networks) if key.startswith("seed.") == last] for last in (False, True))
     marks = [str(place) for place in range(len(networks))]
-    columns = ("", "run", *keys, "train loss", "val loss", "convergence", "fingerprint")
+    columns = ("", "network", *settings, "train loss", "val loss", "convergence", "fingerprint", "run", *seeds)
     rows = tuple(
         (
             mark,
-            network.run_id[:8],
-            *((network.settings | network.seeds).get(key, "–") for key in keys),
+            _address(network),
+            *(network.settings.get(key, "–") for key in settings),
             number(network.train_loss, 4),
             number(network.val_loss, 4),
-            network.label,
+            network.label or "–",
             sha[:16],
+            network.run_id[:8] or "–",
+            *(network.seeds.get(key, "–") for key in seeds),
         )
         for mark, network, sha in zip(marks, networks, found.fingerprints, strict=True)
     )
@@ -92,6 +113,10 @@ def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tu
         pairs = zip(found.examined.pairs, found.examined.barriers, found.examined.aligned_barriers, strict=True)
         rows = tuple((f"{places[i]} – {places[j]}", number(float(raw)), number(float(moved))) for (i, j), raw, moved in pairs)
         yield "loss barrier on the line between two networks (in error rate, or in trivial losses)", Table(columns, rows)
+
+
+def _address(network: TrackedNetwork) -> str:
+    return address(network.study, network.name) if network.study else network.name
 
 
 def _matrices(found: Comparison) -> Iterator[tuple[str, Matrix]]:
@@ -117,7 +142,9 @@ def conclusion(networks: Sequence[TrackedNetwork], found: Comparison) -> str:
         text = f"The same weights, bit for bit: one fingerprint for all {count} networks"
     if found.differing_shapes:
         text += f"; the weights can't be compared, since the shapes differ: {found.differing_shapes}"
-    if found.disagreement is None:
+    if found.disagreement is None and not all(network.target.size for network in networks):
+        text += "; the functions aren't compared, since a file of weights tells only the weights"
+    elif found.disagreement is None:
         text += "; the functions aren't compared, since the validation data differ"
     if found.verdict:
         text += f". Verdict: {found.verdict}: {'; '.join(found.verdict.reasons)}"
@@ -129,7 +156,8 @@ def as_json(networks: Sequence[TrackedNetwork], found: Comparison) -> dict[str, 
     return {
         "networks": [
             {
-                "run_id": network.run_id,
+                "run_id": network.run_id or None,
+                "study": network.study or None,
                 "name": network.name,
                 "settings": network.settings,
                 "seeds": network.seeds,

@@ -33,9 +33,17 @@ KINDS: dict[str, dict[str, type[Kind]]] = {
 SECTIONS: dict[str, type[Section]] = {"model": Model, "training": Training, "replicates": Replicates}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrialSpec(Section):
-    """Everything that decides a trial's final weights, except the library versions and the machine."""
+    """Everything that decides a trial's final weights, except the library versions and the machine.
+
+    >>> study.compose(["data=iris", "training.epochs=2"])
+    TrialSpec(data=iris, loss=sparse_categorical_crossentropy, training.epochs=2)
+    >>> study.compose(["optimizer=sgd", "optimizer.learning_rate=0.1"])
+    TrialSpec(optimizer=sgd, optimizer.learning_rate=0.1)
+    >>> study.compose(["seed=1"]) == study.TrialSpec(seed=1)
+    True
+    """
 
     data: Data = Diabetes()
     model: Model = Model()
@@ -55,6 +63,15 @@ class TrialSpec(Section):
         elif type(self.loss) not in suitable:
             names = ", ".join(["auto", *(kind.name for kind in suitable)])
             raise BadInput([Fault("loss", self.loss.name, f"{names} (data={self.data.name} is {self.data.task})")])
+
+    def __repr__(self) -> str:
+        """What differs from the defaults, of a kind from its own ones."""
+        usual = flat(TrialSpec())
+        for each in dataclasses.fields(self):
+            kind = getattr(self, each.name)
+            if isinstance(kind, Kind):
+                usual |= {f"{each.name}.{own.name}": str(own.default) for own in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        return f"TrialSpec({', '.join(f'{key}={value}' for key, value in flat(self).items() if usual.get(key) != value)})"
 
 
 # -- from and to mappings ----------------------------------------------------------------------------------------------------

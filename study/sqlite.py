@@ -67,6 +67,17 @@ def ensure(url: str, schema: Callable[[str], None]) -> Path | None:
     return path
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A database file that is only read, and beside which nothing is left.
+
+    A connection to a write-ahead log makes files that a reader can't remove; where there is no log, nobody writes.
+    """
+    kept = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{kept}", uri=True)) as connection:
+        yield connection
+
+
 def damage(path: Path, tables: Set[str]) -> str | None:
     """What is wrong with a database file that should have these tables; None if nothing is.
 

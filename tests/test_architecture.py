@@ -14,7 +14,7 @@ import study
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    {"errors", "clock", "processes", "redaction"},
+    {"errors", "clock", "flags", "processes", "redaction"},
     {"seeds", "settings", "spec", "records", "space", "places", "sqlite", "batches", "sampling"},
     {
         "network",
@@ -22,6 +22,7 @@ LAYERS = (
         "dataset",
         "tables",
         "fingerprints",
+        "inputs",
         "distance",
         "disagreement",
         "intervals",
@@ -54,11 +55,30 @@ LAYERS = (
         "side_by_side",
         "portraits",
         "conclusions",
+        "findings",
+        "pages",
         "reproduction",
         "terminal",
+        "estimate",
         "doctor",
+        "details",
+        "opened",
+        "exporting",
+        "removal",
+        "champion",
     },
-    {"overrides", "composition", "launching", "commands", "cli", "__main__", "hydra_plugins"},
+    {
+        "overrides",
+        "composition",
+        "planning",
+        "rehearsal",
+        "launching",
+        "commands",
+        "completion",
+        "cli",
+        "__main__",
+        "hydra_plugins",
+    },
 )
 ADAPTERS, TOP = LAYERS[3], LAYERS[5]
 
@@ -70,9 +90,12 @@ HOMES = {
     "mlflow": {"tracking"},
     "rich": {"terminal"},
     "matplotlib": {"figures"},
+    "plotly": {"pages"},
+    "jinja2": {"pages"},
     "pyarrow": {"artifacts", "tables"},
+    "pandas": {"opened"},
     "sklearn": {"dataset"},
-    "click": {"cli", "commands"},
+    "click": {"cli", "commands", "completion"},
     "hydra": TOP,
     "omegaconf": {"decode", "job"} | TOP,
 }
@@ -183,6 +206,7 @@ def loaded_by(module: str) -> set[str]:
         ("study.cli", "mlflow"),
         ("study.cli", "optuna"),
         ("study.cli", "sklearn"),
+        ("study.cli", "pandas"),
     ],
 )
 def test_a_start_is_free_of(start: str, package: str) -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from study import conclusions, figures, places, report
+from study.errors import NotWritable
+from study.findings import Findings, Networks
 from study.objectives import Objective
-from study.records import Blame, Summary, TrialRecord
+from study.records import Blame, Portrait, Summary, TrialRecord
 from study.tracking import reader, store
 from tests.command import client, ran, run, runs_of
 
@@ -43,6 +45,22 @@ def files_of(run_id: str) -> set[str]:
 
 def is_picture(file: Path) -> bool:
     return file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_is_in_the_folder_of_the_launch_and_in_mlflow_and_is_made_again(here: Path) -> None:
+    [page] = here.glob("multirun/*/*/report.html")
+    [study_run] = runs_of("study")
+    assert "report.html" in files_of(study_run.info.run_id)
+    assert run("report", "tiny") == 0 and run("report", "tiny", "--output", "other.html") == 0
+    assert page.read_text() == (here / "tiny.html").read_text() == (here / "other.html").read_text()
+    assert "mlp-study --multirun optimizer.learning_rate=0.01,0.1" in page.read_text()
+
+
+def test_two_networks_are_compared_on_a_page(here: Path) -> None:
+    assert run("compare", "tiny/0/0", "tiny/1/0", "--html", "two.html") == 0
+    text = (here / "two.html").read_text()
+    assert all(title in text for title in ("Loss by epoch", "The same after matching neurons", "On the line between two networks"))
+    assert run("compare", "tiny/0/0", "tiny/1/0", "--html", "nowhere/two.html") == NotWritable.exit_code
 
 
 def test_a_crossed_study_is_drawn_into_the_folder_of_the_launch(here: Path) -> None:
@@ -142,11 +160,17 @@ def test_the_answer_names_who_is_to_blame_for_what() -> None:
     assert "don't differ" in report.blame_answer([blamed("val loss", 0.0, 0.0, 0.0, ulp=None, total_sd=0.0)])
 
 
+def concluded(trials: list[TrialRecord], folder: Path) -> list[conclusions.Conclusion]:
+    """What a study ends with of which there are no networks."""
+    return list(conclusions.conclude(Findings("tiny", (Objective(),), {}, trials), Networks(), folder))
+
+
 def test_a_study_without_records_in_mlflow_is_blamed_by_its_summaries(tmp_path: Path) -> None:
     found = [blamed("val loss", 0.75, 0.25, 0.0), blamed("weights", 0.5, 0.0, 0.5)]
     trials = [record(0, found), record(1, found, {"optimizer.learning_rate": 0.1}), record(2, [])]
-    [told] = conclusions.conclude("", {}, trials, [Objective()], (), tmp_path / "new")
-    assert told.picture == tmp_path / "new" / "blame.png" and is_picture(told.picture) and told.run_id is None
+    told, page = concluded(trials, tmp_path / "new")
+    assert told.file == tmp_path / "new" / "blame.png" and is_picture(told.file) and told.run_id is None
+    assert page.file == tmp_path / "new" / "report.html"
     assert told.table and [row[0] for row in told.table.rows] == [
         "trial 0",
         "",
@@ -160,24 +184,24 @@ def test_a_study_without_records_in_mlflow_is_blamed_by_its_summaries(tmp_path: 
         "",
     ]
     assert [line.partition(":")[0] for line in told.answer.splitlines()] == ["trial 0", "1"]
-    assert list(conclusions.conclude("", {}, [record(2, [])], [Objective()], (), tmp_path)) == []
+    assert [each.file.name for each in concluded([record(2, [])], tmp_path)] == ["report.html"]
 
 
 def test_trials_that_crossed_different_sources_are_blamed_side_by_side(tmp_path: Path) -> None:
     other = Blame("weights", {"init": (0.5, 0, 1), "data": (0.25, 0, 1), "init × data": (0.25, 0, 1)}, (0.25, 0, 1), 2.0, None)
     trials = [record(0, [blamed("val loss", 1.0, 0.0, 0.0), blamed("weights", 0.5, 0.0, 0.5)]), record(1, [other])]
-    [told] = conclusions.conclude("", {}, trials, [Objective()], (), tmp_path)
-    assert is_picture(told.picture) and told.table
+    told, _ = concluded(trials, tmp_path)
+    assert is_picture(told.file) and told.table
     assert {"init", "order", "init × order", "data", "init × data"} <= {row[1] for row in told.table.rows}
     assert all(len(row) == len(told.table.columns) for row in told.table.rows)
 
 
-def portrait(networks: int) -> figures.Portrait:
+def portrait(networks: int) -> Portrait:
     rng = np.random.default_rng(0)
     points, curves = rng.normal(size=(networks, 5)), np.exp(-rng.random((2, networks, 4)).cumsum(axis=2))
     matrix = np.linalg.norm(points[:, None] - points, axis=2)
     path = rng.random((2, 25))
-    return figures.Portrait(
+    return Portrait(
         title="trial 0",
         train_loss=curves[0],
         val_loss=curves[1],

@@ -9,9 +9,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from study import composition, factor, factors, figures, launching, overrides, report
+from study import composition, factor, factors, figures, overrides, planning, report
 from study.records import Network, Summary, TrackedNetwork, TrialRecord
-from study.space import Choice
 
 EXPERIMENTS = sorted(file.stem for file in (composition.config_folder() / "experiment").glob("*.yaml"))
 
@@ -90,8 +89,8 @@ def record(number, value, replicates=2, completed=True):
     ids=["two", "one failed", "one", "the same twice", "too many", "other replicates"],
 )
 def test_a_factor_has_some_values_of_one_trial_each(records, expected):
-    assert factors.of({"lr": Choice("lr", (0.1, 0.2))}, records) == expected
-    assert factors.of({"lr": Choice("lr", (0.1, 0.2)), "b": Choice("b", (1, 2))}, records) is None
+    assert factors.of(["lr"], records) == expected
+    assert factors.of(["lr", "b"], records) is None
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -99,5 +98,5 @@ def test_every_experiment_can_be_run(name):
     with initialize_config_dir(str(composition.config_folder()), version_base=composition.VERSION_BASE):
         config = compose(composition.CONFIG_NAME, [f"+experiment={name}"], return_hydra_config=True)
     space, fixed = overrides.split([f"+experiment={name}"], OmegaConf.to_container(config.hydra.sweeper.params), {})
-    launching.check_space(space, fixed, composition.compose_config, "")
+    planning.check_space(space, fixed, composition.compose_config, "")
     assert len(space) == 1

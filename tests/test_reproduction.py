@@ -54,7 +54,7 @@ def here(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the command tells of errors, which it ends with."""
     told: list[str] = []
-    monkeypatch.setattr(terminal, "error", told.append)
+    monkeypatch.setattr(terminal, "error", lambda text, *_: told.append(text))
     return told
 
 

@@ -27,6 +27,8 @@ class StudySweeperConf:
     max_failure_rate: float = 0.5
     # train the trials that can't be told from the best once more, each with so many fresh replicates; null: don't
     finalists: int | None = None
+    # true: only tell what the study would train, and what that would take; the flag --dry-run sets it
+    dry_run: bool = False
     # null: named after the data and what is searched, so that the same command resumes
     study_name: str | None = None
     # null: sqlite:///optuna.db in the working directory

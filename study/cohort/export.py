@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import keras
+import numpy as np
 
-from study.records import STATISTICS, Cohort, Network
+from study.dataset import Scaling
+from study.records import STATISTICS, Cohort, Doubles, Floats, Network
 from study.settings import optimizer as optimizers
 from study.settings.loss import (
     BinaryCrossentropy,
@@ -92,8 +95,14 @@ class SmoothedCrossentropy(keras.losses.Loss):  # type: ignore[misc]
 
 def untrained(spec: TrialSpec, inputs: int, outputs: int) -> keras.Sequential:
     """The trial's architecture, compiled with its loss and optimizer; the weights are Keras' own random start."""
+    model = keras.Sequential([keras.Input((inputs,)), *_layers(spec, outputs)])
+    model.compile(keras_optimizer(spec.optimizer), keras_loss(spec.loss, outputs))
+    return model
+
+
+def _layers(spec: TrialSpec, outputs: int) -> list[keras.layers.Layer]:
     penalty = keras.regularizers.L1L2(spec.model.l1, spec.model.l2) if spec.model.l1 or spec.model.l2 else None
-    layers: list[keras.layers.Layer] = [keras.Input((inputs,))]
+    layers: list[keras.layers.Layer] = []
     momentum, epsilon = spec.model.norm_momentum, spec.model.norm_epsilon
     for units in spec.model.units:
         if spec.model.normalisation is None:
@@ -107,9 +116,7 @@ def untrained(spec: TrialSpec, inputs: int, outputs: int) -> keras.Sequential:
             layers.append(keras.layers.Activation(spec.model.activation))
         if spec.model.dropout:
             layers.append(keras.layers.Dropout(spec.model.dropout))
-    model = keras.Sequential([*layers, keras.layers.Dense(outputs, kernel_regularizer=penalty)])
-    model.compile(keras_optimizer(spec.optimizer), keras_loss(spec.loss, outputs))
-    return model
+    return [*layers, keras.layers.Dense(outputs, kernel_regularizer=penalty)]
 
 
 # in the order of a Keras layer's own weights, gamma before beta
@@ -129,5 +136,34 @@ def keras_model(cohort: Cohort, replicate: int) -> keras.Sequential:
     """
     net = cohort.networks()[replicate]
     model = untrained(cohort.spec, net.kernels[0].shape[0], net.kernels[-1].shape[1])
-    model.set_weights([net.parameters[name] for name in names_of_weights(net)])
+    model.set_weights(_weights(net))
     return model
+
+
+def _weights(net: Network) -> list[Floats]:
+    """In the order of a Keras model's own."""
+    return [net.parameters[name] for name in names_of_weights(net)]
+
+
+def predictor(spec: TrialSpec, net: Network, scaling: Scaling) -> keras.Sequential:
+    """A trained network as a model for use: from columns as they came to the target in its own units, or to class probabilities.
+
+    Standard layers alone, and not compiled, so that it loads anywhere, in Keras' safe mode too. Two classes may have one output:
+    the second one's probability.
+    """
+    outputs = net.kernels[-1].shape[1]
+    network = keras.Sequential([keras.Input((len(scaling.inputs),)), *_layers(spec, outputs)])
+    network.set_weights(_weights(net))
+    spreads = np.array([each.spread for each in scaling.inputs])
+    first = _rescaling(1 / spreads, -np.array([each.centre for each in scaling.inputs]) / spreads, "inputs")
+    if scaling.targets:
+        spreads = np.array([each.spread if math.isfinite(each.spread) else 0.0 for each in scaling.targets])
+        last = _rescaling(spreads, np.array([each.centre for each in scaling.targets]), "targets")
+    else:
+        last = keras.layers.Activation("softmax" if outputs > 1 else "sigmoid", name="probabilities")
+    return keras.Sequential([keras.Input((len(scaling.inputs),), dtype="float64"), first, *network.layers, last])
+
+
+def _rescaling(scale: Doubles, offset: Doubles, name: str) -> keras.layers.Rescaling:
+    """In double precision, since a column's spread may be far smaller than its values. `Normalization` keeps its in single."""
+    return keras.layers.Rescaling(scale, offset, dtype="float64", name=name)

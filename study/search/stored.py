@@ -21,7 +21,7 @@ from study.search import storage as storages
 from study.search.mirror import Mirror, latest
 
 IDENTITY, OBJECTIVES, IMPORTANCES, OWNER, ATTEMPT, RESULT = "identity", "objectives", "importances", "owner", "attempt", "result"
-FINAL = "final "
+COMMAND, FINAL = "command", "final "
 # attempts that ended for these reasons tell nothing about their settings: they don't count, and are made again
 INTERRUPTED = "interrupted"
 LOST = "made again: "
@@ -93,13 +93,14 @@ def importances_of(study: optuna.Study) -> dict[str, float]:
 @dataclass(frozen=True)
 class StoredStudy:
     """A study as its storage has it. identity: its fixed settings and its space, as text; finals: of the finalists; front: the
-    numbers of the trials that no other beats in every one of several objectives."""
+    numbers of the trials that no other beats in every one of several objectives; command: the launch that made it."""
 
     objectives: tuple[Objective, ...]
     identity: dict[str, str]
     records: list[TrialRecord]
     finals: list[TrialRecord]
     front: list[int]
+    command: str
 
 
 def open_study(storage: str, name: str) -> StoredStudy:
@@ -115,7 +116,7 @@ def open_study(storage: str, name: str) -> StoredStudy:
         attrs = study.user_attrs
         objectives = tuple(Objective(**each) for each in attrs.get(OBJECTIVES, [{}]))
         records = [record_of(trial) for trial in latest(study.get_trials(deepcopy=False))]
-        return StoredStudy(objectives, attrs.get(IDENTITY, {}), records, finals_of(study), front_of(study))
+        return StoredStudy(objectives, attrs.get(IDENTITY, {}), records, finals_of(study), front_of(study), attrs.get(COMMAND, ""))
 
 
 @dataclass(frozen=True)

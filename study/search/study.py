@@ -21,7 +21,7 @@ from study.records import Asked, Scalar
 from study.search import storage as storages
 from study.search.kinds import distribution, make_sampler
 from study.search.mirror import PLACE, latest, place_of, sampled
-from study.search.stored import ATTEMPT, IDENTITY, INTERRUPTED, LOST, OBJECTIVES, OWNER, mirror_of, reason_of, uncounted
+from study.search.stored import ATTEMPT, COMMAND, IDENTITY, INTERRUPTED, LOST, OBJECTIVES, OWNER, mirror_of, reason_of, uncounted
 from study.search.trials import Trials
 from study.space import Space
 
@@ -45,8 +45,9 @@ class Search(Trials):
         seed: int,
         n_trials: int | None,
         identity: Mapping[str, str],
+        command: str = "",
     ) -> None:
-        """Opens the study, which is made if it doesn't exist. space: as `space.ordered`.
+        """Opens the study, which is made if it doesn't exist. space: as `space.ordered`; command: that makes it.
 
         Raises BadInput if a study of this name was made for another space, objective, data or fixed setting (`identity`).
         """
@@ -63,7 +64,8 @@ class Search(Trials):
                     "direction": ", ".join(each.direction for each in objectives),
                     "objective": ", ".join(each.name for each in objectives),
                     **{f"space: {key}": str(domain) for key, domain in space.items()},
-                }
+                },
+                command,
             )
         self._mirror, self._heart = mirror_of(storage, name), storages.heart(self._study._storage)
         size = spaces.size(space)
@@ -71,11 +73,12 @@ class Search(Trials):
         self.exhaustive = size is not None and (n_trials is None or n_trials >= size or sampler.get("name") == "grid")
         self.n_trials = min(n_trials or size, size) if size is not None and self.exhaustive else (n_trials or DEFAULT_TRIALS)
 
-    def _check_identity(self, identity: Mapping[str, str]) -> None:
+    def _check_identity(self, identity: Mapping[str, str], command: str) -> None:
         known = self._study.user_attrs.get(IDENTITY)
         if known is None:
             self._study.set_user_attr(IDENTITY, dict(identity))
             self._study.set_user_attr(OBJECTIVES, [asdict(each) for each in self.objectives])
+            self._study.set_user_attr(COMMAND, command)
             return
         keys = dict.fromkeys([*known, *identity])
         faults = [

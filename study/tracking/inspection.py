@@ -23,6 +23,7 @@ from study.tracking.names import EPOCH, FINGERPRINT, KEY, KIND, OWNER, REPLICATE
 from study.tracking.store import PAGE, Store
 
 CURVES = ("train_loss", "val_loss")
+OPEN = {"RUNNING", "SCHEDULED"}
 NEEDED = {*artifacts.ALWAYS, artifacts.MANIFEST}
 
 

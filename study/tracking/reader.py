@@ -17,7 +17,7 @@ from study import artifacts, fingerprints, searchable
 from study.errors import BadInput, Corrupt, Fault
 from study.records import Network, TrackedNetwork, TrackedTrial
 from study.searchable import Searchable
-from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, REPLICATE, SEARCHABLE
+from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, REPLICATE, SEARCHABLE, TRIAL
 from study.tracking.store import Store
 
 
@@ -71,7 +71,10 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
     with tempfile.TemporaryDirectory(prefix="mlp-study-") as name:
         folder = trial_files(store, trial, name)
         config, networks, predictions, targets = artifacts.read_trained(folder)
+        # those of before 2026-11 have none that can be read
+        curves = artifacts.read_curves(folder) if (folder / artifacts.CURVES).exists() else {}
     places = [_place(trial, child, len(networks)) for child in wanted]
+    study = store.client.get_experiment(trial.info.experiment_id).name
     for child, place in zip(wanted, places, strict=True):
         if child.data.tags.get(FINGERPRINT) != fingerprints.digest(networks[place]):
             raise Corrupt(f"run {child.info.run_id}: its weights aren't those that it has the fingerprint of")
@@ -89,6 +92,8 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
             network=networks[place],
             predictions=predictions[place],
             target=targets[place],
+            curves={name: curves[name][place] for name in ("train_loss", "val_loss") if curves},
+            study=study,
         )
         for child, place in zip(wanted, places, strict=True)
     ]
@@ -96,10 +101,10 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
 
 def _trial_and_replicates(store: Store, run_id: str) -> tuple[Run, list[Run]]:
     """The finished trial that a run is or belongs to, and the replicates' runs that it stands for."""
-    run = _run(store, run_id)
+    run = load_run(store, run_id)
     kind = run.data.tags.get(KIND)
     if kind == "replicate":
-        trial, wanted = _run(store, run.data.tags[MLFLOW_PARENT_RUN_ID]), [run]
+        trial, wanted = load_run(store, run.data.tags[MLFLOW_PARENT_RUN_ID]), [run]
     elif kind == "trial":
         trial, wanted = run, sorted(store.runs(MLFLOW_PARENT_RUN_ID, run_id, run.info.experiment_id), key=_number)
     else:
@@ -113,7 +118,7 @@ def _trial_and_replicates(store: Store, run_id: str) -> tuple[Run, list[Run]]:
 
 def load_searchable(store: Store, run_id: str) -> Searchable:
     """The searchable fingerprint of a replicate's run. Raises BadInput for a run without one."""
-    text = _run(store, run_id).data.tags.get(SEARCHABLE)
+    text = load_run(store, run_id).data.tags.get(SEARCHABLE)
     if text is None:
         raise BadInput([Fault("RUN", run_id, "the run of a replicate that has a searchable fingerprint (tag `searchable`)")])
     return searchable.decode(text)
@@ -121,7 +126,7 @@ def load_searchable(store: Store, run_id: str) -> Searchable:
 
 def describe(store: Store, run_id: str) -> dict[str, str]:
     """What tells a replicate's run from others, in words."""
-    run = _run(store, run_id)
+    run = load_run(store, run_id)
     return {
         "run": run_id,
         "study": store.client.get_experiment(run.info.experiment_id).name,
@@ -134,13 +139,20 @@ def describe(store: Store, run_id: str) -> dict[str, str]:
 
 def load_trial(store: Store, run_id: str) -> TrackedTrial:
     """What the run of a finished trial keeps besides its networks. Raises BadInput for no run, Corrupt for damaged artifacts."""
-    run = _run(store, run_id)
+    run = load_run(store, run_id)
     with tempfile.TemporaryDirectory(prefix="mlp-study-") as name:
         folder = trial_files(store, run, name)
         curves = artifacts.read_curves(folder)
         _, targets = artifacts.read_predictions(folder)
         numbers = [int(number) for number in curves["replicate"]]
         return TrackedTrial(numbers, curves["train_loss"], curves["val_loss"], targets[0], artifacts.read_comparison(folder))
+
+
+def run_of(store: Store, study: str, number: int) -> str | None:
+    """The finished run of a study's trial; None if there is none."""
+    experiment = store.experiments().get(study)
+    wanted = f"tags.`{TRIAL}` = '{number}' AND tags.`{KIND}` = 'trial' AND attributes.status = 'FINISHED'"
+    return next((str(run.info.run_id) for run in store.search(wanted, experiment)), None) if experiment else None
 
 
 def trial_files(store: Store, trial: Run, folder: str) -> Path:
@@ -170,7 +182,8 @@ def local_folder(uri: str) -> Path | None:
     return None
 
 
-def _run(store: Store, run_id: str) -> Run:
+def load_run(store: Store, run_id: str) -> Run:
+    """A run that isn't deleted. Raises BadInput if there is none."""
     try:
         run = store.client.get_run(run_id)
     except MlflowException as error:

@@ -150,7 +150,16 @@ def writer(uri: str, *, patient: bool = False) -> Writer:
 class TrialRecorder:
     """Records one trial. Nothing here waits, except `close` for the run's id, which is there long before."""
 
-    def __init__(self, sender: Writer, experiment: str, spec: TrialSpec, name: str, number: int | None) -> None:
+    def __init__(
+        self,
+        sender: Writer,
+        experiment: str,
+        spec: TrialSpec,
+        name: str,
+        number: int | None,
+        data: Mapping[str, str] | None = None,
+    ) -> None:
+        """data: what `inputs.describe` says of it."""
         self.run_id: str | None = None
         self._writer, self._spec = sender, spec
         self._key = uuid.uuid4().hex
@@ -167,6 +176,7 @@ class TrialRecorder:
             "params": {key: redact(text) for key, text in flat(spec).items()},
             "replicates": list(replicates),
             "seeds": batches.replicate_seeds(spec),
+            "data": data and {key: redact(text) for key, text in data.items()},
         }
         sender.send(op="open", key=self._key, folder=str(self._folder), record=self._record)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import getpass
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -26,28 +24,19 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
 from study import places, sqlite
 from study.errors import BadInput, Fault
-from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, REASON, VERDICT
+from study.tracking import descriptions, views
+from study.tracking.names import KIND, REASON
 
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
 # what it logs, with a traceback, it raises too
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
-VIEW = "mlp-study"
-LONGEST = 100
 PAGE = 1_000
-SETTINGS = ("optimizer", "optimizer.learning_rate", "training.batch_size", "model.units")
-
-
-def _view(settings: Sequence[str]) -> dict[str, object]:
-    """The state of the UI's runs table, as its own 'share' button keeps it in a tag of the experiment."""
-    metrics = ("val_loss_mean", "val_loss_std", "val_loss", "distance", "aligned", "disagreement")
-    columns = [*(f"metrics.`{key}`" for key in metrics), *(f"params.`{key}`" for key in settings)]
-    columns += [f"tags.`{key}`" for key in (CONVERGENCE, VERDICT, FINGERPRINT)]
-    return {"orderByKey": "metrics.`val_loss_mean`", "orderByAsc": True, "selectedColumns": columns}
 
 
 @dataclass(frozen=True)
@@ -86,7 +75,7 @@ class Store:
         self.end(run_id, "KILLED")
         self.client.delete_run(run_id)
 
-    def experiment(self, name: str, settings: Sequence[str] = SETTINGS) -> str:
+    def experiment(self, name: str, settings: Sequence[str] = views.SETTINGS) -> str:
         """The experiment's id; made at first use, with its artifacts under ./mlruns if the store is a local database.
 
         settings: the parameters that get a column in the UI's runs table, as `page` opens it.
@@ -94,10 +83,11 @@ class Store:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             local = sqlite.path_of(self.uri)
-            location = (local.parent / "mlruns" / _safe(name)).as_uri() if local else None
+            location = (local.parent / "mlruns" / places.file_name(name)).as_uri() if local else None
             try:
-                tags = EXPERIMENT_TAGS | {f"mlflow.sharedViewState.{VIEW}": json.dumps(_view(settings))}
+                tags = EXPERIMENT_TAGS | views.tags(settings)
                 created: str = self.client.create_experiment(name, artifact_location=location, tags=tags)
+                self.client.set_experiment_tag(created, MLFLOW_RUN_NOTE, descriptions.of_experiment(created))
                 return created
             except MlflowException:
                 found = self.client.get_experiment_by_name(name)  # made by another process since we looked
@@ -109,17 +99,21 @@ class Store:
 
     def page(self, experiment: str) -> str:
         """The experiment's page in the UI, below the server's address: the runs table, best trial first."""
-        return f"/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+        return f"/{views.page(experiment)}"
 
     def log_study(self, experiment: str, name: str, tags: Mapping[str, str], texts: Mapping[str, str], files: Sequence[str]) -> str:
         """The study's own run, kept up to date: one an experiment."""
         if not self.runs(KIND, "study", experiment):
-            self.client.create_run(experiment, run_name=name, tags={KIND: "study"})
+            self.client.create_run(experiment, run_name=f"study {name}", tags=origin() | {KIND: "study"})
         # another process may have made one too, or the server two when its first answer got lost: all keep the same one
         run, *more = sorted(self.runs(KIND, "study", experiment), key=lambda each: (each.info.start_time, each.info.run_id))
         for each in more:
             self.drop(each.info.run_id)
-        self.client.log_batch(run.info.run_id, tags=[RunTag(key, text) for key, text in tags.items()])
+        note = {MLFLOW_RUN_NOTE: descriptions.of_study(name, experiment, tags, texts, files)}
+        self.client.log_batch(run.info.run_id, tags=[RunTag(key, text) for key, text in (note | dict(tags)).items()])
+        # all trials have the same data
+        for trial in self.client.search_runs([experiment], f"tags.`{KIND}` = 'trial'", max_results=1):
+            self.client.log_inputs(run.info.run_id, trial.inputs.dataset_inputs if trial.inputs else [])
         for file, text in texts.items():
             self.client.log_text(run.info.run_id, text, file)
         for path in files:
@@ -132,12 +126,12 @@ EXPERIMENT_TAGS = {
     # without it the UI opens the experiment as one of traces and prompts
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.experiment.primaryMetric.name": "val_loss_mean",
-    "mlflow.note.content": (
-        "A study by mlp-study. Each *trial* run is one sampled setting; its child runs are its *replicates*: the same setting "
-        "trained from other seeds. `fingerprint` is the sha256 of a replicate's final weights, `distance` the mean relative L2 "
-        "distance between a trial's replicates (√2 ≈ 1.41 is what unrelated networks give)."
-    ),
 }
+
+
+def origin() -> dict[str, str]:
+    """The tags of a run that say who has made it, with what."""
+    return {MLFLOW_SOURCE_NAME: "mlp-study", MLFLOW_SOURCE_TYPE: "LOCAL", MLFLOW_USER: getpass.getuser()}
 
 
 def _pages(search: Callable[..., Any]) -> Iterator[Any]:
@@ -183,9 +177,3 @@ def existing(uri: str) -> Store:
 def _schema(url: str) -> None:
     # the store itself and not a client, which would keep a connection to the file under its draft's name
     SqlAlchemyStore(url, "mlruns").engine.dispose()  # type: ignore[no-untyped-call]
-
-
-def _safe(name: str) -> str:
-    """A folder's name for a study's: what a file system takes, and different for studies whose names it cuts."""
-    safe = re.sub(r"[^\w.-]+", "_", name).strip(".") or "study"
-    return safe if len(safe) <= LONGEST else f"{safe[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -9,7 +9,6 @@ again if it was made and the answer got lost.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import logging
 import os
@@ -21,13 +20,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from study import processes, redaction, sqlite
 from study.errors import BadInput, NotWritable, StudyError, Unreachable
-from study.tracking import spool, store
+from study.tracking import descriptions, spool, store
 from study.tracking.names import (
     CONVERGENCE,
     EPOCH,
@@ -67,10 +66,11 @@ class TrialRuns:
         """Makes the runs, or takes those that are `made`: replicate (None: the trial) → run."""
         record, experiment = self._record, self._experiment
         number = {TRIAL: str(record["number"])} if record["number"] is not None else {}
-        source = {MLFLOW_SOURCE_NAME: "mlp-study", MLFLOW_SOURCE_TYPE: "LOCAL", MLFLOW_USER: getpass.getuser()}
-        tags = source | {KIND: "trial", OWNER: processes.owner(), KEY: self._key} | number
+        tags = store.origin() | {KIND: "trial", OWNER: processes.owner(), KEY: self._key} | number
         run = made.get(None) or self._client.create_run(experiment, tags=tags, run_name=record["name"]).info.run_id
         self._log(run, params=record["params"])
+        if record.get("data"):
+            self._log_data(run, record["data"])
         children = []
         for place, replicate in enumerate(record["replicates"]):
             tags = {KIND: "replicate", MLFLOW_PARENT_RUN_ID: run, REPLICATE: str(replicate), KEY: self._key}
@@ -81,6 +81,14 @@ class TrialRuns:
             self._log(child, params=record["params"] | {"replicate": str(replicate)} | seeds)
             children.append(child)
         return run, children
+
+    def _log_data(self, run: str, data: Mapping[str, str]) -> None:
+        """Logged twice, data stay one input."""
+        used = DatasetInput(Dataset(**data), [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
+        try:
+            self._client.log_inputs(run, [used])
+        except MlflowException:  # another writer has added the same data since they were looked for
+            self._client.log_inputs(run, [used])
 
     def curves(self, legs: Sequence[Mapping[str, Any]]) -> None:
         """Sends what has not been sent of the curves: every epoch for the replicates, a point a leg for the trial's mean."""
@@ -102,27 +110,29 @@ class TrialRuns:
         legs = record["curves"]
         self.curves(legs)
         if "summary" in record:
+            # what has one value is of step 0: the UI draws bars of it, and lines of what has a later step
             summary, last = record["summary"], legs[-1]
             scores = {f"val_{name}": values for name, values in summary["scores"].items()}
             found = zip(self._children, record["fingerprints"], record["labels"], record["epochs"], strict=True)
             for place, (child, mark, label, epoch) in enumerate(found):
                 values = {key: each[place] for key, each in scores.items()} | _progress(summary, place)
-                points = [Metric(key, value, last["time"], epoch) for key, value in values.items()]
-                tags = {FINGERPRINT: mark, CONVERGENCE: label, EPOCH: str(epoch)}
+                points = [Metric(key, value, last["time"], 0) for key, value in values.items()]
+                note = descriptions.of_replicate(record, place, self._experiment, self.run_id, self._children)
+                tags = {FINGERPRINT: mark, CONVERGENCE: label, EPOCH: str(epoch), MLFLOW_RUN_NOTE: note}
                 if record.get("searchable"):
                     tags[SEARCHABLE] = record["searchable"][place]
                 self._log(child, points, tags)
             keys = ("val_loss_std", "val_loss_halfwidth", "train_loss_mean", "distance", "disagreement", "distinct", *COMPARED)
-            metrics = [Metric(key, summary[key], last["time"], last["epochs_done"]) for key in keys if summary.get(key) is not None]
-            metrics += [Metric(k, sum(v) / len(v), last["time"], last["epochs_done"]) for k, v in scores.items()]
+            metrics = [Metric(key, summary[key], last["time"], 0) for key in keys if summary.get(key) is not None]
+            metrics += [Metric(key, sum(values) / len(values), last["time"], 0) for key, values in scores.items()]
             labels = ", ".join(f"{count} {name}" for name, count in summary["labels"].items())
             tags = {CONVERGENCE: labels}
             if summary.get("verdict"):
                 tags |= {VERDICT: summary["verdict"], EVIDENCE: "\n".join(summary["reasons"])}
             self._log(self.run_id, metrics, tags)
             self._client.log_artifacts(self.run_id, str(self._folder / spool.FILES))
-        if record["reason"]:
-            self._log(self.run_id, tags={REASON: record["reason"]})
+        note = descriptions.of_trial(record, self._experiment, self.run_id, self._children)
+        self._log(self.run_id, tags={MLFLOW_RUN_NOTE: note} | ({REASON: record["reason"]} if record["reason"] else {}))
         if self._doubtful:
             self._drop_duplicates()
         for run in (*self._children, self.run_id):

@@ -1,0 +1,100 @@
+"""A study's champion: the best trial's best network, as a Keras model that takes what a user has and gives what a user wants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from study import dataset, report
+from study.findings import Findings
+from study.records import TrackedNetwork, TrialRecord
+from study.settings.data import Table
+from study.spec import TrialSpec, build
+
+if TYPE_CHECKING:
+    from study.tracking.champion import Champion
+
+EXAMPLE_ROWS, MOST_NAMES = 5, 20
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What became the champion, or has been before: a replicate of a trial, as the model of this id."""
+
+    trial: int
+    replicate: int
+    model_id: str
+
+
+def keep(found: Findings, uri: str) -> Kept | None:
+    """Keeps the study's best network with the study's run, unless it is there. None if no trial completed.
+
+    Raises StudyError if that can't be: the study itself is done.
+    """
+    from study.tracking import champion, inspection, reader, store
+
+    best = found.best
+    if best is None or best.summary is None:
+        return None
+    with inspection.errors(uri):
+        opened = store.existing(uri)
+        run_id = best.run_id or reader.run_of(opened, found.name, best.number)
+        if run_id is None:
+            return None
+        networks = reader.load_networks(opened, run_id)
+        place = int(np.argmin(best.summary.val_losses))
+        chosen, spec = networks[place], build(networks[place].config)
+        model_id = champion.kept(opened, found.name, chosen.fingerprint)
+        if model_id is None:
+            model_id = champion.keep(opened, found.name, _champion(found.name, best, place, chosen, spec))
+    return Kept(best.number, spec.replicates.numbers[place], model_id) if model_id else None
+
+
+def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwork, spec: TrialSpec) -> Champion:
+    from study import cohort
+    from study.tracking.champion import Champion
+
+    number = spec.replicates.numbers[place]
+    data, scaling = dataset.load_replicate(spec, number), dataset.scaling(spec, number)
+    model = cohort.predictor(spec, chosen.network, scaling)
+    example = scaling.x_val[:EXAMPLE_ROWS]
+    meaning = _meaning(spec, data.input_names, data.target_names, chosen.network.kernels[-1].shape[1])
+    if isinstance(spec.data, Table):
+        fills = {name: each.fill for name, each in zip(data.input_names, scaling.inputs, strict=True)}
+        meaning["instead_of_missing"] = {name: fill for name, fill in fills.items() if fill is not None}
+        meaning["encoding"] = "a text or boolean column is one input a level, 1 where it has that level and else 0"
+    whence = {"study": study, "trial": record.number, "replicate": number, "run_id": chosen.run_id}
+    return Champion(
+        model=model,
+        example=example,
+        outputs=model.predict(example, verbose=0),
+        fingerprint=chosen.fingerprint,
+        params=chosen.settings,
+        metadata=whence | {"fingerprint": chosen.fingerprint, "label": chosen.label} | meaning,
+        note=_note(record, place, number, chosen, meaning),
+    )
+
+
+def _meaning(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], outputs: int) -> dict[str, Any]:
+    """What goes in and what comes out, by name and in order."""
+    if spec.data.task != "classification":
+        return {"inputs": list(inputs), "outputs": list(targets), "outputs_are": "the targets, in their own units"}
+    # of two classes, a single output tells the second one's
+    return {"inputs": list(inputs), "outputs": list(targets[-outputs:]), "outputs_are": "the classes' probabilities"}
+
+
+def _note(record: TrialRecord, place: int, number: int, chosen: TrackedNetwork, meaning: dict[str, Any]) -> str:
+    summary = record.summary
+    assert summary is not None
+    setting = f" ({report.settings_text(record.params)})" if record.params else ""
+    return (
+        f"Replicate {number} of trial {record.number}{setting}, {chosen.label}: of the best setting's {len(summary.val_losses)} "
+        f"networks the one with the lowest validation loss, {report.number(summary.val_losses[place], 4)}. It was picked by that, "
+        f"so that it flatters; what to expect of the setting is {report.loss_text(summary)}.\n\n"
+        f"It takes the {len(meaning['inputs'])} columns as they came, unscaled, in the order of its metadata's `inputs`, and gives "
+        f"{meaning['outputs_are']}: {', '.join(meaning['outputs'][:MOST_NAMES])}.\n\n"
+        f"Between scaling and unscaling lies the network of run `{chosen.run_id}`, with the fingerprint `{chosen.fingerprint}`."
+    )

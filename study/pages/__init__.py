@@ -1,0 +1,1 @@
+"""What was found, as pages for a browser. The only package that imports Plotly and Jinja."""

@@ -1,0 +1,218 @@
+"""A study as it was asked for: everything about it checked, and nothing written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
+
+from study import composition, dataset, decode, job, objectives, overrides, places, sqlite, starting, terminal
+from study import space as spaces
+from study import spec as specs
+from study.clock import Clock
+from study.errors import BadInput, Fault, check_writable
+from study.objectives import Objective
+from study.records import Scalar
+from study.settings import rules
+from study.space import Space
+from study.spec import TrialSpec
+from study.tracking import spool
+
+if TYPE_CHECKING:
+    from study.search import Search
+
+
+# Hydra keeps flags as settings of its own
+OF_THE_FLAGS = {"hydra.mode", "hydra.sweeper.dry_run"}
+
+
+class HydraSweeper(Protocol):
+    """What Hydra has given to a sweeper in its `setup`."""
+
+    config: DictConfig | None
+    launcher: Launcher | None
+    hydra_context: HydraContext | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study that was asked for.
+
+    config: Hydra's, of the launch; settings: the sweeper's. fixed: the overrides that all trials share; base: the first setting;
+    identity: the fixed ones, as text. uri: of the MLflow store, if there is tracking. compose: a trial's config, from overrides.
+    """
+
+    name: str
+    config: DictConfig
+    settings: Mapping[str, Any]
+    launcher: Launcher
+    space: Space
+    fixed: Sequence[str]
+    base: TrialSpec
+    identity: Mapping[str, str]
+    objectives: Sequence[Objective]
+    storage: str
+    uri: str | None
+    compose: Callable[[Sequence[str]], DictConfig]
+
+    @property
+    def sampler(self) -> dict[str, Any]:
+        return decode.section(self.config, "sampler")
+
+    @property
+    def command(self) -> str:
+        """What a person types for it."""
+        given = self.config.hydra.overrides
+        words = [each for each in (*given.task, *given.hydra) if each.partition("=")[0] not in OF_THE_FLAGS]
+        return shlex.join(["mlp-study", "--multirun", *words])
+
+    @property
+    def launcher_name(self) -> str:
+        return str(self.config.hydra.runtime.choices["hydra/launcher"])
+
+    @property
+    def in_process(self) -> bool:
+        """Whether the trials run in this process; Hydra loads its launchers in a way that makes other classes of them."""
+        return self.launcher_name == "basic"
+
+    @property
+    def folder(self) -> Path:
+        """Hydra's, of this launch."""
+        return Path(self.config.hydra.sweep.dir)
+
+    def search(self, storage: str) -> Search:
+        """The study in this storage, where it is made if it isn't there."""
+        from study import search
+
+        return search.Search(
+            name=self.name,
+            storage=storage,
+            objectives=self.objectives,
+            space=self.space,
+            sampler=self.sampler,
+            seed=self.base.seed,
+            n_trials=self.settings["n_trials"],
+            identity=self.identity,
+            command=self.command,
+        )
+
+
+def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequence[str], clock: Clock) -> Plan:
+    """The study that the arguments ask for. Raises what is wrong with it."""
+    assert sweeper.config is not None and sweeper.launcher is not None and sweeper.hydra_context is not None
+    config, loader = sweeper.config, sweeper.hydra_context.config_loader
+
+    def compose(lines: Sequence[str]) -> DictConfig:
+        try:
+            return loader.load_configuration(config.hydra.job.config_name, list(lines), RunMode.RUN)
+        except composition.REFUSALS as error:
+            raise composition.bad_input(error) from error
+
+    uri = job.store_uri(decode.section(config, "tracking"))
+    if uri and settings["dry_run"]:
+        places.check(uri)
+    elif uri:
+        spool.writer(uri)  # loads while the settings are checked
+    with terminal.status("checking the settings"), clock.phase("compose"):
+        space, fixed = overrides.split(arguments, settings["params"] or {}, settings["default_params"] or {}, loader)
+        _check_settings(settings)
+        storage = places.storage(settings["storage"])
+        sqlite.check(storage)
+        check_writable(Path(config.hydra.sweep.dir))
+        base = check_space(space, fixed, compose, uri or places.tracking_uri(None))
+    goals = objectives.parse(settings["objective"], settings["direction"], base.data.task)
+    with terminal.status("loading Optuna"), clock.phase("import"):
+        from study import search
+    search.check(decode.section(config, "sampler"), decode.section(config, "pruner"), space, goals, base.replicates.count)
+
+    identity = {key: value for key, value in specs.flat(base).items() if key not in space} | {"data.task": base.data.task}
+    # a table is known by what it holds, wherever it lies
+    identity = {key: value for key, value in identity.items() if key != "data.path"} | {"data.digest": dataset.digest(base)}
+    choice = config.hydra.runtime.choices.get("experiment")
+    return Plan(
+        name=settings["study_name"] or study_name(choice or base.data.name, identity, space),
+        config=config,
+        settings=settings,
+        launcher=sweeper.launcher,
+        space=space,
+        fixed=fixed,
+        base=base,
+        identity=identity,
+        objectives=goals,
+        storage=storage,
+        uri=uri,
+        compose=compose,
+    )
+
+
+def study_name(prefix: str, identity: Mapping[str, str], space: Space) -> str:
+    """A name that only depends on what is searched and trained, so that the same command resumes the same study."""
+    content = json.dumps([identity, {key: str(domain) for key, domain in space.items()}], sort_keys=True)
+    return f"{prefix}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
+
+
+def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[str]], DictConfig], uri: str) -> TrialSpec:
+    """Tries every choice and both ends of every interval beside the first values of the others; returns the first setting.
+
+    uri: the store that holds a run which `init.same_as` names. Raises BadInput with all faults.
+    """
+    faults: list[Fault] = []
+
+    def attempt(params: Mapping[str, Scalar]) -> TrialSpec | None:
+        try:
+            spec = decode.trial_spec(compose([*fixed, *overrides.assignments(params)]))
+            starting.load(spec, dataset.load_data(spec), uri)
+            return spec
+        except BadInput as bad:
+            faults.extend(bad.faults or [Fault("search space", ", ".join(overrides.assignments(params)), str(bad))])
+            return None
+
+    first = spaces.example(space)
+    base = attempt(first)
+    tried = [first]
+    for key, domain in space.items():
+        for value in domain.samples():
+            params = spaces.example(space, key, value)
+            if params not in tried:
+                tried.append(params)
+                attempt(params)
+    if faults or base is None:
+        raise BadInput({str(fault): fault for fault in faults}.values())
+    return base
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    settled = {
+        "n_trials": rules.integer(1, 1_000_000),
+        "n_jobs": rules.integer(1, 10_000),
+        "finalists": rules.integer(5, 100_000),
+        "max_failure_rate": rules.number(0, 1),
+    }
+    faults = []
+    for key, rule in settled.items():
+        try:
+            if settings[key] is not None:
+                rule.accept(settings[key])
+        except ValueError:
+            faults.append(Fault(f"hydra.sweeper.{key}", settings[key], rule.valid))
+    if faults:
+        raise BadInput(faults)
+
+
+def opening(name: str, space: Space, base: TrialSpec, trials: int, exhaustive: bool, done: int) -> str:
+    """What a study is, in the words that its launch begins with."""
+    networks = trials * base.replicates.count
+    lines = [
+        f"study {name}: {trials} trials × {base.replicates.count} replicates = {networks} networks on {base.data.name}, "
+        f"{'every setting of' if exhaustive else 'sampling'}:",
+        *(f"  {key}: {domain}" for key, domain in space.items()),
+    ]
+    return "\n".join(lines + ([f"  {done} trials are done already"] if done else []))

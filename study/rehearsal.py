@@ -1,0 +1,252 @@
+"""A dry run: tells what a launch would train and what that would take. Nothing stays of it.
+
+Everything is checked as a real launch checks it. A study that exists is asked as a copy, in a folder that is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from study import composition, decode, job, overrides, places, planning, report, sqlite, terminal
+from study import space as spaces
+from study.clock import STARTED
+from study.errors import BadInput, Fault
+from study.planning import Plan
+from study.records import Scalar, TrialRecord
+from study.sampling import evenly
+from study.spec import KINDS, TrialSpec
+from study.tracking import spool
+
+if TYPE_CHECKING:
+    from study.estimate import Estimate, Probe
+    from study.search import Search
+
+# settings whose kinds bring others along
+GROUPS = (*KINDS, "sampler", "pruner", "tracking")
+LEARNING = {"tpe", "gp", "cmaes", "nsgaii"}
+MOST_COMPOSED, MOST_DRAWN = 12, 10_000
+
+
+def of_study(plan: Plan) -> None:
+    """Tells what a study would train, from here on, and what that would take."""
+    with terminal.status("looking at the study"):
+        standing = _standing(plan)
+    done, remaining = standing.total - standing.remaining, standing.remaining
+    opening = planning.opening(plan.name, plan.space, plan.base, standing.total, standing.exhaustive, done)
+    terminal.show_line(opening, "bold")
+    _show_fixed(plan.compose([*plan.fixed, *overrides.assignments(spaces.example(plan.space))]), set(plan.space))
+    jobs = plan.settings["n_jobs"]
+    terminal.show_line(f"sampler: {_kind(plan.config, 'sampler')}")
+    terminal.show_line(f"pruner: {_kind(plan.config, 'pruner')}")
+    terminal.show_line(f"objective: {', '.join(f'{each.direction} {each.name}' for each in plan.objectives)}")
+    terminal.show_line(f"launcher: {plan.launcher_name}, {jobs} {'trial' if jobs == 1 else 'trials'} at a time")
+    with terminal.steps("loading TensorFlow") as step:
+        from study import estimate
+
+        loaded, sampled = time.perf_counter() - STARTED, [plan.base]
+        if remaining:
+            found, sampled = _time(plan, standing, step)
+    if remaining:
+        _show_estimate(found, loaded)
+        if not plan.in_process and jobs > 1:
+            terminal.show_line(f"  on this machine, whose cores one trial keeps busy; on more of them up to {jobs} times as fast")
+        if count := plan.settings["finalists"]:
+            terminal.show_line(f"  and then the finalists, if need be: {count} networks each")
+    _show_disk(estimate.of_study(sampled, standing.total, plan.uri is not None))
+
+
+def of_trial(config: DictConfig) -> None:
+    """As `of_study`, for a single trial."""
+    spec, uri = decode.trial_spec(config), job.store_uri(decode.section(config, "tracking"))
+    terminal.show_line(f"one trial: {spec.replicates.count} networks on {spec.data.name}", "bold")
+    _show_fixed(config, set())
+    with terminal.steps("loading TensorFlow") as step:
+        from study import estimate
+
+        loaded = time.perf_counter() - STARTED
+        probes = _probes([spec], uri, step)
+    _show_estimate(estimate.of_probes(probes, [spec], 1, 1, 0.0), loaded)
+    _show_disk(estimate.of_trial(spec, uri is not None))
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """How far a study is. records: its trials'."""
+
+    total: int
+    remaining: int
+    exhaustive: bool
+    records: Sequence[TrialRecord]
+
+
+def _standing(plan: Plan) -> _Standing:
+    """What the launch would find, and refuse."""
+    path = sqlite.path_of(plan.storage)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "optuna.db")
+        if path and path.exists():
+            try:
+                with sqlite.reading(path) as original, closing(sqlite3.connect(copy)) as target:
+                    original.backup(target)
+            except sqlite3.Error as error:
+                raise sqlite.fault(error, f"{places.STORAGE} {plan.storage}") from error
+        study = plan.search(sqlite.url_of(copy))
+        if path is None:
+            return _standing_elsewhere(plan, study)
+        for each in spool.recorded() if plan.uri else ():
+            if each.study == plan.name:
+                study.adopt(each.number, each.result, each.written)
+        study.reap()
+        return _Standing(study.n_trials, study.remaining(), study.exhaustive, study.records())
+
+
+def _standing_elsewhere(plan: Plan, like: Search) -> _Standing:
+    """The same, of a study on a server, which is read where it is. like: the study as it would be made."""
+    from study import search
+
+    records: Sequence[TrialRecord] = ()
+    if plan.name in search.names(plan.storage):
+        found = search.open_study(plan.storage, plan.name)
+        wanted = search.open_study(like.storage, plan.name).identity
+        faults = [
+            Fault(
+                key,
+                wanted.get(key, "nothing"),
+                f"{found.identity.get(key, 'nothing')} in study {plan.name!r}, or another study_name",
+            )
+            for key in dict.fromkeys([*found.identity, *wanted])
+            if found.identity.get(key) != wanted.get(key)
+        ]
+        if faults:
+            raise BadInput(faults)
+        records = found.records
+    ended = sum(record.state in ("complete", "pruned", "failed") for record in records)
+    return _Standing(like.n_trials, max(0, like.n_trials - ended), like.exhaustive, records)
+
+
+def _kind(config: DictConfig, section: str) -> str:
+    settings = decode.section(config, section)
+    more = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "name")
+    return f"{settings['name']} ({more})" if more else str(settings["name"])
+
+
+def _show_fixed(config: DictConfig, searched: set[str]) -> None:
+    """The settings that aren't searched and differ from the defaults of their kind."""
+    kinds = [f"{each}={config[each].name}" for each in GROUPS if OmegaConf.select(config, f"{each}.name")]
+    of_kinds, usual, given = map(_flat, (composition.compose_config(kinds), composition.compose_config([]), config))
+    shown = []
+    for key, value in given.items():
+        name = key.removesuffix(".name")
+        if value != (of_kinds if name == key else usual).get(key) and not {key, name} & searched:
+            shown.append(f"  {name}: {value}")
+    terminal.show_line("fixed, and not as by default:" if shown else "all other settings are the defaults")
+    for line in shown:
+        terminal.show_line(line)
+
+
+def _flat(config: DictConfig) -> dict[str, str]:
+    """What a trial trains and keeps, as text by dotted names; not what is Hydra's, nor what a sweeper fills in."""
+    settings = OmegaConf.to_container(config)
+    assert isinstance(settings, dict)
+    return dict(composition.flatten({str(key): value for key, value in settings.items() if key not in ("hydra", "study")}))
+
+
+def _ahead(plan: Plan, standing: _Standing) -> list[dict[str, Scalar]]:
+    """The settings that remain, or such as a sampler may draw; of very many some."""
+    from study import estimate
+
+    count = min(standing.remaining, MOST_DRAWN)
+    if not standing.exhaustive:
+        return estimate.draws(plan.space, count, plan.base.seed)
+    tried = [record.params for record in standing.records]
+    return list(itertools.islice((each for each in spaces.combinations(plan.space) if each not in tried), count))
+
+
+def _time(plan: Plan, standing: _Standing, step: Callable[[str], None]) -> tuple[Estimate, list[TrialSpec]]:
+    """The estimate for the trials that remain, and settings of some of them."""
+    from study import estimate
+
+    def composed(params: Mapping[str, Scalar]) -> TrialSpec:
+        return decode.trial_spec(plan.compose([*plan.fixed, *overrides.assignments(params)]))
+
+    step("composing settings")
+    ahead, started = _ahead(plan, standing), time.perf_counter()
+    # in a grid, neighbours are alike
+    sampled = [composed(ahead[place]) for place in evenly(len(ahead), MOST_COMPOSED)]
+    composing = (time.perf_counter() - started) / len(sampled)
+    if found := estimate.of_records(standing.records, standing.remaining, composing):
+        return found, sampled
+    deciding = _deciding(plan, composed)
+    programs = len({json.dumps([each.get(key) for key in deciding]) for each in ahead})
+    probes = _probes(sampled, plan.uri, step)
+    learns, prunes = plan.sampler["name"] in LEARNING, decode.section(plan.config, "pruner")["name"] != "none"
+    return estimate.of_probes(probes, sampled, programs, standing.remaining, composing, learns, prunes), sampled
+
+
+def _deciding(plan: Plan, composed: Callable[[Mapping[str, Scalar]], TrialSpec]) -> list[str]:
+    """The settings by which programs differ."""
+    from study import estimate
+
+    first = spaces.example(plan.space)
+    usual = estimate.program(composed(first))
+    return [
+        key
+        for key, domain in plan.space.items()
+        if any(estimate.program(composed(spaces.example(plan.space, key, value))) != usual for value in domain.samples())
+    ]
+
+
+def _probes(sampled: Sequence[TrialSpec], uri: str | None, step: Callable[[str], None]) -> list[Probe]:
+    """The cheapest of the settings, the dearest, the cheapest again, and others while there is time."""
+    from study import estimate
+
+    started, compiled, probes = time.perf_counter(), set(), list[estimate.Probe]()
+    by_work = sorted(sampled, key=lambda spec: estimate.work(spec)[1])
+    for number, spec in enumerate([by_work[0], by_work[-1], by_work[0], *sampled]):
+        passed, program = time.perf_counter() - started, estimate.program(spec)
+        if number == 1 and program in compiled:
+            continue
+        ahead = passed / number if number > 2 else 0.0
+        if number > 1 and passed + ahead > estimate.PROBING_SECONDS:
+            break
+        step(f"training {number + 1} settings for a moment ({passed:.0f} of about {estimate.PROBING_SECONDS:.0f} s)")
+        found = estimate.probe(spec, uri or places.tracking_uri(None))
+        probes.append(replace(found, compile=None) if program in compiled else found)
+        compiled.add(program)
+    return probes
+
+
+def _show_estimate(found: Estimate, start: float) -> None:
+    from study import estimate
+
+    end = estimate.END_SHARE * start
+    likely, low, high = (terminal.duration(seconds + start + end) for seconds in (found.likely, found.low, found.high))
+    terminal.show_line(f"time: about {likely} ({low} to {high})", "bold")
+    parts = {"start": start, **found.parts, "end": end}
+    terminal.show_line("  " + " · ".join(f"{name} {terminal.duration(seconds)}" for name, seconds in parts.items()))
+    terminal.show_line(f"  by {found.basis}")
+
+
+def _show_disk(kept: Mapping[str, int]) -> None:
+    terminal.show_line(f"disk: about {_size(sum(kept.values()))} in all", "bold")
+    terminal.show_line("  " + " · ".join(f"{place} {_size(size)}" for place, size in kept.items()))
+    terminal.show_line("a dry run: nothing was trained to its end, or written", "dim")
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{report.number(count)} {unit}"
+        count /= 1000
+    return f"{report.number(count)} TB"

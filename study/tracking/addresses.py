@@ -1,0 +1,224 @@
+"""How a person names networks: by a run, by a trial's number in its study, as a study's best, or by a file of weights.
+
+Studies and runs may be called anything, and MLflow's filters have no way to escape a quote: what is put into one holds none, and
+what is found by it is compared with the name itself.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from study import artifacts, spec
+from study.errors import BadInput, Fault, collecting
+from study.records import Network, TrackedNetwork
+from study.settings.rules import suggestion
+from study.tracking import reader, store
+from study.tracking.names import DEFAULT, KIND, REPLICATE, TRIAL, address
+from study.tracking.store import Store
+
+BEST = "best"
+RUN, PREFIX = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{4,31}")
+NUMBER = re.compile(r"[0-9]{1,9}")
+# study, trial and replicate; a study's name may hold anything, and so may fit both
+WAYS = [re.compile(rf"(.+)/(best|[0-9]{{1,9}}){end}", re.DOTALL) for end in ("()", "/([0-9]{1,9})")]
+MOST_LISTED, MOST_ALIKE = 12, 200
+
+# a study's name → its best trial's number by its own objective, where that is known
+Best = Callable[[str], int | None]
+
+
+def unknown(_: str) -> int | None:
+    return None
+
+
+def looks_like(text: str) -> bool:
+    """Whether a text that is no study's name can only be meant as an address of a run."""
+    return text == BEST or any(each.fullmatch(text) for each in (RUN, PREFIX, *WAYS))
+
+
+def networks(uri: str, texts: Sequence[str], best: Best = unknown) -> list[TrackedNetwork]:
+    """The networks that the texts name, in their order. uri: of the MLflow store, which is opened only if one names a run.
+
+    Raises BadInput for what names nothing, and Corrupt for damaged files.
+    """
+    found: list[TrackedNetwork] = []
+    for text in texts:
+        read = _files(text)
+        if read is None:
+            opened = store.existing(uri)
+            read = reader.load_networks(opened, run_id(opened, text, best))
+        found += read
+    return found
+
+
+def run_id(opened: Store, text: str, best: Best = unknown) -> str:
+    """The id of the run that a text names. Raises BadInput, with what was probably meant or with all that it may mean."""
+    if RUN.fullmatch(text):
+        return text
+    experiments = {name: each for name, each in opened.experiments().items() if name != DEFAULT}
+    faults: list[Fault] = []
+    found: list[Run] = []
+    for study, trial, replicate in _ways(opened, text, experiments):
+        with collecting(faults):
+            found.append(_of_study(opened, text, study, experiments[study], trial, replicate, best))
+    if faults and not found:
+        raise BadInput(faults)
+    found = found or _by_digits(opened, text, experiments) or _by_name(opened, text, experiments)
+    if not found:
+        raise BadInput([Fault("RUN", text, _valid(opened, text, list(experiments)))])
+    if len(found) > 1:
+        raise BadInput([Fault("RUN", text, f"one of the {len(found)} runs that it may mean: {_listed(found, experiments)}")])
+    return str(found[0].info.run_id)
+
+
+def _ways(opened: Store, text: str, experiments: dict[str, str]) -> Iterator[tuple[str, str, str | None]]:
+    """The study, trial and replicate that a text may mean; as a study's whole name it means nothing else."""
+    if text in experiments:
+        yield text, BEST, None
+        return
+    first, _, replicate = text.partition("/")
+    if first == BEST and (not replicate or NUMBER.fullmatch(replicate)):
+        yield newest(opened, experiments), BEST, replicate or None
+    for way in WAYS:
+        match = way.fullmatch(text)
+        if match and match[1] in experiments:
+            yield match[1], match[2], match[3] or None
+
+
+def newest(opened: Store, experiments: dict[str, str]) -> str:
+    """The study whose trial was the last to start. Raises BadInput if there is none."""
+    last = _some(opened, list(experiments.values()), f"tags.`{TRIAL}` LIKE '%'", 1, "attributes.start_time DESC")
+    if not last:
+        raise BadInput([Fault("RUN", BEST, f"a study with trials; there is none in {opened.uri}")])
+    return next(name for name, each in experiments.items() if each == last[0].info.experiment_id)
+
+
+def newest_page(opened: Store) -> str:
+    """The page in MLflow of the study that ran last, below the server's address; the first one if there is no study."""
+    experiments = opened.experiments()
+    try:
+        return opened.page(experiments[newest(opened, experiments)])
+    except BadInput:
+        return "/"
+
+
+def _of_study(opened: Store, text: str, study: str, experiment: str, trial: str, replicate: str | None, best: Best) -> Run:
+    number = best(study) if trial == BEST else int(trial)
+    if number is None:
+        run = _best_by_records(opened, text, study, experiment)
+    else:
+        wanted = f"tags.`{KIND}` = 'trial' AND tags.`{TRIAL}` = '{number}'"
+        # of an older study of this name there may be another one
+        runs = _some(opened, [experiment], wanted, 10, "attributes.start_time DESC")
+        if not runs:
+            last = _some(opened, [experiment], f"tags.`{TRIAL}` LIKE '%'", 1, "attributes.start_time DESC")
+            told = f", whose last is {study}/{last[0].data.tags[TRIAL]}" if last else ", which has no numbered trials"
+            raise BadInput([Fault("RUN", text, f"a trial of study {study}{told}")])
+        run = next((each for each in runs if each.info.status == "FINISHED"), runs[0])
+    if replicate is None:
+        return run
+    of_trial = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.info.run_id}'"
+    runs = _some(opened, [experiment], f"{of_trial} AND tags.`{REPLICATE}` = '{int(replicate)}'", 1)
+    if not runs:
+        there = sorted(int(each.data.tags[REPLICATE]) for each in opened.search(of_trial, experiment))
+        valid = f"a replicate of {run.info.run_name}: {there[0]} to {there[-1]}" if there else "a trial that has replicates"
+        raise BadInput([Fault("RUN", text, valid)])
+    return runs[0]
+
+
+def _best_by_records(opened: Store, text: str, study: str, experiment: str) -> Run:
+    """As the study's run tells it since the study's end, else by the loss."""
+    for run in _some(opened, [experiment], f"tags.`{KIND}` = 'study'", 1):
+        if kept := run.data.tags.get(BEST):
+            return opened.client.get_run(kept)
+    done = f"tags.`{KIND}` = 'trial' AND attributes.status = 'FINISHED'"
+    # those with a number first: others are of finalists, or single ones
+    for wanted in (f"{done} AND tags.`{TRIAL}` LIKE '%'", done):
+        if found := _some(opened, [experiment], wanted, 1, "metrics.`val_loss_mean` ASC", "attributes.start_time ASC"):
+            return found[0]
+    raise BadInput([Fault("RUN", text, f"a study with a finished trial; {study} has none")])
+
+
+def _by_digits(opened: Store, text: str, experiments: dict[str, str]) -> list[Run]:
+    digits = text.lower()
+    if not PREFIX.fullmatch(digits):
+        return []
+    return _some(opened, list(experiments.values()), f"attributes.run_id LIKE '{digits}%'", MOST_LISTED + 1)
+
+
+def _by_name(opened: Store, text: str, experiments: dict[str, str]) -> list[Run]:
+    alike = re.sub(r"[^\w /.-]", "_", text)  # which stands for any sign
+    found = _some(opened, list(experiments.values()), f"attributes.run_name LIKE '{alike}'", MOST_ALIKE)
+    return [run for run in found if run.info.run_name == text]
+
+
+def _some(opened: Store, experiments: list[str], wanted: str, most: int, *order: str) -> list[Run]:
+    """The first of the runs that MLflow's expression describes."""
+    return list(opened.client.search_runs(experiments, wanted, max_results=most, order_by=list(order)))
+
+
+def _listed(runs: Sequence[Run], experiments: dict[str, str]) -> str:
+    names = {each: name for name, each in experiments.items()}
+    told = (f"{address(names[run.info.experiment_id], run.info.run_name)} (run {run.info.run_id[:12]})" for run in runs)
+    return ", ".join(islice(told, MOST_LISTED)) + (", …" if len(runs) > MOST_LISTED else "")
+
+
+def _valid(opened: Store, text: str, studies: list[str]) -> str:
+    # the name may be followed by a trial and a replicate
+    meant = next(filter(None, (suggestion(each, studies) for each in (text, *(text.rsplit("/", n)[0] for n in (1, 2))))), "")
+    known = ", ".join(studies[:MOST_LISTED]) + (", …" if len(studies) > MOST_LISTED else "") if studies else "none yet"
+    return (
+        f"{meant}the id of a run in {opened.uri}, its first digits (at least 4), its name, STUDY (its best trial), "
+        f"STUDY/12 (a trial), STUDY/12/3 (a replicate), STUDY/best, best, or a file of weights (.npz); studies: {known}"
+    )
+
+
+# -- files -------------------------------------------------------------------------------------------------------------------
+
+
+def _files(text: str) -> list[TrackedNetwork] | None:
+    """The networks of a file of weights, or of a folder with a trial's files; None if the text names neither."""
+    path = Path(text)
+    if path.suffix == ".npz":
+        if not os.path.lexists(path):
+            raise BadInput([Fault("RUN", text, "a file that exists")])
+        return [_bare(text, place, network) for place, network in enumerate(artifacts.read_weights(path))]
+    if not os.path.lexists(path / artifacts.WEIGHTS):
+        return None
+    artifacts.check(path)
+    config, trained, predictions, targets = artifacts.read_trained(path)
+    built = spec.build(config)
+    settings = spec.flat(built)
+    return [
+        replace(_bare(text, number, network), config=config, settings=settings, predictions=prediction, target=target)
+        for number, network, prediction, target in zip(built.replicates.numbers, trained, predictions, targets, strict=True)
+    ]
+
+
+def _bare(text: str, number: int, network: Network) -> TrackedNetwork:
+    """A network of which nothing is known but its weights."""
+    nothing = np.empty((0, 1), np.float32)
+    return TrackedNetwork(
+        run_id="",
+        name=f"{text}/{number}",
+        config={},
+        settings={},
+        seeds={},
+        fingerprint="",
+        label="",
+        train_loss=math.nan,
+        val_loss=math.nan,
+        network=network,
+        predictions=nothing,
+        target=nothing,
+    )

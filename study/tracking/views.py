@@ -1,0 +1,80 @@
+"""How MLflow's pages show a study: states of the runs table and its charts, as the UI's own 'share' button keeps them in tags.
+
+Their keys are those of MLflow 3.17's UI; one that it doesn't know, it leaves out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, VERDICT
+
+# of the trials, best first; and of the trials with their replicates, which the UI folds up only where runs lie in order of time
+LEADERS, TREE = "mlp-study", "mlp-study-replicates"
+TAG = "mlflow.sharedViewState."
+SETTINGS = ("optimizer", "optimizer.learning_rate", "training.batch_size", "model.units")
+METRICS = ("val_loss_mean", "val_loss_halfwidth", "val_loss", "distance", "aligned", "disagreement")
+TAGS = {CONVERGENCE: 180, VERDICT: 180, FINGERPRINT: 180}  # pixels
+PIXELS = 8  # a letter
+SECTION = "mlp-study"
+
+
+def tags(settings: Sequence[str] = SETTINGS) -> dict[str, str]:
+    """An experiment's tags of all views. settings: the parameters that get columns of their own, and axes."""
+    columns = [
+        *(f"params.`{key}`" for key in settings),
+        *(f"metrics.`{key}`" for key in METRICS),
+        *(f"tags.`{key}`" for key in TAGS),
+    ]
+    widths = {f"tags.`{key}`": width for key, width in TAGS.items()}
+    widths |= {f"params.`{key}`": 40 + PIXELS * len(key) for key in settings}
+    shared = {
+        "selectedColumns": columns,
+        "columnOrder": columns,
+        "columnWidths": widths,
+        "runsHiddenMode": "SHOW_ALL",
+        "compareRunSections": [{"uuid": SECTION, "name": "Study", "display": True, "isReordered": False}],
+    }
+    leaders = {
+        "orderByKey": "metrics.`val_loss_mean`",
+        "orderByAsc": True,
+        "searchFilter": f"tags.`{KIND}` != 'replicate'",
+        "compareRunCharts": [BARS, *_of_trials(settings)],
+    }
+    tree = {
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": True,
+        "compareRunCharts": [_curves("val_loss"), _curves("train_loss"), BARS],
+    }
+    return {f"{TAG}{name}": json.dumps(shared | state) for name, state in ((LEADERS, leaders), (TREE, tree))}
+
+
+def page(experiment: str, view: str = LEADERS, *, charts: bool = False) -> str:
+    """The address of the runs table, or of its charts, below the server's."""
+    mode = "&compareRunsMode=CHART" if charts else ""
+    return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={view}{mode}"
+
+
+def _chart(kind: str, name: str, **more: object) -> Mapping[str, Any]:
+    return {"type": kind, "uuid": f"{SECTION}-{name}", "metricSectionId": SECTION, "runsCountToCompare": 100, **more}
+
+
+BARS = _chart("BAR", "loss", metricKey="val_loss_mean")
+
+
+def _curves(key: str) -> Mapping[str, Any]:
+    """Of replicates, by epoch."""
+    drawn = {"lineSmoothness": 0, "scaleType": "log", "xAxisKey": "step", "useGlobalXaxisKey": True, "yAxisExpressions": []}
+    return _chart("LINE", key, metricKey=key, selectedMetricKeys=[key], range={}, yAxisKey="metric", **drawn)
+
+
+def _of_trials(settings: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Which settings give which loss, and what goes with a low one. A replicate among the runs would break the first."""
+    loss = {"key": "val_loss_mean", "type": "METRIC"}
+    others = ("distance", "disagreement")
+    return [
+        _chart("PARALLEL", "settings", selectedParams=list(settings), selectedMetrics=["val_loss_mean"], showAllRuns=True),
+        *(_chart("SCATTER", key, xaxis={"key": key, "type": "METRIC"}, yaxis=loss) for key in others),
+    ]

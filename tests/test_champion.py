@@ -1,0 +1,179 @@
+"""A study's best network as a Keras model in MLflow: it takes what a user has, and gives what its record holds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow.entities import LoggedModel, LoggedModelStatus
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from mlflow.tracking import MlflowClient
+from scipy import special
+
+import study
+from study import artifacts, champion, dataset, findings, places
+from study.cohort import export
+from study.errors import Unreachable
+from study.tracking.champion import kept
+from study.tracking.store import open_store
+from tests.command import client, ran, run, runs_of
+
+TINY = ["training.epochs=3", "replicates.count=3", "model.units=[4]"]
+STUDY = ["--multirun", "data=iris", "optimizer=sgd,adam", "hydra.sweeper.study_name=tiny", *TINY]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a study on iris ran."""
+    return ran(tmp_path_factory.mktemp("champion"), *STUDY)
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    # MLflow's own way of loading, which the program itself leaves alone
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", places.tracking_uri(None))
+    return folder
+
+
+def models() -> list[LoggedModel]:
+    experiment = client().get_experiment_by_name("tiny").experiment_id
+    return list(client().search_logged_models([experiment]))
+
+
+def best() -> tuple[int, Any, Path]:
+    """The place of the best trial's best replicate, the replicate's run, and the trial's files."""
+    trial = min(runs_of("trial"), key=lambda each: each.data.metrics["val_loss_mean"])
+    children = [each for each in runs_of("replicate") if each.data.tags["mlflow.parentRunId"] == trial.info.run_id]
+    place = int(np.argmin([each.data.metrics["val_loss"] for each in children]))
+    return place, children[place], Path(trial.info.artifact_uri.removeprefix("file://"))
+
+
+@pytest.mark.usefixtures("here")
+def test_it_predicts_from_raw_columns_what_the_best_replicates_record_holds() -> None:
+    place, replicate, files = best()
+    (model,) = models()
+    assert (model.name, model.status, model.source_run_id) == ("champion", LoggedModelStatus.READY, runs_of("study")[0].info.run_id)
+    assert model.tags["fingerprint"] == replicate.data.tags["fingerprint"]
+    assert "picked by that, so that it flatters" in model.tags["mlflow.note.content"]
+    spec = study.compose(["data=iris", *TINY, f"optimizer={replicate.data.params['optimizer']}"])
+    raw = dataset.scaling(spec, place).x_val
+    assert raw.min() > 0, "centimetres, not standard deviations"
+    predictions, _ = artifacts.read_predictions(files)
+    loaded = mlflow.keras.load_model(f"models:/{model.model_id}")
+    np.testing.assert_allclose(loaded.predict(raw, verbose=0), special.softmax(predictions[place], axis=-1), atol=1e-5)
+
+
+@pytest.mark.usefixtures("here")
+def test_it_has_a_signature_an_input_example_and_says_what_it_takes_and_gives() -> None:
+    _, replicate, _ = best()
+    (model,) = models()
+    kept_model = Model.load(f"models:/{model.model_id}")
+    assert [each.shape for each in kept_model.signature.inputs.inputs] == [(-1, 4)]
+    assert [each.shape for each in kept_model.signature.outputs.inputs] == [(-1, 3)]
+    example = kept_model.load_input_example()
+    assert example.shape == (5, 4)
+    assert mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(example).shape == (5, 3)
+    told = kept_model.metadata
+    assert (told["study"], told["run_id"]) == ("tiny", replicate.info.run_id)
+    assert told["inputs"][0] == "sepal length (cm)"
+    assert told["outputs"] == ["setosa", "versicolor", "virginica"]
+
+
+@pytest.mark.usefixtures("here")
+def test_the_same_command_again_keeps_it_and_another_champion_takes_its_place() -> None:
+    (before,) = models()
+    assert run(*STUDY) == 0
+    (after,) = models()
+    assert after.model_id == before.model_id
+    opened = open_store(places.tracking_uri(None))
+    # what a process that was killed at it leaves, and then no champion at all
+    experiment, mark = opened.experiments()["tiny"], after.tags["fingerprint"]
+    client().create_logged_model(experiment, "champion", tags={"mlp_study.kind": "champion", "fingerprint": mark})
+    client().delete_logged_model(before.model_id)
+    assert kept(opened, "tiny", mark) is None
+    assert run("doctor", "tiny") == 0
+    assert run(*STUDY) == 0
+    (new,) = models()
+    assert new.model_id != before.model_id
+    assert new.status == LoggedModelStatus.READY
+
+
+@pytest.mark.usefixtures("here")
+def test_a_study_is_done_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    (before,) = models()
+    client().delete_logged_model(before.model_id)
+
+    def refuse(*_: object) -> None:
+        raise MlflowException("no models here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_model_artifacts", refuse)
+        assert run(*STUDY) == 0
+        with pytest.raises(Unreachable, match="no models here"):
+            champion.keep(findings.read(places.storage(None), "tiny"), places.tracking_uri(None))
+    assert {each.status for each in models()} == {LoggedModelStatus.PENDING}
+    assert run(*STUDY) == 0
+    assert [each.status for each in models()] == [LoggedModelStatus.READY]
+
+
+def test_no_model_is_kept_where_nothing_is_tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*STUDY, "tracking=none") == 0
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["data=diabetes"],
+        ["data=diabetes", "data.normalise=minmax", "data.normalise_target=minmax", "model.normalisation=batch"],
+        ["data=noise", "data.outputs=2", "data.rows=200", "data.normalise=robust"],
+        ["data=breast_cancer", "loss=binary_crossentropy", "model.dropout=0.5", "model.l2=0.01"],
+        ["data=digits", "loss=categorical_crossentropy", "data.resample=kfold", "replicates.vary=[init,data]"],
+    ],
+    ids=lambda settings: " ".join(settings),
+)
+def test_scaling_is_undone_for_every_kind_of_data(settings: list[str], tmp_path: Path) -> None:
+    spec = study.compose([*settings, *TINY, "replicates.first=2"])
+    cohort = study.train(spec)
+    scaling = dataset.scaling(spec, spec.replicates.numbers[1])
+    model = export.predictor(spec, cohort.networks()[1], scaling)
+    model.save(tmp_path / "model.keras")
+    loaded = export.keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    outputs = cohort.predictions[1].astype(np.float64)
+    if scaling.targets:
+        wanted = outputs * [each.spread for each in scaling.targets] + [each.centre for each in scaling.targets]
+    else:
+        wanted = special.softmax(outputs, axis=-1) if outputs.shape[1] > 1 else special.expit(outputs)
+    np.testing.assert_allclose(loaded.predict(scaling.x_val, verbose=0), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_column_that_is_far_from_zero_is_scaled_in_double_precision(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    rows = [f"{10_000 + a},{b},{a + 2 * b}" for a, b in draw.random((80, 2))]
+    (tmp_path / "t.csv").write_text("far,near,target\n" + "\n".join(rows))
+    spec = study.compose(["data=table", f"data.path={tmp_path / 't.csv'}", "data.target=target", "training.batch_size=8", *TINY])
+    cohort, scaling = study.train(spec), dataset.scaling(spec, 0)
+    (target,) = scaling.targets
+    model = export.predictor(spec, cohort.networks()[0], scaling)
+    # in single precision the column's steps would be 0.001, of an SD of 0.3
+    wanted = cohort.predictions[0] * target.spread + target.centre
+    np.testing.assert_allclose(np.asarray(model(scaling.x_val)), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.fault
+def test_mlflow_models_predict_works_on_it(here: Path) -> None:
+    (model,) = models()
+    (here / "input.json").write_text(json.dumps({"inputs": [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]}))
+    command = [sys.executable, "-m", "mlflow", "models", "predict", "-m", f"models:/{model.model_id}", "-i", "input.json"]
+    done = subprocess.run([*command, "--env-manager", "local"], capture_output=True, text=True, check=True, timeout=300)
+    answer = json.loads(done.stdout.splitlines()[-1])
+    np.testing.assert_allclose(np.sum(answer["predictions"], axis=1), [1, 1], rtol=1e-5)

@@ -1,0 +1,118 @@
+"""What MLflow is told of a study for a person's sake: data, descriptions, and curves while a trial runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow.entities import Run
+
+import study
+from study import inputs, places
+from study.records import Leg
+from study.tracking import descriptions, spool
+from tests.command import client, ran, runs_of
+
+TINY = ["training.epochs=3", "replicates.count=2", "model.units=[4]"]
+NOTE = "mlflow.note.content"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a study of a table ran, one of whose trials diverges."""
+    folder = tmp_path_factory.mktemp("told")
+    rows = [f"{a},{b},{a + b}" for a, b in np.random.default_rng(0).random((100, 2))]
+    (folder / "houses.csv").write_text("area,age,price\n" + "\n".join(rows))
+    data = ["data=table", f"data.path={folder / 'houses.csv'}", "data.target=price", "optimizer=sgd"]
+    rates = "optimizer.learning_rate=0.01,1e30"
+    return ran(folder, "--multirun", rates, *data, "hydra.sweeper.study_name=tiny", *TINY, code=5)
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def note(run: Run) -> str:
+    return run.data.tags[NOTE]
+
+
+def test_data_are_an_input_of_every_trial_and_of_the_study_by_name_and_digest(here: Path) -> None:
+    told = []
+    for run in (*runs_of("trial"), *runs_of("study")):
+        (used,) = run.inputs.dataset_inputs
+        told.append(used.dataset)
+        assert (used.dataset.name, used.tags[0].value) == ("houses.csv", "training")
+    assert {each.digest for each in told} == {told[0].digest}
+    assert json.loads(told[0].profile) == {"num_rows": 100, "training": 80, "validation": 20, "inputs": 2, "targets": 1}
+    columns = [each["name"] for each in json.loads(told[0].schema)["mlflow_colspec"]]
+    assert columns == ["price (target)", "area", "age"]
+    assert str(here) not in f"{told[0].source}{told[0].schema}{told[0].profile}"
+
+
+def test_wide_data_are_told_within_mlflows_limits() -> None:
+    spec = study.compose(["data=noise", "data.features=5000", "data.rows=10", "training.batch_size=2", *TINY])
+    told = inputs.describe(spec, study.load_data(spec))
+    assert len(told["schema"]) < 65_536
+    assert "… and 4,801 more" in told["schema"]
+    assert len(told["digest"]) == 36
+
+
+@pytest.mark.usefixtures("here")
+def test_every_run_says_what_came_of_it_and_how_to_go_on() -> None:
+    whole, diverged = runs_of("trial")
+    assert "Verdict: **did not converge**" in note(whole)
+    assert "mlp-study reproduce tiny/0\n" in note(whole)
+    assert note(diverged).startswith("**diverged: 2 of 2 replicates")
+    assert "reproduce" not in note(diverged)
+    first, second, *_ = runs_of("replicate")
+    for each, other in ((first, second), (second, first)):
+        assert each.data.tags["fingerprint"] in note(each)
+        assert each.data.params["seed.init"] in note(each)
+        assert f"{each.info.run_id}%22%2C%20%22{other.info.run_id}" in note(each), "itself first"
+    assert "mlp-study similar tiny/0/1" in note(second)
+    (own,) = runs_of("study")
+    assert own.data.tags["answer"] in note(own)
+    assert "| trial | learning_rate | val loss |" in note(own)
+
+
+@pytest.mark.usefixtures("here")
+def test_what_has_one_value_is_of_step_0_so_that_the_ui_draws_bars_of_it() -> None:
+    whole, _ = runs_of("trial")
+    steps = {key: [point.step for point in client().get_metric_history(whole.info.run_id, key)] for key in whole.data.metrics}
+    assert steps.pop("val_loss_mean") == [3]
+    assert {tuple(each) for each in steps.values()} == {(0,)}
+
+
+def test_a_description_never_exceeds_what_mlflow_keeps_and_ends_with_the_way_on() -> None:
+    rows = "| trial |\n| --- |\n" + "| 1 |\n" * 200
+    told = descriptions.of_study("it's", "1", {"answer": "No. " * 5_000}, {"trials.md": rows}, ["/a/report.html"])
+    assert len(told) <= 8_000
+    assert told.endswith("mlp-study report 'it'\"'\"'s'\n```")
+
+
+def test_curves_reach_mlflow_while_a_trial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(spool, "LIVE_SECONDS", 0)
+    spec = study.compose(TINY)
+    recorder = spool.TrialRecorder(spool.writer(places.tracking_uri(None)), "tiny", spec, "trial 0", 0)
+    losses = np.full((1, 2), 0.5, np.float32)
+    recorder.leg(Leg(1, losses, losses, losses, np.array([True, True]), losses[0]))
+    until = time.monotonic() + 60
+    while not (shown := _points()) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert shown == {"trial 0/0": 0.5, "trial 0/1": 0.5}
+    recorder.close(None)
+
+
+def _points() -> dict[str, float]:
+    """The validation loss of each replicate that is running, once all have one."""
+    if not Path("mlflow.db").exists() or not client().get_experiment_by_name("tiny"):
+        return {}
+    runs = [each for each in runs_of("replicate") if each.info.status == "RUNNING"]
+    found = {each.info.run_name: each.data.metrics["val_loss"] for each in runs if "val_loss" in each.data.metrics}
+    return found if len(found) == 2 else {}
