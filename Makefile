@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: study test faults check benchmark ui clean
+.PHONY: study test faults long check docs benchmark ui clean
 
 study: .venv/installed
 	$(BIN)/mlp-study --multirun
@@ -13,6 +13,14 @@ test: .venv/installed
 # kills, full disks, servers that go away: some twenty minutes
 faults: .venv/installed
 	$(BIN)/python -m pytest -m fault -n 2 --dist loadfile $(FAULTS)
+
+# everything that the pages show, a few minutes
+long: .venv/installed
+	$(BIN)/python -m pytest -m long
+
+# docs/reference.md, from the code
+docs: .venv/installed
+	$(BIN)/python docs/generate.py
 
 # everything that must hold before a commit
 check: .venv/installed

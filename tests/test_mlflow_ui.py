@@ -81,7 +81,7 @@ def errors() -> list[str]:
 @pytest.fixture
 def page(browser: Any, errors: list[str]) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1900, "height": 1000})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(45_000)
     context.on("console", lambda told: errors.append(told.text) if told.type == "error" else None)
     yield context.new_page()
     context.close()
@@ -181,10 +181,10 @@ def test_runs_say_in_words_what_they_are_and_lead_on(server: str, page: Any, err
     (study,) = runs_of("study")
     trial = next(each for each in runs_of("trial") if each.info.run_name == "trial 1")
     runs = f"{server}/#/experiments/{trial.info.experiment_id}/runs"
-    page.goto(f"{runs}/{study.info.run_id}")
+    page.goto(f"{runs}/{study.info.run_id}?workflowType=machine_learning")
     page.get_by_text("of the best setting, trial 1").first.wait_for()
     page.get_by_role("link", name="champion").first.wait_for()
-    page.goto(f"{runs}/{trial.info.run_id}")
+    page.goto(f"{runs}/{trial.info.run_id}?workflowType=machine_learning")
     page.get_by_text("Verdict:").first.wait_for()
     page.get_by_text("iris (").click()
     page.get_by_text("petal width (cm)").wait_for()
