@@ -16,7 +16,7 @@ faults: .venv/installed
 
 # everything that the pages show, a few minutes
 long: .venv/installed
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m long -n 2
 
 # docs/reference.md, from the code
 docs: .venv/installed

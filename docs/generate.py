@@ -173,7 +173,10 @@ STUDY_FILES = {
     "answer.txt": "its answer",
     "settings.md": "what each setting does to the loss",
     "report.html": "the study as one page",
-    "portrait.png, blame.png, front.png, …": "its pictures",
+    "portrait.png": "the best trial's replicates",
+    "SETTING.png, SETTING.md": "of a study that varies one setting, by its name: what that does",
+    "blame.png, blame.md": "of a crossed study: which source is to blame",
+    "front.png": "of several objectives: the Pareto front",
 }
 
 
