@@ -27,7 +27,7 @@ from study.settings.init import HeNormal
 from study.settings.model import Model
 from study.settings.optimizer import SGD, Adam, RMSprop
 from study.settings.training import Replicates, Training
-from study.spec import TrialSpec
+from study.spec import TrialSpec, as_mapping
 
 DIABETES, DIGITS = Diabetes(), Digits(validation_fraction=0.8)
 
@@ -160,15 +160,8 @@ ELSEWHERE = [
 ]
 SCRIPT = f"""
 import json, study
-from study.settings.data import *
-from study.settings.init import *
-from study.settings.loss import *
-from study.settings.model import *
-from study.settings.optimizer import *
-from study.settings.schedule import *
-from study.settings.training import *
-from study.spec import *
-cohorts = [study.train(spec) for spec in {ELSEWHERE!r}]
+from study.spec import build
+cohorts = [study.train(build(settings)) for settings in {[as_mapping(spec) for spec in ELSEWHERE]!r}]
 print(json.dumps([[study.fingerprint(cohort, replicate) for replicate in range(len(cohort))] for cohort in cohorts]))
 """
 
