@@ -42,7 +42,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Store:
     for study, losses in STUDIES.items():
         experiment = found.experiment(study)
         for number, loss in enumerate(losses):
-            moment += 1
+            moment += 10
             tags = {"mlp_study.kind": "trial", "mlp_study.trial": str(number)}
             run = found.client.create_run(experiment, moment, tags, f"trial {number}").info.run_id
             if loss is not None:
@@ -54,7 +54,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Store:
             found.client.set_terminated(run, "FINISHED" if loss is not None else "FAILED")
     # another attempt at a trial, which was cut off later
     tags = {"mlp_study.kind": "trial", "mlp_study.trial": "2"}
-    cut = found.client.create_run(found.experiment("plain"), 1_004, tags, "cut off").info.run_id
+    cut = found.client.create_run(found.experiment("plain"), 1_035, tags, "cut off").info.run_id
     found.client.set_terminated(cut, "KILLED")
     tags = {"mlp_study.kind": "trial"}
     single = found.client.create_run(found.experiment("digits"), 9_000, tags, "adam 0.001").info.run_id
