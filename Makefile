@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: study test faults long check docs benchmark ui clean
+.PHONY: install study test faults long check docs benchmark ui clean
+
+install: .venv/installed
 
 study: .venv/installed
 	$(BIN)/mlp-study --multirun
@@ -34,7 +36,7 @@ benchmark: .venv/installed
 	$(BIN)/python -m benchmarks.tracking
 
 ui: .venv/installed
-	$(BIN)/mlflow ui --host 127.0.0.1
+	$(BIN)/mlp-study ui
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mlp-study needs Python 3.11 or newer; this is " + sys.version.split()[0] + " (name another with PYTHON=…)")'

@@ -65,6 +65,7 @@ OBJECTIVES = {
     "auc": "mean area under the ROC curve (classification; of several classes, one against the rest)",
 }
 ENVIRONMENT = {
+    "MLP_STUDY_STORAGE": "Optuna's storage, where `hydra.sweeper.storage` or `--storage` isn't given",
     "MLFLOW_TRACKING_URI": "the MLflow store, where `tracking.uri` isn't given",
     "MLFLOW_DISABLE_TELEMETRY": "set to `true` here unless you set it: MLflow sends nothing to its makers",
     "MLFLOW_TRUNCATE_LONG_VALUES": "set to `false` here unless you set it: a text that is too long is an error and not cut",

@@ -164,6 +164,10 @@ def open(name: str, storage: str | None = None, tracking_uri: str | None = None)
 LAZY = {"align": "study.alignment", "attribute": "study.attribution", "compare": "study.comparison"}
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> object:
     if name in LAZY:
         return getattr(importlib.import_module(LAZY[name]), name)

@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             signal.signal(number, _stop)
     try:
         _run(arguments)
+    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except (StudyError, HydraException, OmegaConfBaseException, click.ClickException, OSError, MemoryError) as error:
         if not (told := _told(error)):
             raise
@@ -178,6 +181,8 @@ def _tell(result: TrialResult) -> None:
             f"{report.labels_text(found)}; {apart}, "
             f"disagreement {report.number(found.disagreement)}"
         )
+        if scores := report.scores_text(found):
+            terminal.show_text(f"{scores} (means over the replicates{', mae on the normalised target' * ('mae' in found.scores)})")
         if found.verdict:
             terminal.show_text(f"verdict: {found.verdict}: {'; '.join(found.reasons)}")
         if found.blame:

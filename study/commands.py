@@ -22,7 +22,7 @@ from study.errors import BadInput, Corrupt, Fault, visible
 
 HOST = "127.0.0.1"
 
-STORAGE = click.option("--storage", help="Optuna's storage; the default is optuna.db in this folder.")
+STORAGE = click.option("--storage", help="Optuna's storage; the default is MLP_STUDY_STORAGE, else optuna.db in this folder.")
 TRACKING = click.option(
     "--tracking-uri", help="The MLflow store; the default is MLFLOW_TRACKING_URI, else mlflow.db in this folder."
 )
@@ -61,17 +61,19 @@ def show(name: str, storage: str | None, tracking_uri: str | None, as_json: bool
         from study.tracking import addresses
 
         try:
-            _show_run(name, storage, tracking_uri, as_json)
+            _show_run(name, storage, tracking_uri, as_json, no_study)
         except BadInput as no_run:
             raise (no_run if addresses.looks_like(name) else no_study) from None
 
 
-def _show_run(address: str, storage: str | None, tracking_uri: str | None, as_json: bool) -> None:
+def _show_run(address: str, storage: str | None, tracking_uri: str | None, as_json: bool, no_study: BadInput) -> None:
     with terminal.status("loading the run"):
         from study import details
         from study.tracking import addresses, runs, store
 
         opened = store.existing(places.tracking_uri(tracking_uri))
+        if address in opened.experiments():  # a study, whose trials are in another storage: not its best trial in its place
+            raise no_study
         found = runs.load(opened, addresses.run_id(opened, address, _best_of(storage)))
         if isinstance(found, runs.Replicate):
             curves, trial = runs.history(opened, found.run_id), runs.load(opened, found.trial_run)
@@ -244,8 +246,12 @@ def list_studies(study_name: str | None, storage: str | None, as_json: bool) -> 
             content, table = details.trials_plain(found), details.trials(found)
         else:
             if (path := sqlite.path_of(url)) and not path.exists():
-                raise BadInput([Fault(places.STORAGE, url, f"a database with studies; there is no {path}")])
-            studies = search.overviews(url)
+                if storage is not None:
+                    raise BadInput([Fault("--storage", url, f"a database with studies; there is no {path}")])
+                terminal.message(f"no studies yet: there is no {path}; --storage or MLP_STUDY_STORAGE name another")
+                studies = []
+            else:
+                studies = search.overviews(url)
             content, table = list(map(details.plain, studies)), details.studies(studies)
     if as_json:
         _print_json(content)
@@ -291,11 +297,16 @@ def delete(study_name: str, yes: bool, storage: str | None, tracking_uri: str | 
         from study import removal
 
         found = removal.look(places.storage(storage), places.tracking_uri(tracking_uri), study_name)
+    if found.trials is None and storage is None:
+        told = "its storage, by --storage or MLP_STUDY_STORAGE, or that of this folder to delete its runs alone"
+        raise BadInput([Fault("--storage", "nothing, and no study of this name here", told)])
     if not yes:
         terminal.show_line(visible(str(found)))
         if not sys.stdin.isatty():
-            raise BadInput([Fault("--yes", "nothing", "--yes, where nobody can be asked")])
-        click.confirm("Delete it?", abort=True)
+            raise BadInput("nobody can be asked here whether to delete it: add --yes")
+        if not click.confirm("Delete it?"):
+            terminal.show_line("nothing was deleted")
+            return
     for line in found.remove().splitlines():
         terminal.show_line(visible(line))
 
@@ -323,6 +334,7 @@ def ui(port: int, tracking_uri: str | None) -> None:
     terminal.show_line(f"http://{HOST}:{port}{page}")
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", HOST, "--port", str(port)]
+    command += ["--uvicorn-opts", "--log-level warning"]  # not a line for each request
     os.execv(command[0], command)
 
 

@@ -143,7 +143,7 @@ class Records:
                 mend = (
                     "--repair ends it as its job left it"
                     if each.run_id
-                    else "--repair marks it, and the next launch makes it again"
+                    else "--repair marks it; a driver that runs, or the next launch, makes it again"
                 )
                 health.findings.append(Finding(f"{name}, trial {each.number}", what, mend, partial(_reap, self.storage, name)))
         found = {run.run_id for run in runs}
@@ -275,7 +275,8 @@ def conclusion(health: Health, mended: Sequence[Finding]) -> str:
     seen = f"{health.trials} trials and {health.runs} runs"
     if health.findings:
         able = sum(each.repair is not None for each in health.findings)
-        return f"{len(health.findings)} findings in {seen}" + (f"; --repair can mend {able}" if able else "")
+        count = len(health.findings)
+        return f"{count} finding{'s' * (count != 1)} in {seen}" + (f"; --repair can mend {able}" if able else "")
     return f"all is whole: {seen}" + (f", {len(mended)} findings mended" if mended else "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -165,7 +166,8 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
         if opened.uri:
             _crown(found, opened.uri, clock)
     terminal.message(f"study {study.name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
-    terminal.message(f"again: mlp-study show {study.name}", "dim")
+    where = f" --storage {shlex.quote(opened.settings['storage'])}" if opened.settings["storage"] else ""
+    terminal.message(f"again: mlp-study show {shlex.quote(study.name)}{where}", "dim")
     if opened.uri:
         server = opened.uri.rstrip("/") if opened.uri.startswith("http") else "mlp-study ui, then http://127.0.0.1:5000"
         terminal.message(f"in the browser: {server}{opened.page}", "dim")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
@@ -51,25 +52,36 @@ def tracking_uri(configured: str | None) -> str:
 
 
 def check(tracking_uri: str) -> None:
-    """Raises Unreachable if the MLflow server of a URL, if it is one, doesn't answer within seconds."""
+    """Raises Unreachable if the MLflow server of a URL, if it is one, doesn't answer within seconds, or doesn't let us in."""
     if not tracking_uri.startswith("http"):
         return
+    name, password, token = (os.environ.get(f"MLFLOW_TRACKING_{each}", "") for each in ("USERNAME", "PASSWORD", "TOKEN"))
+    # what needs a login: `/health` doesn't
+    request = urllib.request.Request(f"{tracking_uri.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1")
+    if name:
+        request.add_header("Authorization", f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}")
+    elif token:
+        request.add_header("Authorization", f"Bearer {token}")
     try:
-        with urllib.request.urlopen(f"{tracking_uri.rstrip('/')}/health", timeout=ANSWER_SECONDS):
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):
             return
-    except urllib.error.HTTPError:
-        return  # it answers; whether it lets us in is for MLflow to find out
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            who = f"user {name!r}" if name else "a token" if token else "nobody"
+            told = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, are for it"
+            raise Unreachable(f"{TRACKING} {tracking_uri}: the MLflow server refuses the login of {who}; {told}") from error
+        return  # it answers; what else it has to say, MLflow finds out
     except (OSError, ValueError) as error:
         raise Unreachable(f"{TRACKING} {tracking_uri}: no MLflow server answers: {getattr(error, 'reason', error)}") from error
 
 
 def storage(configured: str | None) -> str:
-    """Optuna's storage: as configured, else the database here.
+    """Optuna's storage: as configured, else `MLP_STUDY_STORAGE`, else the database here.
 
     Raises BadInput for a URL that is none, names another kind of storage, or holds credentials, and Unreachable if its PostgreSQL
     server doesn't answer within seconds.
     """
-    url = configured or sqlite.url_of(Path("optuna.db"))
+    url = configured or os.environ.get("MLP_STUDY_STORAGE") or sqlite.url_of(Path("optuna.db"))
     scheme = _scheme(STORAGE, url, STORAGES)
     if scheme == "sqlite":
         return url

@@ -215,4 +215,4 @@ def opening(name: str, space: Space, base: TrialSpec, trials: int, exhaustive: b
         f"{'every setting of' if exhaustive else 'sampling'}:",
         *(f"  {key}: {domain}" for key, domain in space.items()),
     ]
-    return "\n".join(lines + ([f"  {done} trials are done already"] if done else []))
+    return "\n".join(lines + ([f"  {done} trial{'s are' if done > 1 else ' is'} done already"] if done else []))

@@ -63,7 +63,10 @@ def of_study(plan: Plan) -> None:
             terminal.show_line(f"  on this machine, whose cores one trial keeps busy; on more of them up to {jobs} times as fast")
         if count := plan.settings["finalists"]:
             terminal.show_line(f"  and then the finalists, if need be: {count} networks each")
-    _show_disk(estimate.of_study(sampled, standing.total, plan.uri is not None))
+    kept = estimate.of_study(sampled, standing.total, plan.uri is not None)
+    if not sqlite.path_of(plan.storage):
+        kept = {"in the storage": kept.pop("optuna.db")} | kept
+    _show_disk(_by_server(kept, plan.uri))
 
 
 def of_trial(config: DictConfig) -> None:
@@ -77,7 +80,7 @@ def of_trial(config: DictConfig) -> None:
         loaded = time.perf_counter() - STARTED
         probes = _probes([spec], uri, step)
     _show_estimate(estimate.of_probes(probes, [spec], 1, 1, 0.0), loaded)
-    _show_disk(estimate.of_trial(spec, uri is not None))
+    _show_disk(_by_server(estimate.of_trial(spec, uri is not None), uri))
 
 
 @dataclass(frozen=True)
@@ -236,6 +239,14 @@ def _show_estimate(found: Estimate, start: float) -> None:
     parts = {"start": start, **found.parts, "end": end}
     terminal.show_line("  " + " · ".join(f"{name} {terminal.duration(seconds)}" for name, seconds in parts.items()))
     terminal.show_line(f"  by {found.basis}")
+
+
+def _by_server(kept: dict[str, int], uri: str | None) -> dict[str, int]:
+    """What an MLflow server keeps isn't kept here."""
+    if uri is None or sqlite.path_of(uri):
+        return kept
+    there = kept.pop("mlflow.db") + kept.pop("mlruns")
+    return kept | {f"at {uri}": there}
 
 
 def _show_disk(kept: Mapping[str, int]) -> None:

@@ -39,10 +39,13 @@ class Removal:
             with inspection.errors(self.uri):
                 name = removal.retire(self.opened, self.experiment.id, self.name)
             number, url = self.experiment.id, shlex.quote(self.uri)
+            clean = f"mlflow gc --backend-store-uri {url} --experiment-ids {number}"
+            if self.opened.remote:
+                clean = f"where the server runs, with its own database: mlflow gc --backend-store-uri … --experiment-ids {number}"
             told += [
                 f"its runs are kept as {name!r} until MLflow's own clean-up:",
                 f"  bring them back: MLFLOW_TRACKING_URI={url} mlflow experiments restore --experiment-id {number}",
-                f"  free the disk:   MLFLOW_TRACKING_URI={url} mlflow gc --backend-store-uri {url} --experiment-ids {number}",
+                f"  free the disk:   {clean if self.opened.remote else f'MLFLOW_TRACKING_URI={url} {clean}'}",
             ]
         # last, so that what is cut off can be done again
         if self.trials is not None:

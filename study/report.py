@@ -47,12 +47,22 @@ def settings_text(params: Mapping[str, Scalar]) -> str:
 
 
 def loss_text(summary: Summary) -> str:
-    """The mean validation loss and its 95 % interval's half-width, to the interval's two digits."""
-    half = summary.val_loss_halfwidth
+    """The mean validation loss and its 95 % interval's half-width, to the interval's two digits.
+
+    Crossed replicates share seeds, so that an interval as of independent ones would be far too narrow: they get none.
+    """
+    half = None if summary.blame else summary.val_loss_halfwidth
     if half is None or not half > 0:
         return number(summary.val_loss_mean, 4)
     decimals = min(8, max(0, 1 - math.floor(math.log10(half))))
     return f"{summary.val_loss_mean:.{decimals}f} ± {half:.{decimals}f}"
+
+
+def scores_text(summary: Summary) -> str:
+    """What else is asked of a trial, as means over its replicates; nothing for targets that give none."""
+    return ", ".join(
+        f"{name.upper() if name == 'auc' else name} {number(sum(each) / len(each))}" for name, each in summary.scores.items()
+    )
 
 
 def labels_text(summary: Summary) -> str:
@@ -141,6 +151,9 @@ def answer(records: Sequence[TrialRecord], objective: Objective, settings: Mappi
         apart += f", and {number(summary.aligned)} after matching their neurons,"
         unrelated += f" and {number(summary.null)}"
     verdict = f" Verdict: {summary.verdict}." if summary.verdict else ""
+    r2 = summary.scores.get("r2", [])
+    if r2 and sum(r2) <= 0:
+        verdict += f" No better than predicting the mean: R² is {number(sum(r2) / len(r2))}, so that nothing general was learned."
     return (
         f"No, not to one point: the {count} replicates of the best setting, {who}, which differ only in {varied}, end {apart} "
         f"apart in weight space (relative L2; unrelated networks: {unrelated}), with {summary.distinct} different fingerprints. "
@@ -149,11 +162,16 @@ def answer(records: Sequence[TrialRecord], objective: Objective, settings: Mappi
 
 
 def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Choice | None:
-    """Which trials may be the best one, of those with as many replicates as it has; None for fewer than two.
+    """Which trials may be the best one, of those with as many replicates as it has; None for fewer than two, and for crossed ones,
+    which aren't independent.
 
     The best is picked by the values that it is then compared by, hence Bonferroni's confidence.
     """
-    done = {record.number: objective.of_replicates(record.summary) for record in ranked(records, objective) if record.summary}
+    done = {
+        record.number: objective.of_replicates(record.summary)
+        for record in ranked(records, objective)
+        if record.summary and not record.summary.blame
+    }
     count = len(next(iter(done.values()), ()))
     paired = {number: losses for number, losses in done.items() if len(losses) == count}
     if len(paired) < 2 or count == 0:
@@ -216,6 +234,12 @@ def effects_table(found: Sequence[SettingEffect]) -> Table:
         for each in found
     ]
     return Table(("setting", "importance", "SD of the loss between its values", "seed noise of a mean", ""), tuple(rows))
+
+
+EFFECTS_FOOT = (
+    "Importance asks what sets the best trials apart (PED-ANOVA), the SD what a setting does on average over all trials: one whose "
+    "best value lies in the middle can have the first without the second. With few trials both are rough."
+)
 
 
 def factor_table(found: Effect, quantity: str) -> Table:

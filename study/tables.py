@@ -8,6 +8,7 @@ import gzip
 import io
 import itertools
 import re
+import shlex
 import textwrap
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -139,15 +140,15 @@ def _row(rows: Array) -> str:
 def _leave_out(settings: Table, name: str, otherwise: str) -> str:
     if name == settings.target:
         return otherwise
-    quoted = name if re.fullmatch(r"\w[\w ]*", name) else repr(name)
-    return f"{otherwise}, or leave it out: data.drop=[{quoted}]"
+    quoted = name if re.fullmatch(r"\w[\w ]*", name) else repr(name) if '"' in name else f'"{name}"'
+    return f"{otherwise}, or leave it out: {shlex.quote(f'data.drop=[{quoted}]')}"
 
 
 def _slip(settings: Table, name: str, column: Column, slips: Sequence[str]) -> Fault:
-    where = _row(pc.is_in(column, value_set=pa.array(slips, column.type)).to_numpy())
+    rows = pc.is_in(column, value_set=pa.array(slips, column.type)).to_numpy()
     return Fault(
         "data.path",
-        f"column {name!r}: {slips[0]!r} among numbers, {where}",
+        f"column {name!r}: {column[int(np.argmax(rows))].as_py()!r} among numbers, {_row(rows)}",
         _leave_out(settings, name, "numbers only, with decimal points, or nothing"),
     )
 

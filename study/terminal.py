@@ -139,6 +139,7 @@ def show_findings(found: Findings) -> None:
         show_text(text)
     if found.effects:
         show_table(report.effects_table(found.effects))
+        show_text(report.EFFECTS_FOOT, "dim")
     if found.blamed:
         table, text = report.blame_tables(found.blamed)
         show_table(table)

@@ -169,6 +169,21 @@ def test_a_column_that_is_far_from_zero_is_scaled_in_double_precision(tmp_path: 
     np.testing.assert_allclose(np.asarray(model(scaling.x_val)), wanted, rtol=1e-5, atol=1e-5)
 
 
+def test_a_gap_is_filled_as_in_training_and_elsewhere_told_as_one(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    rows = [f"{a if number % 5 else ''},{b},{a + b}" for number, (a, b) in enumerate(draw.random((80, 2)))]
+    (tmp_path / "t.csv").write_text("gaps,whole,target\n" + "\n".join(rows))
+    table = ["data=table", f"data.path={tmp_path / 't.csv'}", "data.target=target", "data.missing=median", "training.batch_size=8"]
+    spec = study.compose([*table, *TINY])
+    cohort, scaling = study.train(spec), dataset.scaling(spec, 0)
+    export.predictor(spec, cohort.networks()[0], scaling).save(tmp_path / "model.keras")
+    model = export.keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    median = scaling.inputs[0].fill
+    assert median is not None and scaling.inputs[1].fill is None
+    filled, same, nothing = model.predict(np.array([[np.nan, 0.5], [median, 0.5], [0.5, np.nan]]), verbose=0)
+    assert filled == same and np.isnan(nothing)
+
+
 @pytest.mark.fault
 def test_mlflow_models_predict_works_on_it(here: Path) -> None:
     (model,) = models()

@@ -115,8 +115,9 @@ def test_list_of_a_study_tells_its_trials_with_their_runs(told) -> None:
 
 def test_where_there_are_no_studies_list_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: list[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run("list") == 2
-    assert errors[0].startswith("hydra.sweeper.storage: got 'sqlite:///") and not list(tmp_path.iterdir())
+    assert run("list") == 0 and errors == []
+    assert run("list", "--storage", "sqlite:///other.db") == 2
+    assert errors[0].startswith("--storage: got 'sqlite:///other.db'") and not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("here")
@@ -331,7 +332,7 @@ def test_a_deleted_study_leaves_its_name_free_and_its_runs_to_mlflow(told, error
 
 
 @pytest.mark.usefixtures("copy")
-@pytest.mark.parametrize(("typed", "code", "left"), [("n\n", 130, 2), ("y\n", 0, 1)])
+@pytest.mark.parametrize(("typed", "code", "left"), [("n\n", 0, 2), ("y\n", 0, 1)])
 def test_a_terminal_is_asked_first(typed: str, code: int, left: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: typed.strip())
@@ -339,10 +340,22 @@ def test_a_terminal_is_asked_first(typed: str, code: int, left: int, monkeypatch
     assert len(names(places.storage(None))) == left
 
 
+def test_a_study_of_another_storage_is_not_taken_for_a_run_or_deleted_by_half(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told, errors: list[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{here}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    assert run("show", "tiny") == 2 and "give --storage" in errors[-1]
+    assert run("delete", "tiny", "--yes") == 2 and "--storage: got" in errors[-1]
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("MLP_STUDY_STORAGE", f"sqlite:///{here}/optuna.db")
+    assert told("show", "tiny", "--json")["study"] == "tiny"
+
+
 @pytest.mark.usefixtures("copy")
 def test_where_nobody_can_be_asked_nothing_is_deleted(monkeypatch: pytest.MonkeyPatch, errors: list[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y"))
-    assert run("delete", "tiny") == 2 and "--yes, where nobody can be asked" in errors[0]
+    assert run("delete", "tiny") == 2 and "nobody can be asked here whether to delete it: add --yes" in errors[0]
     assert run("delete", "tinny", "--yes") == 2 and "did you mean tiny? " in errors[1]
     assert len(names(places.storage(None))) == 2
 
@@ -381,8 +394,9 @@ def test_ui_starts_mlflow_for_this_folder_and_tells_the_newest_studys_page(monke
     experiment = client().get_experiment_by_name(QUOTED)
     assert shown.startswith(f"http://127.0.0.1:{port}/#/experiments/{experiment.experiment_id}/runs?")
     [(program, *options)] = started
+    assert options[9:] == ["--uvicorn-opts", "--log-level warning"]
     assert program == sys.executable and options[:3] == ["-m", "mlflow", "ui"]
-    assert options[3:] == ["--backend-store-uri", places.tracking_uri(None), "--host", "127.0.0.1", "--port", str(port)]
+    assert options[3:9] == ["--backend-store-uri", places.tracking_uri(None), "--host", "127.0.0.1", "--port", str(port)]
 
 
 @pytest.mark.usefixtures("here")

@@ -160,6 +160,19 @@ def test_the_answer_names_who_is_to_blame_for_what() -> None:
     assert "don't differ" in report.blame_answer([blamed("val loss", 0.0, 0.0, 0.0, ulp=None, total_sd=0.0)])
 
 
+def test_crossed_replicates_have_no_interval_and_win_nothing() -> None:
+    trials = [record(0, [blamed("val loss", 0.75, 0.25, 0.0)]), record(1, [])]
+    assert report.choice([trials[0]] * 2, Objective()) is None and report.choice([trials[1], record(2, [])], Objective())
+    lone, crossed = (dataclasses.replace(each.summary, val_loss_halfwidth=0.1) for each in reversed(trials))
+    assert report.loss_text(lone) == "1.00 ± 0.10" and report.loss_text(crossed) == "1.000"
+
+
+def test_a_winner_that_learned_nothing_is_told() -> None:
+    summary = dataclasses.replace(record(0, []).summary, scores={"r2": [-0.1, 0.05]})
+    told = report.answer([dataclasses.replace(record(0, []), summary=dataclasses.replace(summary, distinct=2))], Objective(), {})
+    assert "No better than predicting the mean: R² is -0.025" in told
+
+
 def concluded(trials: list[TrialRecord], folder: Path) -> list[conclusions.Conclusion]:
     """What a study ends with of which there are no networks."""
     return list(conclusions.conclude(Findings("tiny", (Objective(),), {}, trials), Networks(), folder))

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -138,13 +140,16 @@ def test_passwords_from_the_environment_stay_there_when_no_server_answers(tmp_pa
 
 
 class Indiscreet(BaseHTTPRequestHandler):
-    """Is healthy, and refuses all else, telling the password that it was sent."""
+    """Lets everybody look, and refuses all else, telling the password that it was sent."""
+
+    STATUS: ClassVar[dict[str, int]] = {"GET": 200}
 
     def _answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        sent = base64.b64decode(self.headers.get("Authorization", "Basic ").partition(" ")[2]).decode()
+        kind, _, sent = self.headers.get("Authorization", "").partition(" ")
+        sent = base64.b64decode(sent).decode() if kind == "Basic" else sent
         content = f"refused: {sent}".encode()
-        self.send_response(200 if self.path == "/health" else 401)
+        self.send_response(self.STATUS.get(self.command, 401))
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -154,12 +159,36 @@ class Indiscreet(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-@pytest.fixture
-def indiscreet() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Indiscreet) as server:
+class Closed(Indiscreet):
+    """Refuses everything."""
+
+    STATUS: ClassVar[dict[str, int]] = {}
+
+
+@contextmanager
+def serving(handler: type[Indiscreet]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture
+def indiscreet() -> Iterator[str]:
+    with serving(Indiscreet) as address:
+        yield address
+
+
+@pytest.mark.parametrize(
+    ("login", "who"),
+    [(SECRETS, "user 'user'"), ({"MLFLOW_TRACKING_TOKEN": CANARY}, "a token"), ({}, "nobody")],
+    ids=["password", "token", "none"],
+)
+def test_a_refused_login_is_told_before_anything_is_written(tmp_path: Path, login: dict[str, str], who: str) -> None:
+    with serving(Closed) as address:
+        code, said = launch(tmp_path, *SEARCH, f"tracking.uri={address}", **login)
+    assert code == 3 and f"refuses the login of {who}" in said and "MLFLOW_TRACKING_USERNAME" in said
+    assert leaks(tmp_path, said) == [] and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("mode", [["training.epochs=1"], SEARCH], ids=["single", "multirun"])

@@ -145,11 +145,12 @@ def _weights(net: Network) -> list[Floats]:
     return [net.parameters[name] for name in names_of_weights(net)]
 
 
-def predictor(spec: TrialSpec, net: Network, scaling: Scaling) -> keras.Sequential:
+def predictor(spec: TrialSpec, net: Network, scaling: Scaling) -> keras.Model:
     """A trained network as a model for use: from columns as they came to the target in its own units, or to class probabilities.
 
-    Standard layers alone, and not compiled, so that it loads anywhere, in Keras' safe mode too. Two classes may have one output:
-    the second one's probability.
+    A gap (NaN) becomes what it was trained with; one in a column that had none, or an infinite value, makes the row's outputs NaN.
+    Standard layers and operations alone, and not compiled, so that it loads anywhere, in Keras' safe mode too. Two classes may have
+    one output: the second one's probability.
     """
     outputs = net.kernels[-1].shape[1]
     network = keras.Sequential([keras.Input((len(scaling.inputs),)), *_layers(spec, outputs)])
@@ -161,7 +162,13 @@ def predictor(spec: TrialSpec, net: Network, scaling: Scaling) -> keras.Sequenti
         last = _rescaling(spreads, np.array([each.centre for each in scaling.targets]), "targets")
     else:
         last = keras.layers.Activation("softmax" if outputs > 1 else "sigmoid", name="probabilities")
-    return keras.Sequential([keras.Input((len(scaling.inputs),), dtype="float64"), first, *network.layers, last])
+    columns = keras.Input((len(scaling.inputs),), dtype="float64")
+    fills = np.array([np.nan if each.fill is None else each.fill for each in scaling.inputs])
+    filled = columns if np.isnan(fills).all() else keras.ops.where(keras.ops.isnan(columns), fills, columns)
+    # XLA's relu makes 0 of NaN, which would be a prediction like any other
+    nothing = keras.ops.sum(0.0 * filled, axis=1, keepdims=True)
+    found = last(network(first(filled)))
+    return keras.Model(columns, found + keras.ops.cast(nothing, found.dtype))
 
 
 def _rescaling(scale: Doubles, offset: Doubles, name: str) -> keras.layers.Rescaling:

@@ -73,6 +73,8 @@ def _facts(found: Findings) -> dict[str, str]:
             facts[found.objective.name] = report.number(found.best.value, 4)
         if summary.verdict:
             facts["verdict"] = summary.verdict
+        if scores := report.scores_text(summary):
+            facts["scores"] = scores
         facts["convergence"] = report.labels_text(summary)
         facts["weights of a network"] = f"{summary.parameters:,}"
     return facts
@@ -88,7 +90,9 @@ def _rivals(found: Findings) -> Section:
     tied = set(found.choice.tied) if found.choice else set()
     kinds = ["best" if each is found.best else "tied" if each.number in tied else "worse" for each in shown]
     hovers = [charts.escaped(_hover(found, each)).replace("\n", "<br>") for each in shown]
-    halfwidths = [intervals.mean_halfwidth(each) for each in values]
+    # crossed replicates share seeds, and have no such interval
+    crossed = [bool(each.summary and each.summary.blame) for each in shown]
+    halfwidths = [None if each else intervals.mean_halfwidth(found_) for each, found_ in zip(crossed, values, strict=True)]
     names = [f"trial {each.number}" for each in shown]
     figure = charts.rivals(names, values, halfwidths, kinds, hovers, quantity)
     alt = f"The {len(shown)} best trials by {quantity}. " + "; ".join(
@@ -289,7 +293,7 @@ def _search(found: Findings) -> Section:
             told = report.front_text(found.front, found.objectives)
             drawn.append(Chart(f"{names[x]} against {names[y]}", figure, told, told, wide=True))
     space = [(key.removeprefix(SPACE), text) for key, text in found.identity.items() if key.startswith(SPACE)]
-    tables = [Listing("Importance", report.effects_table(found.effects))] if found.effects else []
+    tables = [Listing("Importance", report.effects_table(found.effects), report.EFFECTS_FOOT)] if found.effects else []
     if space:
         tables.append(Listing("What was searched", report.Table(("setting", "values"), tuple(space))))
     return Section("What the settings do", charts=drawn, tables=tables)
@@ -330,8 +334,14 @@ def _again(found: Findings) -> Section:
         codes.append(Code("Its replicates side by side", f"mlp-study compare {where}"))
     codes.append(Code("In Python", f'import study\n\nfound = study.open("{found.name}")\nfound.trials, found.replicates'))
     codes.append(Code("Again in the terminal, and as files", f"mlp-study show {name}\nmlp-study export {name} trials.csv"))
-    fixed = [(key, text) for key, text in found.identity.items() if not key.startswith(SPACE)]
-    tables = [Listing("Fixed settings", report.Table(("setting", "value"), tuple(fixed)))] if fixed else []
+    # width and depth make the units
+    made = {"model.units"} if {f"{SPACE}model.width", f"{SPACE}model.depth"} & found.identity.keys() else set()
+    groups = tuple(
+        f"{key.removeprefix(SPACE)}." for key in found.identity if key.startswith(SPACE) and "." not in key[len(SPACE) :]
+    )
+    fixed = [(key, text) for key, text in found.identity.items() if not key.startswith((SPACE, *groups)) and key not in made]
+    foot = f"Not here: what each choice of {', '.join(each[:-1] for each in groups)} brings along." if groups else ""
+    tables = [Listing("Fixed settings", report.Table(("setting", "value"), tuple(fixed)), foot)] if fixed else []
     return Section("How to reproduce this", codes=codes, tables=tables)
 
 
