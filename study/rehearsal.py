@@ -250,14 +250,6 @@ def _by_server(kept: dict[str, int], uri: str | None) -> dict[str, int]:
 
 
 def _show_disk(kept: Mapping[str, int]) -> None:
-    terminal.show_line(f"disk: about {_size(sum(kept.values()))} in all", "bold")
-    terminal.show_line("  " + " · ".join(f"{place} {_size(size)}" for place, size in kept.items()))
+    terminal.show_line(f"disk: about {report.size_text(sum(kept.values()))} in all", "bold")
+    terminal.show_line("  " + " · ".join(f"{place} {report.size_text(size)}" for place, size in kept.items()))
     terminal.show_line("a dry run: nothing was trained to its end, or written", "dim")
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{report.number(count)} {unit}"
-        count /= 1000
-    return f"{report.number(count)} TB"

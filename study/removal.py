@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from study import search, sqlite
+from study import report, search, sqlite
 from study.errors import BadInput, Fault
 from study.settings.rules import nearest
 from study.tracking import inspection, removal, spool, store
@@ -28,7 +28,7 @@ class Removal:
     def __str__(self) -> str:
         parts = [f"{self.trials} trials in {self.storage}"] if self.trials is not None else []
         if self.experiment:
-            size = "" if self.experiment.size is None else f" with {_bytes(self.experiment.size)} of artifacts"
+            size = "" if self.experiment.size is None else f" with {report.size_text(self.experiment.size)} of artifacts"
             parts.append(f"{self.experiment.runs} runs{size} in {self.uri}")
         return f"study {self.name}: {' and '.join(parts)}"
 
@@ -74,11 +74,3 @@ def look(storage: str, uri: str, name: str) -> Removal:
 def _is_there(url: str) -> bool:
     path = sqlite.path_of(url)
     return path is None or path.exists()
-
-
-def _bytes(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError

@@ -404,3 +404,12 @@ def seconds_text(seconds: Mapping[str, float], total: float) -> str:
     parts = {name: value for name, value in seconds.items() if value >= 0.05}
     parts["other"] = max(0.0, total - sum(seconds.values()))
     return f"{total:.1f} s: " + " · ".join(f"{name} {value:.1f}" for name, value in parts.items())
+
+
+def size_text(count: float) -> str:
+    """Bytes, in the unit that leaves few digits."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{number(count)} {unit}"
+        count /= 1000
+    return f"{number(count)} TB"

@@ -317,7 +317,7 @@ def test_a_deleted_study_leaves_its_name_free_and_its_runs_to_mlflow(told, error
     before = client().get_experiment_by_name("tiny")
     query = told("show", "tiny/1/0", "--json")["run_id"]
     shown = told("delete", "tiny", "--yes")
-    assert re.search(r"3 trials in sqlite:///.* and 10 runs with \d+\.\d [kM]B of artifacts in sqlite:///", shown)
+    assert re.search(r"3 trials in sqlite:///.* and 10 runs with [\d.]+ [kM]B of artifacts in sqlite:///", shown)
     assert names(places.storage(None)) == [QUOTED] and client().get_experiment_by_name("tiny") is None
     assert run("show", "tiny") == run("compare", "tiny") == run("delete", "tiny", "--yes") == 2
     assert run("similar", query) == 2 and "isn't deleted" in errors[-1]
