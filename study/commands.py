@@ -245,7 +245,8 @@ def list_studies(study_name: str | None, storage: str | None, as_json: bool) -> 
             found = findings.read(url, study_name)
             content, table = details.trials_plain(found), details.trials(found)
         else:
-            if (path := sqlite.path_of(url)) and not path.exists():
+            if not sqlite.is_there(url):
+                path = sqlite.path_of(url)
                 if storage is not None:
                     raise BadInput([Fault("--storage", url, f"a database with studies; there is no {path}")])
                 terminal.message(f"no studies yet: there is no {path}; --storage or MLP_STUDY_STORAGE name another")
@@ -380,7 +381,7 @@ def _best_of(storage: str | None) -> Callable[[str], int | None]:
     url = places.storage(storage)
 
     def best(study_name: str) -> int | None:
-        if (path := sqlite.path_of(url)) and not path.exists():
+        if not sqlite.is_there(url):
             return None
         from study import search
 

@@ -68,7 +68,7 @@ class Records:
             tell("reading the trials")
             trials = self._trials()
             waiting = inspection.waiting()
-            opened = store.connect(self.uri) if _is_there(self.uri) else None
+            opened = store.connect(self.uri) if sqlite.is_there(self.uri) else None
             experiments = opened.experiments() if opened else {}
             self._check_names(trials, experiments)
             if opened is None and (waiting or any(each.run_id for attempts in trials.values() for each in attempts)):
@@ -102,7 +102,7 @@ class Records:
 
     def _databases(self) -> Iterator[Finding]:
         urls = {places.STORAGE: self.storage, places.TRACKING: self.uri}
-        if not any(map(_is_there, urls.values())):
+        if not any(map(sqlite.is_there, urls.values())):
             raise BadInput([fault for key, url in urls.items() for fault in _absent(key, url).faults])
         for key, url in urls.items():
             path = sqlite.path_of(url)
@@ -118,14 +118,14 @@ class Records:
 
     def _trials(self) -> dict[str, list[Attempt]]:
         """The attempts of each study."""
-        if not _is_there(self.storage):
+        if not sqlite.is_there(self.storage):
             return {}
         names = search.names(self.storage)
         return {name: search.attempts(self.storage, name) for name in names if self.study in (None, name)}
 
     def _check_names(self, trials: Mapping[str, object], experiments: Mapping[str, str]) -> None:
         if self.study is not None and self.study not in {*trials, *experiments}:
-            known = {*experiments, *(search.names(self.storage) if _is_there(self.storage) else ())}
+            known = {*experiments, *(search.names(self.storage) if sqlite.is_there(self.storage) else ())}
             raise BadInput([Fault("STUDY", self.study, f"one of: {', '.join(sorted(known)) or 'none yet'}")])
 
     def _study(self, health: Health, name: str, attempts: Sequence[Attempt], runs: Sequence[TopRun]) -> None:
@@ -134,7 +134,7 @@ class Records:
         health.runs += len(runs)
         numbers = {each.number for each in attempts}
         if alien := [run for run in runs if run.trial is not None and run.trial not in numbers]:
-            if not _is_there(self.storage):
+            if not sqlite.is_there(self.storage):
                 raise _absent(places.STORAGE, self.storage)
             health.notes.append(f"{name}: {len(alien)} runs are of trials that aren't in {self.storage}")
         for each in attempts:
@@ -249,11 +249,6 @@ def _spooled(waiting: Sequence[Waiting], uri: str) -> Iterator[Finding]:
 def _reap(storage: str, name: str) -> None:
     """Ends what a study's gone processes have left, as the next launch would."""
     search.Trials(storage, name, search.open_study(storage, name).objectives).reap()
-
-
-def _is_there(url: str) -> bool:
-    path = sqlite.path_of(url)
-    return path is None or path.exists()
 
 
 def _absent(key: str, url: str) -> BadInput:

@@ -83,11 +83,7 @@ def _open(plan: Plan, clock: Clock) -> Launching:
     if writer:
         writer.prepare()
     with terminal.status("opening the study"), clock.phase("search"):
-        study = plan.search(plan.storage)
-        for each in recorded:
-            if each.study == plan.name:
-                study.adopt(each.number, each.result, each.written)
-        study.reap()
+        study = plan.resume(plan.storage, recorded)
     if study.remaining() and plan.in_process:
         with terminal.status("loading TensorFlow"), clock.phase("import"):
             from study import trial  # noqa: F401  the jobs run in this process

@@ -88,6 +88,15 @@ class Plan:
         """Hydra's, of this launch."""
         return Path(self.config.hydra.sweep.dir)
 
+    def resume(self, storage: str, recorded: Sequence[spool.Recorded]) -> Search:
+        """As `search`, with what processes that are gone have left of its trials. recorded: on disk, of any study."""
+        study = self.search(storage)
+        for each in recorded:
+            if each.study == self.name:
+                study.adopt(each.number, each.result, each.written)
+        study.reap()
+        return study
+
     def search(self, storage: str) -> Search:
         """The study in this storage, where it is made if it isn't there."""
         from study import search

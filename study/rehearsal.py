@@ -21,7 +21,6 @@ from omegaconf import DictConfig, OmegaConf
 from study import composition, decode, job, overrides, places, planning, report, sqlite, terminal
 from study import space as spaces
 from study.clock import STARTED
-from study.errors import BadInput, Fault
 from study.planning import Plan
 from study.records import Scalar, TrialRecord
 from study.sampling import evenly
@@ -104,13 +103,9 @@ def _standing(plan: Plan) -> _Standing:
                     original.backup(target)
             except sqlite3.Error as error:
                 raise sqlite.fault(error, f"{places.STORAGE} {plan.storage}") from error
-        study = plan.search(sqlite.url_of(copy))
         if path is None:
-            return _standing_elsewhere(plan, study)
-        for each in spool.recorded() if plan.uri else ():
-            if each.study == plan.name:
-                study.adopt(each.number, each.result, each.written)
-        study.reap()
+            return _standing_elsewhere(plan, plan.search(sqlite.url_of(copy)))
+        study = plan.resume(sqlite.url_of(copy), spool.recorded() if plan.uri else ())
         return _Standing(study.n_trials, study.remaining(), study.exhaustive, study.records())
 
 
@@ -122,17 +117,7 @@ def _standing_elsewhere(plan: Plan, like: Search) -> _Standing:
     if plan.name in search.names(plan.storage):
         found = search.open_study(plan.storage, plan.name)
         wanted = search.open_study(like.storage, plan.name).identity
-        faults = [
-            Fault(
-                key,
-                wanted.get(key, "nothing"),
-                f"{found.identity.get(key, 'nothing')} in study {plan.name!r}, or another study_name",
-            )
-            for key in dict.fromkeys([*found.identity, *wanted])
-            if found.identity.get(key) != wanted.get(key)
-        ]
-        if faults:
-            raise BadInput(faults)
+        search.check_identity(plan.name, found.identity, wanted)
         records = found.records
     ended = sum(record.state in ("complete", "pruned", "failed") for record in records)
     return _Standing(like.n_trials, max(0, like.n_trials - ended), like.exhaustive, records)

@@ -55,8 +55,8 @@ class Removal:
 
 def look(storage: str, uri: str, name: str) -> Removal:
     """Raises BadInput if there is no study of this name, or if a process has it in work."""
-    names = search.names(storage) if _is_there(storage) else []
-    opened = store.connect(uri) if _is_there(uri) else None
+    names = search.names(storage) if sqlite.is_there(storage) else []
+    opened = store.connect(uri) if sqlite.is_there(uri) else None
     with inspection.errors(uri):
         experiment = removal.look(opened, name) if opened else None
         known = [each for each in {**dict.fromkeys(names), **(opened.experiments() if opened else {})} if each != DEFAULT]
@@ -69,8 +69,3 @@ def look(storage: str, uri: str, name: str) -> Removal:
     if any(each.study == name for each in spool.recorded()):
         raise BadInput([Fault("STUDY", name, "a study whose records are all in MLflow: `mlp-study doctor --repair` sends them")])
     return Removal(name, storage, uri, trials, opened, experiment)
-
-
-def _is_there(url: str) -> bool:
-    path = sqlite.path_of(url)
-    return path is None or path.exists()

@@ -39,6 +39,12 @@ def path_of(url: str) -> Path | None:
     return Path(name).absolute() if url.startswith(PREFIX) and name not in ("", ":memory:") else None
 
 
+def is_there(url: str) -> bool:
+    """Whether there may be a database at this URL: a file exists, and of a server that is for others to find out."""
+    path = path_of(url)
+    return path is None or path.exists()
+
+
 def url_of(path: Path) -> str:
     """The URL of a database file. Raises NotWritable for a name that a URL can't carry."""
     if "?" in str(path.absolute()):

@@ -21,7 +21,7 @@ from study.records import Blame, Doubles, Floats, Scalar
 # Okabe and Ito's, which the colour-blind tell apart too, in tints that stand out on white and on black
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, GREY = "#2a7fc1", "#d9641e", "#159a76", "#c2649c", "#b8920a", "#4aa8d8", "#8a8f98"
 COLOURS = (ORANGE, BLUE, GREEN, PINK, YELLOW, SKY)
-UNRELATED = float(np.sqrt(2))
+UNRELATED, UNRELATED_TEXT = float(np.sqrt(2)), "unrelated networks are about 1.41 apart, whatever they compute"
 BEST_TO_WORST = [[0, ORANGE], [0.3, BLUE], [1, GREY]]
 MOST_LINES, MOST_POINTS = 24, 400
 MISSING = "–"

@@ -15,7 +15,6 @@ from study.pages.page import Chart, Listing, Page, Section
 from study.records import TrackedNetwork
 
 MOST_CURVES = 24
-UNRELATED = "unrelated networks are about 1.41 apart, whatever they compute"
 
 
 def write(networks: Sequence[TrackedNetwork], found: Comparison, file: Path) -> None:
@@ -66,7 +65,7 @@ def _matrices(networks: Sequence[TrackedNetwork], found: Comparison) -> list[Cha
             drawn.append(Chart(title, charts.heat(matrix, names, top), f"{title} of each pair of networks. {caption}", caption))
 
     top = None if found.relative_l2 is None else max(charts.UNRELATED, float(np.nanmax(found.relative_l2)))
-    heat("Distance of the weights", found.relative_l2, marks, top, f"Relative L2, as the weights lie; {UNRELATED}.")
+    heat("Distance of the weights", found.relative_l2, marks, top, f"Relative L2, as the weights lie; {charts.UNRELATED_TEXT}.")
     examined = found.examined
     if examined:
         names = [marks[place] for place in examined.places]

@@ -17,7 +17,6 @@ from study.pages.page import Chart, Code, Listing, Page, Section
 from study.records import TrialRecord
 
 MOST_RIVALS, MOST_BLAMED = 20, 6
-UNRELATED = "unrelated networks are about 1.41 apart, whatever they compute"
 SPACE = "space: "
 
 
@@ -143,7 +142,7 @@ def _factor(found: factors.Comparison | None) -> Section:
     table = [Listing("", found.table)]
     if found.effect is None:
         weights = charts.spreads(found.spreads, functions=False)
-        drawn = [Chart("Distance of the weights", weights, found.answer, f"Relative L2; {UNRELATED}.")]
+        drawn = [Chart("Distance of the weights", weights, found.answer, f"Relative L2; {charts.UNRELATED_TEXT}.")]
         if all(each.disagreement is not None for each in found.spreads):
             functions = charts.spreads(found.spreads, functions=True)
             drawn.append(Chart("Disagreement of the functions", functions, found.answer, f"On the validation part ({found.kind})."))
@@ -158,7 +157,7 @@ def _factor(found: factors.Comparison | None) -> Section:
             measured,
             causes,
             found.answer,
-            f"What of the difference the setting makes, and what the restart. {UNRELATED.capitalize()}.",
+            f"What of the difference the setting makes, and what the restart. {charts.UNRELATED_TEXT.capitalize()}.",
         ),
     ]
     return Section(title, [found.answer], drawn, table)
@@ -195,7 +194,7 @@ def _network_section(shown: Shown, closed: bool) -> Section:
             "Distance of the weights",
             charts.heat(found.relative_l2, found.numbers, top),
             f"Relative L2 distance of each pair of replicates; the mean is {raw}.",
-            f"Relative L2, as the weights lie: {raw} on average; {UNRELATED}.",
+            f"Relative L2, as the weights lie: {raw} on average; {charts.UNRELATED_TEXT}.",
         ),
         Chart(
             "The same after matching neurons",
@@ -349,7 +348,7 @@ GLOSSARY = (
     ("trial", "one sampled setting; its replicates are networks of that setting from other seeds"),
     ("validation loss", "mean over the replicates ± half of Student's 95 % interval, at the kept epoch"),
     ("convergence", "a label for each replicate: plateaued, still improving, undecided, oscillating, stuck, diverged"),
-    ("distance", f"relative L2 between two replicates' weights, mean over the pairs; {UNRELATED}"),
+    ("distance", f"relative L2 between two replicates' weights, mean over the pairs; {charts.UNRELATED_TEXT}"),
     ("aligned", "the same after matching neurons, and its share of what matching leaves between fresh networks"),
     ("barrier", "the highest rise of the loss on the straight line between two replicates"),
     (

@@ -4,7 +4,7 @@ from study.search.kinds import check
 from study.search.overview import Overview, best, delete, in_work, overviews
 from study.search.pruning import pruner
 from study.search.stored import INTERRUPTED, UNCOUNTED, Attempt, StoredStudy, attempts, importances, keep, names, open_study
-from study.search.study import Search
+from study.search.study import Search, check_identity
 from study.search.trials import Trials
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "attempts",
     "best",
     "check",
+    "check_identity",
     "delete",
     "importances",
     "in_work",

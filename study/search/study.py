@@ -28,6 +28,17 @@ from study.space import Space
 DEFAULT_TRIALS = 24
 
 
+def check_identity(name: str, known: Mapping[str, str], identity: Mapping[str, str]) -> None:
+    """Raises BadInput, with the difference, if the study of this name was made for another identity than `known`."""
+    faults = [
+        Fault(key, identity.get(key, "nothing"), f"{known.get(key, 'nothing')} in study {name!r}, or another study_name")
+        for key in dict.fromkeys([*known, *identity])
+        if known.get(key) != identity.get(key)
+    ]
+    if faults:
+        raise BadInput(faults)
+
+
 class Search(Trials):
     """A study that is asked for trials and told their results.
 
@@ -80,14 +91,7 @@ class Search(Trials):
             self._study.set_user_attr(OBJECTIVES, [asdict(each) for each in self.objectives])
             self._study.set_user_attr(COMMAND, command)
             return
-        keys = dict.fromkeys([*known, *identity])
-        faults = [
-            Fault(key, identity.get(key, "nothing"), f"{known.get(key, 'nothing')} in study {self.name!r}, or another study_name")
-            for key in keys
-            if known.get(key) != identity.get(key)
-        ]
-        if faults:
-            raise BadInput(faults)
+        check_identity(self.name, known, identity)
 
     @contextmanager
     def signs_of_life(self) -> Iterator[None]:

@@ -14,11 +14,11 @@ from study import artifacts
 from study.errors import BadInput, Fault
 from study.records import Array
 from study.tracking import reader
+from study.tracking.inspection import CURVES
 from study.tracking.names import CONVERGENCE, EPOCH, EVIDENCE, FINGERPRINT, KIND, REASON, REPLICATE, TRIAL, VERDICT
 from study.tracking.store import Store
 
 SEED = "seed."
-CURVES = ("train_loss", "val_loss")
 
 
 @dataclass(frozen=True)
