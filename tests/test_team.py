@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study import artifacts, processes
 from study.search.storage import GRACE_SECONDS
+from study.tracking import spool
 from tests import servers
 
 pytestmark = [
@@ -152,8 +153,11 @@ def test_workers_in_processes_of_their_own(team: Team) -> None:
     team.verify("joblib", 4)
 
 
-def stop_at_work(team: Team, study: str, driver: subprocess.Popen[str]) -> FrozenTrial:
-    """Holds a driver that has a trial in work, which it returns, and not the lock that others need to go on."""
+def stop_at_work(team: Team, study: str, driver: subprocess.Popen[str], held: int = 0) -> FrozenTrial:
+    """Holds a driver that has a trial in work, which it returns, and not the lock that others need to go on.
+
+    A trial whose record is whole would be adopted. held: how many drivers are held already, each with a record that isn't.
+    """
     wait_for(team, study, 1, driver)
     stored = optuna.load_study(study_name=study, storage=team.optuna)
     engine = sqlalchemy.create_engine(team.optuna)
@@ -163,8 +167,11 @@ def stop_at_work(team: Team, study: str, driver: subprocess.Popen[str]) -> Froze
             driver.send_signal(signal.SIGSTOP)
             with engine.connect() as connection:
                 free = not connection.execute(locks).scalar()
+            unfinished = [each for each in team.spool() if not (each.name.startswith(spool.GONE) or (each / spool.RECORD).exists())]
             for trial in stored.get_trials(states=(TrialState.RUNNING,)):
-                if free and f":{driver.pid}:" in trial.user_attrs["owner"] and "result" not in trial.user_attrs:
+                if not free or len(unfinished) <= held:
+                    continue
+                if f":{driver.pid}:" in trial.user_attrs["owner"] and "result" not in trial.user_attrs:
                     return trial
             driver.send_signal(signal.SIGCONT)
             time.sleep(0.05)
@@ -182,7 +189,7 @@ def test_a_running_driver_takes_over_what_a_killed_one_has_left(team: Team) -> N
     killed = team.command(*search("left", 12))
     trial = stop_at_work(team, "left", killed)
     other = team.command(*search("left", 12))
-    stop_at_work(team, "left", other)
+    stop_at_work(team, "left", other, held=1)
     kill(killed)
     other.send_signal(signal.SIGCONT)
     said = other.communicate()[0]
