@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from study import dataset, report
+from study.errors import BadInput, Fault
 from study.findings import Findings
-from study.records import TrackedNetwork, TrialRecord
+from study.records import Array, TrackedNetwork, TrialRecord
 from study.settings.data import Table
 from study.spec import TrialSpec, build
 
@@ -53,6 +54,27 @@ def keep(found: Findings, uri: str) -> Kept | None:
     return Kept(best.number, spec.replicates.numbers[place], model_id) if model_id else None
 
 
+def predict(study: str, uri: str, columns: Mapping[str, Array]) -> tuple[list[str], Array]:
+    """What the study's champion makes of rows as they come: the outputs' names, and the outputs [n, outputs].
+
+    columns: as for `tables.encode`. A regression gives its targets in their own units, a classification each class's probability.
+    Raises BadInput if the study has no champion, or for rows that it can't take, Corrupt, and StudyError of the store.
+    """
+    from study import cohort, tables
+    from study.tracking import champion, store
+
+    with champion.opened(store.existing(uri), study) as found:
+        if found is None:
+            raise BadInput([Fault("STUDY", study, f"a study whose best network is kept in {uri}: launch it again")])
+        file, meaning = found
+        x = tables.encode(meaning["inputs"], columns)
+        outputs = np.asarray(cohort.load_predictor(file).predict(x, verbose=0))
+    names = meaning.get("classes", meaning["outputs"])
+    if len(names) == 2 and outputs.shape[1] == 1:
+        outputs = np.hstack([1 - outputs, outputs])
+    return names, outputs
+
+
 def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwork, spec: TrialSpec) -> Champion:
     from study import cohort
     from study.tracking.champion import Champion
@@ -83,7 +105,8 @@ def _meaning(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], out
     if spec.data.task != "classification":
         return {"inputs": list(inputs), "outputs": list(targets), "outputs_are": "the targets, in their own units"}
     # of two classes, a single output tells the second one's
-    return {"inputs": list(inputs), "outputs": list(targets[-outputs:]), "outputs_are": "the classes' probabilities"}
+    told = {"outputs": list(targets[-outputs:]), "outputs_are": "the classes' probabilities", "classes": list(targets)}
+    return {"inputs": list(inputs)} | told
 
 
 def _note(record: TrialRecord, place: int, number: int, chosen: TrackedNetwork, meaning: dict[str, Any]) -> str:

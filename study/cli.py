@@ -130,12 +130,14 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
     if not (asks_only or other_config or parsed.multirun):
         # Hydra makes the output folder before it calls the job; bad settings are to be refused before
         config = composition.compose_config(parsed.overrides)
-        job.check(config)
+        reading = job.check(config)
         if dry_run:
             from study import rehearsal
 
-            rehearsal.of_trial(config)
+            rehearsal.of_trial(config, reading)
             return
+        if reading:
+            terminal.message(reading, "dim")
     elif dry_run and other_config and not parsed.multirun:
         raise BadInput("--dry-run of one trial takes mlp-study's own config, without --config-name, --config-path or --config-dir")
     # the sweeper is told by a setting of its own
@@ -176,8 +178,9 @@ def _tell(result: TrialResult) -> None:
         apart = f"{found.distinct} different fingerprints, {report.number(found.distance)} apart (relative L2)"
         if found.distinct == 1:
             apart = "one fingerprint: the same weights, bit for bit"
+        mean = "mean" if found.val_loss_halfwidth is None else "mean ± 95 % interval"
         terminal.show_text(
-            f"validation loss {report.loss_text(found)} (mean ± 95 % interval over {len(found.val_losses)} replicates); "
+            f"validation loss {report.loss_text(found)} ({mean} over {len(found.val_losses)} replicates); "
             f"{report.labels_text(found)}; {apart}, "
             f"disagreement {report.number(found.disagreement)}"
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import textwrap
+from collections import Counter
 from pathlib import PurePath
 
 from study import dataset
@@ -13,7 +15,7 @@ from study.spec import TrialSpec
 
 LOADED = (BreastCancer, Diabetes, Digits, Iris, Wine)
 # what MLflow keeps of a digest, and of a table of thousands of columns what somebody may look at
-DIGEST, MOST_COLUMNS, MOST_NAME = 36, 200, 100
+DIGEST, MOST_COLUMNS, MOST_NAME, MOST_TEXT = 36, 200, 100, 300
 
 
 def describe(spec: TrialSpec, data: Dataset) -> dict[str, str]:
@@ -29,6 +31,22 @@ def describe(spec: TrialSpec, data: Dataset) -> dict[str, str]:
         "schema": json.dumps({"mlflow_colspec": _columns(spec.data, data)}, ensure_ascii=False),
         "profile": json.dumps({"num_rows": sum(rows.values())} | rows | width),
     } | _source(spec.data)
+
+
+def reading(spec: TrialSpec, data: Dataset) -> str:
+    """How a table was read, in a line; empty for other data. data: as for `describe`."""
+    if not isinstance(spec.data, Table):
+        return ""
+    # a text or boolean column is an input for each of its levels, named after both
+    counts = Counter(name.partition("=")[0] for name in data.input_names)
+    columns = textwrap.shorten(", ".join(f"{name} ({n} levels)" if n > 1 else name for name, n in counts.items()), MOST_TEXT)
+    inputs = len(data.input_names)
+    classes = textwrap.shorten(", ".join(data.target_names), MOST_NAME)
+    target = f"{spec.data.target}, {data.outputs} classes: {classes}" if data.y_train.ndim == 1 else spec.data.target
+    return (
+        f"{PurePath(spec.data.path).name}: {len(data.x_train):,} rows to train on, {len(data.x_val):,} to validate on; "
+        f"{spec.data.task} of {target}; {inputs} input{'s' * (inputs > 1)} from {columns}"
+    )
 
 
 def _source(data: Settings) -> dict[str, str]:

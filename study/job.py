@@ -19,9 +19,9 @@ TRACKING = {"name": one_of(("mlflow", "none")), "uri": optional(TEXT)}
 STUDY = {"name": optional(TEXT), "trial": optional(integer(0, 1_000_000_000)), "storage": optional(TEXT)}
 
 
-def check(config: DictConfig) -> None:
-    """Raises what would be refused of this single run, without doing or writing anything."""
-    from study import dataset
+def check(config: DictConfig) -> str:
+    """Raises what would be refused of this single run, without doing or writing anything. Tells how its table was read, if any."""
+    from study import dataset, inputs
 
     faults: list[Fault] = []
     with collecting(faults):
@@ -33,9 +33,11 @@ def check(config: DictConfig) -> None:
             faults.append(Fault("study.trial", number, "null: a study sets it for its own trials"))
     if faults:
         raise BadInput(faults)
-    starting.load(spec, dataset.load_data(spec), uri or places.tracking_uri(None))
+    data = dataset.load_data(spec)
+    starting.load(spec, data, uri or places.tracking_uri(None))
     if uri:
         places.check(uri)
+    return inputs.reading(spec, data)
 
 
 def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> TrialResult:

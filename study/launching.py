@@ -6,7 +6,6 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
@@ -42,15 +41,12 @@ MOST_FINALISTS = 8
 class Launching:
     """A study that is open, and all that its launch asked for.
 
-    base: the first setting; folder: Hydra's, of this launch; writer: to MLflow at uri, whose page of the study is `page`; without
-    tracking there are none of these. launch, launch_final: run trials, or a finalist (its record, the first replicate, how many).
+    writer: to MLflow, whose page of the study is `page`; without tracking there is neither. launch, launch_final: run trials, or a
+    finalist (its record, the first replicate, how many).
     """
 
+    plan: Plan
     study: Search
-    base: TrialSpec
-    settings: Mapping[str, Any]
-    folder: Path
-    uri: str | None
     writer: spool.Writer | None
     page: str
     clock: Clock
@@ -105,19 +101,19 @@ def _open(plan: Plan, clock: Clock) -> Launching:
         lines = [line(record.params, f"replicates.first={first}", f"replicates.count={count}")]
         return _result(plan.launcher.launch(lines, initial_job_idx=study.n_trials + record.number)[0])
 
-    return Launching(study, plan.base, plan.settings, plan.folder, plan.uri, writer, page, clock, launch, launch_final)
+    return Launching(plan, study, writer, page, clock, launch, launch_final)
 
 
 def _run(opened: Launching) -> None:
     """Runs the trials that remain."""
     from study import sweep
 
-    study, settings = opened.study, opened.settings
+    study, settings = opened.study, opened.plan.settings
     best = report.ranked(study.records(), study.objectives[0])
     done = study.n_trials - study.remaining()
-    terminal.message(planning.opening(study.name, study.space, opened.base, study.n_trials, study.exhaustive, done), "bold")
+    terminal.message(planning.opening(opened.plan, study.n_trials, study.exhaustive, done), "bold")
     with terminal.StudyProgress(
-        study.n_trials, done, best[0].value if best else None, study.objectives[0], opened.base.replicates.count
+        study.n_trials, done, best[0].value if best else None, study.objectives[0], opened.plan.base.replicates.count
     ) as progress:
         try:
             most_failures = settings["max_failure_rate"] * study.n_trials
@@ -132,25 +128,25 @@ def _run(opened: Launching) -> None:
 
 def _conclude(opened: Launching) -> list[TrialRecord]:
     """Shows what the study found, and keeps it with its records."""
-    study, writer, clock = opened.study, opened.writer, opened.clock
-    if opened.settings["finalists"] and opened.base.replicates.crossed is None:
+    plan, study, writer, clock = opened.plan, opened.study, opened.writer, opened.clock
+    if plan.settings["finalists"] and plan.base.replicates.crossed is None:
         _train_finalists(opened, study.records())
     study.importances()  # kept with the study
     found = findings.read(study.storage, study.name)
     terminal.show_findings(found)
     networks = findings.Networks()
-    if writer and opened.uri:
+    if writer and plan.uri:
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.drain()
             # again, since the writer of a driver that was killed may have finished a run meanwhile
             writer.send(op="disown", name=study.name, trials=study.interrupted())
         try:
             with terminal.status("comparing the networks"), clock.phase("analyse"):
-                networks = findings.networks(found, opened.uri)
+                networks = findings.networks(found, plan.uri)
         except StudyError as error:  # another process may still be sending them; the study itself is done
             terminal.message(f"the trials' networks aren't compared: {error}")
     with terminal.status("drawing the report"), clock.phase("report"):
-        ended = list(conclusions.conclude(found, networks, opened.folder))
+        ended = list(conclusions.conclude(found, networks, plan.folder))
     if networks.factor:
         terminal.show_table(networks.factor.table)
         terminal.show_text(networks.factor.answer)
@@ -159,13 +155,13 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
     if writer:
         with terminal.status("writing the last records"), clock.phase("track"):
             _keep(found, ended, writer)
-        if opened.uri:
-            _crown(found, opened.uri, clock)
+        if plan.uri:
+            _crown(found, plan.uri, clock)
     terminal.message(f"study {study.name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
-    where = f" --storage {shlex.quote(opened.settings['storage'])}" if opened.settings["storage"] else ""
+    where = f" --storage {shlex.quote(plan.settings['storage'])}" if plan.settings["storage"] else ""
     terminal.message(f"again: mlp-study show {shlex.quote(study.name)}{where}", "dim")
-    if opened.uri:
-        server = opened.uri.rstrip("/") if opened.uri.startswith("http") else "mlp-study ui, then http://127.0.0.1:5000"
+    if plan.uri:
+        server = plan.uri.rstrip("/") if plan.uri.startswith("http") else "mlp-study ui, then http://127.0.0.1:5000"
         terminal.message(f"in the browser: {server}{opened.page}", "dim")
     return found.records
 
@@ -201,7 +197,8 @@ def _crown(found: findings.Findings, uri: str, clock: Clock) -> None:
 
 def _train_finalists(opened: Launching, records: Sequence[TrialRecord]) -> None:
     """Trains the settings that can't be told from the best with fresh replicates that no trial has had, unless that is done."""
-    study, count = opened.study, opened.settings["finalists"]
+    plan, study = opened.plan, opened.study
+    count = plan.settings["finalists"]
     objective = study.objectives[0]
     chosen = report.choice(records, objective)
     if chosen is None or chosen.decided:
@@ -213,7 +210,7 @@ def _train_finalists(opened: Launching, records: Sequence[TrialRecord]) -> None:
     for record in tied:
         if record.number not in done:
             with terminal.status(f"training trial {record.number} again with {count} fresh replicates"):
-                result = opened.launch_final(record, opened.base.replicates.first + chosen.replicates, count)
+                result = opened.launch_final(record, plan.base.replicates.first + chosen.replicates, count)
             if isinstance(result, StudyError) and not isinstance(result, BadInput):
                 raise result
             summary = result.summary if isinstance(result, TrialResult) else None

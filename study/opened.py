@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from study import artifacts, details, findings, places, report
+from study import artifacts, champion, details, findings, places, report
 from study.errors import BadInput, Fault
 from study.pages import of_study
 from study.records import Network, TrialRecord
@@ -131,6 +131,18 @@ class Study:
         if replicate not in numbers:
             raise BadInput([Fault("replicate", replicate, f"one of trial {trial}: {numbers.start} to {numbers.stop - 1}")])
         return next(each.network for each in found if each.name.endswith(f"/{replicate}"))
+
+    def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """What the study's best network, its champion, makes of new rows: a table with their index.
+
+        rows: the columns that it was trained on, by their names and as they came, unscaled and with texts as texts; others are left
+        out. The result has a column a target, in its own units, or a column a class, with its probability. A gap in a column that
+        had none in training gives NaN. Raises BadInput if the study has no champion, for a column that isn't there and for a text
+        that training hasn't seen; Corrupt and Unreachable.
+        """
+        columns = {str(name): rows[name].astype(object).where(rows[name].notna(), None).to_numpy() for name in rows}
+        names, outputs = champion.predict(self.name, self._uri, columns)
+        return pd.DataFrame(outputs, index=rows.index, columns=names)
 
     @cached_property
     def figures(self) -> dict[str, go.Figure]:

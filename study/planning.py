@@ -14,7 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from study import composition, dataset, decode, job, objectives, overrides, places, sqlite, starting, terminal
+from study import composition, dataset, decode, inputs, job, objectives, overrides, places, sqlite, starting, terminal
 from study import space as spaces
 from study import spec as specs
 from study.clock import Clock
@@ -47,7 +47,8 @@ class Plan:
     """A study that was asked for.
 
     config: Hydra's, of the launch; settings: the sweeper's. fixed: the overrides that all trials share; base: the first setting;
-    identity: the fixed ones, as text. uri: of the MLflow store, if there is tracking. compose: a trial's config, from overrides.
+    reading: how its table was read, if any; identity: the fixed settings, as text. uri: of the MLflow store, if there is tracking.
+    compose: a trial's config, from overrides.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Plan:
     space: Space
     fixed: Sequence[str]
     base: TrialSpec
+    reading: str
     identity: Mapping[str, str]
     objectives: Sequence[Objective]
     storage: str
@@ -154,6 +156,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         space=space,
         fixed=fixed,
         base=base,
+        reading=inputs.reading(base, dataset.load_data(base)),
         identity=identity,
         objectives=goals,
         storage=storage,
@@ -216,12 +219,13 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         raise BadInput(faults)
 
 
-def opening(name: str, space: Space, base: TrialSpec, trials: int, exhaustive: bool, done: int) -> str:
+def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> str:
     """What a study is, in the words that its launch begins with."""
-    networks = trials * base.replicates.count
+    replicates = plan.base.replicates.count
     lines = [
-        f"study {name}: {trials} trials × {base.replicates.count} replicates = {networks} networks on {base.data.name}, "
+        f"study {plan.name}: {trials} trials × {replicates} replicates = {trials * replicates} networks on {plan.base.data.name}, "
         f"{'every setting of' if exhaustive else 'sampling'}:",
-        *(f"  {key}: {domain}" for key, domain in space.items()),
+        *(f"  {key}: {domain}" for key, domain in plan.space.items()),
+        *([f"  {plan.reading}"] if plan.reading else []),
     ]
     return "\n".join(lines + ([f"  {done} trial{'s are' if done > 1 else ' is'} done already"] if done else []))

@@ -296,6 +296,8 @@ class Blame:
 class Summary:
     """What a completed trial is judged by; plain numbers, so that it survives JSON.
 
+    val_loss_halfwidth: of the mean's 95 % interval; None for one replicate, and for crossed ones, which share seeds: an interval as
+    of independent ones would be far too narrow.
     scores: of each replicate on its validation part, what else is asked of it: r2 and mae, or accuracy and auc.
     The rest is about the pairs of replicates (see `examination`), and None where there is none, or where those with data of their
     own can't be compared: aligned, the mean distance after matching, and null, what that is for fresh networks; barrier and

@@ -42,7 +42,7 @@ def of_study(plan: Plan) -> None:
     with terminal.status("looking at the study"):
         standing = _standing(plan)
     done, remaining = standing.total - standing.remaining, standing.remaining
-    opening = planning.opening(plan.name, plan.space, plan.base, standing.total, standing.exhaustive, done)
+    opening = planning.opening(plan, standing.total, standing.exhaustive, done)
     terminal.show_line(opening, "bold")
     _show_fixed(plan.compose([*plan.fixed, *overrides.assignments(spaces.example(plan.space))]), set(plan.space))
     jobs = plan.settings["n_jobs"]
@@ -68,10 +68,12 @@ def of_study(plan: Plan) -> None:
     _show_disk(_by_server(kept, plan.uri))
 
 
-def of_trial(config: DictConfig) -> None:
-    """As `of_study`, for a single trial."""
+def of_trial(config: DictConfig, reading: str) -> None:
+    """As `of_study`, for a single trial. reading: how its table was read, if any."""
     spec, uri = decode.trial_spec(config), job.store_uri(decode.section(config, "tracking"))
     terminal.show_line(f"one trial: {spec.replicates.count} networks on {spec.data.name}", "bold")
+    if reading:
+        terminal.show_line(f"  {reading}", "bold")
     _show_fixed(config, set())
     with terminal.steps("loading TensorFlow") as step:
         from study import estimate

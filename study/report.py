@@ -47,11 +47,8 @@ def settings_text(params: Mapping[str, Scalar]) -> str:
 
 
 def loss_text(summary: Summary) -> str:
-    """The mean validation loss and its 95 % interval's half-width, to the interval's two digits.
-
-    Crossed replicates share seeds, so that an interval as of independent ones would be far too narrow: they get none.
-    """
-    half = None if summary.blame else summary.val_loss_halfwidth
+    """The mean validation loss and its 95 % interval's half-width, if it has one, to the interval's two digits."""
+    half = summary.val_loss_halfwidth
     if half is None or not half > 0:
         return number(summary.val_loss_mean, 4)
     decimals = min(8, max(0, 1 - math.floor(math.log10(half))))
@@ -60,9 +57,7 @@ def loss_text(summary: Summary) -> str:
 
 def scores_text(summary: Summary) -> str:
     """What else is asked of a trial, as means over its replicates; nothing for targets that give none."""
-    return ", ".join(
-        f"{name.upper() if name == 'auc' else name} {number(sum(each) / len(each))}" for name, each in summary.scores.items()
-    )
+    return ", ".join(f"{name.upper() if name == 'auc' else name} {_score_text(summary, name)}" for name in summary.scores)
 
 
 def labels_text(summary: Summary) -> str:
@@ -90,6 +85,9 @@ def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front
     keys = tuple(dict.fromkeys(key for record in records for key in record.params))
     best = ranked(records, objectives[0])
     extra = [place for place, objective in enumerate(objectives) if objective.name != LOSS]
+    # the first score says most to a person, unless the search goes by it
+    known = [name for record in best if record.summary for name in list(record.summary.scores)[:1] if record.summary.scores[name]]
+    scores = [name for name in dict.fromkeys(known) if name not in {objective.name for objective in objectives}]
     done = {record.number for record in best}
     others = [record for record in records if record.number not in done]
     rows = []
@@ -97,14 +95,19 @@ def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front
         summary = record.summary
         if summary:
             numbers = (number(summary.distance), aligned_text(summary), number(summary.disagreement))
-            found = (loss_text(summary), labels_text(summary), *numbers)
+            found = (loss_text(summary), *(_score_text(summary, name) for name in scores), labels_text(summary), *numbers)
         else:
-            found = ("–", record.reason or record.state, "–", "–", "–")
+            found = ("–", *("–" for _ in scores), record.reason or record.state, "–", "–", "–")
         settings = (setting(record.params[key]) if key in record.params else "–" for key in keys)
         values = [_value_text(record.values[place]) if record.values else "–" for place in extra]
         rows.append((str(record.number), *settings, *values, *found, *(["●" * (record.number in front)] if front else [])))
-    found_columns = ("val loss", "convergence", "distance", "aligned", "disagreement", *(["front"] if front else []))
+    found_columns = ("val loss", *scores, "convergence", "distance", "aligned", "disagreement", *(["front"] if front else []))
     return Table(("trial", *map(short, keys), *(objectives[place].name for place in extra), *found_columns), tuple(rows))
+
+
+def _score_text(summary: Summary, name: str) -> str:
+    found = summary.scores.get(name)
+    return number(sum(found) / len(found)) if found else "–"
 
 
 def _value_text(value: float) -> str:

@@ -31,7 +31,7 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
         val_losses=final,
         val_loss_mean=float(np.mean(final)),
         val_loss_std=float(np.std(final, ddof=1)) if len(final) > 1 else 0.0,
-        val_loss_halfwidth=intervals.mean_halfwidth(final),
+        val_loss_halfwidth=None if trained.spec.replicates.crossed else intervals.mean_halfwidth(final),
         train_loss_mean=float(np.mean(trained.final(trained.train_loss))),
         distance=distance.mean_of_pairs(distance.relative_l2(rows)),
         disagreement=None if apart is None else distance.mean_of_pairs(apart),

@@ -7,11 +7,12 @@ import csv
 import gzip
 import io
 import itertools
+import math
 import re
 import shlex
 import textwrap
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +24,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
 from study.errors import BadInput, Fault
-from study.records import Array, Floats
+from study.records import Array, Doubles, Floats
 from study.settings.data import CLASSIFICATION, LARGEST, REFUSE, REGRESSION, Table
 from study.settings.rules import nearest
 
@@ -103,6 +104,47 @@ def read(settings: Table) -> tuple[Floats, Array, tuple[str, ...], tuple[str, ..
     if faults:
         raise BadInput(faults)
     return x, y, tuple(names), target_names
+
+
+def encode(names: Sequence[str], columns: Mapping[str, Array]) -> Doubles:
+    """Other rows as the inputs that `read` gave these names, [n, inputs]; a missing number is NaN, a missing text no level.
+
+    columns: [n] each, of Python's values, None where nothing is; those that no input is made of are left out. Raises BadInput for a
+    column that isn't there, for text among numbers, and for a text that is no level.
+    """
+    rows = len(next(iter(columns.values()), ()))
+    x, faults = np.zeros((rows, len(names))), list[Fault]()
+    levels: dict[str, list[str]] = {}
+    for place, name in enumerate(names):
+        # an equals sign may be in the column's own name, too
+        possible = [name, *(name[: at.start()] for at in re.finditer("=", name))]
+        column = next((each for each in possible if each in columns), None)
+        if column is None:
+            missing = name.partition("=")[0]
+            faults.append(Fault("rows", f"no column {missing!r}", textwrap.shorten(nearest(missing, columns), 400)))
+        elif column == name:
+            x[:, place] = _encoded_numbers(name, columns[name], faults)
+        else:
+            levels.setdefault(column, []).append(name[len(column) + 1 :])
+            x[:, place] = [str(value) == levels[column][-1] for value in columns[column]]
+    for column, known in levels.items():
+        wrong = np.array([value is not None and str(value) not in known for value in columns[column]], bool)
+        if wrong.any():
+            first = columns[column][int(np.argmax(wrong))]
+            faults.append(Fault("rows", f"column {column!r}: {first!r} in {_row(wrong)}", f"nothing, {nearest(first, known)}"))
+    if faults:
+        raise BadInput({str(fault): fault for fault in faults}.values())
+    return x
+
+
+def _encoded_numbers(name: str, column: Array, faults: list[Fault]) -> Doubles:
+    """[n], NaN where nothing is."""
+    wrong = np.array([value is not None and not isinstance(value, int | float) for value in column], bool)
+    if wrong.any():
+        got = f"column {name!r}: {column[int(np.argmax(wrong))]!r} in {_row(wrong)}"
+        faults.append(Fault("rows", got, "numbers, or nothing"))
+        return np.zeros(len(column))
+    return np.array([math.nan if value is None else value for value in column], np.float64)
 
 
 # -- columns -----------------------------------------------------------------------------------------------------------------

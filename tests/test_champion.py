@@ -10,6 +10,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.exceptions import MlflowException
@@ -20,7 +21,7 @@ from scipy import special
 import study
 from study import artifacts, champion, dataset, findings, places
 from study.cohort import export
-from study.errors import Unreachable
+from study.errors import BadInput, Corrupt, Unreachable
 from study.tracking.champion import kept
 from study.tracking.store import open_store
 from tests.command import client, ran, run, runs_of
@@ -72,6 +73,30 @@ def test_it_predicts_from_raw_columns_what_the_best_replicates_record_holds() ->
 
 
 @pytest.mark.usefixtures("here")
+def test_a_study_predicts_with_it_in_pandas() -> None:
+    place, _, files = best()
+    spec = study.compose(["data=iris", *TINY])
+    rows = pd.DataFrame(dataset.scaling(spec, place).x_val, columns=list(study.load_data(spec).input_names))
+    found = study.open("tiny").predict(rows.iloc[::-1])
+    assert found.columns.tolist() == ["setosa", "versicolor", "virginica"] and found.index.tolist() == rows.index.tolist()[::-1]
+    predictions, _ = artifacts.read_predictions(files)
+    np.testing.assert_allclose(found[::-1], special.softmax(predictions[place], axis=-1), atol=1e-5)
+
+
+def test_a_damaged_one_predicts_nothing(here: Path) -> None:
+    (file,) = here.glob("mlruns/**/model.keras")
+    whole = file.read_bytes()
+    rows = pd.DataFrame(np.ones((2, 4)), columns=list(study.load_data(study.compose(["data=iris"])).input_names))
+    try:
+        file.write_bytes(whole[:1000])
+        with pytest.raises(Corrupt, match=r"model\.keras is no Keras model of ours"):
+            study.open("tiny").predict(rows)
+    finally:
+        file.write_bytes(whole)
+    assert study.open("tiny").predict(rows).sum(axis=1).tolist() == pytest.approx([1, 1])
+
+
+@pytest.mark.usefixtures("here")
 def test_it_has_a_signature_an_input_example_and_says_what_it_takes_and_gives() -> None:
     _, replicate, _ = best()
     (model,) = models()
@@ -99,6 +124,8 @@ def test_the_same_command_again_keeps_it_and_another_champion_takes_its_place() 
     client().create_logged_model(experiment, "champion", tags={"mlp_study.kind": "champion", "fingerprint": mark})
     client().delete_logged_model(before.model_id)
     assert kept(opened, "tiny", mark) is None
+    with pytest.raises(BadInput, match="a study whose best network is kept"):
+        study.open("tiny").predict(pd.DataFrame())
     assert run("doctor", "tiny") == 0
     assert run(*STUDY) == 0
     (new,) = models()
@@ -148,12 +175,14 @@ def test_scaling_is_undone_for_every_kind_of_data(settings: list[str], tmp_path:
     model = export.predictor(spec, cohort.networks()[1], scaling)
     model.save(tmp_path / "model.keras")
     loaded = export.keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    outputs = cohort.predictions[1].astype(np.float64)
+    outputs, spread = cohort.predictions[1].astype(np.float64), 1.0
     if scaling.targets:
+        spread = max(each.spread for each in scaling.targets)
         wanted = outputs * [each.spread for each in scaling.targets] + [each.centre for each in scaling.targets]
     else:
         wanted = special.softmax(outputs, axis=-1) if outputs.shape[1] > 1 else special.expit(outputs)
-    np.testing.assert_allclose(loaded.predict(scaling.x_val, verbose=0), wanted, rtol=1e-5, atol=1e-5)
+    # single precision, of which a target's unit knows nothing
+    np.testing.assert_allclose(loaded.predict(scaling.x_val, verbose=0), wanted, rtol=1e-5, atol=1e-5 * spread)
 
 
 def test_a_column_that_is_far_from_zero_is_scaled_in_double_precision(tmp_path: Path) -> None:

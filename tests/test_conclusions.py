@@ -107,6 +107,8 @@ def test_show_and_compare_tell_of_the_trials(capsys: pytest.CaptureFixture[str])
     assert [[each["of"] for each in found["blame"]] for found in summaries] == [
         ["val loss", "predictions", "weights", "aligned weights"]
     ] * 2
+    # replicates that share seeds have no interval as of independent ones
+    assert [found["val_loss_halfwidth"] for found in summaries] == [None] * 2
     # the picture that was added to the best trial's files does not make them corrupt
     assert run("compare", best(), "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["networks"]) == 4
@@ -163,8 +165,17 @@ def test_the_answer_names_who_is_to_blame_for_what() -> None:
 def test_crossed_replicates_have_no_interval_and_win_nothing() -> None:
     trials = [record(0, [blamed("val loss", 0.75, 0.25, 0.0)]), record(1, [])]
     assert report.choice([trials[0]] * 2, Objective()) is None and report.choice([trials[1], record(2, [])], Objective())
-    lone, crossed = (dataclasses.replace(each.summary, val_loss_halfwidth=0.1) for each in reversed(trials))
-    assert report.loss_text(lone) == "1.00 ± 0.10" and report.loss_text(crossed) == "1.000"
+    lone = dataclasses.replace(trials[1].summary, val_loss_halfwidth=0.1)
+    assert report.loss_text(lone) == "1.00 ± 0.10" and report.loss_text(trials[0].summary) == "1.000"
+
+
+def test_the_table_has_the_first_score_unless_the_search_goes_by_it() -> None:
+    scored = dataclasses.replace(record(0, []).summary, scores={"accuracy": [0.5, 0.75], "auc": [0.6, 0.6]})
+    trials = [dataclasses.replace(record(0, []), summary=scored), record(1, [])]
+    table = report.table(trials, [Objective()])
+    place = table.columns.index("accuracy")
+    assert table.columns[place - 1] == "val loss" and [row[place] for row in table.rows] == ["0.625", "–"]
+    assert report.table(trials, [Objective("accuracy", "maximize")]).columns.count("accuracy") == 1
 
 
 def test_a_winner_that_learned_nothing_is_told() -> None:

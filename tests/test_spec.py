@@ -132,6 +132,8 @@ BAD = [
     ({"replicates": {"crossed": [8, 1]}}, "replicates.crossed"),
     ({"replicates": {"crossed": [2, 2], "vary": ["init"]}}, "replicates.crossed"),
     ({"replicates": {"crossed": [2, 2], "first": 1}}, "replicates.first"),
+    ({"replicates": {"crossed": [2, 2], "vary": ["init", "dropout"]}}, "replicates.crossed"),
+    ({"replicates": {"crossed": [2, 2], "vary": ["noise", "order"]}}, "replicates.crossed"),
     ({"seed": 1.5}, "seed"),
     ({"seed": -1}, "seed"),
     ({"seed": 2**32}, "seed"),

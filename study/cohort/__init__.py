@@ -16,8 +16,8 @@ with quiet.muted_stderr():
 # it takes each program's first call for a retracing of the last one
 tensorflow.get_logger().setLevel("ERROR")
 
-from study.cohort.export import keras_model, predictor  # noqa: E402
+from study.cohort.export import keras_model, load_predictor, predictor  # noqa: E402
 from study.cohort.program import WIDTH  # noqa: E402
 from study.cohort.training import Training, environment  # noqa: E402
 
-__all__ = ["WIDTH", "Training", "environment", "keras_model", "predictor"]
+__all__ = ["WIDTH", "Training", "environment", "keras_model", "load_predictor", "predictor"]

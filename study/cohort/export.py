@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from study.dataset import Scaling
+from study.errors import Corrupt
 from study.records import STATISTICS, Cohort, Doubles, Floats, Network
 from study.settings import optimizer as optimizers
 from study.settings.loss import (
@@ -169,6 +171,16 @@ def predictor(spec: TrialSpec, net: Network, scaling: Scaling) -> keras.Model:
     nothing = keras.ops.sum(0.0 * filled, axis=1, keepdims=True)
     found = last(network(first(filled)))
     return keras.Model(columns, found + keras.ops.cast(nothing, found.dtype))
+
+
+def load_predictor(file: Path) -> keras.Model:
+    """A model that was saved as `predictor` makes it. What could run code isn't loaded. Raises Corrupt."""
+    try:
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # whatever a damaged archive, or a made-up one, leads to
+        raise Corrupt(
+            f"{file.name} is no Keras model of ours: {next(iter(str(error).splitlines()), type(error).__name__)}"
+        ) from error
 
 
 def _rescaling(scale: Doubles, offset: Doubles, name: str) -> keras.layers.Rescaling:

@@ -89,9 +89,9 @@ def _rivals(found: Findings) -> Section:
     tied = set(found.choice.tied) if found.choice else set()
     kinds = ["best" if each is found.best else "tied" if each.number in tied else "worse" for each in shown]
     hovers = [charts.escaped(_hover(found, each)).replace("\n", "<br>") for each in shown]
-    # crossed replicates share seeds, and have no such interval
-    crossed = [bool(each.summary and each.summary.blame) for each in shown]
-    halfwidths = [None if each else intervals.mean_halfwidth(found_) for each, found_ in zip(crossed, values, strict=True)]
+    # where the loss has no interval, as with crossed replicates, nothing has
+    lone = [not (each.summary and each.summary.val_loss_halfwidth) for each in shown]
+    halfwidths = [None if each else intervals.mean_halfwidth(found_) for each, found_ in zip(lone, values, strict=True)]
     names = [f"trial {each.number}" for each in shown]
     figure = charts.rivals(names, values, halfwidths, kinds, hovers, quantity)
     alt = f"The {len(shown)} best trials by {quantity}. " + "; ".join(

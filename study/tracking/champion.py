@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mlflow import artifacts
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
@@ -24,6 +27,8 @@ from study.tracking.names import FINGERPRINT, KIND
 from study.tracking.store import PAGE, Store
 
 NAME = "champion"
+# where MLflow puts it
+FILE = "data/model.keras"
 PACKAGES = ("tensorflow", "keras", "numpy")
 
 
@@ -60,6 +65,25 @@ def keep(store: Store, study: str, champion: Champion) -> str | None:
         return _keep(store, experiment, run.info.run_id, champion) if run else None
     except Exception as error:
         raise sqlite.fault(error, f"tracking.uri {store.uri}") from error
+
+
+@contextmanager
+def opened(store: Store, study: str) -> Iterator[tuple[Path, dict[str, Any]] | None]:
+    """The study's champion for the block: its Keras model's file, and its metadata; None if it has none.
+
+    Raises StudyError as `keep` does.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlp-study-") as folder:
+        try:
+            experiment = store.experiments().get(study)
+            found = [each for each in _models(store, experiment) if each.status == LoggedModelStatus.READY] if experiment else []
+            if found:
+                uri = f"models:/{found[0].model_id}"
+                artifacts.download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=store.uri)
+                metadata = Model.load(folder).metadata or {}
+        except Exception as error:
+            raise sqlite.fault(error, f"tracking.uri {store.uri}") from error
+        yield (Path(folder, FILE), metadata) if found else None
 
 
 def _keep(store: Store, experiment: str, run: str, champion: Champion) -> str:
