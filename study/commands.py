@@ -19,6 +19,7 @@ import numpy as np
 
 from study import places, report, sqlite, terminal
 from study.errors import BadInput, Corrupt, Fault, visible
+from study.settings.model import ACTIVATIONS
 
 HOST = "127.0.0.1"
 
@@ -137,9 +138,12 @@ def report_page(study_name: str, output: Path | None, storage: str | None, track
 @commands.command()
 @click.argument("runs", metavar="RUN RUN…", nargs=-1, required=True)
 @click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="As a page for a browser, in this file.")
+@click.option(
+    "--activation", type=click.Choice(tuple(ACTIVATIONS)), help="Of hidden layers, where a file of weights doesn't tell it."
+)
 @TRACKING
 @JSON
-def compare(runs: tuple[str, ...], page: Path | None, tracking_uri: str | None, as_json: bool) -> None:
+def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tracking_uri: str | None, as_json: bool) -> None:
     """Networks side by side. RUN is a replicate, a trial, which stands for all its replicates, or a study, for its best trial.
 
     Named as STUDY, STUDY/12 (a trial), STUDY/12/3 (a replicate), STUDY/best, best, by a run's id, its first digits or its name, or
@@ -153,7 +157,7 @@ def compare(runs: tuple[str, ...], page: Path | None, tracking_uri: str | None, 
         if len(networks) < 2:
             raise click.UsageError("give at least two networks: two replicates, or one trial or study")
     with terminal.status(f"comparing {len(networks)} networks"):
-        found = side_by_side.compared(networks)
+        found = side_by_side.compared(networks, activation)
     if page:
         with terminal.status("drawing the page"):
             from study.pages import of_comparison

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study import disagreement, distance, examination, fingerprints
+from study import alignment, disagreement, distance, examination, fingerprints
 from study.distance import Matrix
 from study.examination import Examination
 from study.records import Dataset, Floats, Integers, Network
@@ -21,8 +21,9 @@ class Comparison:
     """N networks compared pair by pair; every matrix is [N, N].
 
     The distances are None when the architectures differ, `differing_shapes` then says how. `disagreement` is churn for class
-    numbers and normalised RMSE for real targets, and None without predictions of equal shape. `examined`: the same after matching,
-    barriers and the verdict; None without the model's settings, labels and losses.
+    numbers and normalised RMSE for real targets, and None without predictions of equal shape. `aligned`: relative L2 after matching
+    neurons, of the networks at `places` where there are many, and `null` what that is for fresh networks; None without the model's
+    settings. `examined`: these, barriers and the verdict; None without labels and losses, too.
     """
 
     fingerprints: list[str]
@@ -32,6 +33,8 @@ class Comparison:
     summed_absolute_difference: Matrix | None
     disagreement: Matrix | None
     disagreement_kind: str | None
+    aligned: Matrix | None = None
+    null: float | None = None
     examined: Examination | None = None
 
     def __repr__(self) -> str:
@@ -61,8 +64,8 @@ def compare(
 ) -> Comparison:
     """Compares trained networks. predictions: each [n, outputs], on the same n inputs, whose target decides churn or NRMSE.
 
-    model (its activation decides which neurons can be matched), labels of convergence and validation losses of each: for matched
-    distances and a verdict. data, and the loss that they were trained by: for barriers and representations too.
+    model, whose activation decides which neurons can be matched: for matched distances. With labels of convergence and validation
+    losses of each, a verdict; with data, and the loss that they were trained by, barriers and representations too.
 
     >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2"]))
     >>> found = study.compare(cohort.networks())
@@ -76,7 +79,7 @@ def compare(
     if predictions is not None and target is not None and len({p.shape for p in predictions}) == 1:
         stacked = np.stack(predictions)
         apart, kind = disagreement.between(stacked, target), disagreement.kind(target)
-    examined = None
+    aligned = null = examined = None
     if alike and len(networks) > 1 and model is not None and labels is not None and losses is not None:
         examined = examination.of_networks(
             networks,
@@ -88,6 +91,11 @@ def compare(
             target=target,
             data=data,
         )
+        aligned, null = examined.aligned, examined.null
+    elif alike and len(networks) > 1 and model is not None:
+        chosen = Network.stack([networks[place] for place in examination.affordable(networks)])
+        aligned = alignment.matched_distances(chosen, model.activation, norm_epsilon=model.norm_epsilon)
+        null = alignment.null_distance(networks[0], model.activation)
     return Comparison(
         fingerprints=[fingerprints.digest(net) for net in networks],
         differing_shapes=None if alike else "; ".join(architectures),
@@ -96,5 +104,7 @@ def compare(
         summed_absolute_difference=distance.summed_absolute_difference(rows) if rows is not None else None,
         disagreement=apart,
         disagreement_kind=kind,
+        aligned=aligned,
+        null=null,
         examined=examined,
     )

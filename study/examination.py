@@ -89,8 +89,7 @@ def of_networks(
 
     predictions: [R, n, outputs] on rows that all share, with their target. data: what all were trained on, for the paths.
     """
-    # spread over the cohort: neighbours in a crossed design share a source
-    chosen = evenly(len(networks), min(MOST, _affordable(networks[0])))
+    chosen = affordable(networks)
     count, epsilon = len(chosen), model.norm_epsilon
     nets = [networks[place] for place in chosen]
     stack = Network.stack(nets)
@@ -132,7 +131,7 @@ def of_networks(
         aligned_barrier=None if aligned_barriers is None else float(aligned_barriers.max()),
     )
     return Examination(
-        places=chosen.astype(np.int32),
+        places=chosen,
         relative_l2=raw,
         aligned=aligned,
         null=alignment.null_distance(nets[0], model.activation),
@@ -148,10 +147,12 @@ def of_networks(
     )
 
 
-def _affordable(network: Network) -> int:
-    """How many networks can be matched in pairs within the time, at least two."""
-    pairs = ALIGNING_SECONDS / max(alignment.seconds_a_pair(network), 1e-6)
-    return max(2, int((1 + np.sqrt(1 + 8 * pairs)) / 2))
+def affordable(networks: Sequence[Network]) -> Integers:
+    """The places of so many networks as can be matched in pairs within the time, at least two and at most MOST."""
+    pairs = ALIGNING_SECONDS / max(alignment.seconds_a_pair(networks[0]), 1e-6)
+    most = max(2, int((1 + np.sqrt(1 + 8 * pairs)) / 2))
+    # spread over the cohort: neighbours in a crossed design share a source
+    return evenly(len(networks), min(MOST, most)).astype(np.int32)
 
 
 def _largest_difference(predictions: Floats) -> float:

@@ -19,9 +19,14 @@ from study.settings.model import Model
 from study.tracking.names import address
 
 
-def compared(networks: Sequence[TrackedNetwork]) -> Comparison:
-    """Compares networks by all that their records allow: of networks that are read from files, perhaps only their weights."""
-    first = networks[0]
+def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) -> Comparison:
+    """Compares networks by all that their records allow: of networks that are read from files, perhaps only their weights.
+
+    activation: of hidden layers, where the records don't tell it.
+    """
+    first, shared = networks[0], common(networks)
+    if activation and not all(each.config for each in networks):
+        shared["model"] = Model(activation=activation)
     same_target = first.target.size > 0 and all(np.array_equal(each.target, first.target) for each in networks)
     trained = all(each.label for each in networks)
     return comparison.compare(
@@ -30,7 +35,7 @@ def compared(networks: Sequence[TrackedNetwork]) -> Comparison:
         target=first.target if same_target else None,
         labels=[each.label for each in networks] if trained else None,
         losses=[each.val_loss for each in networks] if trained else None,
-        **common(networks),
+        **shared,
     )
 
 
@@ -126,11 +131,12 @@ def _matrices(found: Comparison) -> Iterator[tuple[str, Matrix]]:
         ("summed |a − b| of the weights", found.summed_absolute_difference),
         (f"disagreement on the validation part ({found.disagreement_kind})", found.disagreement),
     )
-    if found.examined and len(found.examined.places) == len(found.fingerprints):
-        fresh = f"relative L2 after matching neurons (fresh networks: {number(found.examined.null)})"
-        named += ((fresh, found.examined.aligned), ("similarity of the last hidden layer (debiased CKA)", found.examined.cka))
+    named += ((f"relative L2 after matching neurons (fresh networks: {number(found.null)})", found.aligned),)
+    if found.examined:
+        named += (("similarity of the last hidden layer (debiased CKA)", found.examined.cka),)
     for title, matrix in named:
-        if matrix is not None:
+        # of many networks some are matched
+        if matrix is not None and len(matrix) == len(found.fingerprints):
             yield title, matrix
 
 
@@ -144,6 +150,8 @@ def conclusion(networks: Sequence[TrackedNetwork], found: Comparison) -> str:
         text += f"; the weights can't be compared, since the shapes differ: {found.differing_shapes}"
     if found.disagreement is None and not all(network.target.size for network in networks):
         text += "; the functions aren't compared, since a file of weights tells only the weights"
+        if found.aligned is None and found.relative_l2 is not None:
+            text += ", and neurons aren't matched, since it doesn't tell their activation (--activation)"
     elif found.disagreement is None:
         text += "; the functions aren't compared, since the validation data differ"
     if found.verdict:
@@ -184,7 +192,7 @@ def as_json(networks: Sequence[TrackedNetwork], found: Comparison) -> dict[str, 
 
 def _examined(found: Comparison) -> dict[str, Any]:
     if found.examined is None:
-        return {"verdict": None}
+        return {"verdict": None, "aligned": found.aligned, "null": found.null}
     return {
         "verdict": found.examined.verdict.name,
         "qualifier": found.examined.verdict.qualifier,

@@ -34,6 +34,7 @@ DELIMITERS = ",;\t|"
 MOST_AUTO_CLASSES, LEAST_ROWS_A_CLASS = 20, 5
 # a text column is one of numbers with slips in it if so many of its different texts are numbers
 NUMERIC_SHARE = 0.5
+COMMAS = "data.decimal=','"
 
 Column = Any  # pa.ChunkedArray; pyarrow has no types
 
@@ -126,15 +127,20 @@ def encode(names: Sequence[str], columns: Mapping[str, Array]) -> Doubles:
             x[:, place] = _encoded_numbers(name, columns[name], faults)
         else:
             levels.setdefault(column, []).append(name[len(column) + 1 :])
-            x[:, place] = [str(value) == levels[column][-1] for value in columns[column]]
+            x[:, place] = [_level(value) == levels[column][-1] for value in columns[column]]
     for column, known in levels.items():
-        wrong = np.array([value is not None and str(value) not in known for value in columns[column]], bool)
+        wrong = np.array([_level(value) not in ("", *known) for value in columns[column]], bool)
         if wrong.any():
             first = columns[column][int(np.argmax(wrong))]
             faults.append(Fault("rows", f"column {column!r}: {first!r} in {_row(wrong)}", f"nothing, {nearest(first, known)}"))
     if faults:
         raise BadInput({str(fault): fault for fault in faults}.values())
     return x
+
+
+def _level(value: object) -> str:
+    """What a text or boolean is named; empty where nothing is."""
+    return "" if value is None else str(value).strip()
 
 
 def _encoded_numbers(name: str, column: Array, faults: list[Fault]) -> Doubles:
@@ -188,11 +194,11 @@ def _leave_out(settings: Table, name: str, otherwise: str) -> str:
 
 def _slip(settings: Table, name: str, column: Column, slips: Sequence[str]) -> Fault:
     rows = pc.is_in(column, value_set=pa.array(slips, column.type)).to_numpy()
-    return Fault(
-        "data.path",
-        f"column {name!r}: {column[int(np.argmax(rows))].as_py()!r} among numbers, {_row(rows)}",
-        _leave_out(settings, name, "numbers only, with decimal points, or nothing"),
-    )
+    first = column[int(np.argmax(rows))].as_py()
+    valid = "numbers only, or nothing"
+    if settings.decimal != "," and _is_number(first.replace(",", ".")):
+        valid += f", or decimal commas: {shlex.quote(COMMAS)}"
+    return Fault("data.path", f"column {name!r}: {first!r} among numbers, {_row(rows)}", _leave_out(settings, name, valid))
 
 
 def _missing(settings: Table, name: str, rows: Array) -> list[Fault]:
@@ -301,7 +307,11 @@ def _columns(settings: Table, only: Sequence[str] | None) -> dict[str, Column]:
     columns = dict(zip(table.column_names, table.columns, strict=True))
     for name, column in columns.items():
         if pa.types.is_dictionary(column.type):
-            columns[name] = pc.cast(column, column.type.value_type)
+            column = pc.cast(column, column.type.value_type)
+        if _is_text(column.type) and not pa.types.is_boolean(column.type):
+            column = pc.utf8_trim_whitespace(column)  # nobody sees a blank at a text's end
+            column = pc.if_else(pc.equal(column, ""), None, column)
+        columns[name] = column
     return columns
 
 
@@ -377,7 +387,7 @@ def _delimiter(text: str) -> str:
 def _parse_csv(settings: Table, encoding: str, delimiter: str, only: Sequence[str] | None) -> Any:
     """The table. Raises UnicodeError if it isn't in this encoding."""
     parsing = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    converting = arrow_csv.ConvertOptions(strings_can_be_null=True)
+    converting = arrow_csv.ConvertOptions(strings_can_be_null=True, decimal_point=settings.decimal)
 
     def parse(parser: Callable[..., Any], threads: bool = True) -> Any:
         # as 'utf8' Arrow decodes by itself, and quickly

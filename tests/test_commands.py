@@ -205,7 +205,11 @@ def test_files_are_compared_without_a_store(here: Path, tmp_path: Path, monkeypa
     assert found["relative_l2"] == recorded["relative_l2"] and found["verdict"] is found["disagreement"] is None
     assert [each["fingerprint"] for each in found["networks"]] == [each["fingerprint"] for each in recorded["networks"]]
     assert found["networks"][0]["val_loss"] is None and "a file of weights tells only the weights" in found["conclusion"]
+    assert found["aligned"] is None and "(--activation)" in found["conclusion"]
+    matched = told("compare", *(f"{folder}/weights.npz" for folder in folders), "--activation", "relu", "--json")
+    assert (matched["aligned"], matched["null"]) == (recorded["aligned"], recorded["null"])
     whole = told("compare", *folders, "--json")
+    assert whole["aligned"] == recorded["aligned"]
     assert whole["disagreement"] == recorded["disagreement"] and whole["differing_settings"] == ["optimizer.learning_rate"]
     assert " –" in told("compare", *folders)
     assert not (tmp_path / "mlflow.db").exists()

@@ -333,6 +333,23 @@ def test_other_files_are_the_same_table(tmp_path: Path, kind: str) -> None:
     assert rows.target_names == ("good", "poor")
 
 
+@pytest.mark.parametrize(("delimiter", "quote"), [(";", ""), (",", '"')])
+def test_decimal_commas_are_read_where_they_are_asked_for(tmp_path: Path, delimiter: str, quote: str) -> None:
+    (tmp_path / "t.csv").write_text("a;y\n#1,5#;#-1e3#\n2;#0,25#\n".replace(";", delimiter).replace("#", quote))
+    x, y, _, _ = tables.read(Table(path=str(tmp_path / "t.csv"), target="y", decimal=","))
+    assert x.tolist() == [[1.5], [2.0]] and y.tolist() == [[-1000.0], [0.25]]
+
+
+def test_blanks_around_a_text_are_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b,y\nu ,1, s\n u, 2,t\nv,3,s \n ,4,t\n")
+    settings = Table(path=str(tmp_path / "t.csv"), target="y", task="classification", missing="mean")
+    x, y, names, classes = tables.read(settings)
+    assert (names, classes) == (("a=u", "a=v", "b"), ("s", "t")) and y.tolist() == [0, 1, 0, 1]
+    assert x.tolist() == [[1, 0, 1], [1, 0, 2], [0, 1, 3], [0, 0, 4]]
+    rows = {"a": np.array(["u ", " v", "  "], object), "b": np.array([1, 2, 3], object)}
+    assert tables.encode(names, rows).tolist() == [[1, 0, 1], [0, 1, 2], [0, 0, 3]]
+
+
 def test_quoted_fields_hold_delimiters_and_line_ends(tmp_path: Path) -> None:
     path = written(tmp_path, 'a,b,y\n"one, two",1,1\n"three\nfour",2,2\n"one, two",3,5\n')
     assert rows_of(Table(path=path, target="y")).input_names == ("a=one, two", "a=three\nfour", "b")
@@ -451,7 +468,7 @@ BAD_TABLES: list[Any] = [
     pytest.param(BASE + "1,2,-3e38\n", {}, "data.path", ["'y'", "-3e+38 in row 6"], id="a target beyond 1e37"),
     pytest.param(BASE + "1,two,3\n", {}, "data.path", ["'b'", "'two' among numbers", "row 6"], id="text among numbers"),
     pytest.param(BASE + "1,2,three\n", {}, "data.path", ["'y'", "'three' among numbers", "row 6"], id="text in the target"),
-    pytest.param("a;y\n1,5;1\n2,5;2\n", {}, "data.path", ["'1,5' among numbers", "decimal points"], id="decimal commas"),
+    pytest.param("a;y\n1,5;1\n2,5;2\n", {}, "data.path", ["'1,5' among numbers", "data.decimal="], id="decimal commas"),
     pytest.param("a,b,y\n1,2,3\n2,2,4\n", {}, "data.path", ["'b'", "always 2", "drop=[b]"], id="a constant column"),
     pytest.param("a,b,y\n1,u,3\n2,u,4\n", {}, "data.path", ["'b'", "always 'u'"], id="a constant text"),
     pytest.param("a,b,y\n1,,3\n2,,4\n", {"missing": "mean"}, "data.path", ["'b'", "empty"], id="an empty column"),

@@ -271,6 +271,7 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "drop": st.lists(st.sampled_from(("street", "door")), unique=True),
     "missing": st.sampled_from(("refuse", "mean", "median", "most_frequent")),
     "delimiter": st.sampled_from((None, ";", "\t")),
+    "decimal": st.sampled_from((".", ",")),
     "encoding": st.sampled_from((None, "utf-8", "cp1252")),
     "max_levels": st.integers(2, 10_000),
     # model

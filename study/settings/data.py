@@ -160,7 +160,8 @@ class Table(Regression):
     task: what `auto` means is decided when settings are composed, so that here it is always one of the two.
     normalise_target has no effect on classification. missing: what takes the place of a missing number, a statistic of the
     training part; a missing text or boolean is zero in all its level's columns.
-    delimiter, encoding: None finds them out. max_levels: a text column with more is refused.
+    delimiter, encoding: None finds them out; decimal: the mark in a text file's numbers. max_levels: a text column with more is
+    refused.
     """
 
     name = "table"
@@ -172,6 +173,7 @@ class Table(Regression):
     drop: tuple[str, ...] = setting((), listing(Rule("names of columns", TEXT.accept), at_least=0, distinct=True))
     missing: str = setting(REFUSE, one_of((REFUSE, MEAN, MEDIAN, MOST_FREQUENT)))
     delimiter: str | None = setting(None, optional(Rule("one character, such as ',' or ';', or tab", _accept_delimiter)))
+    decimal: str = setting(".", one_of((".", ",")))
     encoding: str | None = setting(None, optional(Rule("a text encoding, such as utf-8 or cp1252", _accept_encoding)))
     max_levels: int = setting(50, integer(2, 10_000))
 
