@@ -22,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from study import completion, composition, decode, flags, job, places, processes, redaction, report, terminal
+from study import completion, composition, decode, explanations, flags, job, places, processes, redaction, report, terminal
 from study.clock import STARTED
 from study.commands import commands
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Stopped, StudyError, refused
@@ -189,8 +189,8 @@ def _tell(result: TrialResult) -> None:
         if found.verdict:
             terminal.show_text(f"verdict: {found.verdict}: {'; '.join(found.reasons)}")
         if found.blame:
-            terminal.show_table(report.blame_table(found.blame))
-            terminal.show_text(report.blame_answer(found.blame))
+            terminal.show_table(explanations.blame_table(found.blame))
+            terminal.show_text(explanations.blame_answer(found.blame))
     else:
         terminal.show_text(getattr(result.outcome, "reason", ""), "red")
     if result.run_id:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from study import factors, report
+from study import explanations, factors
 from study.findings import Findings, Networks
 from study.pages import of_study
 from study.report import Table
@@ -34,7 +34,7 @@ def conclude(found: Findings, networks: Networks, folder: Path) -> Iterator[Conc
     folder.mkdir(parents=True, exist_ok=True)
     if found.blamed:
         figures.blame(dict(islice(found.blamed.items(), MOST_BARS)), folder / "blame.png")
-        yield Conclusion(folder / "blame.png", *report.blame_tables(found.blamed), tag="blame")
+        yield Conclusion(folder / "blame.png", *explanations.blame_tables(found.blamed), tag="blame")
     if len(found.objectives) > 1 and found.ranked:
         values = {record.number: record.values for record in found.ranked}
         figures.front(values, [each.name for each in found.objectives], found.front, folder / "front.png")

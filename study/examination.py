@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study import alignment, barrier, disagreement, distance, fingerprints, intervals, metrics, network, representation
+from study import alignment, barrier, canonical, disagreement, distance, fingerprints, intervals, metrics, network, representation
 from study.barrier import Paths
 from study.distance import Matrix
 from study.intervals import Interval
@@ -98,7 +98,7 @@ def of_networks(
     raw = every[np.ix_(chosen, chosen)] if len(every) == len(networks) else every
     aligned = alignment.matched_distances(stack, model.activation, norm_epsilon=epsilon)
     # units' scales are no part of what a layer represents
-    plain = alignment.canonical(stack, model.activation, norm_epsilon=epsilon)
+    plain = canonical.canonical(stack, model.activation, norm_epsilon=epsilon)
     apart = function = None
     if predictions is not None and target is not None:
         apart = disagreement.between(predictions[chosen], target)
@@ -110,7 +110,7 @@ def of_networks(
         first, second = (Network.stack([nets[pair[side]] for pair in pairs]) for side in (0, 1))
         moved = alignment.aligned_to(first, second, model.activation, norm_epsilon=epsilon).unstack()
         raw_paths = barrier.between([(nets[i], nets[j]) for i, j in pairs], data, model, loss)
-        lines = [(alignment.folded(nets[i], epsilon), other) for (i, _), other in zip(pairs, moved, strict=True)]
+        lines = [(canonical.folded(nets[i], epsilon), other) for (i, _), other in zip(pairs, moved, strict=True)]
         aligned_paths = barrier.between(lines, data, model, loss)
         unit = 1.0 if classes else network.trivial_loss(loss, data.y_train, data.outputs)
         barriers, aligned_barriers = (

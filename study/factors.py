@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study import disagreement, factor, metrics, report
+from study import disagreement, explanations, factor, metrics, report
 from study.records import TrackedNetwork, TrialRecord
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ class Comparison:
 
     @property
     def table(self) -> report.Table:
-        return report.factor_table(self.effect, self.quantity) if self.effect else report.sources_table(self.spreads)
+        return explanations.factor_table(self.effect, self.quantity) if self.effect else explanations.sources_table(self.spreads)
 
     @property
     def answer(self) -> str:
         if self.effect:
-            return report.factor_answer(self.effect, self.name, self.quantity, self.replicates)
-        return report.sources_answer(self.spreads, self.replicates)
+            return explanations.factor_answer(self.effect, self.name, self.quantity, self.replicates)
+        return explanations.sources_answer(self.spreads, self.replicates)
 
 
 def of(keys: Collection[str], records: Sequence[TrialRecord]) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from study import effects, factors, portraits, ranking, report
+from study import effects, explanations, factors, portraits, ranking, report
 from study.effects import SettingEffect
 from study.objectives import Objective
 from study.records import Blame, Portrait, TrackedTrial, TrialRecord
@@ -64,7 +64,7 @@ class Findings:
 
     @cached_property
     def blamed(self) -> dict[str, Sequence[Blame]]:
-        return report.blamed(self.records, self.objective)
+        return explanations.blamed(self.records, self.objective)
 
     @property
     def keys(self) -> list[str]:

@@ -13,6 +13,7 @@ from hydra.core.utils import JobReturn
 from study import (
     champion,
     conclusions,
+    explanations,
     findings,
     overrides,
     planning,
@@ -171,7 +172,7 @@ def _keep(found: findings.Findings, ended: Sequence[conclusions.Conclusion], wri
     texts = {"trials.md": report.markdown(report.table(found.records, found.objectives, found.front))}
     texts["answer.txt"] = f"{found.answer}\n{found.win}"
     if found.effects:
-        texts["settings.md"] = report.markdown(report.effects_table(found.effects))
+        texts["settings.md"] = report.markdown(explanations.effects_table(found.effects))
     tags = {"answer": found.answer, "win": found.win, "best": (found.best.run_id or "") if found.best else ""}
     for each in ended:
         if each.table:

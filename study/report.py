@@ -1,19 +1,14 @@
-"""What a study found: its table, its answer, and where the time went. Text and records only; `terminal` draws them."""
+"""What a study found: its table, its answer, whether its win is real, and where the time went. Text only; `terminal` draws it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from study import ranking
 from study.objectives import LOSS, Objective
-from study.records import Blame, Scalar, Summary, TrialRecord
-
-if TYPE_CHECKING:  # a start loads little
-    from study.effects import SettingEffect
-    from study.factor import Effect, Pair, Spread
+from study.records import Scalar, Summary, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -222,180 +217,6 @@ def front_text(front: Sequence[int], objectives: Sequence[Objective]) -> str:
     names = ", ".join(f"{each.name} ({'least' if each.sign > 0 else 'most'})" for each in objectives)
     trials = ", ".join(map(str, front))
     return f"Pareto front of {names}: no trial beats trial{'s' * (len(front) > 1)} {trials} in all of them at once."
-
-
-def effects_table(found: Sequence[SettingEffect]) -> Table:
-    """What each setting does to the loss, beside the seeds."""
-    rows = [
-        (
-            short(each.key),
-            "–" if each.importance is None else f"{each.importance:.0%}",
-            number(each.effect),
-            number(each.noise),
-            "below the noise" if each.below_noise else "",
-        )
-        for each in found
-    ]
-    return Table(("setting", "importance", "SD of the loss between its values", "seed noise of a mean", ""), tuple(rows))
-
-
-EFFECTS_FOOT = (
-    "Importance asks what sets the best trials apart (PED-ANOVA), the SD what a setting does on average over all trials: one whose "
-    "best value lies in the middle can have the first without the second. With few trials both are rough."
-)
-
-
-def factor_table(found: Effect, quantity: str) -> Table:
-    """Every pair of levels: what of their networks' difference is the levels', and what is the restart's."""
-    rows = []
-    for pair in found.pairs:
-        means = (pair.summed, pair.relative_l2, pair.disagreement)
-        three = [
-            " / ".join(number(value) for value in (each.as_written, each.restarted, each.controlled)) if each else "–"
-            for each in means
-        ]
-        rows.append((f"{pair.first} – {pair.second}", *three, _gap_text(pair)))
-    columns = ("pair", "Σ|a − b|: as written / restarted / controlled", "relative L2", "disagreement", f"difference in {quantity}")
-    return Table(columns, tuple(rows))
-
-
-def _gap_text(pair: Pair) -> str:
-    if pair.halfwidth is None:
-        return number(pair.gap)
-    return f"{number(pair.gap)} ± {number(pair.halfwidth, 2)}" + ("" if pair.significant else " (noise)")
-
-
-def factor_answer(found: Effect, name: str, quantity: str, replicates: int) -> str:
-    """What the factor does to the final weights, to the function and to the loss, with the numbers."""
-
-    def mean(values: Iterable[float | None]) -> float:
-        known = [value for value in values if value is not None]
-        return sum(known) / len(known) if known else math.nan
-
-    sentences = []
-    distances = [pair.relative_l2 for pair in found.pairs]
-    sums = [pair.summed for pair in found.pairs]
-    levels = f"the {len(found.levels)} settings of {name}"
-    weights = [each for each in distances if each]
-    if len(weights) == len(found.pairs):
-        alone = number(mean(each.controlled for each in weights))
-        if replicates > 1:
-            written, restarted = (mean(getattr(each, way) for each in sums if each) for way in ("as_written", "restarted"))
-            sentences.append(
-                f"As written, where every model starts elsewhere, {levels} end a summed |a − b| of {number(written)} apart; but "
-                f"networks of one and the same setting end {number(restarted)} apart too ({restarted / written:.0%} of it)."
-            )
-        controlled = number(mean(each.controlled for each in sums if each))
-        sentences.append(
-            f"Controlled, with every other seed and setting the same, they end {controlled} apart (relative L2 {alone}, where "
-            f"unrelated networks are about 1.41 apart): that is what {name} does to the weights."
-        )
-    else:
-        sentences.append(f"The weights of {levels} have different shapes, so that only the functions and losses can be compared.")
-    functions = [pair.disagreement for pair in found.pairs if pair.disagreement]
-    if functions:
-        text = f"As functions they differ by {number(mean(each.controlled for each in functions))} (disagreement, controlled)"
-        if replicates > 1:
-            text += f", and networks of one setting that start elsewhere by {number(mean(each.restarted for each in functions))}"
-        sentences.append(f"{text}.")
-    order = [level for _, level in sorted(zip(found.losses.mean(axis=1), found.levels, strict=True))]
-    sure = [pair for pair in found.pairs if pair.significant]
-    if replicates < 2:
-        sentences.append(f"One replicate can't tell whether their {quantity} differs by more than noise (replicates.count=8).")
-    elif not sure:
-        sentences.append(f"Their {quantity} can't be told apart: every 95 % interval of a difference includes zero.")
-    else:
-        sentences.append(
-            f"The lowest mean {quantity} is that of {order[0]}; {len(sure)} of {len(found.pairs)} pairs differ by more than their "
-            f"95 % interval over {replicates} replicates."
-        )
-    return " ".join(sentences)
-
-
-def sources_table(found: Sequence[Spread]) -> Table:
-    """For each choice of what varies, how far the replicates are apart."""
-    rows = [
-        (each.level, number(each.summed), number(each.relative_l2), number(each.disagreement), number(each.loss_sd))
-        for each in found
-    ]
-    return Table(("what differs", "Σ|a − b|", "relative L2", "disagreement", "SD of the loss"), tuple(rows))
-
-
-def sources_answer(found: Sequence[Spread], replicates: int) -> str:
-    """Which source of randomness moves the weights, and which the function."""
-    weights = sorted(found, key=lambda each: -each.relative_l2)
-    parts = [f"{number(each.relative_l2)} apart where {each.level} differs" for each in weights]
-    text = (
-        f"{replicates} replicates of one setting end {', '.join(parts)} (relative L2, mean of the pairs; unrelated networks are "
-        "about 1.41 apart)."
-    )
-    functions = [each for each in found if each.disagreement is not None]
-    if functions:
-        apart = ", ".join(f"{number(each.disagreement)} ({each.level})" for each in functions)
-        text += f" As functions they differ by {apart}, and their losses by an SD of " + ", ".join(
-            f"{number(each.loss_sd)} ({each.level})" for each in found
-        )
-        text += "."
-    return text
-
-
-def blame_table(found: Sequence[Blame]) -> Table:
-    """Each source's share of each quantity's variance, with its interval."""
-
-    def cell(share: float, low: float, high: float) -> str:
-        return f"{share:.0%} [{low:.0%}, {high:.0%}]"
-
-    rows = [(source, *(cell(*each.shares[source]) for each in found)) for source in found[0].shares]
-    if any(each.ulp is not None for each in found):
-        floors = ("–" if each.ulp is None else f"{each.ulp:.0%}" if each.ulp > 0.005 else number(each.ulp, 2) for each in found)
-        rows.append(("one ulp (noise floor)", *floors))
-    rows.append(("SD of all together", *(number(each.total_sd) for each in found)))
-    return Table(("share of the variance", *(each.of for each in found)), tuple(rows))
-
-
-def blame_answer(found: Sequence[Blame]) -> str:
-    """Which source is to blame for what, with the numbers, or that it can't be told."""
-    sentences = []
-    for each in found:
-        if not each.total_sd:
-            sentences.append(f"The {each.of} don't differ at all.")
-            continue
-        ranked_shares = sorted(each.shares.items(), key=lambda item: -item[1][0])
-        (source, (share, low, high)), (rival, (_, _, rivals_high)) = ranked_shares[:2]
-        who = source.replace(" × ", " and ") + (" in interaction" if "×" in source else "")
-        told = f"{who} {'are' if '×' in source else 'is'} to blame for {share:.0%} [{low:.0%}, {high:.0%}]"
-        if low <= rivals_high:
-            told = f"the largest share is that of {who}, {share:.0%} [{low:.0%}, {high:.0%}], but {rival} may have as much"
-        sentences.append(f"Of what differs in the {each.of}, {told}.")
-    floors = {each.of: each.ulp for each in found if each.ulp is not None}
-    loud = {of: "more than all" if floor > 1 else f"{floor:.0%}" for of, floor in floors.items() if floor > 0.05}
-    if loud:
-        told = ", ".join(f"{share} of that of the {of}" for of, share in loud.items())
-        text = f"One unit in the last place of one weight of the first cell makes a spread of {told}: there, any cause will do."
-        sentences.append(text)
-    elif floors:
-        sentences.append("One unit in the last place of one weight makes next to nothing of any of it: none of this is rounding.")
-    return " ".join(sentences)
-
-
-def blame_tables(trials: Mapping[str, Sequence[Blame]]) -> tuple[Table, str]:
-    """The tables of several trials as one, and their answers. Trials may be crossed differently."""
-    tables = {name: blame_table(found) for name, found in trials.items()}
-    head = next(iter(tables.values())).columns[0]
-    columns = list(dict.fromkeys(column for table in tables.values() for column in table.columns[1:]))
-    rows = []
-    for name, table in tables.items():
-        for place, row in enumerate(table.rows):
-            cells = dict(zip(table.columns, row, strict=True))
-            rows.append(("" if place else name, row[0], *(cells.get(column, "–") for column in columns)))
-    answer = "\n".join(f"{name}: {blame_answer(found)}" for name, found in trials.items())
-    return Table(("trial", head, *columns), tuple(rows)), answer
-
-
-def blamed(records: Sequence[TrialRecord], objective: Objective) -> dict[str, Sequence[Blame]]:
-    """The blame of each crossed trial by its name, best first."""
-    done = ranked(records, objective)
-    return {trial_name(record): record.summary.blame for record in done if record.summary and record.summary.blame}
 
 
 def trial_name(record: TrialRecord) -> str:

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from study import seeds
-from study.alignment import ODD
+from study.canonical import ODD
 from study.errors import Corrupt
 from study.records import Array, Doubles, Floats, Network
 from study.sampling import evenly

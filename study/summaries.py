@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from study import alignment, convergence, disagreement, distance, intervals, metrics, network, ranking, searchable
+from study import canonical, convergence, disagreement, distance, intervals, metrics, network, ranking, searchable
 from study.examination import Examination
 from study.records import Cohort, Dataset, Floats, Integers, Summary, shared
 from study.settings.data import CLASSIFICATION
@@ -99,6 +99,6 @@ def searchable_texts(trained: Cohort, datasets: Sequence[Dataset]) -> list[str]:
     if max(min(kernel.shape[1:]) for kernel in trained.kernels) > WIDEST_SEARCHABLE:
         return []
     model = trained.spec.model
-    plain = alignment.canonical(trained.network, model.activation, norm_epsilon=model.norm_epsilon).unstack()
+    plain = canonical.canonical(trained.network, model.activation, norm_epsilon=model.norm_epsilon).unstack()
     found = zip(plain, datasets, trained.predictions, strict=True)
     return [searchable.encode(searchable.features(net, model.activation, data.x_val, outputs)) for net, data, outputs in found]

@@ -24,7 +24,7 @@ from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from study import report
+from study import explanations, report
 from study.objectives import Objective
 from study.records import Asked, Completed, Failed, Leg, Pruned, TrialResult
 from study.redaction import redact
@@ -138,10 +138,10 @@ def show_findings(found: Findings) -> None:
         show_table(report.table(found.finals, [found.objective]))
         show_text(text)
     if found.effects:
-        show_table(report.effects_table(found.effects))
-        show_text(report.EFFECTS_FOOT, "dim")
+        show_table(explanations.effects_table(found.effects))
+        show_text(explanations.EFFECTS_FOOT, "dim")
     if found.blamed:
-        table, text = report.blame_tables(found.blamed)
+        table, text = explanations.blame_tables(found.blamed)
         show_table(table)
         show_text(text)
 

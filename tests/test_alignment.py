@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from study import alignment, distance, network
-from study.alignment import align, aligned_to, canonical, centre, folded, matched_distances
+from study import alignment, distance, matching, network
+from study.alignment import align, aligned_to, centre, matched_distances
+from study.canonical import canonical, folded
 from study.errors import BadInput
 from study.records import Network, parameter_shapes
 from study.settings.model import Model
@@ -385,7 +386,7 @@ def test_a_matrix_holds_what_each_pair_gives_alone_however_it_is_cut(
     found = matched_distances(nets, activation)
     for i, j in itertools.combinations(range(5), 2):
         assert found[i, j] == pytest.approx(align(nets[i], nets[j], activation).distance, abs=1e-12)
-    monkeypatch.setattr(alignment, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(matching, "CHUNK_BYTES", 1)
     assert matched_distances(Network.stack(nets), activation) == pytest.approx(found, abs=1e-12)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study import conclusions, figures, places, report
+from study import conclusions, explanations, figures, places, report
 from study.errors import NotWritable
 from study.findings import Findings, Networks
 from study.objectives import Objective
@@ -140,7 +140,7 @@ def record(number: int, blame: list[Blame], params: dict | None = None) -> Trial
 
 
 def test_the_table_of_blame_has_a_row_for_each_source_and_the_noise_floor() -> None:
-    table = report.blame_table([blamed("val loss", 0.75, 0.25, 0.0), blamed("weights", 0.5, 0.0, 0.5, ulp=0.125)])
+    table = explanations.blame_table([blamed("val loss", 0.75, 0.25, 0.0), blamed("weights", 0.5, 0.0, 0.5, ulp=0.125)])
     assert table.columns == ("share of the variance", "val loss", "weights")
     assert [row[0] for row in table.rows] == ["init", "order", "init × order", "one ulp (noise floor)", "SD of all together"]
     assert table.rows[0][1:] == ("75% [0%, 100%]", "50% [0%, 100%]")
@@ -148,18 +148,20 @@ def test_the_table_of_blame_has_a_row_for_each_source_and_the_noise_floor() -> N
 
 
 def test_the_answer_names_who_is_to_blame_for_what() -> None:
-    told = report.blame_answer([blamed("val loss", 0.75, 0.25, 0.0, sure=True), blamed("predictions", 0.1, 0.0, 0.9, sure=True)])
+    told = explanations.blame_answer(
+        [blamed("val loss", 0.75, 0.25, 0.0, sure=True), blamed("predictions", 0.1, 0.0, 0.9, sure=True)]
+    )
     assert "val loss, init is to blame for 75%" in told and "init and order in interaction are to blame for 90%" in told
     assert "none of this is rounding" in told
-    unsure = report.blame_answer([blamed("val loss", 0.75, 0.25, 0.0)])
+    unsure = explanations.blame_answer([blamed("val loss", 0.75, 0.25, 0.0)])
     assert "the largest share is that of init, 75% [0%, 100%], but order may have as much" in unsure
     loud = [
         blamed("val loss", 0.0, 0.0, 1.0, ulp=0.9),
         blamed("weights", 0.0, 0.0, 1.0, ulp=3.0),
         blamed("predictions", 0.0, 0.0, 1.0),
     ]
-    assert "a spread of 90% of that of the val loss, more than all of that of the weights: there" in report.blame_answer(loud)
-    assert "don't differ" in report.blame_answer([blamed("val loss", 0.0, 0.0, 0.0, ulp=None, total_sd=0.0)])
+    assert "a spread of 90% of that of the val loss, more than all of that of the weights: there" in explanations.blame_answer(loud)
+    assert "don't differ" in explanations.blame_answer([blamed("val loss", 0.0, 0.0, 0.0, ulp=None, total_sd=0.0)])
 
 
 def test_crossed_replicates_have_no_interval_and_win_nothing() -> None:

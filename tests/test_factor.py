@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from study import composition, factor, factors, figures, overrides, planning, report
+from study import composition, explanations, factor, factors, figures, overrides, planning
 from study.records import Network, Summary, TrackedNetwork, TrialRecord
 
 EXPERIMENTS = sorted(file.stem for file in (composition.config_folder() / "experiment").glob("*.yaml"))
@@ -41,14 +41,14 @@ def test_a_gap_within_its_interval_is_noise():
     assert not pair.significant
     assert (
         "(noise)"
-        in report.factor_table(factor.effect([level("a", [1, 5], [1, 2]), level("b", [3, 7], [2, 1])]), "loss").rows[0][-1]
+        in explanations.factor_table(factor.effect([level("a", [1, 5], [1, 2]), level("b", [3, 7], [2, 1])]), "loss").rows[0][-1]
     )
 
 
 def test_one_replicate_tells_the_controlled_difference_only():
     found = factor.effect([level("a", [1], [1.0]), level("b", [4], [2.0])])
     assert found.pairs[0].summed == factor.Means(None, None, 3.0) and found.pairs[0].halfwidth is None
-    assert "replicates.count" in report.factor_answer(found, "lr", "loss", 1)
+    assert "replicates.count" in explanations.factor_answer(found, "lr", "loss", 1)
 
 
 def test_what_cannot_be_compared_is_left_out(tmp_path):
@@ -61,7 +61,7 @@ def test_what_cannot_be_compared_is_left_out(tmp_path):
     for each in (found, other):
         figures.factor(each, "width", "loss", "NRMSE", tmp_path / "width.png")
         assert (tmp_path / "width.png").read_bytes().startswith(b"\x89PNG")
-        assert report.factor_answer(each, "width", "loss", 1)
+        assert explanations.factor_answer(each, "width", "loss", 1)
 
 
 def test_the_spread_of_a_level_is_the_mean_of_its_pairs():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from study import factors, intervals, report
+from study import explanations, factors, intervals, report
 from study.findings import Findings, Networks, Shown
 from study.objectives import LOSS
 from study.pages import charts, page
@@ -166,7 +166,7 @@ def _factor(found: factors.Comparison | None) -> Section:
 def _blame(found: Findings) -> Section:
     if not found.blamed:
         return Section("Which randomness is to blame")
-    table, answer = report.blame_tables(found.blamed)
+    table, answer = explanations.blame_tables(found.blamed)
     most = dict(itertools.islice(found.blamed.items(), MOST_BLAMED))
     caption = "Each source's share of the variance, with its 95 % interval; × is what two sources only have together."
     chart = Chart("Shares of the variance", charts.blame(most), answer, caption, wide=True)
@@ -292,7 +292,7 @@ def _search(found: Findings) -> Section:
             told = report.front_text(found.front, found.objectives)
             drawn.append(Chart(f"{names[x]} against {names[y]}", figure, told, told, wide=True))
     space = [(key.removeprefix(SPACE), text) for key, text in found.identity.items() if key.startswith(SPACE)]
-    tables = [Listing("Importance", report.effects_table(found.effects), report.EFFECTS_FOOT)] if found.effects else []
+    tables = [Listing("Importance", explanations.effects_table(found.effects), explanations.EFFECTS_FOOT)] if found.effects else []
     if space:
         tables.append(Listing("What was searched", report.Table(("setting", "values"), tuple(space))))
     return Section("What the settings do", charts=drawn, tables=tables)
