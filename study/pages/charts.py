@@ -25,6 +25,7 @@ UNRELATED, UNRELATED_TEXT = float(np.sqrt(2)), "unrelated networks are about 1.4
 BEST_TO_WORST = [[0, ORANGE], [0.3, BLUE], [1, GREY]]
 MOST_LINES, MOST_POINTS = 24, 400
 MISSING = "–"
+MOST_TICKS = 6  # values that have one each
 
 
 def escaped(text: object) -> str:
@@ -307,7 +308,7 @@ def _axis(key: str, values: Sequence[Scalar]) -> dict[str, Any]:
     places = np.log10(numbers) if logarithmic else numbers
     low, high = float(np.nanmin(places)), float(np.nanmax(places))
     distinct = sorted(set(places[np.isfinite(places)].tolist()))
-    at = distinct if len(distinct) <= 6 else np.linspace(low, high, 5).tolist()
+    at = distinct if len(distinct) <= MOST_TICKS else np.linspace(low, high, 5).tolist()
     texts = [f"{10**tick if logarithmic else tick:.3g}" for tick in at]
     if len(known) < len(values):
         below = low - 0.15 * ((high - low) or 1.0)
@@ -337,6 +338,8 @@ def slice_of(values: Sequence[Scalar], results: Sequence[float], numbers: Sequen
         hovertemplate="trial %{customdata}: %{x} → %{y:.4g}<extra></extra>",
     )
     figure.update_xaxes(**_scale(np.array(values, float)) if numeric else {"type": "category"})
+    if numeric and len(set(values)) <= MOST_TICKS:
+        figure.update_xaxes(tickvals=sorted({float(value) for value in values if value is not None}))
     figure.update_yaxes(title=escaped(quantity), **_scale(results))
     return figure
 
@@ -345,7 +348,7 @@ def effects(found: Sequence[SettingEffect]) -> go.Figure:
     """What each setting does to the loss, as the SD between its values, beside what the seeds alone do to a mean."""
     figure = _figure(90 + 34 * len(found))
     names = [escaped(each.key.rsplit(".", 1)[-1]) for each in found]
-    texts = ["" if each.importance is None else f"importance {each.importance:.0%}" for each in found]
+    texts = ["" if each.importance is None else f"{each.importance:.0%}" for each in found]
     figure.add_bar(
         x=[each.effect for each in found],
         y=names,
@@ -354,7 +357,7 @@ def effects(found: Sequence[SettingEffect]) -> go.Figure:
         text=texts,
         textposition="outside",
         cliponaxis=False,
-        hovertemplate="%{y}: SD %{x:.3g} between its values<extra>%{text}</extra>",
+        hovertemplate="%{y}: SD %{x:.3g} between its values<extra>importance %{text}</extra>",
     )
     noise = found[0].noise
     figure.add_vline(x=noise, line={"dash": "dot", "width": 2, "color": BLUE})
@@ -368,7 +371,9 @@ def effects(found: Sequence[SettingEffect]) -> go.Figure:
         showarrow=False,
         font={"color": BLUE},
     )
-    figure.update_xaxes(title="SD of the loss between its values", range=[0, 1.5 * max(each.effect for each in found) or 1])
+    figure.update_xaxes(
+        title="SD of the loss between its values", range=[0, 1.2 * max(noise, *(each.effect for each in found)) or 1]
+    )
     figure.update_yaxes(autorange="reversed", type="category")
     figure.update_layout(margin={"t": 28})
     return figure
@@ -376,7 +381,7 @@ def effects(found: Sequence[SettingEffect]) -> go.Figure:
 
 def history(numbers: Sequence[int], values: Sequence[float], less_is_better: bool, quantity: str) -> go.Figure:
     """Each completed trial's value in the order of the trials, and the best so far."""
-    figure = _figure(260, legend=_below() | {"y": -0.3}, showlegend=True)
+    figure = _figure(260, legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}, showlegend=True)
     hover = "trial %{x}: %{y:.4g}<extra></extra>"
     figure.add_scatter(
         x=list(numbers), y=list(values), mode="markers", name="a trial", marker={"color": BLUE, "size": 6}, hovertemplate=hover

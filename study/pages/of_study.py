@@ -244,12 +244,15 @@ def _search(found: Findings) -> Section:
         if found.effects:
             below = [report.short(each.key) for each in found.effects if each.below_noise]
             noise = f" Below the noise: {', '.join(below)}." if below else ""
+            importance = ""
+            if any(each.importance is not None for each in found.effects):
+                importance = " Percent: how much the setting sets the best trials apart (importance)."
             drawn.append(
                 Chart(
                     "Importance beside the seed noise",
                     charts.effects(found.effects),
                     f"The SD of the loss between each setting's values, and the seed noise of a mean.{noise}",
-                    f"A bar that ends left of the dotted line can't be told from seed noise.{noise}",
+                    f"A bar that ends left of the dotted line can't be told from seed noise.{noise}{importance}",
                 )
             )
         drawn.append(
