@@ -125,7 +125,7 @@ REPLICATES = {
 TRIALS = {
     "val_loss_mean": "mean over the replicates, a point a leg; what a study minimises unless told otherwise",
     "val_loss_std": "standard deviation over the replicates",
-    "val_loss_halfwidth": "half of Student's 95 % interval of the mean",
+    "val_loss_halfwidth": "half of Student's 95 % interval of the mean; none for crossed replicates",
     "train_loss_mean": "mean training loss over the replicates",
     "val_r2, val_mae, val_accuracy, val_auc": "means of the replicates' scores",
     "distance": "mean relative L2 of the pairs' weights, as they lie",
