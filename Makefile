@@ -16,7 +16,7 @@ test: .venv/installed
 faults: .venv/installed
 	$(BIN)/python -m pytest -m fault -n 2 --dist loadfile $(FAULTS)
 
-# everything that the pages show, a few minutes
+# everything that the pages show, and the rest of the comparisons with Keras; ten minutes
 long: .venv/installed
 	$(BIN)/python -m pytest -m long -n 2
 

@@ -24,7 +24,7 @@ TRANSIENT_NAMES = {"ResourceExhaustedError", "UnavailableError", "AbortedError"}
 class Watcher(Protocol):
     """What is told of a study's progress; see `terminal.StudyProgress`."""
 
-    def launched(self, asked: Sequence[Asked]) -> None: ...
+    def launched(self, asked: Sequence[Asked], ended: int) -> None: ...
     def finished(self, asked: Asked, result: TrialResult) -> None: ...
     def again(self, asked: Asked, reason: str) -> None: ...
 
@@ -40,7 +40,7 @@ def run(search: Search, launch: Launch, watcher: Watcher, n_jobs: int, most_fail
     with search.signs_of_life():
         try:
             while batch := _ask(search, n_jobs, clock):
-                watcher.launched(batch)
+                watcher.launched(batch, search.ended)
                 failed = _run(search, batch, launch, watcher, clock)
                 if failed and (failures := search.failures()) > most_failures:
                     return f"{failures} trials failed, more than hydra.sweeper.max_failure_rate allows"

@@ -220,9 +220,12 @@ class StudyProgress:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.stop()
 
-    def launched(self, asked: Sequence[Asked]) -> None:
+    def launched(self, asked: Sequence[Asked], ended: int) -> None:
+        """ended: how many of the study's trials have ended by now, those of other drivers among them."""
+        self._done = ended
         first, last = asked[0].number, asked[-1].number
-        self._bar.update(self._task, description=f"trial {first}" if first == last else f"trials {first} – {last}")
+        description = f"trial {first}" if first == last else f"trials {first} – {last}"
+        self._bar.update(self._task, description=description, completed=ended)
         self._pace.launched(len(asked))
 
     def again(self, asked: Asked, reason: str) -> None:

@@ -329,12 +329,12 @@ def test_the_pace_counts_trials_that_were_launched_together(monkeypatch: pytest.
     assert pace.left(7) == pytest.approx(30 / 5 * 7)
 
 
-def test_a_resumed_study_counts_from_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_counts_what_earlier_launches_and_other_drivers_have_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal.err, "file", messages := io.StringIO())
-    progress = terminal.StudyProgress(10, 8, 0.5, Objective(), replicates=4)
+    progress = terminal.StudyProgress(10, 5, 0.5, Objective(), replicates=4)
     asked = Asked(8, {"optimizer": "adam"})
     with progress:
-        progress.launched([asked])
+        progress.launched([asked], 8)
         progress.finished(asked, TrialResult(Failed("diverged")))
     counts = r"^\[9/10, best 0.500, 1 failed, [\d.e+]+ networks/s, 0 s left\]  trial   8  diverged with adam"
     assert re.search(counts, messages.getvalue())

@@ -133,8 +133,21 @@ def every_pair():
         )
 
 
+def one_of_each_kind(cases):
+    met = set()
+    for name, spec in cases.items():
+        kinds = {(section, getattr(spec, section).name) for section in ("optimizer", "loss", "schedule", "init")}
+        kinds |= {spec.model.activation, spec.model.normalisation}
+        if kinds - met:
+            met |= kinds
+            yield name
+
+
 PAIRS = dict(every_pair())
 CASES |= PAIRS
+# a program is compiled for each, so that all of them take minutes
+QUICK = set(one_of_each_kind(PAIRS))
+PARAMETERS = [pytest.param(name, marks=pytest.mark.long if name in PAIRS and name not in QUICK else ()) for name in CASES]
 
 train = cache(study.train)
 
@@ -191,7 +204,7 @@ def keras_losses(cohort, precision="float32"):
     return np.moveaxis(curves, 2, 0)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_losses_are_those_of_keras_in_every_epoch(name):
     cohort = train(CASES[name])
     found, single = np.stack([cohort.train_loss, cohort.val_loss]), keras_losses(cohort)
@@ -212,7 +225,8 @@ def test_losses_are_those_of_keras_in_every_epoch(name):
 
 @pytest.mark.parametrize("section", ["optimizer", "loss", "schedule", "init"])
 def test_every_registered_kind_has_a_case(section):
-    assert {getattr(spec, section).name for spec in PAIRS.values()} == set(KINDS[section]) - {"auto"}
+    for names in (PAIRS, QUICK):
+        assert {getattr(PAIRS[name], section).name for name in names} == set(KINDS[section]) - {"auto"}
 
 
 @pytest.mark.parametrize(

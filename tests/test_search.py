@@ -250,10 +250,12 @@ def test_drivers_share_a_study_and_its_total(url: str) -> None:
         drivers.append(opened(url, n_trials=10))
     asked = []
     for turn in range(12):
-        for batch in [drivers[turn % 4].ask(1)]:
-            asked += batch
-            for each in batch:
-                tell(drivers[turn % 4], each)
+        driver = drivers[turn % 4]
+        batch = driver.ask(1)
+        assert driver.ended == min(turn, 10)  # the others' among them
+        asked += batch
+        for each in batch:
+            tell(driver, each)
     assert sorted(each.number for each in asked) == list(range(10))
     assert len({str(each.params) for each in asked}) == 10
 
@@ -299,7 +301,7 @@ class Watcher:
         self.batches: list[list[int]] = []
         self.repeated: list[int] = []
 
-    def launched(self, asked: Sequence[Asked]) -> None:
+    def launched(self, asked: Sequence[Asked], ended: int) -> None:
         self.batches.append([each.number for each in asked])
 
     def finished(self, asked: Asked, result: TrialResult) -> None: ...

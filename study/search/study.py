@@ -42,7 +42,8 @@ def check_identity(name: str, known: Mapping[str, str], identity: Mapping[str, s
 class Search(Trials):
     """A study that is asked for trials and told their results.
 
-    Several processes may ask; each trial is told by the one that asked for it.
+    Several processes may ask; each trial is told by the one that asked for it. ended: how many of all their trials had ended when
+    this one asked last.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Search(Trials):
                 },
                 command,
             )
+        self.ended = 0
         self._mirror, self._heart = mirror_of(storage, name), storages.heart(self._study._storage)
         size = spaces.size(space)
         # a finite space without a wish is tried out whole, as Hydra's own sweeper does; more trials than settings only repeat
@@ -132,6 +134,7 @@ class Search(Trials):
         asked: list[Asked] = []
         with storages.errors(self.storage), storages.claim(self.storage, self._study._study_id):
             attempts = latest(self._study.get_trials(deepcopy=False))
+            self.ended = sum(trial.state.is_finished() and not uncounted(trial) for trial in attempts)
             again = [trial for trial in attempts if uncounted(trial)]
             alone = [trial for trial in again if reason_of(trial).startswith(LOST)][:1]
             for _ in range(min(count, self._remaining(attempts), 1 if alone else count)):
