@@ -22,8 +22,8 @@ class Comparison:
 
     The distances are None when the architectures differ, `differing_shapes` then says how. `disagreement` is churn for class
     numbers and normalised RMSE for real targets, and None without predictions of equal shape. `aligned`: relative L2 after matching
-    neurons, of the networks at `places` where there are many, and `null` what that is for fresh networks; None without the model's
-    settings. `examined`: these, barriers and the verdict; None without labels and losses, too.
+    neurons, of at most 16 networks, evenly spread, and `null` what that is for fresh networks; None without the model's settings.
+    `examined`: these, barriers and the verdict; None without labels and losses, too.
     """
 
     fingerprints: list[str]
