@@ -86,11 +86,12 @@ OF_LIBRARIES = {
     "MLFLOW_TRACKING_USERNAME": "the login to an MLflow server (MLflow reads it)",
     "MLFLOW_TRACKING_PASSWORD": "its password (MLflow reads it)",
     "MLFLOW_TRACKING_TOKEN": "a token in their place (MLflow reads it)",
-    "PGPASSWORD": "PostgreSQL's password (its client reads it; so it does `PGPASSFILE` and `~/.pgpass`)",
-    "FORCE_COLOR": "colours where the output is no terminal (Rich reads it; so it does `NO_COLOR`)",
+    "PGPASSWORD": "PostgreSQL's password (its client reads it, as it does `PGPASSFILE` and `~/.pgpass`)",
+    "FORCE_COLOR": "colours where the output is no terminal (Rich reads it, as it does `NO_COLOR`)",
 }
 HYDRAS = {
     "--multirun, -m": "a study: search the settings that have several values or a range",
+    "--dry-run": flags.HELP[flags.DRY_RUN],
     "--cfg job": "what a launch would use, as YAML; trains nothing",
     "--help, --hydra-help": "all groups and settings; Hydra's own flags",
     "--version": "the program's version",
@@ -436,7 +437,8 @@ def command_line(faults: list[str]) -> Iterator[str]:
     yield "`python -m study` is the same program.\n"
     yield from keyed(["flag of training", ""], HYDRAS)
     short: dict[str, list[str]] = {}
-    for name, kind in flags.NAMES.items():
+    shared = {name: kind for name, kind in flags.NAMES.items() if kind != flags.DRY_RUN}
+    for name, kind in shared.items():
         short.setdefault(kind, []).append(name)
     yield "Of training and of the other commands:\n"
     yield from table(["flag", ""], [[", ".join(f"`{each}`" for each in both), flags.HELP[kind]] for kind, both in short.items()])
@@ -492,7 +494,7 @@ def _environment_names() -> Iterator[str]:
 
 
 def exit_codes() -> Iterator[str]:
-    told = {0: "Done."} | {code: inspect.getdoc(error) or "" for code, error in EXIT_CODES.items()}
+    told = {0: "Done."} | {code: (inspect.getdoc(error) or "").partition("\n\n")[0] for code, error in EXIT_CODES.items()}
     told |= {FAILED_TRIALS_EXIT_CODE: "Done, with failed trials.", 130: "Interrupted (Ctrl-C).", 143: "Terminated."}
     yield "## Exit codes\n"
     yield from table(["code", ""], [[str(code), text] for code, text in sorted(told.items())])

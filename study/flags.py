@@ -1,4 +1,4 @@
-"""The flags that training and the other commands share. They may stand anywhere, and none of them is one of Hydra's."""
+"""The flags that are none of Hydra's, and may stand anywhere; --dry-run is training's alone."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ class Table(Regression):
     drop: tuple[str, ...] = setting((), listing(Rule("names of columns", TEXT.accept), at_least=0, distinct=True))
     missing: str = setting(REFUSE, one_of((REFUSE, MEAN, MEDIAN, MOST_FREQUENT)))
     delimiter: str | None = setting(None, optional(Rule("one character, such as ',' or ';', or tab", _accept_delimiter)))
-    decimal: str = setting(".", one_of((".", ",")))
+    decimal: str = setting(".", Rule("'.' or ','", one_of((".", ",")).accept))
     encoding: str | None = setting(None, optional(Rule("a text encoding, such as utf-8 or cp1252", _accept_encoding)))
     max_levels: int = setting(50, integer(2, 10_000))
 
