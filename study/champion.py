@@ -11,7 +11,7 @@ import numpy as np
 from study import dataset, report
 from study.errors import BadInput, Fault
 from study.findings import Findings
-from study.records import Array, TrackedNetwork, TrialRecord
+from study.records import Array, Input, TrackedNetwork, TrialRecord
 from study.settings.data import Table
 from study.spec import TrialSpec, build
 
@@ -67,8 +67,13 @@ def predict(study: str, uri: str, columns: Mapping[str, Array]) -> tuple[list[st
         if found is None:
             raise BadInput([Fault("STUDY", study, f"a study whose best network is kept in {uri}: launch it again")])
         file, meaning = found
-        x = tables.encode(meaning["inputs"], columns)
-        outputs = np.asarray(cohort.load_predictor(file).predict(x, verbose=0))
+        if "made_of" not in meaning:  # it was kept by an earlier version
+            raise BadInput(
+                [Fault("STUDY", study, "one whose champion tells its columns: delete the model in MLflow, launch again")]
+            )
+        x = tables.encode([Input(*each) for each in meaning["made_of"]], columns)
+        model = cohort.load_predictor(file)
+        outputs = np.asarray(model.predict(x, verbose=0) if len(x) else model(x))
     names = meaning.get("classes", meaning["outputs"])
     if len(names) == 2 and outputs.shape[1] == 1:
         outputs = np.hstack([1 - outputs, outputs])
@@ -84,6 +89,7 @@ def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwor
     model = cohort.predictor(spec, chosen.network, scaling)
     example = scaling.x_val[:EXAMPLE_ROWS]
     meaning = _meaning(spec, data.input_names, data.target_names, chosen.network.kernels[-1].shape[1])
+    meaning["made_of"] = [list(each) for each in dataset.inputs(spec)]
     if isinstance(spec.data, Table):
         fills = {name: each.fill for name, each in zip(data.input_names, scaling.inputs, strict=True)}
         meaning["instead_of_missing"] = {name: fill for name, fill in fills.items() if fill is not None}

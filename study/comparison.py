@@ -22,7 +22,8 @@ class Comparison:
 
     The distances are None when the architectures differ, `differing_shapes` then says how. `disagreement` is churn for class
     numbers and normalised RMSE for real targets, and None without predictions of equal shape. `aligned`: relative L2 after matching
-    neurons, of at most 16 networks, evenly spread, and `null` what that is for fresh networks; None without the model's settings.
+    neurons, of those networks (at most 16, evenly spread) that are at `places`, and `null` what that is for fresh networks; None
+    without the model's settings.
     `examined`: these, barriers and the verdict; None without labels and losses, too.
     """
 
@@ -33,6 +34,7 @@ class Comparison:
     summed_absolute_difference: Matrix | None
     disagreement: Matrix | None
     disagreement_kind: str | None
+    places: Integers | None = None
     aligned: Matrix | None = None
     null: float | None = None
     examined: Examination | None = None
@@ -79,7 +81,7 @@ def compare(
     if predictions is not None and target is not None and len({p.shape for p in predictions}) == 1:
         stacked = np.stack(predictions)
         apart, kind = disagreement.between(stacked, target), disagreement.kind(target)
-    aligned = null = examined = None
+    places = aligned = null = examined = None
     if alike and len(networks) > 1 and model is not None and labels is not None and losses is not None:
         examined = examination.of_networks(
             networks,
@@ -91,9 +93,10 @@ def compare(
             target=target,
             data=data,
         )
-        aligned, null = examined.aligned, examined.null
+        places, aligned, null = examined.places, examined.aligned, examined.null
     elif alike and len(networks) > 1 and model is not None:
-        chosen = Network.stack([networks[place] for place in examination.affordable(networks)])
+        places = examination.affordable(networks)
+        chosen = Network.stack([networks[place] for place in places])
         aligned = alignment.matched_distances(chosen, model.activation, norm_epsilon=model.norm_epsilon)
         null = alignment.null_distance(networks[0], model.activation)
     return Comparison(
@@ -104,6 +107,7 @@ def compare(
         summed_absolute_difference=distance.summed_absolute_difference(rows) if rows is not None else None,
         disagreement=apart,
         disagreement_kind=kind,
+        places=places,
         aligned=aligned,
         null=null,
         examined=examined,

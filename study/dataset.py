@@ -18,7 +18,7 @@ from sklearn import datasets
 
 from study import seeds
 from study.errors import BadInput, Fault
-from study.records import Array, Dataset, Doubles, Floats, Integers
+from study.records import Array, Dataset, Doubles, Floats, Input, Integers
 from study.settings.data import (
     BOOTSTRAP,
     KFOLD,
@@ -50,8 +50,12 @@ class Rows(NamedTuple):
 
     x: Array
     y: Array
-    input_names: tuple[str, ...]
+    inputs: tuple[Input, ...]
     target_names: tuple[str, ...]
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self.inputs)
 
 
 # -- loading -----------------------------------------------------------------------------------------------------------------
@@ -60,12 +64,14 @@ class Rows(NamedTuple):
 def _bundled(load: Callable[[], Any]) -> Rows:
     bunch = load()
     if "target_names" not in bunch:
-        return Rows(bunch.data, bunch.target[:, None], tuple(bunch.feature_names), ("target",))
-    return Rows(bunch.data, bunch.target.astype(np.int32), tuple(bunch.feature_names), tuple(map(str, bunch.target_names)))
+        return Rows(bunch.data, bunch.target[:, None], tuple(map(Input, bunch.feature_names)), ("target",))
+    return Rows(
+        bunch.data, bunch.target.astype(np.int32), tuple(map(Input, bunch.feature_names)), tuple(map(str, bunch.target_names))
+    )
 
 
 def _made(x: Array, y: Array) -> Rows:
-    return Rows(x, y, tuple(f"x{i}" for i in range(x.shape[1])), tuple(f"y{i}" for i in range(y.shape[1])))
+    return Rows(x, y, tuple(Input(f"x{i}") for i in range(x.shape[1])), tuple(f"y{i}" for i in range(y.shape[1])))
 
 
 def _noise(data: Noise, seed: int) -> Rows:
@@ -128,6 +134,11 @@ def _rows(source: Data, seed: int, _: object) -> Rows:
 
 def _root_seed(spec: TrialSpec) -> int:
     return seeds.replicate_seed(spec.seed, "data", 0)
+
+
+def inputs(spec: TrialSpec) -> tuple[Input, ...]:
+    """What the networks' inputs are made of."""
+    return _rows(spec.data.source(), _root_seed(spec), _stamp(spec.data)).inputs
 
 
 def digest(spec: TrialSpec) -> str:

@@ -38,6 +38,12 @@ def section(config: DictConfig, key: str) -> dict[str, Any]:
 
 def trial_spec(config: DictConfig) -> TrialSpec:
     """The trial that a config asks for. Raises BadInput with all faults."""
+    built = _built(config)
+    spec.check_crossed(built)
+    return built
+
+
+def _built(config: DictConfig) -> TrialSpec:
     trained = OmegaConf.masked_copy(config, [str(key) for key in config if key not in APART])
     settings = plain(trained)
     if isinstance(settings.get("model"), dict):

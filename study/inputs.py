@@ -37,9 +37,9 @@ def reading(spec: TrialSpec, data: Dataset) -> str:
     """How a table was read, in a line; empty for other data. data: as for `describe`."""
     if not isinstance(spec.data, Table):
         return ""
-    # a text or boolean column is an input for each of its levels, named after both
-    counts = Counter(name.partition("=")[0] for name in data.input_names)
-    columns = textwrap.shorten(", ".join(f"{name} ({n} levels)" if n > 1 else name for name, n in counts.items()), MOST_TEXT)
+    levels = Counter({each.column: 0 for each in dataset.inputs(spec)})
+    levels.update(each.column for each in dataset.inputs(spec) if each.level is not None)
+    columns = textwrap.shorten(", ".join(f"{name} ({n} levels)" if n else name for name, n in levels.items()), MOST_TEXT)
     inputs = len(data.input_names)
     classes = textwrap.shorten(", ".join(data.target_names), MOST_NAME)
     target = f"{spec.data.target}, {data.outputs} classes: {classes}" if data.y_train.ndim == 1 else spec.data.target

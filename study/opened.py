@@ -137,12 +137,15 @@ class Study:
 
         rows: the columns that it was trained on, by their names and as they came, unscaled and with texts as texts; others are left
         out. The result has a column a target, in its own units, or a column a class, with its probability. A gap in a column that
-        had none in training gives NaN. Raises BadInput if the study has no champion, for a column that isn't there and for a text
-        that training hasn't seen; Corrupt and Unreachable.
+        had none in training gives NaN. Raises BadInput if the study has no champion, for a column that isn't there or is there
+        twice, and for a text that training hasn't seen; Corrupt and Unreachable.
         """
+        names = [str(name) for name in rows.columns]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise BadInput([Fault("rows", f"columns named alike: {', '.join(map(repr, twice))}", "a name of its own for each")])
         columns = {str(name): rows[name].astype(object).where(rows[name].notna(), None).to_numpy() for name in rows}
-        names, outputs = champion.predict(self.name, self._uri, columns)
-        return pd.DataFrame(outputs, index=rows.index, columns=names)
+        found, outputs = champion.predict(self.name, self._uri, columns)
+        return pd.DataFrame(outputs, index=rows.index, columns=found)
 
     @cached_property
     def figures(self) -> dict[str, go.Figure]:

@@ -147,6 +147,8 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     identity = {key: value for key, value in specs.flat(base).items() if key not in space} | {"data.task": base.data.task}
     # a table is known by what it holds, wherever it lies
     identity = {key: value for key, value in identity.items() if key != "data.path"} | {"data.digest": dataset.digest(base)}
+    # a setting that earlier versions didn't have: their studies go on
+    identity = {key: value for key, value in identity.items() if (key, value) != ("data.decimal", ".")}
     choice = config.hydra.runtime.choices.get("experiment")
     return Plan(
         name=settings["study_name"] or study_name(choice or base.data.name, identity, space),
@@ -156,13 +158,19 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         space=space,
         fixed=fixed,
         base=base,
-        reading=inputs.reading(base, dataset.load_data(base)),
+        reading=_reading(base, space),
         identity=identity,
         objectives=goals,
         storage=storage,
         uri=uri,
         compose=compose,
     )
+
+
+def _reading(base: TrialSpec, space: Space) -> str:
+    text = inputs.reading(base, dataset.load_data(base))
+    searched = any(key.partition(".")[0] == "data" for key in space)
+    return f"{text} (in the first setting)" if text and searched else text
 
 
 def study_name(prefix: str, identity: Mapping[str, str], space: Space) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from study import comparison, spec
 from study.comparison import Comparison
 from study.distance import Matrix, mean_of_pairs
-from study.errors import BadInput
+from study.errors import BadInput, Fault
 from study.records import Dataset, TrackedNetwork
 from study.report import Table, number
 from study.settings.loss import Loss
@@ -22,11 +22,14 @@ from study.tracking.names import address
 def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) -> Comparison:
     """Compares networks by all that their records allow: of networks that are read from files, perhaps only their weights.
 
-    activation: of hidden layers, where the records don't tell it.
+    activation: of hidden layers, where the records don't tell it. Raises BadInput if they tell another.
     """
     first, shared = networks[0], common(networks)
-    if activation and not all(each.config for each in networks):
-        shared["model"] = Model(activation=activation)
+    if activation:
+        models = [spec.build(each.config).model for each in networks if each.config]
+        if other := sorted({each.activation for each in models} - {activation}):
+            raise BadInput([Fault("--activation", activation, f"{', '.join(other)}, as the records tell")])
+        shared["model"] = shared["model"] or next(iter(models), Model(activation=activation))
     same_target = first.target.size > 0 and all(np.array_equal(each.target, first.target) for each in networks)
     trained = all(each.label for each in networks)
     return comparison.compare(
@@ -150,7 +153,7 @@ def conclusion(networks: Sequence[TrackedNetwork], found: Comparison) -> str:
         text += f"; the weights can't be compared, since the shapes differ: {found.differing_shapes}"
     if found.disagreement is None and not all(network.target.size for network in networks):
         text += "; the functions aren't compared, since a file of weights tells only the weights"
-        if found.aligned is None and found.relative_l2 is not None:
+        if found.aligned is None and found.relative_l2 is not None and not all(network.config for network in networks):
             text += ", and neurons aren't matched, since it doesn't tell their activation (--activation)"
     elif found.disagreement is None:
         text += "; the functions aren't compared, since the validation data differ"
@@ -192,7 +195,7 @@ def as_json(networks: Sequence[TrackedNetwork], found: Comparison) -> dict[str, 
 
 def _examined(found: Comparison) -> dict[str, Any]:
     if found.examined is None:
-        return {"verdict": None, "aligned": found.aligned, "null": found.null}
+        return {"verdict": None, "places": found.places, "aligned": found.aligned, "null": found.null}
     return {
         "verdict": found.examined.verdict.name,
         "qualifier": found.examined.verdict.qualifier,

@@ -63,18 +63,6 @@ class TrialSpec(Section):
         elif type(self.loss) not in suitable:
             names = ", ".join(["auto", *(kind.name for kind in suitable)])
             raise BadInput([Fault("loss", self.loss.name, f"{names} (data={self.data.name} is {self.data.task})")])
-        if self.replicates.crossed:
-            self._check_crossed()
-
-    def _check_crossed(self) -> None:
-        """A source that changes nothing would multiply the networks for nothing."""
-        idle = {
-            "noise": ("data.feature_noise and data.target_noise are", self.data.feature_noise == 0 == self.data.target_noise),
-            "dropout": ("model.dropout is", self.model.dropout == 0),
-        }
-        for source, (of, nothing) in idle.items():
-            if source in self.replicates.vary and nothing:
-                raise BadInput([Fault("replicates.crossed", source, f"sources that change something: {of} 0")])
 
     def __repr__(self) -> str:
         """What differs from the defaults, of a kind from its own ones."""
@@ -141,6 +129,17 @@ def _build_section(key: str, content: object) -> Section:
     if faults:
         raise BadInput(faults)
     return section
+
+
+def check_crossed(spec: TrialSpec) -> None:
+    """Raises BadInput if a source is crossed that changes nothing: it would multiply the networks for nothing."""
+    idle = {
+        "noise": ("data.feature_noise and data.target_noise are", spec.data.feature_noise == 0 == spec.data.target_noise),
+        "dropout": ("model.dropout is", spec.model.dropout == 0),
+    }
+    for source, (of, nothing) in idle.items():
+        if spec.replicates.crossed and source in spec.replicates.vary and nothing:
+            raise BadInput([Fault("replicates.crossed", source, f"sources that change something: {of} 0")])
 
 
 def as_mapping(spec: TrialSpec) -> dict[str, Any]:

@@ -13,7 +13,9 @@ import shlex
 import textwrap
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +26,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
 from study.errors import BadInput, Fault
-from study.records import Array, Doubles, Floats
+from study.records import Array, Doubles, Floats, Input
 from study.settings.data import CLASSIFICATION, LARGEST, REFUSE, REGRESSION, Table
 from study.settings.rules import nearest
 
@@ -34,7 +36,8 @@ DELIMITERS = ",;\t|"
 MOST_AUTO_CLASSES, LEAST_ROWS_A_CLASS = 20, 5
 # a text column is one of numbers with slips in it if so many of its different texts are numbers
 NUMERIC_SHARE = 0.5
-COMMAS = "data.decimal=','"
+COMMAS = "\"data.decimal=','\""  # as in a shell
+THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+")
 
 Column = Any  # pa.ChunkedArray; pyarrow has no types
 
@@ -65,15 +68,15 @@ def resolve_task(settings: Table) -> str:
 def _task(settings: Table, _: tuple[int, int]) -> str:
     column = _columns(settings, [settings.target])[settings.target]
     if _is_text(column.type):
-        return REGRESSION if _slips(_levels(column)) else CLASSIFICATION
+        return REGRESSION if _slips(settings, _levels(column)) else CLASSIFICATION
     if not pa.types.is_integer(column.type):
         return REGRESSION
     distinct = pc.count_distinct(column).as_py()
     return CLASSIFICATION if distinct <= min(MOST_AUTO_CLASSES, len(column) / LEAST_ROWS_A_CLASS) else REGRESSION
 
 
-def read(settings: Table) -> tuple[Floats, Array, tuple[str, ...], tuple[str, ...]]:
-    """Inputs [n, inputs], target, the inputs' names and the target's or the classes' names.
+def read(settings: Table) -> tuple[Floats, Array, tuple[Input, ...], tuple[str, ...]]:
+    """Inputs [n, inputs], target, what the inputs are made of, and the target's or the classes' names.
 
     The target is float [n, 1] for regression and int32 [n] for classification, classes in sorted order. Text and boolean columns
     are one-hot, by the sorted levels of the whole table, so that every part of it has the same columns. A missing number is NaN.
@@ -91,66 +94,66 @@ def read(settings: Table) -> tuple[Floats, Array, tuple[str, ...], tuple[str, ..
     levels = {name: _checked_levels(settings, name, column, faults) for name, column in columns.items() if _is_text(column.type)}
     # columns are written, and later normalised, one by one: each in one piece is several times as fast
     x = np.empty((rows, sum(len(levels.get(name, [name])) for name in columns)), np.float32, order="F")
-    names: list[str] = []
+    inputs: list[Input] = []
     for name in list(columns):
-        column, at = columns.pop(name), len(names)  # popped, so that its memory is given back
+        column, at = columns.pop(name), len(inputs)  # popped, so that its memory is given back
         if name in levels:
             codes = pc.index_in(column, value_set=pa.array(levels[name], column.type)).to_numpy()
             for number, level in enumerate(levels[name]):
                 x[:, at + number] = codes == number
-                names.append(f"{name}={level}")
+                inputs.append(Input(name, str(level), column.null_count > 0))
         else:
             x[:, at] = _checked_numbers(settings, name, column, faults)
-            names.append(name)
+            inputs.append(Input(name))
     if faults:
         raise BadInput(faults)
-    return x, y, tuple(names), target_names
+    return x, y, tuple(inputs), target_names
 
 
-def encode(names: Sequence[str], columns: Mapping[str, Array]) -> Doubles:
-    """Other rows as the inputs that `read` gave these names, [n, inputs]; a missing number is NaN, a missing text no level.
+def encode(inputs: Sequence[Input], columns: Mapping[str, Array]) -> Doubles:
+    """Other rows as the inputs that `read` tells, [n, inputs]. A missing number is NaN, and so is a missing text or boolean in a
+    column that had none; else it is no level.
 
     columns: [n] each, of Python's values, None where nothing is; those that no input is made of are left out. Raises BadInput for a
     column that isn't there, for text among numbers, and for a text that is no level.
     """
-    rows = len(next(iter(columns.values()), ()))
-    x, faults = np.zeros((rows, len(names))), list[Fault]()
-    levels: dict[str, list[str]] = {}
-    for place, name in enumerate(names):
-        # an equals sign may be in the column's own name, too
-        possible = [name, *(name[: at.start()] for at in re.finditer("=", name))]
-        column = next((each for each in possible if each in columns), None)
-        if column is None:
-            missing = name.partition("=")[0]
-            faults.append(Fault("rows", f"no column {missing!r}", textwrap.shorten(nearest(missing, columns), 400)))
-        elif column == name:
-            x[:, place] = _encoded_numbers(name, columns[name], faults)
+    x, faults = np.zeros((len(next(iter(columns.values()), ())), len(inputs))), list[Fault]()
+    for name, group in itertools.groupby(enumerate(inputs), key=lambda item: item[1].column):
+        places, of_column = zip(*group, strict=True)
+        if name not in columns:
+            faults.append(Fault("rows", f"no column {name!r}", textwrap.shorten(nearest(name, columns), 400)))
+        elif of_column[0].level is None:
+            x[:, places[0]] = _encoded_numbers(name, columns[name], faults)
         else:
-            levels.setdefault(column, []).append(name[len(column) + 1 :])
-            x[:, place] = [_level(value) == levels[column][-1] for value in columns[column]]
-    for column, known in levels.items():
-        wrong = np.array([_level(value) not in ("", *known) for value in columns[column]], bool)
-        if wrong.any():
-            first = columns[column][int(np.argmax(wrong))]
-            faults.append(Fault("rows", f"column {column!r}: {first!r} in {_row(wrong)}", f"nothing, {nearest(first, known)}"))
+            x[:, places] = _encoded_levels(of_column, columns[name], faults)
     if faults:
-        raise BadInput({str(fault): fault for fault in faults}.values())
+        raise BadInput(faults)
     return x
-
-
-def _level(value: object) -> str:
-    """What a text or boolean is named; empty where nothing is."""
-    return "" if value is None else str(value).strip()
 
 
 def _encoded_numbers(name: str, column: Array, faults: list[Fault]) -> Doubles:
     """[n], NaN where nothing is."""
-    wrong = np.array([value is not None and not isinstance(value, int | float) for value in column], bool)
+    wrong = np.array([value is not None and not isinstance(value, Real | Decimal | np.bool_) for value in column], bool)
     if wrong.any():
-        got = f"column {name!r}: {column[int(np.argmax(wrong))]!r} in {_row(wrong)}"
-        faults.append(Fault("rows", got, "numbers, or nothing"))
+        faults.append(Fault("rows", f"column {name!r}: {column[int(np.argmax(wrong))]!r} in {_row(wrong)}", "numbers, or nothing"))
         return np.zeros(len(column))
-    return np.array([math.nan if value is None else value for value in column], np.float64)
+    return np.array([math.nan if value is None else float(value) for value in column], np.float64)
+
+
+def _encoded_levels(inputs: Sequence[Input], column: Array, faults: list[Fault]) -> Doubles:
+    """[n, levels]."""
+    known, gaps = [each.level for each in inputs], inputs[0].gaps
+    # pandas takes a text None for nothing
+    nothing = "None" if "None" in known and not gaps else ""
+    texts = [nothing if value is None else str(value).strip() for value in column]
+    wrong = np.array([text not in ("", *known) for text in texts], bool)
+    if wrong.any():
+        got = f"column {inputs[0].column!r}: {column[int(np.argmax(wrong))]!r} in {_row(wrong)}"
+        faults.append(Fault("rows", got, f"nothing, {nearest(texts[int(np.argmax(wrong))], map(str, known))}"))
+    found = np.array([[float(text == level) for level in known] for text in texts]).reshape(len(texts), len(known))
+    if not gaps:
+        found[np.array([text == "" for text in texts], bool)] = math.nan
+    return found
 
 
 # -- columns -----------------------------------------------------------------------------------------------------------------
@@ -164,19 +167,21 @@ def _levels(column: Column) -> list[Any]:
     return sorted(value for value in pc.unique(column).to_pylist() if value is not None)
 
 
-def _slips(levels: Sequence[Any]) -> list[str]:
+def _slips(settings: Table, levels: Sequence[Any]) -> list[str]:
     """The texts that are no numbers in a column that is meant to be of numbers; [] if it isn't one."""
     texts = [level for level in levels if isinstance(level, str)]
-    meant = [text for text in texts if _is_number(text.replace(",", "."))]  # decimal commas are slips too
-    return [text for text in texts if not _is_number(text)] if meant and len(meant) >= NUMERIC_SHARE * len(texts) else []
+    meant = [text for text in texts if _is_number(text, ".") or _is_number(text, ",")]  # one with the other mark is a slip too
+    wrong = [text for text in texts if not _is_number(text, settings.decimal)]
+    return wrong if meant and len(meant) >= NUMERIC_SHARE * len(texts) else []
 
 
-def _is_number(text: str) -> bool:
+def _is_number(text: str, decimal: str) -> bool:
+    """decimal: the mark; another one makes a text of it."""
     try:
-        float(text)
+        float(text.replace(",", ".") if decimal == "," and "." not in text else text)
     except ValueError:
         return False
-    return True
+    return decimal == "." or "." not in text
 
 
 def _row(rows: Array) -> str:
@@ -195,9 +200,10 @@ def _leave_out(settings: Table, name: str, otherwise: str) -> str:
 def _slip(settings: Table, name: str, column: Column, slips: Sequence[str]) -> Fault:
     rows = pc.is_in(column, value_set=pa.array(slips, column.type)).to_numpy()
     first = column[int(np.argmax(rows))].as_py()
-    valid = "numbers only, or nothing"
-    if settings.decimal != "," and _is_number(first.replace(",", ".")):
-        valid += f", or decimal commas: {shlex.quote(COMMAS)}"
+    valid = f"numbers only, with decimal {'points' if settings.decimal == '.' else 'commas'}, or nothing"
+    # commas may stand between thousands
+    if settings.decimal == "." and _is_number(first, ",") and not THOUSANDS.fullmatch(first):
+        valid += f"; or decimal commas, in a text file: {COMMAS}"
     return Fault("data.path", f"column {name!r}: {first!r} among numbers, {_row(rows)}", _leave_out(settings, name, valid))
 
 
@@ -210,7 +216,7 @@ def _missing(settings: Table, name: str, rows: Array) -> list[Fault]:
 
 def _checked_levels(settings: Table, name: str, column: Column, faults: list[Fault]) -> list[Any]:
     levels = _levels(column)
-    if slips := _slips(levels):
+    if slips := _slips(settings, levels):
         faults.append(_slip(settings, name, column, slips))
         return []
     faults += _missing(settings, name, pc.is_null(column).to_numpy())
@@ -282,7 +288,7 @@ def _target(settings: Table, column: Column, faults: list[Fault]) -> tuple[Array
         codes = pc.fill_null(pc.index_in(column, value_set=pa.array(classes, column.type)), 0)
         return codes.to_numpy().astype(np.int32), tuple(map(str, classes))
     if text:
-        slips = _slips(_levels(column))
+        slips = _slips(settings, _levels(column))
         unsuitable = Fault("data.task", REGRESSION, f"classification (the target {name!r} is no column of numbers)")
         faults.append(_slip(settings, name, column, slips) if slips else unsuitable)
     elif distinct > 1:
@@ -311,8 +317,21 @@ def _columns(settings: Table, only: Sequence[str] | None) -> dict[str, Column]:
         if _is_text(column.type) and not pa.types.is_boolean(column.type):
             column = pc.utf8_trim_whitespace(column)  # nobody sees a blank at a text's end
             column = pc.if_else(pc.equal(column, ""), None, column)
+            if read is _read_csv:
+                column = _numbers_beside_blanks(column, settings.decimal)
         columns[name] = column
     return columns
+
+
+def _numbers_beside_blanks(column: Column, decimal: str) -> Column:
+    """Numbers, if all texts that are left without blanks are some: Arrow takes a blank field for text, and so the column."""
+    texts = pc.unique(column).drop_null().to_pylist()
+    if not texts or not all(_is_number(text, decimal) for text in texts):
+        return column
+    try:
+        return pc.cast(pc.replace_substring(column, ",", ".") if decimal == "," else column, pa.float64())
+    except pa.ArrowInvalid:  # what Python reads and Arrow doesn't, such as 1_000
+        return column
 
 
 def _kept(settings: Table, names: Sequence[str]) -> list[str]:

@@ -208,6 +208,7 @@ def test_files_are_compared_without_a_store(here: Path, tmp_path: Path, monkeypa
     assert found["aligned"] is None and "(--activation)" in found["conclusion"]
     matched = told("compare", *(f"{folder}/weights.npz" for folder in folders), "--activation", "relu", "--json")
     assert (matched["aligned"], matched["null"]) == (recorded["aligned"], recorded["null"])
+    told("compare", folders[0], f"{folders[1]}/weights.npz", "--activation", "tanh", code=2)  # the folder's record tells relu
     whole = told("compare", *folders, "--json")
     assert whole["aligned"] == recorded["aligned"]
     assert whole["disagreement"] == recorded["disagreement"] and whole["differing_settings"] == ["optimizer.learning_rate"]

@@ -180,6 +180,12 @@ def test_the_table_has_the_first_score_unless_the_search_goes_by_it() -> None:
     assert report.table(trials, [Objective("accuracy", "maximize")]).columns.count("accuracy") == 1
 
 
+def test_a_crossed_summary_of_an_earlier_version_loses_its_interval() -> None:
+    old = dataclasses.asdict(dataclasses.replace(record(0, [blamed("val loss", 0.75, 0.25, 0.0)]).summary, val_loss_halfwidth=0.1))
+    assert Summary.of_plain(old).val_loss_halfwidth is None
+    assert Summary.of_plain(old | {"blame": []}).val_loss_halfwidth == 0.1
+
+
 def test_a_winner_that_learned_nothing_is_told() -> None:
     summary = dataclasses.replace(record(0, []).summary, scores={"r2": [-0.1, 0.05]})
     told = report.answer([dataclasses.replace(record(0, []), summary=dataclasses.replace(summary, distinct=2))], Objective(), {})

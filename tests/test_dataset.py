@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from study import dataset, decode, spec, tables
 from study.errors import BadInput, Fault
-from study.records import Dataset
+from study.records import Dataset, Input
 from study.settings import data as kinds
 from study.settings.data import Data, Table
 from study.spec import TrialSpec
@@ -343,11 +343,32 @@ def test_decimal_commas_are_read_where_they_are_asked_for(tmp_path: Path, delimi
 def test_blanks_around_a_text_are_no_part_of_it(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b,y\nu ,1, s\n u, 2,t\nv,3,s \n ,4,t\n")
     settings = Table(path=str(tmp_path / "t.csv"), target="y", task="classification", missing="mean")
-    x, y, names, classes = tables.read(settings)
-    assert (names, classes) == (("a=u", "a=v", "b"), ("s", "t")) and y.tolist() == [0, 1, 0, 1]
+    x, y, inputs, classes = tables.read(settings)
+    assert inputs == (Input("a", "u", gaps=True), Input("a", "v", gaps=True), Input("b"))
+    assert classes == ("s", "t") and y.tolist() == [0, 1, 0, 1]
     assert x.tolist() == [[1, 0, 1], [1, 0, 2], [0, 1, 3], [0, 0, 4]]
     rows = {"a": np.array(["u ", " v", "  "], object), "b": np.array([1, 2, 3], object)}
-    assert tables.encode(names, rows).tolist() == [[1, 0, 1], [0, 1, 2], [0, 0, 3]]
+    assert tables.encode(inputs, rows).tolist() == [[1, 0, 1], [0, 1, 2], [0, 0, 3]]
+
+
+@pytest.mark.parametrize(("decimal", "number"), [(".", "2.5"), (",", "2,5")])
+def test_a_blank_among_numbers_is_nothing(tmp_path: Path, decimal: str, number: str) -> None:
+    (tmp_path / "t.csv").write_text(f"a;b;y\n1;5;{number}\n  ;6;3\n{number}; ;4\n")
+    settings = Table(path=str(tmp_path / "t.csv"), target="y", missing="mean", decimal=decimal)
+    x, y, inputs, _ = tables.read(settings)
+    assert [each.name for each in inputs] == ["a", "b"] and y[:, 0].tolist() == [2.5, 3, 4]
+    np.testing.assert_array_equal(x, [[1, 5], [np.nan, 6], [2.5, np.nan]])
+    assert tables.resolve_task(settings) == "regression"
+
+
+def test_numbers_with_another_mark_are_slips(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a;b;y\n1,5;1.5;2,5\n2,5;2.5;3,5\nabc;1.5;1,25\n")
+    faults = faults_of(tables.read, Table(path=str(tmp_path / "t.csv"), target="y", decimal=","))
+    assert ["'abc' among numbers, row 3\"; valid" in str(fault) for fault in faults] == [True, False]
+    assert "'1.5' among numbers" in str(faults[1]) and "decimal commas" in str(faults[1])
+    (tmp_path / "t.csv").write_text("a;y\n1,234;2\n12,000;3\n950;4\n")
+    [fault] = faults_of(tables.read, Table(path=str(tmp_path / "t.csv"), target="y"))
+    assert "data.decimal" not in str(fault)  # they stand between thousands
 
 
 def test_quoted_fields_hold_delimiters_and_line_ends(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +13,27 @@ import pytest
 from scipy import special
 
 import study
-from study import artifacts, dataset, seeds, tables
+from study import artifacts, dataset, inputs, planning, seeds, space, tables
 from study.errors import BadInput
+from study.records import Input
 from tests.command import ran, runs_of
 
-NAMES = ["district=Centre", "district=North", "area", "a=b", "a=b=c", "a=b=d", "new=False", "new=True"]
+# `a=b` is a column of numbers, and beside it `a` has the levels `b=c` and `b=d`
+INPUTS = [
+    *(Input("district", level, gaps=True) for level in ("Centre", "North")),
+    *(Input("area"), Input("a=b")),
+    *(Input("a", level) for level in ("b=c", "b=d")),
+    *(Input("new", level, gaps=True) for level in ("False", "True")),
+    *(Input("masonry", level) for level in ("None", "Brick")),
+]
 ROWS = {
     "id": ["x", "y", "z"],
-    "district": ["North", None, "Centre"],
-    "area": [30, None, 50.5],
-    "a=b": [1, 2, 3],
+    "district": ["North", None, " Centre"],
+    "area": [30, None, np.float32(50.5)],
+    "a=b": [Decimal(1), np.int64(2), True],
     "a": ["b=c", "b=d", None],
-    "new": [True, False, None],
+    "new": [True, np.False_, None],
+    "masonry": ["Brick", None, "Brick"],
 }
 
 
@@ -32,10 +42,14 @@ def columns(**changed: list[object]) -> dict[str, np.ndarray]:
 
 
 def test_rows_become_the_inputs_that_training_had() -> None:
-    # `a=b` is a column of numbers, and beside it `a` one of the levels `b=c` and `b=d`
-    wanted = [[0, 1, 30, 1, 1, 0, 0, 1], [0, 0, np.nan, 2, 0, 1, 1, 0], [1, 0, 50.5, 3, 0, 0, 0, 0]]
-    np.testing.assert_array_equal(tables.encode(NAMES, columns()), wanted)
-    assert tables.encode(NAMES, {name: column[:0] for name, column in columns().items()}).shape == (0, 8)
+    nan = np.nan
+    wanted = [
+        [0, 1, 30, 1, 1, 0, 0, 1, 0, 1],
+        [0, 0, nan, 2, 0, 1, 1, 0, 1, 0],  # the text None is what pandas takes for nothing
+        [1, 0, 50.5, 1, nan, nan, 0, 0, 0, 1],  # nothing, in a column that had no gaps
+    ]
+    np.testing.assert_array_equal(tables.encode(INPUTS, columns()), wanted)
+    assert tables.encode(INPUTS, {name: column[:0] for name, column in columns().items()}).shape == (0, 10)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +67,7 @@ def test_rows_become_the_inputs_that_training_had() -> None:
 )
 def test_a_column_that_does_not_fit_is_told(changed: dict[str, list[object]], told: str) -> None:
     with pytest.raises(BadInput, match="rows") as error:
-        tables.encode(NAMES, columns(**changed))
+        tables.encode(INPUTS, columns(**changed))
     assert told in str(error.value) and len(error.value.faults) == 1
 
 
@@ -84,8 +98,17 @@ def test_a_study_predicts_for_rows_as_they_come(tmp_path: Path, monkeypatch: pyt
     assert found.columns.tolist() == ["cheap", "dear"] and found.index.equals(new.index)
     np.testing.assert_allclose(found["dear"], special.expit(recorded[:, 0]), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+    assert opened.predict(new[:0]).shape == (0, 2)
     with pytest.raises(BadInput, match="no column 'district'"):
         opened.predict(new[["new", "area"]])
+    with pytest.raises(BadInput, match="columns named alike: 'area'"):
+        opened.predict(new[["new", "area", "area", "district"]])
+
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
+    storage, uri = (f"sqlite:///{tmp_path / name}" for name in ("optuna.db", "mlflow.db"))
+    pd.testing.assert_frame_equal(study.open("tiny", storage, uri).predict(new), found)
+    assert list(elsewhere.iterdir()) == []
 
 
 def write(file: Path) -> pd.DataFrame:
@@ -99,3 +122,17 @@ def write(file: Path) -> pd.DataFrame:
     with file.open("w", newline="") as stream:
         csv.writer(stream).writerows([["id", "district", "area", "new", "rent"], *rows])
     return pd.read_csv(file)
+
+
+def test_how_a_table_was_read_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "flats.csv")
+    table = ["data=table", f"data.path={tmp_path / 'flats.csv'}", "data.target=rent", "data.drop=[id]", "data.missing=median"]
+    spec = study.compose(table)
+    told = (
+        "flats.csv: 96 rows to train on, 24 to validate on; classification of rent, 2 classes: cheap, dear; "
+        "5 inputs from district (2 levels), area, new (2 levels)"
+    )
+    assert inputs.reading(spec, study.load_data(spec)) == planning._reading(spec, {}) == told
+    searched = space.ordered({"data.missing": space.Choice("data.missing", ("mean", "median"))})
+    assert planning._reading(spec, searched) == f"{told} (in the first setting)"
+    assert planning._reading(study.compose(["data=iris"]), searched) == ""

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+import study
 from study import spec
 from study.errors import BadInput, Fault
 from study.seeds import SOURCES
@@ -132,8 +133,6 @@ BAD = [
     ({"replicates": {"crossed": [8, 1]}}, "replicates.crossed"),
     ({"replicates": {"crossed": [2, 2], "vary": ["init"]}}, "replicates.crossed"),
     ({"replicates": {"crossed": [2, 2], "first": 1}}, "replicates.first"),
-    ({"replicates": {"crossed": [2, 2], "vary": ["init", "dropout"]}}, "replicates.crossed"),
-    ({"replicates": {"crossed": [2, 2], "vary": ["noise", "order"]}}, "replicates.crossed"),
     ({"seed": 1.5}, "seed"),
     ({"seed": -1}, "seed"),
     ({"seed": 2**32}, "seed"),
@@ -461,3 +460,11 @@ def test_flat_names_every_setting_in_dotted_form() -> None:
         "replicates.crossed": "None",
         "seed": "7",
     }
+
+
+@pytest.mark.parametrize("vary", ["[init,dropout]", "[noise,order]"])
+def test_crossing_what_changes_nothing_is_refused_at_a_launch_and_not_of_a_record(vary: str) -> None:
+    with pytest.raises(BadInput, match="sources that change something"):
+        study.compose([f"replicates.vary={vary}", "replicates.crossed=[2,2]"])
+    settings = {"vary": vary.strip("[]").split(","), "crossed": [2, 2]}
+    assert spec.build({"replicates": settings}).replicates.count == 4

@@ -357,7 +357,8 @@ def effects(found: Sequence[SettingEffect]) -> go.Figure:
         text=texts,
         textposition="outside",
         cliponaxis=False,
-        hovertemplate="%{y}: SD %{x:.3g} between its values<extra>importance %{text}</extra>",
+        hovertemplate="%{y}: SD %{x:.3g} between its values<extra>importance %{customdata}</extra>",
+        customdata=[text or MISSING for text in texts],
     )
     noise = found[0].noise
     figure.add_vline(x=noise, line={"dash": "dot", "width": 2, "color": BLUE})

@@ -67,8 +67,8 @@ def _matrices(networks: Sequence[TrackedNetwork], found: Comparison) -> list[Cha
     top = None if found.relative_l2 is None else max(charts.UNRELATED, float(np.nanmax(found.relative_l2)))
     heat("Distance of the weights", found.relative_l2, marks, top, f"Relative L2, as the weights lie; {charts.UNRELATED_TEXT}.")
     examined = found.examined
-    names = [marks[place] for place in examined.places] if examined else marks
-    if found.aligned is not None and len(found.aligned) == len(names):
+    names = marks if found.places is None else [marks[place] for place in found.places]
+    if found.aligned is not None:
         fresh = f"Neurons permuted, rescaled or flipped. Fresh networks are {report.number(found.null)} apart."
         heat("The same after matching neurons", found.aligned, names, top, fresh)
     heat("Disagreement of the functions", found.disagreement, marks, None, f"On the validation part ({found.disagreement_kind}).")

@@ -97,10 +97,15 @@ def _rivals(found: Findings) -> Section:
     alt = f"The {len(shown)} best trials by {quantity}. " + "; ".join(
         f"trial {each.number}: {report.number(each.value, 4)}" for each in shown[:5]
     )
-    caption = (
-        "Each small dot is a replicate, each large one their mean with its 95 % interval. Orange: the best mean; blue: can't be "
-        "told from it over paired replicates; grey: worse."
-    )
+    if all(lone):
+        caption = (
+            "Each small dot is a replicate, each large one their mean. One replicate, or such as share seeds, give no interval."
+        )
+    else:
+        caption = (
+            "Each small dot is a replicate, each large one their mean with its 95 % interval. Orange: the best mean; blue: can't "
+            "be told from it over paired replicates; grey: worse."
+        )
     if len(found.ranked) > len(shown):
         caption += f" The {len(shown)} best of {len(found.ranked)} completed trials."
     return Section("Winner and rivals", charts=[Chart(f"{quantity} with intervals", figure, alt, caption, wide=True)])

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mlflow import artifacts
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
@@ -78,8 +78,9 @@ def opened(store: Store, study: str) -> Iterator[tuple[Path, dict[str, Any]] | N
             experiment = store.experiments().get(study)
             found = [each for each in _models(store, experiment) if each.status == LoggedModelStatus.READY] if experiment else []
             if found:
-                uri = f"models:/{found[0].model_id}"
-                artifacts.download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=store.uri)
+                # by its id, MLflow would look for it in the process's own store
+                kept_at: Any = get_artifact_repository(found[0].artifact_location, tracking_uri=store.uri)
+                kept_at.download_artifacts("", folder)
                 metadata = Model.load(folder).metadata or {}
         except Exception as error:
             raise sqlite.fault(error, f"tracking.uri {store.uri}") from error
