@@ -291,7 +291,7 @@ def test_what_one_ulp_does_is_not_known_where_a_network_diverges():
 def test_a_summary_survives_json():
     shares = {"init": (0.25, 0.0, 0.5), "order": (0.5, 0.25, 1.0), "init × order": (0.25, 0.0, 0.5)}
     summary = Summary(
-        [1.0, 2.0], 1.5, 0.7, 6.4, 1.0, 1.4, None, 2, {PLATEAUED: 2}, {"r2": [0.5, 0.25]}, 1.0, 1.1, 0.5, 0.25, 0.75,
+        [1.0, 2.0], 1.5, 0.7, None, 1.0, 1.4, None, 2, {PLATEAUED: 2}, {"r2": [0.5, 0.25]}, 1.0, 1.1, 0.5, 0.25, 0.75,
         "did not converge", ["a reason"], [Blame("weights", shares, (0.25, 0.0, 0.5), 2.0, None)],
     )  # fmt: skip
     assert Summary.of_plain(json.loads(json.dumps(dataclasses.asdict(summary)))) == summary
