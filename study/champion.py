@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from study import dataset, report
+from study import dataset, encoding, report
 from study.errors import BadInput, Fault
 from study.findings import Findings
 from study.records import Array, Input, TrackedNetwork, TrialRecord
@@ -57,10 +57,10 @@ def keep(found: Findings, uri: str) -> Kept | None:
 def predict(study: str, uri: str, columns: Mapping[str, Array]) -> tuple[list[str], Array]:
     """What the study's champion makes of rows as they come: the outputs' names, and the outputs [n, outputs].
 
-    columns: as for `tables.encode`. A regression gives its targets in their own units, a classification each class's probability.
+    columns: as for `encoding.encode`. A regression gives its targets in their own units, a classification each class's probability.
     Raises BadInput if the study has no champion, or for rows that it can't take, Corrupt, and StudyError of the store.
     """
-    from study import cohort, tables
+    from study import cohort
     from study.tracking import champion, store
 
     with champion.opened(store.existing(uri), study) as found:
@@ -71,7 +71,7 @@ def predict(study: str, uri: str, columns: Mapping[str, Array]) -> tuple[list[st
             raise BadInput(
                 [Fault("STUDY", study, "one whose champion tells its columns: delete the model in MLflow, launch again")]
             )
-        x = tables.encode([Input(*each) for each in meaning["made_of"]], columns)
+        x = encoding.encode([Input(*each) for each in meaning["made_of"]], columns)
         model = cohort.load_predictor(file)
         outputs = np.asarray(model.predict(x, verbose=0) if len(x) else model(x))
     names = meaning.get("classes", meaning["outputs"])

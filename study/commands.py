@@ -138,9 +138,7 @@ def report_page(study_name: str, output: Path | None, storage: str | None, track
 @commands.command()
 @click.argument("runs", metavar="RUN RUN…", nargs=-1, required=True)
 @click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="As a page for a browser, in this file.")
-@click.option(
-    "--activation", type=click.Choice(tuple(ACTIVATIONS)), help="Of hidden layers, where a file of weights doesn't tell it."
-)
+@click.option("--activation", type=click.Choice(ACTIVATIONS), help="Of hidden layers, where a file of weights doesn't tell it.")
 @TRACKING
 @JSON
 def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tracking_uri: str | None, as_json: bool) -> None:

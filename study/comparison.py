@@ -82,23 +82,24 @@ def compare(
         stacked = np.stack(predictions)
         apart, kind = disagreement.between(stacked, target), disagreement.kind(target)
     places = aligned = null = examined = None
-    if alike and len(networks) > 1 and model is not None and labels is not None and losses is not None:
-        examined = examination.of_networks(
-            networks,
-            labels=labels,
-            losses=losses,
-            model=model,
-            loss=loss or MeanSquaredError(),
-            predictions=stacked,
-            target=target,
-            data=data,
-        )
-        places, aligned, null = examined.places, examined.aligned, examined.null
-    elif alike and len(networks) > 1 and model is not None:
-        places = examination.affordable(networks)
-        chosen = Network.stack([networks[place] for place in places])
-        aligned = alignment.matched_distances(chosen, model.activation, norm_epsilon=model.norm_epsilon)
-        null = alignment.null_distance(networks[0], model.activation)
+    if alike and len(networks) > 1 and model is not None:
+        if labels is not None and losses is not None:
+            examined = examination.of_networks(
+                networks,
+                labels=labels,
+                losses=losses,
+                model=model,
+                loss=loss or MeanSquaredError(),
+                predictions=stacked,
+                target=target,
+                data=data,
+            )
+            places, aligned, null = examined.places, examined.aligned, examined.null
+        else:
+            places = examination.affordable(networks)
+            chosen = Network.stack([networks[place] for place in places])
+            aligned = alignment.matched_distances(chosen, model.activation, norm_epsilon=model.norm_epsilon)
+            null = alignment.null_distance(networks[0], model.activation)
     return Comparison(
         fingerprints=[fingerprints.digest(net) for net in networks],
         differing_shapes=None if alike else "; ".join(architectures),

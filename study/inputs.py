@@ -37,15 +37,15 @@ def reading(spec: TrialSpec, data: Dataset) -> str:
     """How a table was read, in a line; empty for other data. data: as for `describe`."""
     if not isinstance(spec.data, Table):
         return ""
-    levels = Counter({each.column: 0 for each in dataset.inputs(spec)})
-    levels.update(each.column for each in dataset.inputs(spec) if each.level is not None)
-    columns = textwrap.shorten(", ".join(f"{name} ({n} levels)" if n else name for name, n in levels.items()), MOST_TEXT)
-    inputs = len(data.input_names)
+    made_of = dataset.inputs(spec)
+    levels = Counter(each.column for each in made_of if each.level is not None)
+    names = (f"{name} ({levels[name]} levels)" if levels[name] else name for name in dict.fromkeys(each.column for each in made_of))
+    columns = textwrap.shorten(", ".join(names), MOST_TEXT)
     classes = textwrap.shorten(", ".join(data.target_names), MOST_NAME)
     target = f"{spec.data.target}, {data.outputs} classes: {classes}" if data.y_train.ndim == 1 else spec.data.target
     return (
         f"{PurePath(spec.data.path).name}: {len(data.x_train):,} rows to train on, {len(data.x_val):,} to validate on; "
-        f"{spec.data.task} of {target}; {inputs} input{'s' * (inputs > 1)} from {columns}"
+        f"{spec.data.task} of {target}; {len(made_of)} input{'s' * (len(made_of) > 1)} from {columns}"
     )
 
 

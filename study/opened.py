@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from study import artifacts, champion, details, findings, places, report
+from study import artifacts, champion, details, encoding, findings, places, report
 from study.errors import BadInput, Fault
 from study.pages import of_study
 from study.records import Network, TrialRecord
@@ -140,12 +140,11 @@ class Study:
         had none in training gives NaN. Raises BadInput if the study has no champion, for a column that isn't there or is there
         twice, and for a text that training hasn't seen; Corrupt and Unreachable.
         """
-        names = [str(name) for name in rows.columns]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise BadInput([Fault("rows", f"columns named alike: {', '.join(map(repr, twice))}", "a name of its own for each")])
+        if faults := encoding.named_alike("rows", [str(name) for name in rows]):
+            raise BadInput(faults)
         columns = {str(name): rows[name].astype(object).where(rows[name].notna(), None).to_numpy() for name in rows}
-        found, outputs = champion.predict(self.name, self._uri, columns)
-        return pd.DataFrame(outputs, index=rows.index, columns=found)
+        names, outputs = champion.predict(self.name, self._uri, columns)
+        return pd.DataFrame(outputs, index=rows.index, columns=names)
 
     @cached_property
     def figures(self) -> dict[str, go.Figure]:

@@ -146,9 +146,11 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
 
     identity = {key: value for key, value in specs.flat(base).items() if key not in space} | {"data.task": base.data.task}
     # a table is known by what it holds, wherever it lies
-    identity = {key: value for key, value in identity.items() if key != "data.path"} | {"data.digest": dataset.digest(base)}
+    identity.pop("data.path", None)
+    identity["data.digest"] = dataset.digest(base)
     # a setting that earlier versions didn't have: their studies go on
-    identity = {key: value for key, value in identity.items() if (key, value) != ("data.decimal", ".")}
+    if identity.get("data.decimal") == ".":
+        del identity["data.decimal"]
     choice = config.hydra.runtime.choices.get("experiment")
     return Plan(
         name=settings["study_name"] or study_name(choice or base.data.name, identity, space),

@@ -16,6 +16,7 @@ from study.records import Dataset, TrackedNetwork
 from study.report import Table, number
 from study.settings.loss import Loss
 from study.settings.model import Model
+from study.spec import TrialSpec
 from study.tracking.names import address
 
 
@@ -26,7 +27,7 @@ def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) 
     """
     first, shared = networks[0], common(networks)
     if activation:
-        models = [spec.build(each.config).model for each in networks if each.config]
+        models = [each.model for each in _specs(networks)]
         if other := sorted({each.activation for each in models} - {activation}):
             raise BadInput([Fault("--activation", activation, f"{', '.join(other)}, as the records tell")])
         shared["model"] = shared["model"] or next(iter(models), Model(activation=activation))
@@ -63,7 +64,7 @@ def common(networks: Sequence[TrackedNetwork]) -> Common:
         return found
     from study import dataset  # scikit-learn takes a second to load
 
-    specs = [spec.build(config) for config in {id(each.config): each.config for each in networks}.values()]
+    specs = _specs(networks)
     first = specs[0]
     if all(
         (each.model.activation, each.model.norm_epsilon) == (first.model.activation, first.model.norm_epsilon) for each in specs
@@ -78,6 +79,11 @@ def common(networks: Sequence[TrackedNetwork]) -> Common:
             if _is_of(data, networks[0]):
                 found["data"] = data
     return found
+
+
+def _specs(networks: Sequence[TrackedNetwork]) -> list[TrialSpec]:
+    """Of the trials whose settings are known."""
+    return [spec.build(config) for config in {id(each.config): each.config for each in networks if each.config}.values()]
 
 
 def _is_of(data: Dataset, network: TrackedNetwork) -> bool:

@@ -7,15 +7,12 @@ import csv
 import gzip
 import io
 import itertools
-import math
 import re
 import shlex
 import textwrap
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from numbers import Real
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,8 +22,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
+from study.encoding import named_alike, row_text
 from study.errors import BadInput, Fault
-from study.records import Array, Doubles, Floats, Input
+from study.records import Array, Floats, Input
 from study.settings.data import CLASSIFICATION, LARGEST, REFUSE, REGRESSION, Table
 from study.settings.rules import nearest
 
@@ -110,52 +108,6 @@ def read(settings: Table) -> tuple[Floats, Array, tuple[Input, ...], tuple[str, 
     return x, y, tuple(inputs), target_names
 
 
-def encode(inputs: Sequence[Input], columns: Mapping[str, Array]) -> Doubles:
-    """Other rows as the inputs that `read` tells, [n, inputs]. A missing number is NaN, and so is a missing text or boolean in a
-    column that had none; else it is no level.
-
-    columns: [n] each, of Python's values, None where nothing is; those that no input is made of are left out. Raises BadInput for a
-    column that isn't there, for text among numbers, and for a text that is no level.
-    """
-    x, faults = np.zeros((len(next(iter(columns.values()), ())), len(inputs))), list[Fault]()
-    for name, group in itertools.groupby(enumerate(inputs), key=lambda item: item[1].column):
-        places, of_column = zip(*group, strict=True)
-        if name not in columns:
-            faults.append(Fault("rows", f"no column {name!r}", textwrap.shorten(nearest(name, columns), 400)))
-        elif of_column[0].level is None:
-            x[:, places[0]] = _encoded_numbers(name, columns[name], faults)
-        else:
-            x[:, places] = _encoded_levels(of_column, columns[name], faults)
-    if faults:
-        raise BadInput(faults)
-    return x
-
-
-def _encoded_numbers(name: str, column: Array, faults: list[Fault]) -> Doubles:
-    """[n], NaN where nothing is."""
-    wrong = np.array([value is not None and not isinstance(value, Real | Decimal | np.bool_) for value in column], bool)
-    if wrong.any():
-        faults.append(Fault("rows", f"column {name!r}: {column[int(np.argmax(wrong))]!r} in {_row(wrong)}", "numbers, or nothing"))
-        return np.zeros(len(column))
-    return np.array([math.nan if value is None else float(value) for value in column], np.float64)
-
-
-def _encoded_levels(inputs: Sequence[Input], column: Array, faults: list[Fault]) -> Doubles:
-    """[n, levels]."""
-    known, gaps = [each.level for each in inputs], inputs[0].gaps
-    # pandas takes a text None for nothing
-    nothing = "None" if "None" in known and not gaps else ""
-    texts = [nothing if value is None else str(value).strip() for value in column]
-    wrong = np.array([text not in ("", *known) for text in texts], bool)
-    if wrong.any():
-        got = f"column {inputs[0].column!r}: {column[int(np.argmax(wrong))]!r} in {_row(wrong)}"
-        faults.append(Fault("rows", got, f"nothing, {nearest(texts[int(np.argmax(wrong))], map(str, known))}"))
-    found = np.array([[float(text == level) for level in known] for text in texts]).reshape(len(texts), len(known))
-    if not gaps:
-        found[np.array([text == "" for text in texts], bool)] = math.nan
-    return found
-
-
 # -- columns -----------------------------------------------------------------------------------------------------------------
 
 
@@ -184,12 +136,6 @@ def _is_number(text: str, decimal: str) -> bool:
     return decimal == "." or "." not in text
 
 
-def _row(rows: Array) -> str:
-    """Where a fault is first, and how often. rows: bool [n]."""
-    count = int(np.count_nonzero(rows))
-    return f"row {int(np.argmax(rows)) + 1}" + (f" (first of {count})" if count > 1 else "")
-
-
 def _leave_out(settings: Table, name: str, otherwise: str) -> str:
     if name == settings.target:
         return otherwise
@@ -204,14 +150,14 @@ def _slip(settings: Table, name: str, column: Column, slips: Sequence[str]) -> F
     # commas may stand between thousands
     if settings.decimal == "." and _is_number(first, ",") and not THOUSANDS.fullmatch(first):
         valid += f"; or decimal commas, in a text file: {COMMAS}"
-    return Fault("data.path", f"column {name!r}: {first!r} among numbers, {_row(rows)}", _leave_out(settings, name, valid))
+    return Fault("data.path", f"column {name!r}: {first!r} among numbers, {row_text(rows)}", _leave_out(settings, name, valid))
 
 
 def _missing(settings: Table, name: str, rows: Array) -> list[Fault]:
     if settings.missing != REFUSE or not rows.any():
         return []
     valid = _leave_out(settings, name, "no gaps, data.missing=mean, median or most_frequent")
-    return [Fault("data.missing", f"column {name!r}: nothing in {_row(rows)}", valid)]
+    return [Fault("data.missing", f"column {name!r}: nothing in {row_text(rows)}", valid)]
 
 
 def _checked_levels(settings: Table, name: str, column: Column, faults: list[Fault]) -> list[Any]:
@@ -246,7 +192,7 @@ def _checked_numbers(settings: Table, name: str, column: Column, faults: list[Fa
     faults += _missing(settings, name, missing)
     too_large = np.abs(values) > LARGEST
     if too_large.any():
-        got = f"column {name!r}: {values[np.argmax(too_large)]:g} in {_row(too_large)}"
+        got = f"column {name!r}: {values[np.argmax(too_large)]:g} in {row_text(too_large)}"
         faults.append(Fault("data.path", got, _leave_out(settings, name, f"numbers from {-LARGEST:g} to {LARGEST:g}")))
         return nothing
     known = values[~missing] if missing.any() else values
@@ -275,7 +221,7 @@ def _target(settings: Table, column: Column, faults: list[Fault]) -> tuple[Array
         column = pc.if_else(pc.is_nan(column), None, column)
     missing = pc.is_null(column).to_numpy()
     if missing.any():
-        faults.append(Fault("data.target", f"column {name!r}: nothing in {_row(missing)}", "a target in every row"))
+        faults.append(Fault("data.target", f"column {name!r}: nothing in {row_text(missing)}", "a target in every row"))
     distinct = pc.count_distinct(column).as_py()
     if distinct < 2:
         faults.append(Fault("data.target", f"column {name!r}: all values the same", "a column that varies"))
@@ -336,12 +282,7 @@ def _numbers_beside_blanks(column: Column, decimal: str) -> Column:
 
 def _kept(settings: Table, names: Sequence[str]) -> list[str]:
     """The names that aren't dropped. Raises BadInput if two are alike, or if the target or one to drop isn't among them."""
-    faults = []
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        faults.append(
-            Fault("data.path", f"columns named alike: {', '.join(map(repr, twice))}", "a name of its own for each column")
-        )
+    faults = named_alike("data.path", names)
     wanted = [("data.target", settings.target), *(("data.drop", name) for name in settings.drop)]
     faults += [Fault(key, name, textwrap.shorten(nearest(name, names), 400)) for key, name in wanted if name not in names]
     if faults:

@@ -21,6 +21,7 @@ LAYERS = (
         "metrics",
         "dataset",
         "tables",
+        "encoding",
         "fingerprints",
         "inputs",
         "distance",

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from study import dataset, decode, spec, tables
+from study import dataset, decode, encoding, spec, tables
 from study.errors import BadInput, Fault
 from study.records import Dataset, Input
 from study.settings import data as kinds
@@ -348,7 +348,7 @@ def test_blanks_around_a_text_are_no_part_of_it(tmp_path: Path) -> None:
     assert classes == ("s", "t") and y.tolist() == [0, 1, 0, 1]
     assert x.tolist() == [[1, 0, 1], [1, 0, 2], [0, 1, 3], [0, 0, 4]]
     rows = {"a": np.array(["u ", " v", "  "], object), "b": np.array([1, 2, 3], object)}
-    assert tables.encode(inputs, rows).tolist() == [[1, 0, 1], [0, 1, 2], [0, 0, 3]]
+    assert encoding.encode(inputs, rows).tolist() == [[1, 0, 1], [0, 1, 2], [0, 0, 3]]
 
 
 @pytest.mark.parametrize(("decimal", "number"), [(".", "2.5"), (",", "2,5")])

@@ -13,7 +13,7 @@ import pytest
 from scipy import special
 
 import study
-from study import artifacts, dataset, inputs, planning, seeds, space, tables
+from study import artifacts, dataset, encoding, inputs, planning, seeds, space
 from study.errors import BadInput
 from study.records import Input
 from tests.command import ran, runs_of
@@ -48,8 +48,8 @@ def test_rows_become_the_inputs_that_training_had() -> None:
         [0, 0, nan, 2, 0, 1, 1, 0, 1, 0],  # the text None is what pandas takes for nothing
         [1, 0, 50.5, 1, nan, nan, 0, 0, 0, 1],  # nothing, in a column that had no gaps
     ]
-    np.testing.assert_array_equal(tables.encode(INPUTS, columns()), wanted)
-    assert tables.encode(INPUTS, {name: column[:0] for name, column in columns().items()}).shape == (0, 10)
+    np.testing.assert_array_equal(encoding.encode(INPUTS, columns()), wanted)
+    assert encoding.encode(INPUTS, {name: column[:0] for name, column in columns().items()}).shape == (0, 10)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_rows_become_the_inputs_that_training_had() -> None:
 )
 def test_a_column_that_does_not_fit_is_told(changed: dict[str, list[object]], told: str) -> None:
     with pytest.raises(BadInput, match="rows") as error:
-        tables.encode(INPUTS, columns(**changed))
+        encoding.encode(INPUTS, columns(**changed))
     assert told in str(error.value) and len(error.value.faults) == 1
 
 

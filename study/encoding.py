@@ -1,0 +1,78 @@
+"""Rows that were not there in training, as the inputs that a network was trained on; what it can't take is told by column."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from numbers import Real
+
+import numpy as np
+
+from study.errors import BadInput, Fault
+from study.records import Array, Doubles, Input
+from study.settings.rules import nearest
+
+
+def row_text(rows: Array) -> str:
+    """Where a fault is first, and how often. rows: bool [n]."""
+    count = int(np.count_nonzero(rows))
+    return f"row {int(np.argmax(rows)) + 1}" + (f" (first of {count})" if count > 1 else "")
+
+
+def named_alike(key: str, names: Sequence[str]) -> list[Fault]:
+    """The fault of columns that share a name, if some do."""
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    return [Fault(key, f"columns named alike: {', '.join(map(repr, twice))}", "a name of its own for each column")] if twice else []
+
+
+def encode(inputs: Sequence[Input], columns: Mapping[str, Array]) -> Doubles:
+    """The rows as inputs, [n, inputs]. A missing number is NaN, and so is a missing text or boolean in a column that had none; else
+    it is no level.
+
+    columns: [n] each, of Python's values, None where nothing is; those that no input is made of are left out. Raises BadInput for a
+    column that isn't there, for text among numbers, and for a text that is no level.
+    """
+    x, faults = np.zeros((len(next(iter(columns.values()), ())), len(inputs))), list[Fault]()
+    for name, group in itertools.groupby(enumerate(inputs), key=lambda item: item[1].column):
+        places, of_column = zip(*group, strict=True)
+        if name not in columns:
+            faults.append(Fault("rows", f"no column {name!r}", textwrap.shorten(nearest(name, columns), 400)))
+        elif of_column[0].level is None:
+            x[:, places[0]] = _numbers(name, columns[name], faults)
+        else:
+            x[:, places] = _levels(of_column, columns[name], faults)
+    if faults:
+        raise BadInput(faults)
+    return x
+
+
+def _numbers(name: str, column: Array, faults: list[Fault]) -> Doubles:
+    """[n], NaN where nothing is."""
+    wrong = np.array([value is not None and not isinstance(value, Real | Decimal | np.bool_) for value in column], bool)
+    if wrong.any():
+        got = f"column {name!r}: {column[int(np.argmax(wrong))]!r} in {row_text(wrong)}"
+        faults.append(Fault("rows", got, "numbers, or nothing"))
+        return np.zeros(len(column))
+    return np.array([math.nan if value is None else float(value) for value in column], np.float64)
+
+
+def _levels(inputs: Sequence[Input], column: Array, faults: list[Fault]) -> Doubles:
+    """[n, levels]."""
+    known, gaps = [str(each.level) for each in inputs], inputs[0].gaps
+    # pandas takes a text None for nothing
+    nothing = "None" if "None" in known and not gaps else ""
+    texts = np.array([nothing if value is None else str(value).strip() for value in column], object)
+    missing = texts == ""
+    found = (texts[:, None] == np.array(known, object)).astype(np.float64)
+    wrong = ~missing & ~found.any(axis=1)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        got = f"column {inputs[0].column!r}: {column[first]!r} in {row_text(wrong)}"
+        faults.append(Fault("rows", got, f"nothing, {nearest(texts[first], known)}"))
+    if not gaps:
+        found[missing] = math.nan
+    return found
