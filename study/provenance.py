@@ -15,7 +15,20 @@ from study.spec import TrialSpec
 
 PACKAGE = Path(__file__).parent
 # what trains, and what it trains on: a change elsewhere, of a table or a picture, changes no bit
-DECIDING = ("batches", "cohort", "convergence", "dataset", "network", "records", "sampling", "seeds", "settings", "spec", "tables")
+DECIDING = (
+    "batches",
+    "cohort",
+    "convergence",
+    "dataset",
+    "encoding",
+    "network",
+    "records",
+    "sampling",
+    "seeds",
+    "settings",
+    "spec",
+    "tables",
+)
 # a kind of difference, and what is recorded of it: here and in `cohort.environment`
 KINDS = {
     "code": ("mlp_study", "code_sha256"),
