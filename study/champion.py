@@ -54,12 +54,28 @@ def keep(found: Findings, uri: str) -> Kept | None:
     return Kept(best.number, spec.replicates.numbers[place], model_id) if model_id else None
 
 
-def predict(study: str, uri: str, columns: Mapping[str, Array]) -> tuple[list[str], Array]:
-    """What the study's champion makes of rows as they come: the outputs' names, and the outputs [n, outputs].
+@dataclass(frozen=True)
+class Predictor:
+    """A study's champion, ready for new rows. names: of its outputs; decimal: the mark in the numbers of its table."""
 
-    columns: as for `encoding.encode`. A regression gives its targets in their own units, a classification each class's probability.
-    Raises BadInput if the study has no champion, or for rows that it can't take, Corrupt, and StudyError of the store.
-    """
+    model: Any
+    inputs: tuple[Input, ...]
+    names: tuple[str, ...]
+    decimal: str
+
+    def predict(self, columns: Mapping[str, Array]) -> Array:
+        """The outputs of rows as they come, [n, outputs]: targets in their own units, or each class's probability.
+
+        columns: as for `encoding.encode`, whose BadInput it raises.
+        """
+        x = encoding.encode(self.inputs, columns)
+        outputs = np.asarray(self.model.predict(x, verbose=0) if len(x) else self.model(x))
+        # of two classes, a single output tells the second one's
+        return np.hstack([1 - outputs, outputs]) if outputs.shape[1] < len(self.names) else outputs
+
+
+def load(study: str, uri: str) -> Predictor:
+    """Raises BadInput if the study has no champion, or one that doesn't know its columns, Corrupt, and StudyError of the store."""
     from study import cohort
     from study.tracking import champion, store
 
@@ -71,13 +87,8 @@ def predict(study: str, uri: str, columns: Mapping[str, Array]) -> tuple[list[st
             raise BadInput(
                 [Fault("STUDY", study, "one whose champion tells its columns: delete the model in MLflow, launch again")]
             )
-        x = encoding.encode([Input(*each) for each in meaning["made_of"]], columns)
-        model = cohort.load_predictor(file)
-        outputs = np.asarray(model.predict(x, verbose=0) if len(x) else model(x))
-    names = meaning.get("classes", meaning["outputs"])
-    if len(names) == 2 and outputs.shape[1] == 1:
-        outputs = np.hstack([1 - outputs, outputs])
-    return names, outputs
+        inputs, names = (Input(*each) for each in meaning["made_of"]), meaning.get("classes", meaning["outputs"])
+        return Predictor(cohort.load_predictor(file), tuple(inputs), tuple(names), meaning.get("decimal", "."))
 
 
 def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwork, spec: TrialSpec) -> Champion:
@@ -93,6 +104,7 @@ def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwor
     if isinstance(spec.data, Table):
         fills = {name: each.fill for name, each in zip(data.input_names, scaling.inputs, strict=True)}
         meaning["instead_of_missing"] = {name: fill for name, fill in fills.items() if fill is not None}
+        meaning["decimal"] = spec.data.decimal
         meaning["encoding"] = "a text or boolean column is one input a level, 1 where it has that level and else 0"
     whence = {"study": study, "trial": record.number, "replicate": number, "run_id": chosen.run_id}
     return Champion(

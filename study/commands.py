@@ -289,6 +289,52 @@ def export(study_name: str, file: Path, what: str, layout: str, force: bool, sto
     terminal.show_line(f"{file}: {len(found)} rows, {len(found.columns)} columns")
 
 
+# by what its reader and the rules of data call them
+OPTIONS = {
+    "data.path": "FILE",
+    "rows": "FILE",
+    "path": "FILE",
+    "data.encoding": "--encoding",
+    "encoding": "--encoding",
+    "delimiter": "--delimiter",
+}
+
+
+@commands.command()
+@click.argument("study_name", metavar="STUDY")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("output", metavar="[OUTPUT.csv|.parquet]", required=False, type=click.Path(path_type=Path))
+@click.option("--decimal", type=click.Choice((".", ",")), help="In FILE's numbers; the default is that of the study's table.")
+@click.option("--delimiter", help="Between FILE's fields; the default is found out.")
+@click.option("--encoding", help="Of FILE's text; the default is found out.")
+@click.option("--force", is_flag=True, help="Write over a file that exists.")
+@TRACKING
+def predict(study_name: str, file: Path, output: Path | None, force: bool, tracking_uri: str | None, **reading: str | None) -> None:
+    """What a study's best network makes of new rows: a row each, in FILE's order, to OUTPUT or as CSV to standard output.
+
+    FILE is a table as those that studies are made of: its columns by their names, unscaled, texts as texts; others are left out. A
+    regression gives its target in its own units, a classification a column a class, with its probability.
+    """
+    with terminal.status("loading the best network"):
+        from study import exporting
+
+        if output:
+            exporting.check(output, force=force)
+        from study import opened
+
+        try:
+            found = opened.predict_file(study_name, places.tracking_uri(tracking_uri), file, **reading)
+        except BadInput as bad:
+            renamed = [dataclasses.replace(each, key=OPTIONS.get(each.key, each.key)) for each in bad.faults]
+            raise (BadInput(renamed) if renamed else bad) from None
+        if output:
+            exporting.write(found, output)
+    if output:
+        terminal.show_line(f"{output}: {len(found)} rows, {len(found.columns)} columns")
+    else:
+        exporting.write_csv(found, sys.stdout)
+
+
 @commands.command()
 @click.argument("study_name", metavar="STUDY")
 @click.option("--yes", is_flag=True, help="Don't ask.")

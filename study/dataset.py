@@ -122,9 +122,9 @@ def _stamp(data: Data) -> object:
     """What tells a file from the same file after a change."""
     if not isinstance(data, Table):
         return None
-    from study import tables
+    from study import table_files
 
-    return tables.stamp(data.path)
+    return table_files.stamp(data.path)
 
 
 @lru_cache(maxsize=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from study.errors import BadInput, Fault, writing
 
@@ -63,12 +63,17 @@ def write(found: pd.DataFrame, file: Path) -> None:
     with writing(file):
         try:
             if file.suffix == CSV:
-                found.map(_harmless).to_csv(draft, index=False, compression=None)
+                with draft.open("w", newline="", encoding="utf-8") as stream:
+                    write_csv(found, stream)
             else:
                 _of_one_type(found).to_parquet(draft, index=False)
             draft.replace(file)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def write_csv(found: pd.DataFrame, stream: TextIO) -> None:
+    found.map(_harmless).rename(columns=_harmless).to_csv(stream, index=False, lineterminator="\n")
 
 
 def _harmless(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from study import artifacts, champion, details, encoding, findings, places, report
+from study import artifacts, champion, details, encoding, findings, places, report, table_files
 from study.errors import BadInput, Fault
 from study.pages import of_study
 from study.records import Network, TrialRecord
+from study.settings.data import Table
 from study.tracking import reader, runs, store
 from study.tracking.runs import Replicate
 
@@ -143,8 +145,11 @@ class Study:
         if faults := encoding.named_alike("rows", [str(name) for name in rows]):
             raise BadInput(faults)
         columns = {str(name): rows[name].astype(object).where(rows[name].notna(), None).to_numpy() for name in rows}
-        names, outputs = champion.predict(self.name, self._uri, columns)
-        return pd.DataFrame(outputs, index=rows.index, columns=names)
+        return pd.DataFrame(self._champion.predict(columns), index=rows.index, columns=list(self._champion.names))
+
+    @cached_property
+    def _champion(self) -> champion.Predictor:
+        return champion.load(self.name, self._uri)
 
     @cached_property
     def figures(self) -> dict[str, go.Figure]:
@@ -204,6 +209,24 @@ class Study:
 
 def open_study(name: str, storage: str | None = None, tracking_uri: str | None = None) -> Study:
     return Study(name, places.storage(storage), places.tracking_uri(tracking_uri))
+
+
+def predict_file(
+    name: str, tracking_uri: str, file: Path, *, decimal: str | None, delimiter: str | None, encoding: str | None
+) -> pd.DataFrame:
+    """As `Study.predict`, of the rows of a file that a study's `data.path` could name.
+
+    decimal: the mark; None is that of the study's own table. delimiter, encoding: None finds them out. Raises BadInput also for a
+    file that can't be read.
+    """
+    found = champion.load(name, tracking_uri)
+    # the target is what there isn't
+    source = Table(path=str(file), target=found.names[0], decimal=decimal or found.decimal, delimiter=delimiter, encoding=encoding)
+    levels = {column: {each.level for each in group} for column, group in itertools.groupby(found.inputs, lambda each: each.column)}
+    # a text may look like a number; Arrow reads truth values as training did
+    texts = [column for column, known in levels.items() if None not in known and not known <= {"False", "True"}]
+    columns = table_files.values(source, levels, texts)
+    return pd.DataFrame(found.predict(columns), columns=list(found.names))
 
 
 def _replicate_row(record: TrialRecord, place: int, number: int, run: Replicate | None) -> dict[str, Any]:

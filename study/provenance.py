@@ -27,6 +27,7 @@ DECIDING = (
     "seeds",
     "settings",
     "spec",
+    "table_files",
     "tables",
 )
 # a kind of difference, and what is recorded of it: here and in `cohort.environment`

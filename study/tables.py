@@ -1,58 +1,31 @@
-"""A user's table as numbers: read by Arrow, and refused, with the column's name, where it can't be trained on."""
+"""A user's table as numbers: refused, with the column's name, where it can't be trained on."""
 
 from __future__ import annotations
 
-import codecs
-import csv
-import gzip
-import io
-import itertools
 import re
 import shlex
 import textwrap
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as arrow_csv
-import pyarrow.parquet as parquet
 
 from study.encoding import named_alike, row_text
 from study.errors import BadInput, Fault
 from study.records import Array, Floats, Input
 from study.settings.data import CLASSIFICATION, LARGEST, REFUSE, REGRESSION, Table
 from study.settings.rules import nearest
+from study.table_files import Column, columns, is_number, is_text, stamp
 
-SNIFFED_BYTES = 1 << 16
-DELIMITERS = ",;\t|"
 # an integer target of so few values, each often enough, numbers classes
 MOST_AUTO_CLASSES, LEAST_ROWS_A_CLASS = 20, 5
 # a text column is one of numbers with slips in it if so many of its different texts are numbers
 NUMERIC_SHARE = 0.5
 COMMAS = "\"data.decimal=','\""  # as in a shell
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+")
-
-Column = Any  # pa.ChunkedArray; pyarrow has no types
-
-
-def stamp(path: str) -> tuple[int, int]:
-    """What changes when the file does: its time and size. Raises BadInput unless it is a file with something in it."""
-    file = Path(path)
-    try:
-        if not file.is_file():
-            reason = "a directory" if file.is_dir() else "no such file"
-            raise BadInput([Fault("data.path", path, f"a file ({reason})")])
-        status = file.stat()
-    except OSError as error:
-        raise BadInput([Fault("data.path", path, f"a file that can be read ({error.strerror})")]) from error
-    if status.st_size == 0:
-        raise BadInput([Fault("data.path", path, "a table (the file is empty)")])
-    return status.st_mtime_ns, status.st_size
 
 
 def resolve_task(settings: Table) -> str:
@@ -64,8 +37,8 @@ def resolve_task(settings: Table) -> str:
 
 @lru_cache(maxsize=16)
 def _task(settings: Table, _: tuple[int, int]) -> str:
-    column = _columns(settings, [settings.target])[settings.target]
-    if _is_text(column.type):
+    column = columns(settings, lambda names: _kept(settings, names) and [settings.target])[settings.target]
+    if is_text(column.type):
         return REGRESSION if _slips(settings, _levels(column)) else CLASSIFICATION
     if not pa.types.is_integer(column.type):
         return REGRESSION
@@ -81,20 +54,20 @@ def read(settings: Table) -> tuple[Floats, Array, tuple[Input, ...], tuple[str, 
     Raises BadInput with all faults of the content.
     """
     stamp(settings.path)
-    columns = _columns(settings, None)
-    rows = len(columns[settings.target])
+    found = columns(settings, partial(_kept, settings))
+    rows = len(found[settings.target])
     if rows < 2:
         raise BadInput([Fault("data.path", f"a table of {rows} rows", "2 rows or more below the line of names")])
     faults: list[Fault] = []
-    y, target_names = _target(settings, columns.pop(settings.target), faults)
-    if not columns:
+    y, target_names = _target(settings, found.pop(settings.target), faults)
+    if not found:
         faults.append(Fault("data.path", "no column beside the target", "one input or more"))
-    levels = {name: _checked_levels(settings, name, column, faults) for name, column in columns.items() if _is_text(column.type)}
+    levels = {name: _checked_levels(settings, name, column, faults) for name, column in found.items() if is_text(column.type)}
     # columns are written, and later normalised, one by one: each in one piece is several times as fast
-    x = np.empty((rows, sum(len(levels.get(name, [name])) for name in columns)), np.float32, order="F")
+    x = np.empty((rows, sum(len(levels.get(name, [name])) for name in found)), np.float32, order="F")
     inputs: list[Input] = []
-    for name in list(columns):
-        column, at = columns.pop(name), len(inputs)  # popped, so that its memory is given back
+    for name in list(found):
+        column, at = found.pop(name), len(inputs)  # popped, so that its memory is given back
         if name in levels:
             codes = pc.index_in(column, value_set=pa.array(levels[name], column.type)).to_numpy()
             for number, level in enumerate(levels[name]):
@@ -111,10 +84,6 @@ def read(settings: Table) -> tuple[Floats, Array, tuple[Input, ...], tuple[str, 
 # -- columns -----------------------------------------------------------------------------------------------------------------
 
 
-def _is_text(kind: Any) -> bool:
-    return pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
 def _levels(column: Column) -> list[Any]:
     return sorted(value for value in pc.unique(column).to_pylist() if value is not None)
 
@@ -122,18 +91,9 @@ def _levels(column: Column) -> list[Any]:
 def _slips(settings: Table, levels: Sequence[Any]) -> list[str]:
     """The texts that are no numbers in a column that is meant to be of numbers; [] if it isn't one."""
     texts = [level for level in levels if isinstance(level, str)]
-    meant = [text for text in texts if _is_number(text, ".") or _is_number(text, ",")]  # one with the other mark is a slip too
-    wrong = [text for text in texts if not _is_number(text, settings.decimal)]
+    meant = [text for text in texts if is_number(text, ".") or is_number(text, ",")]  # one with the other mark is a slip too
+    wrong = [text for text in texts if not is_number(text, settings.decimal)]
     return wrong if meant and len(meant) >= NUMERIC_SHARE * len(texts) else []
-
-
-def _is_number(text: str, decimal: str) -> bool:
-    """decimal: the mark; another one makes a text of it."""
-    try:
-        float(text.replace(",", ".") if decimal == "," and "." not in text else text)
-    except ValueError:
-        return False
-    return decimal == "." or "." not in text
 
 
 def _leave_out(settings: Table, name: str, otherwise: str) -> str:
@@ -148,7 +108,7 @@ def _slip(settings: Table, name: str, column: Column, slips: Sequence[str]) -> F
     first = column[int(np.argmax(rows))].as_py()
     valid = f"numbers only, with decimal {'points' if settings.decimal == '.' else 'commas'}, or nothing"
     # commas may stand between thousands
-    if settings.decimal == "." and _is_number(first, ",") and not THOUSANDS.fullmatch(first):
+    if settings.decimal == "." and is_number(first, ",") and not THOUSANDS.fullmatch(first):
         valid += f"; or decimal commas, in a text file: {COMMAS}"
     return Fault("data.path", f"column {name!r}: {first!r} among numbers, {row_text(rows)}", _leave_out(settings, name, valid))
 
@@ -213,7 +173,7 @@ def _is_numeric(kind: Any) -> bool:
 
 
 def _target(settings: Table, column: Column, faults: list[Fault]) -> tuple[Array, tuple[str, ...]]:
-    name, text = settings.target, _is_text(column.type)
+    name, text = settings.target, is_text(column.type)
     if not text and not _is_numeric(column.type):
         faults.append(Fault("data.target", name, f"a column of numbers, text or booleans ({column.type})"))
         return np.zeros((len(column), 1)), (name,)
@@ -243,43 +203,6 @@ def _target(settings: Table, column: Column, faults: list[Fault]) -> tuple[Array
     return np.zeros((len(column), 1)), (name,)
 
 
-# -- files -------------------------------------------------------------------------------------------------------------------
-
-
-def _columns(settings: Table, only: Sequence[str] | None) -> dict[str, Column]:
-    """The file's columns by name, `only` some or all that aren't dropped; text without dictionaries."""
-    file = Path(settings.path)
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(4)
-        read = _read_parquet if head == b"PAR1" or file.suffix in (".parquet", ".pq") else _read_csv
-        table = read(settings, only)
-    except (OSError, EOFError, zlib.error) as error:
-        raise BadInput([Fault("data.path", settings.path, f"a file that can be read ({str(error).splitlines()[0]})")]) from error
-    columns = dict(zip(table.column_names, table.columns, strict=True))
-    for name, column in columns.items():
-        if pa.types.is_dictionary(column.type):
-            column = pc.cast(column, column.type.value_type)
-        if _is_text(column.type) and not pa.types.is_boolean(column.type):
-            column = pc.utf8_trim_whitespace(column)  # nobody sees a blank at a text's end
-            column = pc.if_else(pc.equal(column, ""), None, column)
-            if read is _read_csv:
-                column = _numbers_beside_blanks(column, settings.decimal)
-        columns[name] = column
-    return columns
-
-
-def _numbers_beside_blanks(column: Column, decimal: str) -> Column:
-    """Numbers, if all texts that are left without blanks are some: Arrow takes a blank field for text, and so the column."""
-    texts = pc.unique(column).drop_null().to_pylist()
-    if not texts or not all(_is_number(text, decimal) for text in texts):
-        return column
-    try:
-        return pc.cast(pc.replace_substring(column, ",", ".") if decimal == "," else column, pa.float64())
-    except pa.ArrowInvalid:  # what Python reads and Arrow doesn't, such as 1_000
-        return column
-
-
 def _kept(settings: Table, names: Sequence[str]) -> list[str]:
     """The names that aren't dropped. Raises BadInput if two are alike, or if the target or one to drop isn't among them."""
     faults = named_alike("data.path", names)
@@ -288,109 +211,3 @@ def _kept(settings: Table, names: Sequence[str]) -> list[str]:
     if faults:
         raise BadInput(faults)
     return [name for name in names if name not in settings.drop]
-
-
-def _read_parquet(settings: Table, only: Sequence[str] | None) -> Any:
-    try:
-        with parquet.ParquetFile(settings.path) as file:
-            kept = _kept(settings, file.schema_arrow.names)
-            # read in one go, the file's pages would be in memory beside the columns
-            table = pa.table({name: file.read(columns=[name]).column(0) for name in only or kept})
-            table.validate(full=True)
-            return table
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise BadInput([Fault("data.path", settings.path, f"a Parquet file ({str(error).splitlines()[0]})")]) from error
-
-
-def _read_csv(settings: Table, only: Sequence[str] | None) -> Any:
-    head = _head(settings.path)
-    for encoding in [settings.encoding] if settings.encoding else _encodings(head):
-        try:
-            text = codecs.getincrementaldecoder(encoding)().decode(head)
-            if "\0" in text:
-                continue
-            return _parse_csv(settings, encoding, settings.delimiter or _delimiter(text), only)
-        except UnicodeError:
-            continue
-    raise BadInput([Fault("data.encoding", settings.encoding, "the encoding that the file is in, such as utf-8, cp1252 or utf-16")])
-
-
-def _open(path: str) -> IO[bytes]:
-    with open(path, "rb") as stream:
-        compressed = stream.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if compressed else open(path, "rb")  # type: ignore[return-value]
-
-
-def _head(path: str) -> bytes:
-    with _open(path) as stream:
-        return stream.read(SNIFFED_BYTES)
-
-
-def _encodings(head: bytes) -> list[str]:
-    """What a file that begins with `head` may be encoded in, the likeliest first."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return ["utf-16"]
-    return ["utf-8-sig"] if head.startswith(codecs.BOM_UTF8) else ["utf-8", "cp1252"]
-
-
-def _delimiter(text: str) -> str:
-    """The one that makes the most columns, in the most lines as many as in the first."""
-    lines = list(itertools.islice(io.StringIO(text, newline=""), 100))
-
-    def columns(delimiter: str) -> float:
-        counts = [len(line) for line in csv.reader(lines, delimiter=delimiter) if line]
-        return (counts[0] - 1) * counts.count(counts[0]) / len(counts) if counts else 0
-
-    return max(DELIMITERS, key=columns)
-
-
-def _parse_csv(settings: Table, encoding: str, delimiter: str, only: Sequence[str] | None) -> Any:
-    """The table. Raises UnicodeError if it isn't in this encoding."""
-    parsing = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    converting = arrow_csv.ConvertOptions(strings_can_be_null=True, decimal_point=settings.decimal)
-
-    def parse(parser: Callable[..., Any], threads: bool = True) -> Any:
-        # as 'utf8' Arrow decodes by itself, and quickly
-        name = "utf8" if encoding in ("utf-8", "utf-8-sig") else encoding
-        with _open(settings.path) as stream:
-            reading = arrow_csv.ReadOptions(encoding=name, use_threads=threads)
-            result = parser(stream, reading, parsing, converting)
-            return result.schema if parser is arrow_csv.open_csv else result
-
-    try:
-        schema = parse(arrow_csv.open_csv)
-        kept = _kept(settings, schema.names)
-        converting.include_columns = only or kept
-        # where types are known beforehand, Arrow doesn't keep the text until the end: half the memory
-        converting.column_types = dict(_types(settings, schema))
-        try:
-            table = parse(arrow_csv.read_csv)
-        except pa.ArrowInvalid:  # a type that the first lines don't show
-            converting.column_types = {}
-            table = parse(arrow_csv.read_csv)
-    except pa.ArrowInvalid as error:
-        if "UTF8" in str(error):
-            raise UnicodeError from error
-        raise BadInput([Fault("data.path", settings.path, _csv_problem(parse, str(error)))]) from error
-    if any(pa.types.is_binary(kind) for kind in table.schema.types):  # how Arrow takes text that isn't in the encoding
-        raise UnicodeError
-    return table
-
-
-def _types(settings: Table, schema: Any) -> Iterator[tuple[str, Any]]:
-    for field in schema:
-        whole = pa.types.is_integer(field.type) and field.name != settings.target
-        if not pa.types.is_null(field.type) and not pa.types.is_binary(field.type):
-            yield field.name, pa.float64() if whole else field.type
-
-
-def _csv_problem(parse: Callable[..., Any], message: str) -> str:
-    """What is wrong with a CSV file; the row of a wrong number of fields is only known without threads."""
-    try:
-        parse(arrow_csv.read_csv, threads=False)
-    except pa.ArrowInvalid as error:
-        message = str(error)
-    if ragged := re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", message):
-        line, expected, got = map(int, ragged.groups())
-        return f"a table with {expected} fields in each row (row {line - 1} has {got})"  # the names' line is Arrow's first
-    return f"a table with names in its first line ({message.splitlines()[0]})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import random
 from decimal import Decimal
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 from scipy import special
 
 import study
-from study import artifacts, dataset, encoding, inputs, planning, seeds, space
+from study import artifacts, dataset, encoding, inputs, planning, seeds, space, table_files
 from study.errors import BadInput
 from study.records import Input
-from tests.command import ran, runs_of
+from study.settings.data import Table
+from tests.command import ran, run, runs_of
 
 # `a=b` is a column of numbers, and beside it `a` has the levels `b=c` and `b=d`
 INPUTS = [
@@ -71,7 +73,21 @@ def test_a_column_that_does_not_fit_is_told(changed: dict[str, list[object]], to
     assert told in str(error.value) and len(error.value.faults) == 1
 
 
-def test_a_study_predicts_for_rows_as_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_has_the_texts_and_numbers_that_training_had(tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("code;area;new;other;gap\n02;1,5;true;x;\n1; ;false;y;\n")
+    source = Table(path=str(tmp_path / "new.csv"), target="rent", decimal=",")
+    found = table_files.values(source, {"code", "area", "new", "gap", "absent"}, ["code", "absent"])
+    assert {name: column.tolist() for name, column in found.items()} == {
+        "code": ["02", "1"],
+        "area": [1.5, None],
+        "new": [True, False],
+        "gap": [None, None],
+    }
+
+
+def test_a_study_predicts_for_rows_as_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     table = write(tmp_path / "flats.csv")
     settings = [
         "data=table",
@@ -87,8 +103,8 @@ def test_a_study_predicts_for_rows_as_they_come(tmp_path: Path, monkeypatch: pyt
 
     opened = study.open("tiny")
     place = int(np.argmin(opened.replicates.loc[opened.best, "val_loss"]))
-    (run,) = (each for each in runs_of("trial") if each.data.tags["mlp_study.trial"] == str(opened.best))
-    recorded = artifacts.read_predictions(Path(run.info.artifact_uri.removeprefix("file://")))[0][place].astype(float)
+    (trial,) = (each for each in runs_of("trial") if each.data.tags["mlp_study.trial"] == str(opened.best))
+    recorded = artifacts.read_predictions(Path(trial.info.artifact_uri.removeprefix("file://")))[0][place].astype(float)
     seed = seeds.replicate_seed(0, "data", 0)
     _, val = dataset.parts(study.compose(settings).data, len(table), seed, seed, 0)
 
@@ -104,11 +120,37 @@ def test_a_study_predicts_for_rows_as_they_come(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(BadInput, match="columns named alike: 'area'"):
         opened.predict(new[["new", "area", "area", "district"]])
 
+    # the same from files, in another form than the table that it was trained on
+    file, output = tmp_path / "new.csv", tmp_path / "out.parquet"
+    new.to_csv(file, sep=";", decimal=",", index=False)
+    capsys.readouterr()
+    assert run("predict", "tiny", str(file), "--decimal", ",") == 0
+    told = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    pd.testing.assert_frame_equal(told, found.reset_index(drop=True), check_dtype=False)
+    assert run("predict", "tiny", str(file), str(output), "--decimal", ",", "--encoding", "utf-8") == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(output), found.reset_index(drop=True))
+
     (elsewhere := tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(elsewhere)
     storage, uri = (f"sqlite:///{tmp_path / name}" for name in ("optuna.db", "mlflow.db"))
     pd.testing.assert_frame_equal(study.open("tiny", storage, uri).predict(new), found)
     assert list(elsewhere.iterdir()) == []
+
+    monkeypatch.chdir(tmp_path)
+    new[["new", "area"]].to_csv(file, index=False)
+    errors: list[str] = []
+    monkeypatch.setattr("study.terminal.error", lambda text, *_: errors.append(text))
+    for arguments, fault in [
+        ([str(file)], "FILE: got \"no column 'district'\"; valid: new, area"),
+        (["absent.csv"], "FILE: got "),
+        ([str(file), "--delimiter", "aa"], "--delimiter: got 'aa'; valid: one character"),
+        ([str(file), "--encoding", "no such"], "--encoding: got 'no such'; valid: a text encoding"),
+        ([str(file), "out.txt"], "FILE: got 'out.txt'; valid: a name that ends in .csv or .parquet"),
+        ([str(file), str(output)], "--force to write over it"),
+    ]:
+        assert run("predict", "tiny", *arguments) == 2
+        assert fault in errors.pop()
+    assert run("predict", "tine", str(file)) == 2 and "STUDY: got 'tine'" in errors.pop()
 
 
 def write(file: Path) -> pd.DataFrame:
