@@ -1,6 +1,8 @@
 # `make study` and `make test` each work first on a fresh machine: they build .venv once, then run.
 PYTHON ?= python3
 BIN := .venv/bin
+# a file at a time, in the order of tests/conftest.py
+TESTS = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: install study test faults long check docs benchmark ui clean
 
@@ -10,7 +12,7 @@ study: .venv/installed
 	$(BIN)/mlp-study --multirun
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(TESTS)
 
 # kills, full disks, servers that go away: some twenty minutes
 faults: .venv/installed
@@ -29,7 +31,7 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(TESTS)
 
 benchmark: .venv/installed
 	$(BIN)/python -m benchmarks.engine

@@ -332,6 +332,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.mark.long
 def test_a_browser_shows_500_trials_without_an_error_wherever_it_is_opened(large: Path) -> None:
     with browser() as opened:
         for width, scheme in ((1440, "light"), (390, "light"), (390, "dark")):

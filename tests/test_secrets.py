@@ -191,7 +191,7 @@ def test_a_refused_login_is_told_before_anything_is_written(tmp_path: Path, logi
     assert leaks(tmp_path, said) == [] and list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("mode", [["training.epochs=1"], SEARCH], ids=["single", "multirun"])
+@pytest.mark.parametrize("mode", [["training.epochs=1"], pytest.param(SEARCH, marks=pytest.mark.long)], ids=["single", "multirun"])
 def test_a_password_that_a_server_sends_back_is_redacted(tmp_path: Path, indiscreet: str, mode: list[str]) -> None:
     code, said = launch(tmp_path, *mode, f"tracking.uri={indiscreet}", **SECRETS)
     assert code == 3 and "401" in said and redaction.MASK in said
