@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,7 +115,7 @@ def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwor
         fingerprint=chosen.fingerprint,
         params=chosen.settings,
         metadata=whence | {"fingerprint": chosen.fingerprint, "label": chosen.label} | meaning,
-        note=_note(record, place, number, chosen, meaning),
+        note=_note(study, record, place, number, chosen, meaning),
     )
 
 
@@ -127,7 +128,7 @@ def _meaning(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], out
     return {"inputs": list(inputs)} | told
 
 
-def _note(record: TrialRecord, place: int, number: int, chosen: TrackedNetwork, meaning: dict[str, Any]) -> str:
+def _note(study: str, record: TrialRecord, place: int, number: int, chosen: TrackedNetwork, meaning: dict[str, Any]) -> str:
     summary = record.summary
     assert summary is not None
     setting = f" ({report.settings_text(record.params)})" if record.params else ""
@@ -136,6 +137,7 @@ def _note(record: TrialRecord, place: int, number: int, chosen: TrackedNetwork, 
         f"networks the one with the lowest validation loss, {report.number(summary.val_losses[place], 4)}. It was picked by that, "
         f"so that it flatters; what to expect of the setting is {report.loss_text(summary)}.\n\n"
         f"It takes the {len(meaning['inputs'])} columns as they came, unscaled, in the order of its metadata's `inputs`, and gives "
-        f"{meaning['outputs_are']}: {', '.join(meaning['outputs'][:MOST_NAMES])}.\n\n"
+        f"{meaning['outputs_are']}: {', '.join(meaning['outputs'][:MOST_NAMES])}. From a shell, with columns by their names and "
+        f"texts as texts: `mlp-study predict {shlex.quote(study)} FILE.csv`.\n\n"
         f"Between scaling and unscaling lies the network of run `{chosen.run_id}`, with the fingerprint `{chosen.fingerprint}`."
     )

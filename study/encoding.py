@@ -16,6 +16,8 @@ from study.errors import BadInput, Fault
 from study.records import Array, Doubles, Input
 from study.settings.rules import nearest
 
+NUMBERS = "iuf"  # NumPy's kinds of them
+
 
 def row_text(rows: Array) -> str:
     """Where a fault is first, and how often. rows: bool [n]."""
@@ -33,8 +35,8 @@ def encode(inputs: Sequence[Input], columns: Mapping[str, Array]) -> Doubles:
     """The rows as inputs, [n, inputs]. A missing number is NaN, and so is a missing text or boolean in a column that had none; else
     it is no level.
 
-    columns: [n] each, of Python's values, None where nothing is; those that no input is made of are left out. Raises BadInput for a
-    column that isn't there, for text among numbers, and for a text that is no level.
+    columns: [n] each, of numbers or of Python's values, NaN or None where nothing is; those that no input is made of are left out.
+    Raises BadInput for a column that isn't there, for text among numbers, and for a text that is no level.
     """
     x, faults = np.zeros((len(next(iter(columns.values()), ())), len(inputs))), list[Fault]()
     for name, group in itertools.groupby(enumerate(inputs), key=lambda item: item[1].column):
@@ -52,6 +54,8 @@ def encode(inputs: Sequence[Input], columns: Mapping[str, Array]) -> Doubles:
 
 def _numbers(name: str, column: Array, faults: list[Fault]) -> Doubles:
     """[n], NaN where nothing is."""
+    if column.dtype.kind in NUMBERS:
+        return column.astype(np.float64)
     wrong = np.array([value is not None and not isinstance(value, Real | Decimal | np.bool_) for value in column], bool)
     if wrong.any():
         got = f"column {name!r}: {column[int(np.argmax(wrong))]!r} in {row_text(wrong)}"
@@ -65,14 +69,16 @@ def _levels(inputs: Sequence[Input], column: Array, faults: list[Fault]) -> Doub
     known, gaps = [str(each.level) for each in inputs], inputs[0].gaps
     # pandas takes a text None for nothing
     nothing = "None" if "None" in known and not gaps else ""
-    texts = np.array([nothing if value is None else str(value).strip() for value in column], object)
+    texts = np.array([nothing if value is None or value != value else str(value).strip() for value in column], object)
     missing = texts == ""
-    found = (texts[:, None] == np.array(known, object)).astype(np.float64)
-    wrong = ~missing & ~found.any(axis=1)
+    numbers = {level: number for number, level in enumerate(known)}
+    codes = np.array([numbers.get(text, -1) for text in texts], int)
+    wrong = ~missing & (codes < 0)
     if wrong.any():
         first = int(np.argmax(wrong))
         got = f"column {inputs[0].column!r}: {column[first]!r} in {row_text(wrong)}"
         faults.append(Fault("rows", got, f"nothing, {nearest(texts[first], known)}"))
+    found = (codes[:, None] == range(len(known))).astype(np.float64)
     if not gaps:
         found[missing] = math.nan
     return found

@@ -9,12 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from study import artifacts, champion, details, encoding, findings, places, report, table_files
 from study.errors import BadInput, Fault
 from study.pages import of_study
-from study.records import Network, TrialRecord
+from study.records import Array, Network, TrialRecord
 from study.settings.data import Table
 from study.tracking import reader, runs, store
 from study.tracking.runs import Replicate
@@ -144,7 +145,7 @@ class Study:
         """
         if faults := encoding.named_alike("rows", [str(name) for name in rows]):
             raise BadInput(faults)
-        columns = {str(name): rows[name].astype(object).where(rows[name].notna(), None).to_numpy() for name in rows}
+        columns = {str(name): _values(rows[name]) for name in rows}
         return pd.DataFrame(self._champion.predict(columns), index=rows.index, columns=list(self._champion.names))
 
     @cached_property
@@ -227,6 +228,11 @@ def predict_file(
     texts = [column for column, known in levels.items() if None not in known and not known <= {"False", "True"}]
     columns = table_files.values(source, levels, texts)
     return pd.DataFrame(found.predict(columns), columns=list(found.names))
+
+
+def _values(column: pd.Series) -> Array:
+    numbers = isinstance(column.dtype, np.dtype) and column.dtype.kind in encoding.NUMBERS
+    return column.to_numpy() if numbers else column.astype(object).where(column.notna(), None).to_numpy()
 
 
 def _replicate_row(record: TrialRecord, place: int, number: int, run: Replicate | None) -> dict[str, Any]:

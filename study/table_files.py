@@ -87,8 +87,10 @@ def columns(settings: Table, choose: Choice, texts: Collection[str] = ()) -> dic
 
 
 def values(settings: Table, wanted: Collection[str], texts: Collection[str]) -> dict[str, Array]:
-    """Of the wanted columns those that the file has, as Python's values, None where nothing is. Raises as `columns` does, and
-    BadInput if two columns share a name."""
+    """Of the wanted columns those that the file has: numbers, NaN where nothing is, or Python's values, None where nothing is.
+
+    texts: as for `columns`. Raises as it does, and BadInput if two columns share a name.
+    """
 
     def choose(names: Sequence[str]) -> list[str]:
         if faults := named_alike("data.path", names):
@@ -97,7 +99,12 @@ def values(settings: Table, wanted: Collection[str], texts: Collection[str]) -> 
 
     stamp(settings.path)
     found = columns(settings, choose, [name for name in texts if name in wanted])
-    return {name: np.fromiter(column.to_pylist(), object, len(column)) for name, column in found.items()}
+    return {
+        name: column.to_numpy()
+        if name not in texts and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
+        else np.fromiter(column.to_pylist(), object, len(column))
+        for name, column in found.items()
+    }
 
 
 def _numbers_beside_blanks(column: Column, decimal: str) -> Column:
