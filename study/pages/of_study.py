@@ -339,6 +339,7 @@ def _again(found: Findings) -> Section:
             )
         )
         codes.append(Code("Its replicates side by side", f"mlp-study compare {where}"))
+        codes.append(Code("What its best network makes of new rows", f"mlp-study predict {name} rows.csv"))
     codes.append(Code("In Python", f'import study\n\nfound = study.open("{found.name}")\nfound.trials, found.replicates'))
     codes.append(Code("Again in the terminal, and as files", f"mlp-study show {name}\nmlp-study export {name} trials.csv"))
     # width and depth make the units
