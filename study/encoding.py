@@ -76,7 +76,8 @@ def _levels(inputs: Sequence[Input], column: Array, faults: list[Fault]) -> Doub
     wrong = ~missing & (codes < 0)
     if wrong.any():
         first = int(np.argmax(wrong))
-        got = f"column {inputs[0].column!r}: {column[first]!r} in {row_text(wrong)}"
+        value = column[first].item() if isinstance(column[first], np.generic) else column[first]
+        got = f"column {inputs[0].column!r}: {value!r} in {row_text(wrong)}"
         faults.append(Fault("rows", got, f"nothing, {nearest(texts[first], known)}"))
     found = (codes[:, None] == range(len(known))).astype(np.float64)
     if not gaps:

@@ -67,6 +67,7 @@ def test_rows_become_the_inputs_that_training_had() -> None:
             "'Nort' in row 2 (first of 2)\"; valid: nothing, did you mean North? Centre, North",
         ),
         ({"new": [1, 0, 1]}, "column 'new': 1 in row 1 (first of 3)"),
+        ({"new": list(np.ones(3))}, "column 'new': 1.0 in row 1 (first of 3)"),
     ],
 )
 def test_a_column_that_does_not_fit_is_told(changed: dict[str, list[object]], told: str) -> None:
