@@ -18,7 +18,7 @@ test: .venv/installed
 faults: .venv/installed
 	$(BIN)/python -m pytest -m fault -n 2 --dist loadfile $(FAULTS)
 
-# everything that the pages show, and the rest of the comparisons with Keras; ten minutes
+# what the pages of docs show, MLflow's own pages, and the rest of the comparisons with Keras: a quarter of an hour
 long: .venv/installed
 	$(BIN)/python -m pytest -m long -n 2
 

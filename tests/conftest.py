@@ -6,7 +6,7 @@ import pytest
 
 # few tests of many seconds each, which would be left for last, and for one process, if they weren't begun first
 LONG = (
-    "mlflow_ui",
+    "conformance",
     "report",
     "study",
     "champion",
