@@ -6,21 +6,24 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from study import search, sqlite
+from study.tracking import spool
 from tests.command import client
 
-TINY = ["training.epochs=60", "training.leg_epochs=20", "replicates.count=8", "model.units=[4]", "hydra.sweeper.study_name=tiny"]
+TINY = ["replicates.count=8", "model.units=[4]", "hydra.sweeper.study_name=tiny"]
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2"]
 SUBMITIT = ["hydra/launcher=submitit_local", "hydra.sweeper.n_jobs=2"]
 
 
-def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "study", "--multirun", *TINY, *overrides]
+def start(folder: Path, *overrides: str, epochs: int = 60) -> subprocess.Popen[str]:
+    length = [f"training.epochs={epochs}", f"training.leg_epochs={epochs // 3}"]
+    command = [sys.executable, "-m", "study", "--multirun", *TINY, *length, *overrides]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -51,16 +54,34 @@ def test_trials_in_other_processes_are_pruned_by_what_all_have_reported(
     assert statuses(tmp_path, monkeypatch) == {"FINISHED": 2 * 9, "KILLED": 2 * 9}
 
 
+def stop_at_work(folder: Path, running: subprocess.Popen[str]) -> list[int]:
+    """Holds both workers where each is amid a trial: between two, or with a whole record, a worker costs nothing."""
+    while running.poll() is None:
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        workers = [int(each) for each in children if b"popen_loky" in Path(f"/proc/{each}/cmdline").read_bytes()]
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        spooled = (folder / ".mlp-study" / "spool").iterdir()
+        unfinished = [each for each in spooled if not (each.name.startswith(spool.GONE) or (each / spool.RECORD).exists())]
+        if len(workers) == len(unfinished) == 2:
+            return workers
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+        time.sleep(0.05)
+    assert running.stderr
+    pytest.fail(running.stderr.read())
+
+
 @pytest.mark.fault
 def test_a_killed_worker_costs_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with start(tmp_path, *JOBLIB, "optimizer.learning_rate=0.01,0.02,0.03,0.04,0.05,0.06") as running:
+    with start(tmp_path, *JOBLIB, "optimizer.learning_rate=0.01,0.02,0.03,0.04,0.05,0.06", epochs=1200) as running:
         assert running.stderr
         for line in running.stderr:
             if line.startswith("[2/6"):
                 break
-        workers = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
-        loky = [int(each) for each in workers if b"loky" in Path(f"/proc/{each}/cmdline").read_bytes()]
-        os.kill(max(loky), signal.SIGKILL)
+        killed, other = stop_at_work(tmp_path, running)
+        os.kill(killed, signal.SIGKILL)
+        os.kill(other, signal.SIGCONT)
         rest = running.stderr.read()
     assert running.returncode == 0, rest
     assert "is run again: its worker was lost" in rest
