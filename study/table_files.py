@@ -65,6 +65,7 @@ def columns(settings: Table, choose: Choice, texts: Collection[str] = ()) -> dic
 
     texts: names of columns that a text file holds texts in, whatever they look like. Raises BadInput for a file that can't be read.
     """
+    stamp(settings.path)
     file = Path(settings.path)
     try:
         with file.open("rb") as stream:
@@ -97,8 +98,7 @@ def values(settings: Table, wanted: Collection[str], texts: Collection[str]) -> 
             raise BadInput(faults)
         return [name for name in names if name in wanted]
 
-    stamp(settings.path)
-    found = columns(settings, choose, [name for name in texts if name in wanted])
+    found = columns(settings, choose, texts)
     return {
         name: column.to_numpy()
         if name not in texts and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))

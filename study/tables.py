@@ -53,7 +53,6 @@ def read(settings: Table) -> tuple[Floats, Array, tuple[Input, ...], tuple[str, 
     are one-hot, by the sorted levels of the whole table, so that every part of it has the same columns. A missing number is NaN.
     Raises BadInput with all faults of the content.
     """
-    stamp(settings.path)
     found = columns(settings, partial(_kept, settings))
     rows = len(found[settings.target])
     if rows < 2:
