@@ -1,0 +1,22 @@
+"""What the program prints in cases beside those that were reported: a row is a folder's files, some commands, and what they print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Case:
+    """commands: run one after the other in an empty folder that holds `files`; all but the last must exit with 0.
+
+    shows, hides: what is in the last command's output (both streams, runs of white space as one blank), and what isn't.
+    code: its exit code.
+    """
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    shows: tuple[str, ...] = ()
+    hides: tuple[str, ...] = ()
+    code: int = 0
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
