@@ -22,7 +22,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from study import completion, composition, decode, explanations, flags, job, places, processes, redaction, report, terminal
+from study import (
+    completion,
+    composition,
+    decode,
+    explanations,
+    flags,
+    job,
+    overrides,
+    places,
+    processes,
+    redaction,
+    report,
+    terminal,
+)
 from study.clock import STARTED
 from study.commands import commands
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Stopped, StudyError, refused
@@ -124,31 +137,43 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]  # the command's own way to tell it
-    parsed = parser.parse_args(arguments)
+    parsed = parser.parse_intermixed_args(arguments)
+    source = composition.Source(parsed.config_name or composition.CONFIG_NAME, parsed.config_path, parsed.config_dir)
+    options, lines = [each for each in arguments if each not in parsed.overrides], overrides.named(parsed.overrides)
     asks_only = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
-    other_config = parsed.config_name or parsed.config_dir or parsed.config_path
-    if not (asks_only or other_config or parsed.multirun):
-        # Hydra makes the output folder before it calls the job; bad settings are to be refused before
-        config = composition.compose_config(parsed.overrides)
-        reading = job.check(config)
-        if dry_run:
-            from study import rehearsal
-
-            rehearsal.of_trial(config, reading)
+    if asks_only and parsed.multirun:
+        # Hydra shows the config of one job, and refuses to do so with --multirun
+        options = [each for each in options if each not in ("--multirun", "-m")]
+        lines = [line for line in lines if not composition.searches(line)]
+    elif not asks_only:
+        multirun = parsed.multirun or composition.mode(lines, source) == RunMode.MULTIRUN
+        if multirun:
+            # the sweeper is told by a setting of its own
+            lines = [*overrides.of_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run]
+        elif not _check(lines, source, dry_run):
             return
-        if reading:
-            terminal.message(reading, "dim")
-    elif dry_run and other_config and not parsed.multirun:
-        raise BadInput("--dry-run of one trial takes mlp-study's own config, without --config-name, --config-path or --config-dir")
-    # the sweeper is told by a setting of its own
-    sys.argv = [sys.argv[0], *arguments, *["hydra.sweeper.dry_run=true"] * (dry_run and parsed.multirun)]
+        else:
+            lines += composition.shape_resets(lines, source)
+    sys.argv = [sys.argv[0], *options, *lines]
     folder = str(composition.config_folder())
     try:
         hydra.main(version_base=composition.VERSION_BASE, config_path=folder, config_name=composition.CONFIG_NAME)(_job)()
     except composition.REFUSALS:
-        if not other_config:
-            composition.check_fixed(parsed.overrides)
+        composition.check_fixed(parsed.overrides, source)
         raise
+
+
+def _check(lines: list[str], source: composition.Source, dry_run: bool) -> bool:
+    """Refuses what is wrong with a launch of one trial before Hydra makes its folder; whether it is to be trained."""
+    config = composition.compose_config(lines, source)
+    reading = job.check(config)
+    if dry_run:
+        from study import rehearsal
+
+        rehearsal.of_trial(config, reading)
+    elif reading:
+        terminal.message(reading, "dim")
+    return not dry_run
 
 
 def _refuse(message: str) -> NoReturn:
@@ -156,6 +181,12 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _job(config: DictConfig) -> TrialResult:
+    # records, and a table's path, don't depend on the folder that `hydra.job.chdir` makes of a job's
+    with contextlib.chdir(HydraConfig.get().runtime.cwd):
+        return _trained(config)
+
+
+def _trained(config: DictConfig) -> TrialResult:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return job.run(config)
     try:

@@ -47,11 +47,24 @@ def _built(config: DictConfig) -> TrialSpec:
     trained = OmegaConf.masked_copy(config, [str(key) for key in config if key not in APART])
     settings = plain(trained)
     if isinstance(settings.get("model"), dict):
-        settings["model"] = _with_units(settings["model"])
+        settings["model"] = with_units(settings["model"])
     data = settings.get("data")
-    if isinstance(data, dict) and data.get("name") == Table.name and data.get("task") == AUTO:
-        return _with_task(settings, data)
+    if isinstance(data, dict) and data.get("name") == Table.name:
+        settings["data"] = data = _with_names(data)
+        if data.get("task") == AUTO:
+            return _with_task(settings, data)
     return spec.build(settings)
+
+
+def _with_names(data: dict[str, Any]) -> dict[str, Any]:
+    """A column that YAML takes for a whole number, such as 2019, is known by its name."""
+    target, drop = data.get("target"), data.get("drop")
+    names = [_name(each) for each in drop] if isinstance(drop, list) else drop
+    return data | {"target": _name(target), "drop": names}
+
+
+def _name(column: object) -> object:
+    return str(column) if isinstance(column, int) and not isinstance(column, bool) else column
 
 
 def _with_task(settings: dict[str, Any], data: dict[str, Any]) -> TrialSpec:
@@ -76,7 +89,7 @@ def _with_task(settings: dict[str, Any], data: dict[str, Any]) -> TrialSpec:
     return built
 
 
-def _with_units(model: dict[str, Any]) -> dict[str, Any]:
+def with_units(model: dict[str, Any]) -> dict[str, Any]:
     """`width` and `depth`, the two numbers that a search varies, replace what `units` says."""
     units, width, depth = (model.get(key) for key in ("units", "width", "depth"))
     rest = {key: value for key, value in model.items() if key not in ("width", "depth")}

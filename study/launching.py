@@ -92,7 +92,7 @@ def _open(plan: Plan, clock: Clock) -> Launching:
 
     def line(params: Mapping[str, Scalar], *more: str) -> list[str]:
         common = [*plan.fixed, f"study.name={overrides.encode(plan.name)}", f"study.storage={overrides.encode(study.storage)}"]
-        return [*common, *overrides.assignments(params), *more]
+        return [*common, *overrides.assignments(params, plan.space), *more]
 
     def launch(batch: Sequence[Asked]) -> list[TrialResult | BaseException]:
         lines = [line(each.params, f"study.trial={each.number}") for each in batch]

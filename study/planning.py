@@ -6,10 +6,11 @@ import hashlib
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
@@ -22,7 +23,8 @@ from study.errors import BadInput, Fault, check_writable
 from study.objectives import Objective
 from study.records import Scalar
 from study.settings import rules
-from study.space import Space
+from study.settings.data import Table
+from study.space import Choice, Space
 from study.spec import TrialSpec
 from study.tracking import spool
 
@@ -30,8 +32,11 @@ if TYPE_CHECKING:
     from study.search import Search
 
 
+PROGRAM = "mlp-study"
 # Hydra keeps flags as settings of its own
 OF_THE_FLAGS = {"hydra.mode", "hydra.sweeper.dry_run"}
+# Hydra's settings that one trial has no use for
+OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/")
 
 
 class HydraSweeper(Protocol):
@@ -72,9 +77,9 @@ class Plan:
     @property
     def command(self) -> str:
         """What a person types for it."""
-        given = self.config.hydra.overrides
-        words = [each for each in (*given.task, *given.hydra) if each.partition("=")[0] not in OF_THE_FLAGS]
-        return shlex.join(["mlp-study", "--multirun", *words])
+        task, of_hydra = composition.given(self.config)
+        words = [each for each in (*task, *of_hydra) if each.partition("=")[0] not in OF_THE_FLAGS]
+        return shlex.join([PROGRAM, "--multirun", *composition.options(self.config), *words])
 
     @property
     def launcher_name(self) -> str:
@@ -120,12 +125,18 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     """The study that the arguments ask for. Raises what is wrong with it."""
     assert sweeper.config is not None and sweeper.launcher is not None and sweeper.hydra_context is not None
     config, loader = sweeper.config, sweeper.hydra_context.config_loader
+    # as the launchers compose a job's config
+    of_hydra = composition.given(config)[1]
+
+    def load(lines: Sequence[str]) -> DictConfig:
+        return loader.load_configuration(config.hydra.job.config_name, [*of_hydra, *lines], RunMode.RUN)
 
     def compose(lines: Sequence[str]) -> DictConfig:
         try:
-            return loader.load_configuration(config.hydra.job.config_name, list(lines), RunMode.RUN)
+            return load(lines)
         except composition.REFUSALS as error:
-            raise composition.bad_input(error) from error
+            # a group's choice decides which settings there are
+            raise composition.bad_input(error, [line for line in lines if "." not in line.partition("=")[0]], load) from error
 
     uri = job.store_uri(decode.section(config, "tracking"))
     if uri and settings["dry_run"]:
@@ -133,12 +144,18 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     elif uri:
         spool.writer(uri)  # loads while the settings are checked
     with terminal.status("checking the settings"), clock.phase("compose"):
-        space, fixed = overrides.split(arguments, settings["params"] or {}, settings["default_params"] or {}, loader)
         _check_settings(settings)
         storage = places.storage(settings["storage"])
         sqlite.check(storage)
         check_writable(Path(config.hydra.sweep.dir))
-        base = check_space(space, fixed, compose, uri or places.tracking_uri(None))
+        store = uri or places.tracking_uri(None)
+        files = composition.settings_in_files(loader, config.hydra.job.config_name, [*of_hydra, *arguments])
+        space, fixed, by_default = _asked(arguments, settings, files, loader)
+        if not space:
+            raise BadInput([Fault("--multirun", "nothing to search", _something_to_search(config))])
+        if by_default:
+            space = narrowed(space, fixed, compose, store)
+        base, *others = check_space(space, fixed, compose, store, config.hydra.runtime.choices)
     goals = objectives.parse(settings["objective"], settings["direction"], base.data.task)
     with terminal.status("loading Optuna"), clock.phase("import"):
         from study import search
@@ -151,6 +168,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     # a setting that earlier versions didn't have: their studies go on
     if identity.get("data.decimal") == ".":
         del identity["data.decimal"]
+    identity |= _of_other_choices(base, others, identity)
     choice = config.hydra.runtime.choices.get("experiment")
     return Plan(
         name=settings["study_name"] or study_name(choice or base.data.name, identity, space),
@@ -169,6 +187,23 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     )
 
 
+def _of_other_choices(base: TrialSpec, others: Sequence[TrialSpec], identity: Mapping[str, str]) -> dict[str, str]:
+    """What the first setting doesn't show of the fixed ones: those of other kinds than its own, and other tables' contents."""
+    found = {}
+    for other in others:
+        of_other = specs.flat(other)
+        for section in specs.KINDS:
+            kind = getattr(other, section)
+            if kind.name != getattr(base, section).name:
+                for name, usual in specs.defaults(type(kind)).items():
+                    key, value = f"{section}.{name}", of_other[f"{section}.{name}"]
+                    if value not in (usual, identity.get(key)) and key != "data.path":
+                        found[f"{key} with {section}={kind.name}"] = value
+        if isinstance(other.data, Table) and other.data.path != getattr(base.data, "path", None):
+            found[f"data.digest of {Path(other.data.path).name}"] = dataset.digest(other)
+    return found
+
+
 def _reading(base: TrialSpec, space: Space) -> str:
     text = inputs.reading(base, dataset.load_data(base))
     searched = any(key.partition(".")[0] == "data" for key in space)
@@ -181,34 +216,109 @@ def study_name(prefix: str, identity: Mapping[str, str], space: Space) -> str:
     return f"{prefix}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
 
 
-def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[str]], DictConfig], uri: str) -> TrialSpec:
-    """Tries every choice and both ends of every interval beside the first values of the others; returns the first setting.
+def _asked(
+    arguments: Sequence[str], settings: Mapping[str, Any], files: Sequence[Mapping[str, Any]], loader: ConfigLoader
+) -> tuple[Space, list[str], bool]:
+    """The space, the fixed overrides, and whether the space is the one by default. files: what each of the user's configs sets."""
+    params, default_params = settings["params"] or {}, settings["default_params"] or {}
+    by_default = not overrides.split(arguments, params, {}, loader)[0]
+    parts = (overrides.WIDTH, overrides.DEPTH)
+    known = {key: value for file in files for key, value in file.items() if value is not None or key not in parts}
+    space, fixed = overrides.split(arguments, params, default_params, loader, known)
+    return space, [*fixed, *overrides.shape_resets([*files, *overrides.layers(arguments, params)])], by_default
 
-    uri: the store that holds a run which `init.same_as` names. Raises BadInput with all faults.
+
+def check_space(
+    space: Space,
+    fixed: Sequence[str],
+    compose: Callable[[Sequence[str]], DictConfig],
+    uri: str,
+    choices: Mapping[str, str] | None = None,
+) -> list[TrialSpec]:
+    """Tries every choice and both ends of every interval beside the first values of the others; returns these settings.
+
+    uri: the store that holds a run which `init.same_as` names; choices: of the groups that aren't searched. Raises BadInput with
+    all faults.
     """
+    found: list[TrialSpec] = []
     faults: list[Fault] = []
+    of_other_kinds: list[Fault] = []
 
-    def attempt(params: Mapping[str, Scalar]) -> TrialSpec | None:
+    def attempt(params: Mapping[str, Scalar]) -> None:
         try:
-            spec = decode.trial_spec(compose([*fixed, *overrides.assignments(params)]))
-            starting.load(spec, dataset.load_data(spec), uri)
-            return spec
+            found.append(_spec([*fixed, *overrides.assignments(params, space)], compose, uri))
         except BadInput as bad:
-            faults.extend(bad.faults or [Fault("search space", ", ".join(overrides.assignments(params)), str(bad))])
-            return None
+            for fault in bad.faults or [Fault("search space", ", ".join(overrides.assignments(params, space)), str(bad))]:
+                kinds = specs.kinds_with(fault.key)
+                if kinds and {**(choices or {}), **params}.get(fault.key.partition(".")[0]) not in kinds:
+                    of_other_kinds.append(_of_other_kinds(fault, kinds, space, fixed))
+                else:
+                    faults.append(fault)
 
-    first = spaces.example(space)
-    base = attempt(first)
-    tried = [first]
-    for key, domain in space.items():
-        for value in domain.samples():
-            params = spaces.example(space, key, value)
-            if params not in tried:
-                tried.append(params)
-                attempt(params)
-    if faults or base is None:
+    tried: list[Mapping[str, Scalar]] = []
+    for params in [spaces.example(space), *(spaces.example(space, key, each) for key in space for each in space[key].samples())]:
+        if params not in tried:
+            tried.append(params)
+            attempt(params)
+    # where a value is wrong with every kind, that comes first
+    wrong = {fault.key for fault in faults}
+    faults += [fault for fault in of_other_kinds if fault.key not in wrong]
+    if faults:
         raise BadInput({str(fault): fault for fault in faults}.values())
-    return base
+    return found
+
+
+def _of_other_kinds(fault: Fault, kinds: Sequence[str], space: Space, fixed: Sequence[str]) -> Fault:
+    """That a setting is refused which only `kinds` of its section have, with how to set it where one of these is searched."""
+    section = fault.key.partition(".")[0]
+    searched, domain = space.get(section), space.get(fault.key) or overrides.fixed_value(fault.key, fixed)
+    having = [value for value in map(spaces.text, searched.samples() if searched else ()) if value in kinds]
+    got = fault.got if domain is None else str(domain) if fault.key in space else domain.samples()[0]
+    if not having or domain is None:
+        return Fault(fault.key, got, f"{section}={' or '.join(having or kinds)} beside it")
+    text = overrides.with_condition(domain, section, having)
+    return Fault(fault.key, got, f"a setting of {' and '.join(having)}; to set it there alone: {shlex.quote(text)}")
+
+
+def narrowed(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[str]], DictConfig], uri: str) -> Space:
+    """The space without choices that the fixed settings don't go with, beside the first values of the others.
+
+    A setting none of whose choices goes with them is left as it is: others are to blame.
+    """
+    found = dict(space)
+    for key, domain in space.items():
+        if isinstance(domain, Choice):
+            values = tuple(value for value in domain.values if _goes(spaces.example(found, key, value), found, fixed, compose, uri))
+            if values and values != domain.values:
+                left_out = [spaces.text(value) for value in domain.values if value not in values]
+                terminal.message(f"left out of the default search, since it doesn't suit what is given: {key}={','.join(left_out)}")
+                found[key] = replace(domain, values=values)
+    return found
+
+
+def _goes(
+    params: Mapping[str, Scalar], space: Space, fixed: Sequence[str], compose: Callable[[Sequence[str]], DictConfig], uri: str
+) -> bool:
+    try:
+        return bool(_spec([*fixed, *overrides.assignments(params, space)], compose, uri))
+    except BadInput:
+        return False
+
+
+def _spec(lines: Sequence[str], compose: Callable[[Sequence[str]], DictConfig], uri: str) -> TrialSpec:
+    """The trial of these overrides. Raises BadInput if it can't be trained."""
+    spec = decode.trial_spec(compose(lines))
+    starting.load(spec, dataset.load_data(spec), uri)
+    return spec
+
+
+def _something_to_search(config: DictConfig) -> str:
+    task, of_hydra = composition.given(config)
+    words = [each for each in (*task, *of_hydra) if not each.startswith(OF_A_STUDY)]
+    return (
+        "several values for a setting, such as optimizer.learning_rate=0.001,0.01; "
+        f"or, to train this one setting: {shlex.join([PROGRAM, *composition.options(config), *words])}"
+    )
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:

@@ -44,7 +44,7 @@ def of_study(plan: Plan) -> None:
     done, remaining = standing.total - standing.remaining, standing.remaining
     opening = planning.opening(plan, standing.total, standing.exhaustive, done)
     terminal.show_line(opening, "bold")
-    _show_fixed(plan.compose([*plan.fixed, *overrides.assignments(spaces.example(plan.space))]), set(plan.space))
+    _show_fixed(plan.compose([*plan.fixed, *overrides.assignments(spaces.example(plan.space), plan.space)]), set(plan.space))
     jobs = plan.settings["n_jobs"]
     terminal.show_line(f"sampler: {_kind(plan.config, 'sampler')}")
     terminal.show_line(f"pruner: {_kind(plan.config, 'pruner')}")
@@ -134,7 +134,9 @@ def _kind(config: DictConfig, section: str) -> str:
 def _show_fixed(config: DictConfig, searched: set[str]) -> None:
     """The settings that aren't searched and differ from the defaults of their kind."""
     kinds = [f"{each}={config[each].name}" for each in GROUPS if OmegaConf.select(config, f"{each}.name")]
-    of_kinds, usual, given = map(_flat, (composition.compose_config(kinds), composition.compose_config([]), config))
+    of_kinds, usual, given = (
+        _flat(each, searched) for each in (composition.compose_config(kinds), composition.compose_config([]), config)
+    )
     shown = []
     for key, value in given.items():
         name = key.removesuffix(".name")
@@ -145,11 +147,19 @@ def _show_fixed(config: DictConfig, searched: set[str]) -> None:
         terminal.show_line(line)
 
 
-def _flat(config: DictConfig) -> dict[str, str]:
-    """What a trial trains and keeps, as text by dotted names; not what is Hydra's, nor what a sweeper fills in."""
+def _flat(config: DictConfig, searched: set[str]) -> dict[str, str]:
+    """What a trial trains and keeps, as text by dotted names; not what is Hydra's, nor what a sweeper fills in.
+
+    The hidden layers are described by what isn't searched: their sizes, or else their width or their number.
+    """
     settings = OmegaConf.to_container(config)
     assert isinstance(settings, dict)
-    return dict(composition.flatten({str(key): value for key, value in settings.items() if key not in ("hydra", "study")}))
+    model = decode.with_units(settings["model"])
+    if searched & {overrides.WIDTH, overrides.DEPTH}:
+        units = model.pop("units")
+        model |= {"width": units[0], "depth": len(units)}
+    kept = {str(key): value for key, value in settings.items() if key not in ("hydra", "study")} | {"model": model}
+    return dict(composition.flatten(kept))
 
 
 def _ahead(plan: Plan, standing: _Standing) -> list[dict[str, Scalar]]:
@@ -168,7 +178,7 @@ def _time(plan: Plan, standing: _Standing, step: Callable[[str], None]) -> tuple
     from study import estimate
 
     def composed(params: Mapping[str, Scalar]) -> TrialSpec:
-        return decode.trial_spec(plan.compose([*plan.fixed, *overrides.assignments(params)]))
+        return decode.trial_spec(plan.compose([*plan.fixed, *overrides.assignments(params, plan.space)]))
 
     step("composing settings")
     ahead, started = _ahead(plan, standing), time.perf_counter()

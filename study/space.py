@@ -6,7 +6,7 @@ import graphlib
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from study.errors import BadInput, Fault
@@ -36,11 +36,15 @@ def text(value: Scalar) -> str:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several values, if all conditions of `when` hold. A list or a quoted text is kept as the text of its override."""
+    """One of several values, if all conditions of `when` hold. A list or a quoted text is kept as the text of its override.
+
+    prefix: what Hydra wants before the key to add it, + or ++; it makes no other setting of it.
+    """
 
     key: str
     values: tuple[Scalar, ...]
     when: tuple[Condition, ...] = ()
+    prefix: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         # Python finds 1, 1.0 and true equal, and so does the search for a setting that was tried
@@ -58,7 +62,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Interval:
-    """A number from low to high, both included; `log` samples its logarithm, `step` only low + k · step. `when` as in `Choice`."""
+    """A number from low to high, both included; `log` samples its logarithm, `step` only low + k · step. Others as in `Choice`."""
 
     key: str
     low: float
@@ -67,6 +71,7 @@ class Interval:
     step: float | None = None
     whole: bool = False
     when: tuple[Condition, ...] = ()
+    prefix: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         got, faults = f"{self}", []
@@ -94,8 +99,14 @@ class Interval:
 
     def __str__(self) -> str:
         kind = "whole numbers" if self.whole else "numbers"
-        step = f" in steps of {self.step:g}" if self.step else ""
-        return f"{kind} from {self.low:g} to {self.high:g}{step}{', log' if self.log else ''}{_when(self)}"
+        step = f" in steps of {_number(self.step)}" if self.step else ""
+        return f"{kind} from {_number(self.low)} to {_number(self.high)}{step}{', log' if self.log else ''}{_when(self)}"
+
+
+def _number(value: float) -> str:
+    """All digits but those that rounding leaves: a study is known by its space."""
+    short, whole = f"{value:g}", f"{value:.12g}"
+    return short if float(short) == float(whole) or math.isnan(value) else whole
 
 
 Domain = Choice | Interval

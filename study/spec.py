@@ -70,7 +70,7 @@ class TrialSpec(Section):
         for each in dataclasses.fields(self):
             kind = getattr(self, each.name)
             if isinstance(kind, Kind):
-                usual |= {f"{each.name}.{own.name}": str(own.default) for own in dataclasses.fields(kind)}  # type: ignore[arg-type]
+                usual |= {f"{each.name}.{key}": value for key, value in defaults(type(kind)).items()}
         return f"TrialSpec({', '.join(f'{key}={value}' for key, value in flat(self).items() if usual.get(key) != value)})"
 
 
@@ -129,6 +129,18 @@ def _build_section(key: str, content: object) -> Section:
     if faults:
         raise BadInput(faults)
     return section
+
+
+def defaults(kind: type[Kind]) -> dict[str, str]:
+    """A kind's settings by default, as `flat` writes them."""
+    usual = {each.name: each.default for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return {name: str(list(value) if isinstance(value, tuple) else value) for name, value in usual.items()}
+
+
+def kinds_with(key: str) -> list[str]:
+    """The kinds of a section that have this setting: of 'optimizer.momentum', sgd and rmsprop."""
+    section, _, name = key.partition(".")
+    return [kind for kind, cls in KINDS.get(section, {}).items() if name in {each.name for each in dataclasses.fields(cls)}]  # type: ignore[arg-type]
 
 
 def check_crossed(spec: TrialSpec) -> None:

@@ -61,8 +61,10 @@ def test_the_text_of_a_search_is_this_domain(text: str, domain: Domain) -> None:
 
 
 @pytest.mark.parametrize("key", ["optimizer.learning_rate", "+x", "++x", "optimizer@second", "a/b"])
-def test_a_searched_key_stays_as_it_is_written(key: str) -> None:
-    assert list(space_of(f"{key}=1,2")) == [key]
+def test_a_searched_key_is_known_without_its_prefix_and_assigned_with_it(key: str) -> None:
+    space = space_of(f"{key}=1,2")
+    [plain] = space
+    assert plain == key.lstrip("+") and overrides.assignments({plain: 1}, space) == [f"{key}=1"]
 
 
 def test_a_glob_is_a_choice_among_a_group(tmp_path: Path) -> None:
@@ -269,7 +271,7 @@ def test_a_fixed_value_stays_the_same_value(value: Scalar) -> None:
 def test_a_sampled_choice_is_assigned_as_the_value_that_was_written(values: list[Scalar]) -> None:
     choice = space_of(f"key={','.join(map(overrides.encode, values))}")["key"]
     assert isinstance(choice, Choice)
-    found = [read_back(line) for each in choice.values for line in overrides.assignments({"key": each})]
+    found = [read_back(line) for each in choice.values for line in overrides.assignments({"key": each}, {"key": choice})]
     assert list(map(repr, found)) == list(map(repr, values))
 
 
