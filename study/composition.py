@@ -216,7 +216,7 @@ def _fault(error: Exception, override: Override, kept: Sequence[str], source: So
         return Fault("an override", line, "key=value")
     if isinstance(error, ValueError):
         return Fault(key, got, nearest(got, sorted(file.stem for file in (config_folder() / key).glob("*.yaml"))))
-    known = bad_input(error, kept, lambda lines: _composed(lines, source, hydras_own=key.startswith("hydra."))).faults
+    known = bad_input(error, kept, lambda lines: _composed(lines, source, hydras_own=True)).faults
     if known:
         return Fault(known[0].key, got, known[0].valid)
     reason = _words(error).replace("\n", "; ")
@@ -242,7 +242,7 @@ def bad_input(error: Exception, kept: Sequence[str] = (), compose: Callable[[Seq
     if unknown:
         key = unknown[1]
         value = re.search(r"use \+[^=]+=(.*)", text)
-        make = compose or (lambda lines: _composed(lines, hydras_own=key.startswith("hydra.")))
+        make = compose or (lambda lines: _composed(lines, hydras_own=True))
         try:
             config = make([line for line in kept if line.partition("=")[0] != key])
         except REFUSALS:
@@ -260,6 +260,7 @@ def _settings_like(wrong: str, config: DictConfig) -> str:
     """The settings of the same section, or else the sections, with the setting or the kind that was probably meant."""
     content = OmegaConf.to_container(config)
     keys = [key for key, _ in flatten(content) if not key.startswith("study.") and "._" not in key]
+    keys = [key for key in keys if key.startswith("hydra.") == wrong.startswith("hydra.")]
     section = wrong.rpartition(".")[0]
     within = [key for key in keys if section and key.rpartition(".")[0] == section]
     if (kinds := spec.kinds_with(wrong)) and section in config and config[section].name not in kinds:

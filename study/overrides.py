@@ -206,7 +206,7 @@ def _named_kind(override: Override) -> str:
     if override.key_or_group != section:
         return shlex.quote(f"{section}={override.get_value_string()}")
     mapping = dict(flattened({section: override.value()})) if isinstance(value, dict) else {}
-    return shlex.join(f"{key}={encode(each)}" for key, each in mapping.items()) if section in mapping else ""
+    return shlex.join(f"{key}={_as_text(each)}" for key, each in mapping.items()) if section in mapping else ""
 
 
 def _without_quotes(override: Override) -> str:
@@ -237,7 +237,6 @@ def split(
     what the user's own files set, by plain keys. Raises BadInput for what is given twice.
     """
     given = parse(lines, loader)
-    check(given)
     on_line = _settings(given)
     configured = _configured(params, on_line, loader)
     if not any(each.is_sweep_override() for each in [*given, *configured]):
@@ -245,6 +244,7 @@ def split(
         if decided.get(SAME_AS) is not None:
             decided |= {WIDTH: "", DEPTH: ""}
         configured += _configured(default_params, decided, loader)
+    check([*configured, *given])
     space: dict[str, Domain] = {}
     fixed: dict[str, list[str]] = {}
     faults: list[Fault] = []

@@ -138,6 +138,8 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
             # a group's choice decides which settings there are
             raise composition.bad_input(error, [line for line in lines if "." not in line.partition("=")[0]], load) from error
 
+    files = composition.settings_in_files(loader, config.hydra.job.config_name, [*of_hydra, *arguments])
+    space, fixed, by_default = _asked(arguments, settings, files, loader)
     uri = job.store_uri(decode.section(config, "tracking"))
     if uri and settings["dry_run"]:
         places.check(uri)
@@ -149,8 +151,6 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         sqlite.check(storage)
         check_writable(Path(config.hydra.sweep.dir))
         store = uri or places.tracking_uri(None)
-        files = composition.settings_in_files(loader, config.hydra.job.config_name, [*of_hydra, *arguments])
-        space, fixed, by_default = _asked(arguments, settings, files, loader)
         if not space:
             raise BadInput([Fault("--multirun", "nothing to search", _something_to_search(config))])
         if by_default:
