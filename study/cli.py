@@ -139,6 +139,7 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
     parser.error = _refuse  # type: ignore[method-assign]  # the command's own way to tell it
     parsed = parser.parse_intermixed_args(arguments)
     source = composition.Source(parsed.config_name or composition.CONFIG_NAME, parsed.config_path, parsed.config_dir)
+    source.check()
     options, lines = [each for each in arguments if each not in parsed.overrides], overrides.named(parsed.overrides)
     asks_only = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
     if asks_only and parsed.multirun:

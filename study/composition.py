@@ -44,6 +44,14 @@ class Source:
     path: str | None = None
     folder: str | None = None
 
+    def check(self) -> None:
+        """Raises BadInput for folders that aren't there."""
+        # Hydra looks for a relative --config-path beside the program
+        absolute = self.path if self.path and os.path.isabs(self.path) else None
+        given = {"--config-path": absolute, "--config-dir": self.folder}
+        if faults := [Fault(key, each, "a folder of configs") for key, each in given.items() if each and not os.path.isdir(each)]:
+            raise BadInput(faults)
+
     @contextmanager
     def loader(self) -> Iterator[ConfigLoader]:
         """Hydra's loader of it. Of an application that is running meanwhile, everything is as before afterwards."""
@@ -55,10 +63,7 @@ class Source:
             # as `hydra.main` in `cli` makes it
             search = create_automatic_config_search_path(__file__, None, self.path or str(config_folder()))
             if self.folder:
-                folder = os.path.abspath(self.folder)
-                if not os.path.isdir(folder):
-                    raise BadInput([Fault("--config-dir", self.folder, "a folder of configs")])
-                search.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+                search.prepend("command-line", f"file://{os.path.abspath(self.folder)}", SearchPathQuery(provider="schema"))
             yield Hydra.create_main_hydra2("mlp-study", search).config_loader
         finally:
             application.hydra = running
@@ -238,6 +243,8 @@ def bad_input(error: Exception, kept: Sequence[str] = (), compose: Callable[[Seq
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         return BadInput([Fault(group, choice, nearest(choice, sorted(error.options)))])
+    if text.startswith("Cannot find primary config") and (folders := re.findall(r"path=file://(.*)", text)):
+        return BadInput([Fault("--config-name", getattr(error, "missing_cfg_file", None), f"a config in {' or '.join(folders)}")])
     unknown = re.match(r"Could not (?:override|delete from config\.) '([^']+)'", text)
     if unknown:
         key = unknown[1]

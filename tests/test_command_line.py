@@ -109,7 +109,9 @@ def test_verbose_tells_where_an_error_comes_from(empty: Path, capfd: pytest.Capt
         (["optimizer"], "no command optimizer: mlp-study --help lists the commands; a setting is key=value"),
         (["show"], "Missing argument"),
         (["show", "tiny", "--dry-run"], "No such option"),
-        (["--dry-run", "--config-name=other"], "--dry-run of one trial"),
+        (["--dry-run", "--config-name=other"], "--config-name: got 'other'; valid: a config in /"),
+        (["--config-path=/none"], "--config-path: got '/none'; valid: a folder of configs"),
+        (["-m", "--config-dir=/none"], "--config-dir: got '/none'; valid: a folder of configs"),
     ],
 )
 @pytest.mark.usefixtures("empty")
