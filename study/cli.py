@@ -28,9 +28,10 @@ from study import (
     decode,
     explanations,
     flags,
+    grammar,
     job,
-    overrides,
     places,
+    precedence,
     processes,
     redaction,
     report,
@@ -140,7 +141,7 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
     parsed = parser.parse_intermixed_args(arguments)
     source = composition.Source(parsed.config_name or composition.CONFIG_NAME, parsed.config_path, parsed.config_dir)
     source.check()
-    options, lines = [each for each in arguments if each not in parsed.overrides], overrides.named(parsed.overrides)
+    options, lines = [each for each in arguments if each not in parsed.overrides], grammar.named(parsed.overrides)
     asks_only = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
     if asks_only and parsed.multirun:
         # Hydra shows the config of one job, and refuses to do so with --multirun
@@ -150,7 +151,7 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
         multirun = parsed.multirun or composition.mode(lines, source) == RunMode.MULTIRUN
         if multirun:
             # the sweeper is told by a setting of its own
-            lines = [*overrides.of_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run]
+            lines = [*precedence.of_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run]
         elif not _check(lines, source, dry_run):
             return
         else:

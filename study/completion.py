@@ -29,7 +29,7 @@ from hydra.errors import HydraException
 from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 from omegaconf.errors import OmegaConfBaseException
 
-from study import composition, flags, overrides, places, sqlite
+from study import composition, flags, grammar, places, sqlite
 from study.errors import StudyError
 
 PROGRAM, VARIABLE = "mlp-study", "_MLP_STUDY_COMPLETE"
@@ -151,7 +151,7 @@ def _settings(words: Sequence[str], incomplete: str) -> list[str]:
 def _decides(word: str) -> bool:
     """Whether a word is a setting, of one value, on which others may depend."""
     try:
-        return "=" in word and not any(each.is_sweep_override() for each in overrides.parse([word]))
+        return "=" in word and not any(each.is_sweep_override() for each in grammar.parse([word]))
     except StudyError:
         return False
 

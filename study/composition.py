@@ -22,7 +22,7 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from study import decode, overrides, spec
+from study import decode, grammar, precedence, spec
 from study.errors import BadInput, Fault, collecting
 from study.settings.rules import nearest, suggestion
 from study.spec import KINDS, TrialSpec
@@ -98,9 +98,9 @@ def config_folder() -> Path:
 
 def compose_config(lines: Sequence[str], source: Source = OWN) -> DictConfig:
     """The config that a launch with these overrides would get. Raises BadInput, with all faults, if it can't be composed."""
-    lines = overrides.named(lines)
+    lines = grammar.named(lines)
     try:
-        overrides.check(overrides.parse(lines))
+        precedence.check(grammar.parse(lines))
         return _composed([*lines, *shape_resets(lines, source)], source)
     except (BadInput, *REFUSALS) as error:
         if faults := _faults(lines, source):
@@ -120,11 +120,10 @@ def mode(lines: Sequence[str], source: Source) -> RunMode | None:
 
 
 def shape_resets(lines: Sequence[str], source: Source = OWN) -> list[str]:
-    """As `overrides.shape_resets`, for a launch of one trial."""
+    """As `precedence.shape_resets`, for a launch of one trial."""
     with source.loader() as loader:
         files = settings_in_files(loader, source.name, lines)
-    given = [each for each in overrides.parse(lines) if not each.is_hydra_override()]
-    return overrides.shape_resets([*files, {key: value for each in given for key, value in overrides.settings(each).items()}])
+    return precedence.shape_resets([*files, precedence.settings(grammar.parse(lines))])
 
 
 def settings_in_files(loader: ConfigLoader, name: str | None, lines: Sequence[str]) -> list[dict[str, Any]]:
@@ -149,7 +148,7 @@ def settings_in_files(loader: ConfigLoader, name: str | None, lines: Sequence[st
         chosen = {key for key, origin in defaults.overrides.override_metadata.items() if origin.containing_config_path == path}
         found.append({key: defaults.overrides.override_choices[key] for key in chosen})
         if isinstance(content, Mapping):
-            found[-1] |= dict(overrides.flattened(content, f"{each.package}." if each.package else ""))
+            found[-1] |= dict(precedence.flattened(content, f"{each.package}." if each.package else ""))
     return found
 
 
@@ -161,7 +160,7 @@ def check_fixed(lines: Sequence[str], source: Source) -> None:
 def searches(line: str) -> bool:
     """Whether an override gives several values, or a range."""
     try:
-        return any(each.is_sweep_override() for each in overrides.parse([line]))
+        return any(each.is_sweep_override() for each in grammar.parse([line]))
     except BadInput:
         return False
 
@@ -182,8 +181,8 @@ def _faults(lines: Sequence[str], source: Source) -> list[Fault]:
     given: list[Override] = []
     for line in lines:
         with collecting(faults):
-            parsed = overrides.parse([line])
-            overrides.check(parsed)
+            parsed = grammar.parse([line])
+            precedence.check(parsed)
             given += parsed
     kept: list[str] = []
     unknown: set[str] = set()

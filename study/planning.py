@@ -15,7 +15,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from study import composition, dataset, decode, inputs, job, objectives, overrides, places, sqlite, starting, terminal
+from study import composition, dataset, decode, inputs, job, objectives, overrides, places, precedence, sqlite, starting, terminal
 from study import space as spaces
 from study import spec as specs
 from study.clock import Clock
@@ -168,7 +168,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     # a setting that earlier versions didn't have: their studies go on
     if identity.get("data.decimal") == ".":
         del identity["data.decimal"]
-    identity |= _of_other_choices(base, others, identity)
+    identity |= _of_other_choices(base, others, identity, space)
     choice = config.hydra.runtime.choices.get("experiment")
     return Plan(
         name=settings["study_name"] or study_name(choice or base.data.name, identity, space),
@@ -187,7 +187,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     )
 
 
-def _of_other_choices(base: TrialSpec, others: Sequence[TrialSpec], identity: Mapping[str, str]) -> dict[str, str]:
+def _of_other_choices(base: TrialSpec, others: Sequence[TrialSpec], identity: Mapping[str, str], space: Space) -> dict[str, str]:
     """What the first setting doesn't show of the fixed ones: those of other kinds than its own, and other tables' contents."""
     found = {}
     for other in others:
@@ -197,7 +197,7 @@ def _of_other_choices(base: TrialSpec, others: Sequence[TrialSpec], identity: Ma
             if kind.name != getattr(base, section).name:
                 for name, usual in specs.defaults(type(kind)).items():
                     key, value = f"{section}.{name}", of_other[f"{section}.{name}"]
-                    if value not in (usual, identity.get(key)) and key != "data.path":
+                    if key not in space and value not in (usual, identity.get(key)) and key != "data.path":
                         found[f"{key} with {section}={kind.name}"] = value
         if isinstance(other.data, Table) and other.data.path != getattr(base.data, "path", None):
             found[f"data.digest of {Path(other.data.path).name}"] = dataset.digest(other)
@@ -222,10 +222,10 @@ def _asked(
     """The space, the fixed overrides, and whether the space is the one by default. files: what each of the user's configs sets."""
     params, default_params = settings["params"] or {}, settings["default_params"] or {}
     by_default = not overrides.split(arguments, params, {}, loader)[0]
-    parts = (overrides.WIDTH, overrides.DEPTH)
+    parts = (precedence.WIDTH, precedence.DEPTH)
     known = {key: value for file in files for key, value in file.items() if value is not None or key not in parts}
     space, fixed = overrides.split(arguments, params, default_params, loader, known)
-    return space, [*fixed, *overrides.shape_resets([*files, *overrides.layers(arguments, params)])], by_default
+    return space, [*fixed, *precedence.shape_resets([*files, *overrides.layers(arguments, params)])], by_default
 
 
 def check_space(

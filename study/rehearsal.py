@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from study import composition, decode, job, overrides, places, planning, report, sqlite, terminal
+from study import composition, decode, job, overrides, places, planning, precedence, report, sqlite, terminal
 from study import space as spaces
 from study.clock import STARTED
 from study.planning import Plan
@@ -155,7 +155,7 @@ def _flat(config: DictConfig, searched: set[str]) -> dict[str, str]:
     settings = OmegaConf.to_container(config)
     assert isinstance(settings, dict)
     model = decode.with_units(settings["model"])
-    if searched & {overrides.WIDTH, overrides.DEPTH}:
+    if searched & {precedence.WIDTH, precedence.DEPTH}:
         units = model.pop("units")
         model |= {"width": units[0], "depth": len(units)}
     kept = {str(key): value for key, value in settings.items() if key not in ("hydra", "study")} | {"model": model}

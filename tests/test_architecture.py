@@ -73,6 +73,8 @@ LAYERS = (
         "champion",
     },
     {
+        "grammar",
+        "precedence",
         "overrides",
         "composition",
         "planning",

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from study import overrides
+from study import grammar, overrides
 from study.errors import BadInput
 from study.records import Scalar
 from study.space import Choice, Domain, Interval
@@ -242,26 +242,26 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False,
 
 
 def read_back(line: str) -> object:
-    return overrides.parse([line])[0].value()
+    return grammar.parse([line])[0].value()
 
 
 @given(SCALARS)
 @settings(UNTIMED, max_examples=300)
 def test_an_encoded_value_is_read_back_as_the_same_value(value: Scalar) -> None:
-    found = read_back(f"key={overrides.encode(value)}")
+    found = read_back(f"key={grammar.encode(value)}")
     assert found == value and type(found) is type(value)
 
 
 @given(st.lists(SCALARS, max_size=4))
 @settings(UNTIMED, max_examples=100)
 def test_an_encoded_list_is_read_back_as_the_same_list(values: list[Scalar]) -> None:
-    assert read_back(f"key={overrides.encode(values)}") == values
+    assert read_back(f"key={grammar.encode(values)}") == values
 
 
 @given(SCALARS)
 @settings(UNTIMED, max_examples=100)
 def test_a_fixed_value_stays_the_same_value(value: Scalar) -> None:
-    [line] = overrides.split([f"key={overrides.encode(value)}"], {}, {})[1]
+    [line] = overrides.split([f"key={grammar.encode(value)}"], {}, {})[1]
     found = read_back(line)
     assert found == value and type(found) is type(value)
 
@@ -269,11 +269,11 @@ def test_a_fixed_value_stays_the_same_value(value: Scalar) -> None:
 @given(st.lists(SCALARS, min_size=2, max_size=4).filter(lambda values: len(set(values)) == len(values)))
 @settings(UNTIMED, max_examples=100)
 def test_a_sampled_choice_is_assigned_as_the_value_that_was_written(values: list[Scalar]) -> None:
-    choice = space_of(f"key={','.join(map(overrides.encode, values))}")["key"]
+    choice = space_of(f"key={','.join(map(grammar.encode, values))}")["key"]
     assert isinstance(choice, Choice)
     found = [read_back(line) for each in choice.values for line in overrides.assignments({"key": each}, {"key": choice})]
     assert list(map(repr, found)) == list(map(repr, values))
 
 
 def test_an_override_of_three_hundred_characters_works() -> None:
-    assert read_back(f"key={overrides.encode('x' * 300)}") == "x" * 300
+    assert read_back(f"key={grammar.encode('x' * 300)}") == "x" * 300
