@@ -253,6 +253,8 @@ def bad_input(error: Exception, kept: Sequence[str] = (), compose: Callable[[Seq
             config = make([line for line in kept if line.partition("=")[0] != key])
         except REFUSALS:
             config = make([])
+        if text.startswith("Could not delete") and key in dict(flatten(OmegaConf.to_container(config))):
+            return BadInput([Fault(key, f"~{key}", "a setting that isn't null already")])
         return BadInput([Fault(key, value[1] if value else "nothing there", _settings_like(key, config))])
     return BadInput(_words(error))
 

@@ -120,6 +120,7 @@ ROWS = [
     row("~sampler", "sampler: got '~sampler'; valid: sampler=random"),
     row("~optimizer", "optimizer: got '~optimizer'; valid: optimizer=NAME for another,"),
     row("~model", "model: got '~model'; valid: a section that stays; model.SETTING=VALUE changes one"),
+    row("~model.width", "model.width: got '~model.width'; valid: a setting that isn't null already"),
     row("optimizer.name=sgd", "optimizer.name: got 'sgd'; valid: optimizer=sgd, which brings the kind's own settings along"),
     row("optimizer={name: sgd, momentum: 0.9}", "optimizer: got '{name: … valid: optimizer=sgd optimizer.momentum=0.9, which"),
     row("optimizer.momentum=0.9", "optimizer.momentum: got 0.9; valid: optimizer=sgd or rmsprop beside it"),
