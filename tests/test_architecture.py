@@ -55,6 +55,7 @@ LAYERS = (
         "sweep",
         "job",
         "report",
+        "answers",
         "explanations",
         "factors",
         "side_by_side",
