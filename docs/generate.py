@@ -419,7 +419,7 @@ def _refusals() -> dict[str, str]:
     found: dict[str, str] = {"storage": f"{places.STORAGES}, or null"}
     tries: list[Any] = [
         lambda: planning._check_settings(wrong),
-        lambda: objectives.parse("loss", "?", "regression", []),
+        lambda: objectives.parse("loss", "?", "regression"),
     ]
     for attempt in tries:
         try:

@@ -185,10 +185,11 @@ def choice_text(found: ranking.Choice | None, objective: Objective, differ: str)
     others = [str(rival) for rival in found.tied if rival != found.best]
     rest = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
     trials = f"trial{'s' * (len(others) > 1)} {', '.join(others[:MOST_NAMED])}{rest}"
-    return f"No winner yet: trial {found.best} has the best mean, but {trials} may be as good. {compared}; {_needed(gap)}."
+    return f"No winner yet: trial {found.best} has the best mean, but {trials} may be as good. {compared}; {needed_text(gap)}."
 
 
-def _needed(gap: ranking.Difference) -> str:
+def needed_text(gap: ranking.Difference) -> str:
+    """How many replicates would show a difference that isn't shown."""
     if gap.mean == 0:
         return "they don't differ at all"
     if gap.needed is None:

@@ -168,6 +168,8 @@ def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tr
     if as_json:
         _print_json(side_by_side.as_json(networks, found))
         return
+    if lead := side_by_side.better(networks):
+        terminal.show_text(lead, "bold")
     for title, table in side_by_side.tables(networks, found):
         terminal.show_text(title, "bold")
         terminal.show_table(table, rows=200)

@@ -94,7 +94,9 @@ def unlike(records: Iterable[TrialRecord], objective: Objective) -> list[str]:
     return objective.unlike(judged_by(each) for each in records if each.summary)
 
 
-def parse(names: object, directions: object, task: str, trials: Sequence[tuple[str, Mapping[str, str]]]) -> tuple[Objective, ...]:
+def parse(
+    names: object, directions: object, task: str, trials: Sequence[tuple[str, Mapping[str, str]]] = ()
+) -> tuple[Objective, ...]:
     """Objectives from the settings `objective` and `direction`: a name or a list, and for each a direction, or null for its own.
 
     names: None is the loss, or where the trials have no loss in common, the score that they have. trials: the task and what judges
