@@ -27,7 +27,7 @@ UNSETTLED = {
     IMPROVING: "Too early to say: the training loss still falls",
     OSCILLATING: "No: the training loss oscillates",
     DIVERGED: "No: training diverges",
-    STUCK: "No: training is stuck",
+    STUCK: "Too early to say: nothing has been learned yet",
 }
 UNCLEAR = "Not decided: the training loss doesn't show yet whether it still falls"
 LONGER = 100  # times as many epochs, at most, for a run that ends when it has plateaued

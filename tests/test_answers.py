@@ -70,7 +70,7 @@ def record(number: int, losses: list[float], params: dict[str, Scalar] | None = 
         # equal weights are no end either, while the loss still falls
         (verdict.NOT_CONVERGED, 1, {IMPROVING: 8}, "Too early to say: the training loss still falls (8 of 8 replicates)"),
         (verdict.NOT_CONVERGED, 8, {OSCILLATING: 3, PLATEAUED: 5}, "No: the training loss oscillates (3 of 8 replicates)"),
-        (verdict.NOT_CONVERGED, 8, {STUCK: 8}, "No: training is stuck (8 of 8 replicates)"),
+        (verdict.NOT_CONVERGED, 8, {STUCK: 8}, "Too early to say: nothing has been learned yet (8 of 8 replicates)"),
         (verdict.NOT_CONVERGED, 8, {DIVERGED: 1, PLATEAUED: 7}, "No: training diverges (1 of 8 replicates)"),
         (
             verdict.NOT_CONVERGED,

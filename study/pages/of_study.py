@@ -78,8 +78,7 @@ def _rivals(found: Findings) -> Section:
     objective, quantity = found.objective, _quantity(found)
     values = [objective.of_replicates(each.summary) or [each.value or 0.0] for each in shown if each.summary]
     tied = set(found.choice.tied) if found.choice else set()
-    other = "worse" if found.choice else "tied"
-    kinds = ["best" if each is found.best else "tied" if each.number in tied else other for each in shown]
+    kinds = ["best" if each is found.best else "tied" if each.number in tied else "worse" for each in shown]
     hovers = [charts.escaped(_hover(found, each)).replace("\n", "<br>") for each in shown]
     # where the loss has no interval, as with crossed replicates, nothing has
     lone = [not (each.summary and each.summary.val_loss_halfwidth) for each in shown]
@@ -89,15 +88,12 @@ def _rivals(found: Findings) -> Section:
     alt = f"The {len(shown)} best trials by {quantity}. " + "; ".join(
         f"trial {each.number}: {report.number(each.value, 4)}" for each in shown[:5]
     )
+    caption = "Each small dot is a replicate, each large one their mean"
     if all(lone):
-        caption = (
-            "Each small dot is a replicate, each large one their mean. One replicate, or such as share seeds, give no interval."
-        )
+        caption += ". One replicate, or such as share seeds, give no interval."
     else:
-        caption = (
-            "Each small dot is a replicate, each large one their mean with its 95 % interval. Orange: the best mean; blue: may be "
-            "as good, by the paired differences of its replicates; grey: worse."
-        )
+        caption += f" with its 95 % interval. Orange: the {objective.best} mean"
+        caption += "; blue: may be as good, by the paired differences; grey: worse." if found.choice else "."
     if len(found.ranked) > len(shown):
         caption += f" The {len(shown)} best of {len(found.ranked)} completed trials."
     return Section("Winner and rivals", charts=[Chart(f"{quantity} with intervals", figure, alt, caption, wide=True)])
