@@ -214,11 +214,14 @@ def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:
     found = choice(finals, objective)
     if found is None:
         return ""
-    replicates = f"With {found.pairs} fresh replicates each"
+    nearest = next(iter(found.differences if found.decided else found.tied[1:]))
+    gap = found.differences[nearest]
+    compared = f"{objective.quantity} of trial {nearest} minus that of trial {found.best}: {interval_text(gap.mean, gap.halfwidth)}"
+    replicates = f"With {found.pairs} fresh replicates each, trial {found.best}"
     if found.decided:
-        return f"{replicates}, trial {found.best} is better than every other finalist: it is the winner."
+        return f"{replicates} is better than every other finalist: it is the winner ({compared})."
     others = ", ".join(str(number) for number in found.tied if number != found.best)
-    return f"{replicates}, trial {found.best} has the best mean, but {others} may be as good: choose by cost."
+    return f"{replicates} has the best mean, but {others} may be as good: choose by cost ({compared})."
 
 
 def front_text(front: Sequence[int], objectives: Sequence[Objective]) -> str:

@@ -55,12 +55,11 @@ class Findings:
     @property
     def win(self) -> str:
         """Whether the best trial's win is more than chance, and the Pareto front of several objectives."""
-        texts = (
-            answers.win_text(self.records, self.choice, self.objective, self.identity),
-            answers.front_text(self.front, self.objectives),
-            answers.finals_text(self.finals, self.objective),
+        # fresh replicates decide what those of the search left open
+        win = answers.finals_text(self.finals, self.objective) or answers.win_text(
+            self.records, self.choice, self.objective, self.identity
         )
-        return " ".join(filter(None, texts))
+        return " ".join(filter(None, (win, answers.front_text(self.front, self.objectives))))
 
     @cached_property
     def effects(self) -> list[SettingEffect]:
