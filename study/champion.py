@@ -86,9 +86,7 @@ def load(study: str, uri: str) -> Predictor:
             raise BadInput([Fault("STUDY", study, f"a study whose best network is kept in {uri}: launch it again")])
         file, meaning = found
         if "made_of" not in meaning:  # it was kept by an earlier version
-            raise BadInput(
-                [Fault("STUDY", study, "one whose champion tells its columns: delete the model in MLflow, launch again")]
-            )
+            raise BadInput([Fault("STUDY", study, "a study whose champion names its columns: launch it again")])
         model = cohort.load_predictor(file)
         return Predictor(model, served.inputs(meaning), served.names(meaning), meaning.get("decimal", "."))
 

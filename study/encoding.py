@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from study.errors import BadInput, Fault
-from study.settings.rules import nearest
+from study.settings.rules import nearest, suggestion
 
 if TYPE_CHECKING:  # this module is logged with a champion, and `records` isn't
     from study.records import Array, Doubles
@@ -66,11 +66,13 @@ def encode(inputs: Sequence[Input], columns: Mapping[str, Array]) -> Doubles:
     columns: [n] each, of numbers or of Python's values, NaN or None where nothing is; those that no input is made of are left out.
     Raises BadInput for a column that isn't there, for text among numbers, and for a text that is no level.
     """
+    known = {each.column for each in inputs}
     x, faults = np.zeros((len(next(iter(columns.values()), ())), len(inputs))), list[Fault]()
     for name, group in itertools.groupby(enumerate(inputs), key=lambda item: item[1].column):
         places, of_column = zip(*group, strict=True)
         if name not in columns:
-            faults.append(Fault("rows", f"no column {name!r}", textwrap.shorten(nearest(name, columns), 400)))
+            meant = suggestion(name, [each for each in columns if each not in known])
+            faults.append(Fault("rows", f"no column {name!r}", textwrap.shorten(meant + ", ".join(columns), 400)))
         elif of_column[0].level is None:
             x[:, places[0]] = _numbers(name, columns[name], faults)
         else:

@@ -65,6 +65,8 @@ def test_rows_become_the_inputs_that_training_had() -> None:
     [
         ({"area": []}, "no column 'area'"),
         ({"district": []}, "no column 'district'"),
+        # what is another input isn't what was meant
+        ({"a": [], "a ": ["b=c"] * 3}, "no column 'a'\"; valid: did you mean a ? id, district"),
         ({"area": [1, "2", 3]}, "column 'area': '2' in row 2"),
         (
             {"district": ["North", "Nort", "Sud"]},
