@@ -163,6 +163,7 @@ POINTS = {
     "after the runs' ends": [f"{CLIENT}set_terminated:6:after"],
     "amid the spool's clearing": ["study.tracking.spool:discard:2:before"],
     "before keep": [f"{STORED}keep:2:before"],
+    "amid keep": ["optuna.storages._rdb.storage:RDBStorage.set_trial_user_attr:2:after"],
     "after keep": [f"{STORED}keep:2:after"],
     "before tell": [f"{TRIALS}tell:2:before"],
     "amid tell": ["optuna.storages._rdb.storage:RDBStorage.set_trial_state_values:2:before"],
