@@ -22,8 +22,7 @@ import study
 from study import artifacts, champion, dataset, findings, places
 from study.cohort import export
 from study.errors import BadInput, Corrupt, Unreachable
-from study.tracking.champion import kept
-from study.tracking.names import FORMAT
+from study.tracking.champion import FORMAT, kept
 from study.tracking.store import open_store
 from tests.command import client, ran, run, runs_of
 

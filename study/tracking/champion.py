@@ -28,7 +28,7 @@ from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from study import sqlite
-from study.tracking.names import FINGERPRINT, FORMAT, KIND
+from study.tracking.names import FINGERPRINT, KIND
 from study.tracking.store import PAGE, Store
 
 NAME = "champion"
@@ -36,7 +36,7 @@ NAME = "champion"
 FILE = "data/model.keras"
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas")
 # raised when what is logged means something else: a champion of an earlier one is replaced
-VERSION = "2"
+FORMAT, VERSION = "mlp_study.format", "2"
 # the modules of mlp-study that are logged with it, in a package of their own: another mlp-study may be installed beside them
 CODE = ("errors.py", "settings/rules.py", "encoding.py", "tracking/served.py")
 PACKAGE = f"mlp_study_champion_{VERSION}"

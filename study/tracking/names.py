@@ -3,7 +3,6 @@
 import re
 
 KIND, TRIAL, REPLICATE, OWNER, KEY = "mlp_study.kind", "mlp_study.trial", "mlp_study.replicate", "mlp_study.owner", "mlp_study.key"
-FORMAT = "mlp_study.format"
 FINGERPRINT, CONVERGENCE, EPOCH, REASON = "fingerprint", "convergence", "epoch", "failure"
 VERDICT, EVIDENCE, SEARCHABLE = "verdict", "evidence", "searchable"
 
