@@ -99,7 +99,7 @@ HOMES = {
     "plotly": {"pages"},
     "jinja2": {"pages"},
     "pyarrow": {"artifacts", "table_files", "tables"},
-    "pandas": {"opened"},
+    "pandas": {"opened", "tracking"},
     "sklearn": {"dataset"},
     "click": {"cli", "commands", "completion"},
     "hydra": TOP,
