@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from study import (
+    answers,
     completion,
     composition,
     decode,
@@ -220,6 +221,7 @@ def _tell(result: TrialResult) -> None:
         if scores := report.scores_text(found):
             terminal.show_text(f"{scores} (means over the replicates{', mae on the normalised target' * ('mae' in found.scores)})")
         if found.verdict:
+            terminal.show_text(f"{answers.headline(found)}.", "bold")
             terminal.show_text(f"verdict: {found.verdict}: {'; '.join(found.reasons)}")
         if found.blame:
             terminal.show_table(explanations.blame_table(found.blame))

@@ -17,8 +17,9 @@ import numpy as np
 from sklearn import datasets
 
 from study import seeds
+from study.encoding import Input
 from study.errors import BadInput, Fault
-from study.records import Array, Dataset, Doubles, Floats, Input, Integers
+from study.records import Array, Dataset, Doubles, Floats, Integers
 from study.settings.data import (
     BOOTSTRAP,
     KFOLD,
@@ -37,7 +38,7 @@ from study.settings.data import (
     Table,
     Teacher,
 )
-from study.settings.loss import unsuitable
+from study.settings.loss import measured, unsuitable
 from study.spec import TrialSpec
 
 # positions in the `data` seed's stream (the split has the stream itself), and in the noise seed's
@@ -155,6 +156,23 @@ def _digest(source: Data, seed: int, stamp: object) -> str:
         for column in np.atleast_2d(array.T):  # one by one, without a copy of the whole
             content.update(np.ascontiguousarray(column).data)
     return content.hexdigest()
+
+
+def judged_by(spec: TrialSpec) -> dict[str, str]:
+    """What a trial's validation loss is a number of: trials of which a text differs have no loss that can be compared.
+
+    loss: what it measures; target: how the target is scaled, for regression; rows: a digest of the first replicate's validation
+    rows and their targets before scaling, and of whether the other replicates have rows of their own.
+    """
+    data, seed = spec.data, _root_seed(spec)
+    rows = _rows(data.source(), seed, _stamp(data))
+    drawn = spec.replicates.level("data", spec.replicates.first)
+    own, fold = _draw(data, seed, seeds.replicate_seed(spec.seed, "data", drawn), drawn)
+    _, val = parts(data, len(rows.x), seed, own, fold)
+    content = hashlib.sha256(f"{'data' in spec.replicates.vary}{val.tolist()}".encode())
+    content.update(np.ascontiguousarray(rows.y[val]).tobytes())
+    target = data.normalise_target if isinstance(data, Regression) and rows.y.ndim == 2 else ""
+    return {"loss": measured(spec.loss), "target": target, "rows": content.hexdigest()[:16]}
 
 
 # -- a replicate's data ------------------------------------------------------------------------------------------------------

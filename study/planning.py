@@ -15,7 +15,21 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from study import composition, dataset, decode, inputs, job, objectives, overrides, places, precedence, sqlite, starting, terminal
+from study import (
+    answers,
+    composition,
+    dataset,
+    decode,
+    inputs,
+    job,
+    objectives,
+    overrides,
+    places,
+    precedence,
+    sqlite,
+    starting,
+    terminal,
+)
 from study import space as spaces
 from study import spec as specs
 from study.clock import Clock
@@ -52,7 +66,8 @@ class Plan:
     """A study that was asked for.
 
     config: Hydra's, of the launch; settings: the sweeper's. fixed: the overrides that all trials share; base: the first setting;
-    reading: how its table was read, if any; identity: the fixed settings, as text. uri: of the MLflow store, if there is tracking.
+    reading: how its table was read, if any; judging: how trials are compared, if not as usual; identity: the fixed settings, as
+    text. uri: of the MLflow store, if there is tracking.
     compose: a trial's config, from overrides.
     """
 
@@ -64,6 +79,7 @@ class Plan:
     fixed: Sequence[str]
     base: TrialSpec
     reading: str
+    judging: str
     identity: Mapping[str, str]
     objectives: Sequence[Objective]
     storage: str
@@ -155,11 +171,15 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
             raise BadInput([Fault("--multirun", "nothing to search", _something_to_search(config))])
         if by_default:
             space = narrowed(space, fixed, compose, store)
-        base, *others = check_space(space, fixed, compose, store, config.hydra.runtime.choices)
-    goals = objectives.parse(settings["objective"], settings["direction"], base.data.task)
+        tried = check_space(space, fixed, compose, store, config.hydra.runtime.choices)
+        base, *others = tried
+        judged_by = [dataset.judged_by(spec) for spec in tried]
+    tasks = [spec.data.task for spec in tried]
+    goals = objectives.parse(settings["objective"], settings["direction"], base.data.task, list(zip(tasks, judged_by, strict=True)))
     with terminal.status("loading Optuna"), clock.phase("import"):
         from study import search
-    search.check(decode.section(config, "sampler"), decode.section(config, "pruner"), space, goals, base.replicates.count)
+    sampler, pruner = (decode.section(config, each) for each in ("sampler", "pruner"))
+    search.check(sampler, pruner, space, goals, base.replicates.count, unlike=Objective().unlike(judged_by))
 
     identity = {key: value for key, value in specs.flat(base).items() if key not in space} | {"data.task": base.data.task}
     # a table is known by what it holds, wherever it lies
@@ -179,6 +199,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         fixed=fixed,
         base=base,
         reading=_reading(base, space),
+        judging=_judging(settings["objective"], goals[0], goals[0].unlike(judged_by)),
         identity=identity,
         objectives=goals,
         storage=storage,
@@ -202,6 +223,15 @@ def _of_other_choices(base: TrialSpec, others: Sequence[TrialSpec], identity: Ma
         if isinstance(other.data, Table) and other.data.path != getattr(base.data, "path", None):
             found[f"data.digest of {Path(other.data.path).name}"] = dataset.digest(other)
     return found
+
+
+def _judging(wanted: object, objective: Objective, unlike: Sequence[str]) -> str:
+    """What a launch says of how it compares the trials, where that isn't the usual way."""
+    if unlike:
+        return answers.unlike_text(unlike)
+    if wanted is None and objective.name != objectives.LOSS:
+        return f"ranked by {objective.quantity}: the trials have no validation loss in common"
+    return ""
 
 
 def _reading(base: TrialSpec, space: Space) -> str:
@@ -346,6 +376,6 @@ def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> str:
         f"study {plan.name}: {trials} trials × {replicates} replicates = {trials * replicates} networks on {plan.base.data.name}, "
         f"{'every setting of' if exhaustive else 'sampling'}:",
         *(f"  {key}: {domain}" for key, domain in plan.space.items()),
-        *([f"  {plan.reading}"] if plan.reading else []),
+        *(f"  {line}" for line in (plan.reading, plan.judging) if line),
     ]
     return "\n".join(lines + ([f"  {done} trial{'s are' if done > 1 else ' is'} done already"] if done else []))

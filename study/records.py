@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -97,21 +97,6 @@ def parameter_shapes(sizes: Sequence[int], normalisation: str | None) -> dict[st
             names = ["scale", *STATISTICS] if normalisation == BATCH else ["scale"]
             shapes |= {f"{name}_{layer}": (units,) for name in names}
     return shapes
-
-
-class Input(NamedTuple):
-    """What a network's input is made of: a column of numbers, or one level of a column of texts or booleans, 1 where it is there.
-
-    gaps: whether anything is missing in the column of texts.
-    """
-
-    column: str
-    level: str | None = None
-    gaps: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.column if self.level is None else f"{self.column}={self.level}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -318,6 +303,7 @@ class Summary:
     own can't be compared: aligned, the mean distance after matching, and null, what that is for fresh networks; barrier and
     aligned_barrier, the largest; cka, the mean. finite_test: the share of the variance of the error (rate, or squared) over the
     replicates that is only there because the validation part is small (arXiv:2304.01910). blame: of a crossed cohort.
+    judged_by: what the validation loss is a number of (see `dataset.judged_by`); empty in records of earlier versions.
     parameters: the weights of one network; seconds: its share of the time that training took.
     Of each replicate: improvements, the interval of what as many epochs as `convergence` judges by would improve further, and
     relative_losses, the training loss; both in units of the trivial loss.
@@ -346,6 +332,7 @@ class Summary:
     relative_losses: list[float] = field(default_factory=list)
     parameters: int = 0
     seconds: float = 0.0
+    judged_by: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Summary:

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.encoding import named_alike, row_text
+from study.encoding import Input, named_alike, row_text
 from study.errors import BadInput, Fault
-from study.records import Array, Floats, Input
+from study.records import Array, Floats
 from study.settings.data import CLASSIFICATION, LARGEST, REFUSE, REGRESSION, Table
 from study.settings.rules import nearest
 from study.table_files import Column, columns, is_number, is_text, stamp

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import io
 import pkgutil
 from pathlib import Path
 
 import pytest
 
+from study import terminal
 from tests import next_cases
 from tests.command import run
 from tests.next_cases import Case
@@ -23,12 +25,15 @@ CASES = [
 def test_case(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     for name, content in case.files.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
     for command in case.commands[:-1]:
         assert run(*command) == 0
     capfd.readouterr()
+    console = io.StringIO()  # errors go to a descriptor of their own
+    monkeypatch.setattr(terminal.err, "file", console)
     code = run(*case.commands[-1])
-    output = " ".join("".join(capfd.readouterr()).split())
+    output = " ".join((console.getvalue() + "".join(capfd.readouterr())).split())
     assert code == case.code, output
     assert [text for text in case.shows if text not in output] == [], output
     assert [text for text in case.hides if text in output] == [], output

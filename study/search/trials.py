@@ -14,12 +14,12 @@ from optuna.trial import FrozenTrial, TrialState
 from study import processes
 from study.objectives import Objective
 from study.records import Asked, Failed, Summary, TrialRecord, TrialResult
+from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import latest
 from study.search.stored import (
     ATTEMPT,
     FINAL,
-    IMPORTANCES,
     INTERRUPTED,
     LOST,
     RESULT,
@@ -27,9 +27,8 @@ from study.search.stored import (
     at_work,
     finals_of,
     front_of,
-    importances_of,
     keep,
-    kept_of,
+    keep_result,
     load,
     record_of,
     silent_trials,
@@ -61,7 +60,7 @@ class Trials:
         for trial in trials:
             if at_work(trial, silent):
                 continue
-            tried = trial.user_attrs.get(ATTEMPT, 1)
+            tried = attributes.of_trial(trial, ATTEMPT, 1)
             given_up = f"its process ended in each of {MOST_ATTEMPTS} attempts" if tried >= MOST_ATTEMPTS else processes.ABANDONED
             self._settle(trial, given_up)
 
@@ -83,7 +82,7 @@ class Trials:
 
     def _settle(self, trial: FrozenTrial, otherwise: str) -> None:
         """Ends a trial as its job left it, or as failed for this reason if the job wasn't done."""
-        if kept := trial.user_attrs.get(RESULT):
+        if kept := attributes.of_trial(trial, RESULT):
             summary = Summary.of_plain(kept["summary"]) if "summary" in kept else None
             self._complete(trial._trial_id, STATES_BY_NAME[kept["state"]], summary)
         else:
@@ -111,7 +110,7 @@ class Trials:
 
     def _fail(self, trial: int, reason: str) -> None:
         with storages.errors(self.storage), suppress(UpdateFinishedTrialError):
-            self._study._storage.set_trial_user_attr(trial, RESULT, kept_of(TrialResult(Failed(reason))))
+            keep_result(self._study, trial, TrialResult(Failed(reason)))
         self._end(trial, TrialState.FAIL)
 
     def _complete(self, trial: int, state: TrialState, summary: Summary | None) -> None:
@@ -150,18 +149,11 @@ class Trials:
         with storages.errors(self.storage):
             return front_of(self._study)
 
-    def importances(self) -> dict[str, float]:
-        """See the function of this name, which reads what this one keeps."""
-        with storages.errors(self.storage):
-            shares = importances_of(self._study)
-            done = len(self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-            self._study.set_user_attr(IMPORTANCES, {"trials": done, "shares": shares})
-            return shares
-
     def tell_final(self, record: TrialRecord) -> None:
         """Keeps what a trial's setting gave with fresh replicates; `record` is the trial's, with that summary."""
         kept = {"number": record.number, "params": record.params, "run_id": record.run_id, "value": record.value}
-        self._study.set_user_attr(f"{FINAL}{record.number}", kept | {"summary": asdict(record.summary) if record.summary else None})
+        kept["summary"] = asdict(record.summary) if record.summary else None
+        attributes.keep_with_study(self._study, f"{FINAL}{record.number}", kept)
 
     def finals(self) -> list[TrialRecord]:
         return finals_of(self._study)

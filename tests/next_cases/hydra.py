@@ -51,12 +51,12 @@ CASES = [
     ),
     Case(
         "the width of an experiment that is searched gives way to sizes on the command line",
-        (("-m", "+experiment=widths", "model.units=[4]", *TINY),),
-        shows=("--multirun: got 'nothing to search'", "mlp-study +experiment=widths 'model.units=[4]'"),
-        code=2,
+        (("-m", "+experiment=widths", NET, "optimizer=adam,sgd", *TINY),),
+        shows=("every setting of: optimizer: choice(adam, sgd) [1/2",),
+        hides=("width",),
     ),
     Case(
-        "the command that is offered where nothing is searched trains these sizes",
+        "sizes undo the depth of an experiment",
         (("+experiment=widths", NET, *TINY, "--dry-run"),),
         shows=("one trial", "model.units: [4]"),
         hides=("model.depth",),
