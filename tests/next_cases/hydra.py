@@ -53,7 +53,7 @@ CASES = [
         "the width of an experiment that is searched gives way to sizes on the command line",
         (("-m", "+experiment=widths", NET, "optimizer=adam,sgd", *TINY),),
         shows=("every setting of: optimizer: choice(adam, sgd) [1/2",),
-        hides=("width",),
+        hides=("model.width",),
     ),
     Case(
         "sizes undo the depth of an experiment",
@@ -118,9 +118,9 @@ CASES = [
         "a job's folder that is the working directory keeps a relative table and the study together",
         (
             ("-m", "hydra.job.chdir=True", "seed=1,2", "data.target=y", *TABLE, NET, *TINY[:2], "hydra.sweeper.study_name=tiny"),
-            ("show", "tiny"),
+            ("list",),
         ),
-        shows=("study tiny: 2 trials",),
+        shows=("tiny 2 complete",),
         files={"t.csv": f"x,z,y\n{ROWS}"},
     ),
     Case(
