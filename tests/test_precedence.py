@@ -225,3 +225,10 @@ def test_a_column_of_digits_is_known_in_a_file_too(empty: Path) -> None:
     )
     plan = planned(["+experiment=mine", "seed=1,2"], Source(folder=str(empty)))
     assert plan.identity["data.target"] == "2019" and plan.identity["data.drop"] == "['2020']"
+
+
+def test_a_jobs_folder_is_named_after_its_settings_and_not_after_what_the_sweeper_fills_in() -> None:
+    plan = planned(["optimizer=adam,sgd", "training.epochs=2", "hydra.sweep.subdir=${hydra.job.override_dirname}"])
+    config = plan.compose([*plan.fixed, "optimizer=sgd", "study.name=x", "study.trial=1", "study.storage='sqlite:////tmp/o.db'"])
+    assert config.hydra.sweep.subdir == "optimizer=sgd,tracking=none,training.epochs=2"
+    assert "'hydra.sweep.subdir=${hydra.job.override_dirname}'" in plan.command
