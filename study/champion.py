@@ -58,12 +58,12 @@ def keep(found: Findings, uri: str) -> Kept | None:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A study's champion, ready for new rows. names: of its outputs; decimal: the mark in the numbers of its table."""
+    """A study's champion, ready for new rows. names: of its outputs; reading: how its table was read, as `_reading` gives it."""
 
     model: Any
     inputs: tuple[Input, ...]
     names: tuple[str, ...]
-    decimal: str
+    reading: Mapping[str, Any]
 
     def predict(self, columns: Mapping[str, Array]) -> Array:
         """The outputs of rows as they come, [n, outputs]: targets in their own units, or each class's probability.
@@ -90,7 +90,9 @@ def load(study: str, uri: str) -> Predictor:
                 [Fault("STUDY", study, "one whose champion tells its columns: delete the model in MLflow, launch again")]
             )
         inputs, names = (Input(*each) for each in meaning["made_of"]), meaning.get("classes", meaning["outputs"])
-        return Predictor(cohort.load_predictor(file), tuple(inputs), tuple(names), meaning.get("decimal", "."))
+        # earlier versions kept the decimal mark alone
+        reading = {"decimal": meaning.get("decimal", "."), "header": True} | meaning.get("reading", {})
+        return Predictor(cohort.load_predictor(file), tuple(inputs), tuple(names), reading)
 
 
 def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwork, spec: TrialSpec) -> Champion:
@@ -106,7 +108,7 @@ def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwor
     if isinstance(spec.data, Table):
         fills = {name: each.fill for name, each in zip(data.input_names, scaling.inputs, strict=True)}
         meaning["instead_of_missing"] = {name: fill for name, fill in fills.items() if fill is not None}
-        meaning["decimal"] = spec.data.decimal
+        meaning["reading"] = _reading(spec.data, dataset.rows(spec).made_up)
         meaning["encoding"] = "a text or boolean column is one input a level, 1 where it has that level and else 0"
     whence = {"study": study, "trial": record.number, "replicate": number, "run_id": chosen.run_id}
     return Champion(
@@ -118,6 +120,18 @@ def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwor
         metadata=whence | {"fingerprint": chosen.fingerprint, "label": chosen.label} | meaning,
         note=_note(study, record, place, number, chosen, meaning),
     )
+
+
+def _reading(table: Table, made_up: Sequence[str]) -> dict[str, Any]:
+    """What reads new rows as the table was read. made_up: the names of all its columns if its file has none."""
+    return {
+        "decimal": table.decimal,
+        "thousands": table.thousands,
+        "gaps": list(table.gaps),
+        "target": table.target,
+        "header": not made_up,
+        "made_up": list(made_up),
+    }
 
 
 def _meaning(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], outputs: int) -> dict[str, Any]:

@@ -221,12 +221,15 @@ def predict_file(
     file that can't be read.
     """
     found = champion.load(name, tracking_uri)
-    # the target is what there isn't
-    source = Table(path=str(file), target=found.names[0], decimal=decimal or found.decimal, delimiter=delimiter, encoding=encoding)
+    settings = {"target": found.names[0]} | dict(found.reading)
+    made_up = settings.pop("made_up", ())
+    if decimal and decimal != settings["decimal"]:
+        settings |= {"decimal": decimal, "thousands": None}
+    source = Table(path=str(file), delimiter=delimiter, encoding=encoding, **settings)
     levels = {column: {each.level for each in group} for column, group in itertools.groupby(found.inputs, lambda each: each.column)}
     # a text may look like a number; Arrow reads truth values as training did
     texts = [column for column, known in levels.items() if None not in known and not known <= {"False", "True"}]
-    columns = table_files.values(source, levels, texts)
+    columns = table_files.values(source, levels, texts, made_up)
     return pd.DataFrame(found.predict(columns), columns=list(found.names))
 
 

@@ -22,6 +22,7 @@ from study.errors import BadInput, Fault, check_writable
 from study.objectives import Objective
 from study.records import Scalar
 from study.settings import rules
+from study.settings.data import CLASSIFICATION
 from study.space import Space
 from study.spec import TrialSpec
 from study.tracking import spool
@@ -144,13 +145,13 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         from study import search
     search.check(decode.section(config, "sampler"), decode.section(config, "pruner"), space, goals, base.replicates.count)
 
-    identity = {key: value for key, value in specs.flat(base).items() if key not in space} | {"data.task": base.data.task}
+    identity = {key: value for key, value in specs.identifying(base).items() if key not in space} | {"data.task": base.data.task}
     # a table is known by what it holds, wherever it lies
     identity.pop("data.path", None)
     identity["data.digest"] = dataset.digest(base)
-    # a setting that earlier versions didn't have: their studies go on
-    if identity.get("data.decimal") == ".":
-        del identity["data.decimal"]
+    if base.data.task == CLASSIFICATION:
+        # earlier versions drew other parts: trials that were judged on other rows belong to another study
+        identity["data.parts"] = "stratified"
     choice = config.hydra.runtime.choices.get("experiment")
     return Plan(
         name=settings["study_name"] or study_name(choice or base.data.name, identity, space),
@@ -172,7 +173,10 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
 def _reading(base: TrialSpec, space: Space) -> str:
     text = inputs.reading(base, dataset.load_data(base))
     searched = any(key.partition(".")[0] == "data" for key in space)
-    return f"{text} (in the first setting)" if text and searched else text
+    if not (text and searched):
+        return text
+    first, *others = text.splitlines()
+    return "\n".join([f"{first} (in the first setting)", *others])
 
 
 def study_name(prefix: str, identity: Mapping[str, str], space: Space) -> str:
@@ -236,6 +240,6 @@ def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> str:
         f"study {plan.name}: {trials} trials × {replicates} replicates = {trials * replicates} networks on {plan.base.data.name}, "
         f"{'every setting of' if exhaustive else 'sampling'}:",
         *(f"  {key}: {domain}" for key, domain in plan.space.items()),
-        *([f"  {plan.reading}"] if plan.reading else []),
+        *(f"  {line}" for line in plan.reading.splitlines()),
     ]
     return "\n".join(lines + ([f"  {done} trial{'s are' if done > 1 else ' is'} done already"] if done else []))

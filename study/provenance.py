@@ -22,12 +22,15 @@ DECIDING = (
     "dataset",
     "encoding",
     "network",
+    "number_texts",
     "records",
     "sampling",
     "seeds",
     "settings",
     "spec",
+    "strata",
     "table_files",
+    "table_text",
     "tables",
 )
 # a kind of difference, and what is recorded of it: here and in `cohort.environment`

@@ -56,7 +56,12 @@ def scores_text(summary: Summary) -> str:
 
 
 def labels_text(summary: Summary) -> str:
-    return ", ".join(f"{count} {name}" for name, count in summary.labels.items())
+    labels = [f"{count} {name}" for name, count in summary.labels.items()]
+    return ", ".join([*labels, *([one_class_text(summary)] if summary.one_class else [])])
+
+
+def one_class_text(summary: Summary) -> str:
+    return f"{summary.one_class} of {len(summary.val_losses)} predict one class only"
 
 
 def aligned_text(summary: Summary) -> str:
@@ -101,8 +106,10 @@ def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front
 
 
 def _score_text(summary: Summary, name: str) -> str:
+    """The mean over the replicates, an accuracy beside what predicting the largest class always would reach."""
     found = summary.scores.get(name)
-    return number(sum(found) / len(found)) if found else "–"
+    beside = f" (majority {number(summary.majority)})" if name == "accuracy" and summary.majority is not None else ""
+    return number(sum(found) / len(found)) + beside if found else "–"
 
 
 def _value_text(value: float) -> str:
