@@ -70,6 +70,8 @@ class Predictor:
 
         columns: as for `encoding.encode`, whose BadInput it raises.
         """
+        if gaps := self.reading.get("gaps"):
+            columns = encoding.without_gaps(columns, gaps)
         x = encoding.encode(self.inputs, columns)
         outputs = np.asarray(self.model.predict(x, batch_size=BATCH, verbose=0) if len(x) else self.model(x))
         # of two classes, a single output tells the second one's

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 import numpy as np
+import numpy.typing as npt
 
 from study import dataset
-from study.records import Dataset
+from study.records import Array, Dataset
 from study.settings.data import KFOLD, BreastCancer, Diabetes, Digits, Iris, Table, Wine
 from study.settings.data import Data as Settings
 from study.spec import TrialSpec
@@ -73,18 +74,30 @@ def _lacking(spec: TrialSpec, data: Dataset) -> Iterator[str]:
     """Which classes a part lacks, a line for each reason."""
     if data.y_train.ndim != 1:
         return
-    rows = np.bincount(dataset.rows(spec).y, minlength=data.outputs)
-    folds = spec.data.folds if spec.data.resample == KFOLD else 2
-    some = (rows > 1) & (rows < folds)
-    lone, absent = rows == 1, (rows > 1) & (np.bincount(data.y_val, minlength=data.outputs) == 0) & ~some
+    rows, judged = _judged(spec, data)
+    folds = spec.data.folds if spec.data.resample == KFOLD else 0
     for classes, told in [
-        (lone, "a single row, which trains and never judges"),
-        (some, f"fewer rows than the {folds} folds, so that some folds judge without"),
-        (absent, "no row in the validation part (data.validation_fraction)"),
+        (rows == 1, "a single row, which trains and never judges"),
+        ((rows > 1) & ~judged & (rows < folds), f"fewer rows than the {folds} folds, so that some folds judge without"),
+        ((rows > 1) & ~judged & (rows >= folds), "no row in the validation part (data.validation_fraction)"),
     ]:
         if classes.any():
             names = ", ".join(f"{data.target_names[each]} ({rows[each]})" for each in np.flatnonzero(classes))
             yield f"class{'es' * (int(classes.sum()) > 1)} with {told}: {textwrap.shorten(names, MOST_NAME)}"
+
+
+def _judged(spec: TrialSpec, data: Dataset) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """The rows of each class, and which classes are in every replicate's validation part; both [classes]."""
+    rows = np.bincount(dataset.rows(spec).y, minlength=data.outputs)
+    if spec.data.resample == KFOLD:
+        return rows, rows >= spec.data.folds
+    # how many rows of a class judge doesn't depend on the seed
+    return rows, np.bincount(data.y_val, minlength=data.outputs) > 0
+
+
+def classes_judged(spec: TrialSpec) -> int:
+    """How many classes are in every replicate's validation part."""
+    return int(_judged(spec, dataset.load_data(spec))[1].sum())
 
 
 def _source(data: Settings) -> dict[str, str]:

@@ -143,6 +143,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     goals = objectives.parse(settings["objective"], settings["direction"], base.data.task)
     with terminal.status("loading Optuna"), clock.phase("import"):
         from study import search
+    _check_judged(goals, base)
     search.check(decode.section(config, "sampler"), decode.section(config, "pruner"), space, goals, base.replicates.count)
 
     identity = {key: value for key, value in specs.identifying(base).items() if key not in space} | {"data.task": base.data.task}
@@ -213,6 +214,13 @@ def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[
     if faults or base is None:
         raise BadInput({str(fault): fault for fault in faults}.values())
     return base
+
+
+def _check_judged(goals: Sequence[Objective], base: TrialSpec) -> None:
+    """Raises BadInput for an objective that some validation part can't give, rather than that every trial fails."""
+    if any(goal.name == "auc" for goal in goals) and (classes := inputs.classes_judged(base)) < 2:
+        valid = "an objective for validation parts of a single class, such as loss or accuracy"
+        raise BadInput([Fault("hydra.sweeper.objective", f"auc, where {classes} class is in every validation part", valid)])
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:

@@ -99,17 +99,24 @@ def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front
         else:
             found = ("–", *("–" for _ in scores), record.reason or record.state, "–", "–", "–")
         settings = (setting(record.params[key]) if key in record.params else "–" for key in keys)
-        values = [_value_text(record.values[place]) if record.values else "–" for place in extra]
+        values = [
+            _value_text(record.values[place]) + _majority_text(summary, objectives[place].name) if record.values else "–"
+            for place in extra
+        ]
         rows.append((str(record.number), *settings, *values, *found, *(["●" * (record.number in front)] if front else [])))
     found_columns = ("val loss", *scores, "convergence", "distance", "aligned", "disagreement", *(["front"] if front else []))
     return Table(("trial", *map(short, keys), *(objectives[place].name for place in extra), *found_columns), tuple(rows))
 
 
 def _score_text(summary: Summary, name: str) -> str:
-    """The mean over the replicates, an accuracy beside what predicting the largest class always would reach."""
+    """The mean over the replicates, an accuracy beside that of predicting the largest class always."""
     found = summary.scores.get(name)
-    beside = f" (majority {number(summary.majority)})" if name == "accuracy" and summary.majority is not None else ""
-    return number(sum(found) / len(found)) + beside if found else "–"
+    return number(sum(found) / len(found)) + _majority_text(summary, name) if found else "–"
+
+
+def _majority_text(summary: Summary | None, name: str) -> str:
+    known = name == "accuracy" and summary is not None and summary.majority is not None
+    return f" (majority {number(summary.majority)})" if known and summary else ""
 
 
 def _value_text(value: float) -> str:

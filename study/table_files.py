@@ -100,6 +100,8 @@ def columns(settings: Table, choose: Choice, texts: Collection[str] = (), made_u
         found[name] = column
     if numbers:
         notes.append("texts that are read as numbers: " + textwrap.shorten("; ".join(map(" ".join, numbers.items())), MOST_TEXT))
+    if settings.gaps:
+        notes.append(f"missing values, besides the usual ones: {', '.join(map(str, settings.gaps))}")
     return Content(found, tuple(notes), read.made_up)
 
 

@@ -91,19 +91,21 @@ def unreadable(encoding: str | None) -> BadInput:
 def _by_letters(sample: bytes) -> str | None:
     """The encoding whose letters make words of a sample that isn't UTF-8."""
     foreign = [place for place, byte in enumerate(sample) if byte > 127]
-    alone = [
-        place for place in foreign if not any(byte > 127 for byte in (*sample[place - 1 : place], *sample[place + 1 : place + 2]))
-    ]
+    alone = [place for place in foreign if sample[max(0, place - 1) : place].isascii() and sample[place + 1 : place + 2].isascii()]
     latin = "cp1250" if _signs(sample, "cp1250") < _signs(sample, "cp1252") else "cp1252"
     if sum(sample[place : place + 1].decode("cp1252", "replace").isalpha() for place in alone) > len(foreign) / 2:
         return latin  # letters amid those of English, as nowhere else
     from charset_normalizer import from_bytes
 
-    found = from_bytes(sample, cp_isolation=[*PAIRS, *SINGLES]).best()
-    if found is None:
-        return None
-    # an alphabet of its own makes words of such letters alone
-    return latin if found.encoding == "cp1252" or (found.encoding in SINGLES and len(alone) > len(foreign) / 2) else found.encoding
+    # a table's words are no sentences, hence the threshold
+    found = from_bytes(sample, cp_isolation=[*PAIRS, *SINGLES], threshold=1.0).best()
+    if found is None or found.encoding == "cp1252":
+        return found and latin
+    if found.encoding in PAIRS:
+        words = re.search(r"[^\x00-\x7f]{2}", sample.decode(found.encoding, "replace"))
+    else:
+        words = len(alone) <= len(foreign) / 2
+    return found.encoding if words else latin
 
 
 def _signs(sample: bytes, encoding: str) -> int:

@@ -150,9 +150,14 @@ def _quoted(name: str) -> str:
     """A text as an element of a list in Hydra's grammar, where numbers, truth values and null would be none."""
     if re.fullmatch(r"[^\W\d][\w ]*\w|[^\W\d]", name, re.ASCII) and name.lower() not in ("null", "true", "false", "nan", "inf"):
         return name
-    # a backslash counts before a quote alone, and a dollar before a brace is OmegaConf's
-    escaped = re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + ('\\"' if found[2] else ""), name)
-    return '"' + escaped.replace("${", "\\${") + '"'
+    # a backslash counts before a quote, and before an interpolation of OmegaConf's
+    escaped = re.sub(r'(\\*)("|\$\{|$)', lambda found: found[1] * 2 + ("\\" + found[2] if found[2] else ""), name)
+    return f'"{escaped}"'
+
+
+def _gaps_hint(settings: Table, more: Sequence[str | float]) -> str:
+    gaps = (_quoted(gap) if isinstance(gap, str) else f"{gap:.15g}" for gap in (*settings.gaps, *more))
+    return shlex.quote(f"data.gaps=[{','.join(gaps)}]")
 
 
 def _sentinels(settings: Table, found: dict[str, Column]) -> Iterator[str]:
@@ -170,8 +175,8 @@ def _sentinels(settings: Table, found: dict[str, Column]) -> Iterator[str]:
                 numbers.add(number)
     if seen:
         told = ", ".join(f"{text} ({count} rows)" for text, count in seen.items())
-        known = ",".join(gap if isinstance(gap, str) else f"{gap:g}" for gap in (*settings.gaps, *sorted(numbers)))
-        yield f"far from all other values: {textwrap.shorten(told, 200)} (if it stands for a missing value: 'data.gaps=[{known}]')"
+        hint = _gaps_hint(settings, sorted(numbers))
+        yield f"far from all other values: {textwrap.shorten(told, 200)} (if it stands for a missing value: {hint})"
 
 
 def _is_far(number: float, least: float, most: float) -> bool:
@@ -215,9 +220,10 @@ def _slip(settings: Table, column: Column, slips: Sequence[str]) -> tuple[str, s
     known = number_texts.read(first, ",")
     if settings.decimal == "." and known and not number_texts.read(first, "."):
         valid += f"; or decimal commas, in a text file: {DECIMAL_COMMA}"
-    elif not known and not number_texts.read(first, "."):
-        gap = _quoted(first)
-        valid += f"; if {first!r} stands for nothing: {shlex.quote(f'data.gaps=[{gap}]')}" if len(slips) == 1 else ""
+    elif settings.decimal == "," and number_texts.read(first, ".") and not known:
+        valid += "; or decimal points: data.decimal=."
+    elif not known and not number_texts.read(first, ".") and len(slips) == 1:
+        valid += f"; if {first!r} stands for a missing value: {_gaps_hint(settings, [first])}"
     return f"{first!r} among numbers, {row_text(rows)}", valid
 
 
