@@ -99,13 +99,12 @@ def _by_letters(sample: bytes) -> str | None:
 
     # a table's words are no sentences, hence the threshold
     found = from_bytes(sample, cp_isolation=[*PAIRS, *SINGLES], threshold=1.0).best()
-    if found is None or found.encoding == "cp1252":
-        return found and latin
+    if found is None:
+        return None
+    words = len(alone) <= len(foreign) / 2
     if found.encoding in PAIRS:
-        words = re.search(r"[^\x00-\x7f]{2}", sample.decode(found.encoding, "replace"))
-    else:
-        words = len(alone) <= len(foreign) / 2
-    return found.encoding if words else latin
+        words = re.search(r"[^\x00-\x7f]{2}", sample.decode(found.encoding, "replace")) is not None
+    return found.encoding if words and found.encoding != "cp1252" else latin
 
 
 def _signs(sample: bytes, encoding: str) -> int:

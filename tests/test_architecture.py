@@ -100,6 +100,7 @@ HOMES = {
     "matplotlib": {"figures"},
     "plotly": {"pages"},
     "jinja2": {"pages"},
+    "charset_normalizer": {"table_text"},
     "pyarrow": {"artifacts", "table_files", "tables"},
     "pandas": {"opened"},
     "sklearn": {"dataset"},
