@@ -22,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from study import completion, composition, decode, explanations, flags, job, places, processes, redaction, report, terminal
+from study import answers, completion, composition, decode, explanations, flags, job, places, processes, redaction, report, terminal
 from study.clock import STARTED
 from study.commands import commands
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Stopped, StudyError, refused
@@ -187,6 +187,7 @@ def _tell(result: TrialResult) -> None:
         if scores := report.scores_text(found):
             terminal.show_text(f"{scores} (means over the replicates{', mae on the normalised target' * ('mae' in found.scores)})")
         if found.verdict:
+            terminal.show_text(f"{answers.headline(found)}.", "bold")
             terminal.show_text(f"verdict: {found.verdict}: {'; '.join(found.reasons)}")
         if found.blame:
             terminal.show_table(explanations.blame_table(found.blame))

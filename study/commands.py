@@ -106,8 +106,11 @@ def _show_study(study_name: str, storage: str | None, as_json: bool) -> None:
         "front": found.front,
         "best": found.best.number if found.best else None,
         "indistinguishable": found.choice.tied if found.choice else None,
-        "answer": found.answer,
-        "win": report.win_text(found.choice, found.front, found.objectives),
+        "headline": found.answer.headline,
+        "answer": str(found.answer),
+        "command": found.answer.command or None,
+        "win": found.win,
+        "differences": found.choice and {number: dataclasses.asdict(each) for number, each in found.choice.differences.items()},
         "finals": [dataclasses.asdict(each) for each in found.finals],
         "settings": [dataclasses.asdict(each) for each in found.effects],
         "trials": [{**dataclasses.asdict(record), "value": record.value} for record in found.records],
@@ -165,6 +168,8 @@ def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tr
     if as_json:
         _print_json(side_by_side.as_json(networks, found))
         return
+    if lead := side_by_side.better(networks):
+        terminal.show_text(lead, "bold")
     for title, table in side_by_side.tables(networks, found):
         terminal.show_text(title, "bold")
         terminal.show_table(table, rows=200)

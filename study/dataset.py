@@ -37,7 +37,7 @@ from study.settings.data import (
     Table,
     Teacher,
 )
-from study.settings.loss import unsuitable
+from study.settings.loss import measured, unsuitable
 from study.spec import TrialSpec
 
 # positions in the `data` seed's stream (the split has the stream itself), and in the noise seed's
@@ -167,6 +167,23 @@ def _digest(source: Data, seed: int, stamp: object) -> str:
     return content.hexdigest()
 
 
+def judged_by(spec: TrialSpec) -> dict[str, str]:
+    """What a trial's validation loss is a number of: trials of which a text differs have no loss that can be compared.
+
+    loss: what it measures; target: how the target is scaled, for regression; rows: a digest of the first replicate's validation
+    rows and their targets before scaling, and of whether the other replicates have rows of their own.
+    """
+    data, seed = spec.data, _root_seed(spec)
+    rows = _rows(data.source(), seed, _stamp(data))
+    drawn = spec.replicates.level("data", spec.replicates.first)
+    own, fold = _draw(data, seed, seeds.replicate_seed(spec.seed, "data", drawn), drawn)
+    _, val = parts(data, len(rows.x), seed, own, fold, _labels(rows))
+    content = hashlib.sha256(f"{'data' in spec.replicates.vary}{val.tolist()}".encode())
+    content.update(np.ascontiguousarray(rows.y[val]).tobytes())
+    target = data.normalise_target if isinstance(data, Regression) and rows.y.ndim == 2 else ""
+    return {"loss": measured(spec.loss), "target": target, "rows": content.hexdigest()[:16]}
+
+
 # -- a replicate's data ------------------------------------------------------------------------------------------------------
 
 
@@ -234,10 +251,10 @@ def _labels(rows: Rows) -> Integers | None:
     return rows.y if rows.y.ndim == 1 else None
 
 
-def parts(data: Data, rows: int, root_seed: int, seed: int, fold: int, labels: Integers | None = None) -> tuple[Array, Array]:
+def parts(data: Data, rows: int, root_seed: int, seed: int, fold: int, labels: Integers | None) -> tuple[Array, Array]:
     """The numbers of the training part's and the validation part's rows. See `settings.data.Data` for `resample`.
 
-    labels: [rows] class numbers; each part then has its share of every class, to the nearest whole row.
+    labels: class numbers, [rows], of which each part has its share, to the nearest whole row; None for regression.
     """
     classes = np.zeros(rows, np.int32) if labels is None else labels
     if data.resample == KFOLD:

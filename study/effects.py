@@ -1,12 +1,15 @@
-"""What each searched setting does to the loss, beside what the seeds alone do: an effect below the noise is none."""
+"""What each searched setting does to the objective on average over the trials, beside what chance would make of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
+from study.objectives import Objective, unlike
+from study.ranking import ERROR
 from study.records import Scalar, TrialRecord
 
 FEWEST_TRIALS = 8
@@ -15,45 +18,41 @@ BINS = 3  # into which the values of a continuous setting are cut, equally many 
 
 @dataclass(frozen=True)
 class SettingEffect:
-    """importance: by PED-ANOVA (arXiv:2304.10255), the shares sum to 1; None where Optuna gives none.
-
-    effect: SD of the trials' mean loss between the setting's values, noise: SD of such a mean over other seeds.
-    """
+    """effect: SD of the trials' means between the setting's values; chance: what this SD is at most, with 95 % for all settings
+    together, where the setting does nothing: the other settings and the seeds move a value's mean too."""
 
     key: str
-    importance: float | None
     effect: float
-    noise: float
+    chance: float
 
     @property
-    def below_noise(self) -> bool:
-        return self.effect <= self.noise
+    def shown(self) -> bool:
+        return self.effect > self.chance
 
 
-def effects(records: Sequence[TrialRecord], importances: Mapping[str, float]) -> list[SettingEffect]:
-    """Of each setting that several completed trials share values of; the most important first. Nothing for few trials.
+def effects(records: Sequence[TrialRecord], objective: Objective) -> list[SettingEffect]:
+    """Of each setting that several completed trials share values of; the largest first. Nothing for few trials, nor for trials that
+    can't be compared.
 
-    The effect is the variance component between values of a one-way analysis of variance, (MS between − MS within) / trials a
-    value: what the other settings do counts as noise within. The noise is the root of the mean over trials of the replicates'
-    variance over their number.
+    A one-way analysis of variance a setting: `effect` is the root of MS_between / n and `chance` that of F · MS_within / n, with
+    n trials a value, and F the quantile of Fisher's distribution (Bonferroni over the settings). What the other settings do counts
+    as noise within.
     """
-    done = [record for record in records if record.summary and np.isfinite(record.summary.val_loss_mean)]
-    if len(done) < FEWEST_TRIALS:
+    done = [record for record in records if record.summary and record.value is not None and np.isfinite(record.value)]
+    if len(done) < FEWEST_TRIALS or unlike(done, objective):
         return []
-    means = np.array([record.summary.val_loss_mean for record in done if record.summary])
-    errors = [record.summary.val_loss_std**2 / len(record.summary.val_losses) for record in done if record.summary]
-    noise = float(np.sqrt(np.mean(errors)))
-    found = []
+    groups = {}
     for key in dict.fromkeys(key for record in done for key in record.params):
-        has = [place for place, record in enumerate(done) if key in record.params]
-        groups = _groups([done[place].params[key] for place in has], means[has])
-        if len(groups) > 1:
-            found.append(SettingEffect(key, importances.get(key), _between(groups), noise))
-    return sorted(found, key=lambda each: (-(each.importance or 0.0), -each.effect))
+        has = [record for record in done if key in record.params]
+        parts = _groups([record.params[key] for record in has], np.array([record.value for record in has]))
+        if len(parts) > 1:
+            groups[key] = parts
+    found = [_effect(key, parts, 1 - ERROR / len(groups)) for key, parts in groups.items()]
+    return sorted(found, key=lambda each: -each.effect)
 
 
 def _groups(values: Sequence[Scalar], means: np.ndarray) -> list[np.ndarray]:
-    """The losses by value, or by bins of equally many; those of a single trial are left out."""
+    """The trials' means by value, or by bins of equally many; those of a single trial are left out."""
     distinct = list(dict.fromkeys(values))
     if len(distinct) <= BINS or not all(isinstance(value, int | float) for value in distinct):
         groups = [means[[value == each for value in values]] for each in distinct]
@@ -62,10 +61,12 @@ def _groups(values: Sequence[Scalar], means: np.ndarray) -> list[np.ndarray]:
     return [group for group in groups if len(group) > 1]
 
 
-def _between(groups: Sequence[np.ndarray]) -> float:
+def _effect(key: str, groups: Sequence[np.ndarray], confidence: float) -> SettingEffect:
     counts = np.array([len(group) for group in groups])
-    total, centre = counts.sum(), np.concatenate(groups).mean()
-    between = np.sum(counts * np.array([(group.mean() - centre) ** 2 for group in groups])) / (len(groups) - 1)
+    total, between_df = int(counts.sum()), len(groups) - 1
+    centre = np.concatenate(groups).mean()
+    between = np.sum(counts * np.array([(group.mean() - centre) ** 2 for group in groups])) / between_df
     within = sum(np.sum((group - group.mean()) ** 2) for group in groups) / (total - len(groups))
-    a_value = (total - np.sum(counts**2) / total) / (len(groups) - 1)
-    return float(np.sqrt(max(0.0, between - within) / a_value))
+    a_value = (total - np.sum(counts**2) / total) / between_df
+    quantile = special.fdtri(between_df, total - len(groups), confidence)
+    return SettingEffect(key, float(np.sqrt(between / a_value)), float(np.sqrt(quantile * within / a_value)))

@@ -7,33 +7,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from study.objectives import Objective
+from study.ranking import FEWEST
 from study.records import Blame, TrialRecord
-from study.report import Table, number, ranked, short, trial_name
+from study.report import Table, interval_text, number, ranked, short, trial_name
 
 if TYPE_CHECKING:  # a start loads little
     from study.effects import SettingEffect
-    from study.factor import Effect, Pair, Spread
+    from study.factor import Effect, Spread
 
 
-def effects_table(found: Sequence[SettingEffect]) -> Table:
-    """What each setting does to the loss, beside the seeds."""
-    rows = [
-        (
-            short(each.key),
-            "–" if each.importance is None else f"{each.importance:.0%}",
-            number(each.effect),
-            number(each.noise),
-            "below the noise" if each.below_noise else "",
-        )
-        for each in found
-    ]
-    return Table(("setting", "importance", "SD of the loss between its values", "seed noise of a mean", ""), tuple(rows))
+def effects_table(found: Sequence[SettingEffect], objective: Objective) -> Table:
+    """What each setting does to the objective, beside chance."""
+    rows = [(short(each.key), number(each.effect), number(each.chance), "" if each.shown else "not shown") for each in found]
+    return Table(("setting", f"SD of the {objective.quantity} between its values", "by chance, at most", "effect"), tuple(rows))
 
 
-EFFECTS_FOOT = (
-    "Importance asks what sets the best trials apart (PED-ANOVA), the SD what a setting does on average over all trials: one whose "
-    "best value lies in the middle can have the first without the second. With few trials both are rough."
-)
+def effects_foot(objective: Objective) -> str:
+    return (
+        f"The SD is that of the mean {objective.quantity} of trials with one value of the setting. With other settings and other "
+        "seeds, chance alone moves these means; an effect is shown where the SD is larger than chance makes it in 95 % of studies."
+    )
 
 
 def factor_table(found: Effect, quantity: str) -> Table:
@@ -45,19 +38,17 @@ def factor_table(found: Effect, quantity: str) -> Table:
             " / ".join(number(value) for value in (each.as_written, each.restarted, each.controlled)) if each else "–"
             for each in means
         ]
-        rows.append((f"{pair.first} – {pair.second}", *three, _gap_text(pair)))
+        gap = interval_text(pair.difference.mean, pair.difference.halfwidth) + ("" if pair.difference.shown else " (not shown)")
+        rows.append((f"{pair.first} – {pair.second}", *three, gap))
     columns = ("pair", "Σ|a − b|: as written / restarted / controlled", "relative L2", "disagreement", f"difference in {quantity}")
     return Table(columns, tuple(rows))
 
 
-def _gap_text(pair: Pair) -> str:
-    if pair.halfwidth is None:
-        return number(pair.gap)
-    return f"{number(pair.gap)} ± {number(pair.halfwidth, 2)}" + ("" if pair.significant else " (noise)")
+def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequence[str]) -> str:
+    """What the factor does to the final weights, to the function and to the objective, with the numbers.
 
-
-def factor_answer(found: Effect, name: str, quantity: str, replicates: int) -> str:
-    """What the factor does to the final weights, to the function and to the loss, with the numbers."""
+    differ: the sources in which the replicates of a level differ; what is said of restarts is about these.
+    """
 
     def mean(values: Iterable[float | None]) -> float:
         known = [value for value in values if value is not None]
@@ -66,15 +57,20 @@ def factor_answer(found: Effect, name: str, quantity: str, replicates: int) -> s
     sentences = []
     distances = [pair.relative_l2 for pair in found.pairs]
     sums = [pair.summed for pair in found.pairs]
-    levels = f"the {len(found.levels)} settings of {name}"
+    levels, sources = f"the {len(found.levels)} settings of {name}", " and ".join(differ)
+    restarts = bool(differ) and found.values.shape[1] > 1
     weights = [each for each in distances if each]
     if len(weights) == len(found.pairs):
         alone = number(mean(each.controlled for each in weights))
-        if replicates > 1:
+        if restarts:
             written, restarted = (mean(getattr(each, way) for each in sums if each) for way in ("as_written", "restarted"))
+            where = (
+                "As written, where every model starts elsewhere" if "init" in differ else f"With another {sources} for every model"
+            )
+            share = f" ({restarted / written:.0%} of it)" if written else ""
             sentences.append(
-                f"As written, where every model starts elsewhere, {levels} end a summed |a − b| of {number(written)} apart; but "
-                f"networks of one and the same setting end {number(restarted)} apart too ({restarted / written:.0%} of it)."
+                f"{where}, {levels} end a summed |a − b| of {number(written)} apart; networks of one and the same setting that "
+                f"differ in {sources} end {number(restarted)} apart{share}."
             )
         controlled = number(mean(each.controlled for each in sums if each))
         sentences.append(
@@ -86,33 +82,41 @@ def factor_answer(found: Effect, name: str, quantity: str, replicates: int) -> s
     functions = [pair.disagreement for pair in found.pairs if pair.disagreement]
     if functions:
         text = f"As functions they differ by {number(mean(each.controlled for each in functions))} (disagreement, controlled)"
-        if replicates > 1:
-            text += f", and networks of one setting that start elsewhere by {number(mean(each.restarted for each in functions))}"
+        if restarts:
+            text += (
+                f", and networks of one setting that differ in {sources} by {number(mean(each.restarted for each in functions))}"
+            )
         sentences.append(f"{text}.")
-    order = [level for _, level in sorted(zip(found.losses.mean(axis=1), found.levels, strict=True))]
-    sure = [pair for pair in found.pairs if pair.significant]
-    if replicates < 2:
-        sentences.append(f"One replicate can't tell whether their {quantity} differs by more than noise (replicates.count=8).")
-    elif not sure:
-        sentences.append(f"Their {quantity} can't be told apart: every 95 % interval of a difference includes zero.")
+    means = objective.sign * found.values.mean(axis=1)
+    best = found.levels[int(means.argmin())]
+    pairs = min(pair.difference.pairs for pair in found.pairs)
+    shown = [pair for pair in found.pairs if pair.difference.shown]
+    quantity = objective.quantity
+    if pairs < FEWEST:
+        sentences.append(
+            f"Too few replicates to compare their {quantity}: {pairs}, where at least {FEWEST} that differ are needed "
+            "(replicates.count=8)."
+        )
+    elif not shown:
+        sentences.append(f"No two of them are shown to differ in {quantity}: the interval of every difference includes zero.")
     else:
         sentences.append(
-            f"The lowest mean {quantity} is that of {order[0]}; {len(sure)} of {len(found.pairs)} pairs differ by more than their "
-            f"95 % interval over {replicates} replicates."
+            f"The {objective.best} mean {quantity} is that of {best}; {len(shown)} of {len(found.pairs)} pairs of settings are "
+            f"shown to differ, over {pairs} paired replicates."
         )
     return " ".join(sentences)
 
 
-def sources_table(found: Sequence[Spread]) -> Table:
+def sources_table(found: Sequence[Spread], quantity: str) -> Table:
     """For each choice of what varies, how far the replicates are apart."""
     rows = [
-        (each.level, number(each.summed), number(each.relative_l2), number(each.disagreement), number(each.loss_sd))
+        (each.level, number(each.summed), number(each.relative_l2), number(each.disagreement), number(each.value_sd))
         for each in found
     ]
-    return Table(("what differs", "Σ|a − b|", "relative L2", "disagreement", "SD of the loss"), tuple(rows))
+    return Table(("what differs", "Σ|a − b|", "relative L2", "disagreement", f"SD of the {quantity}"), tuple(rows))
 
 
-def sources_answer(found: Sequence[Spread], replicates: int) -> str:
+def sources_answer(found: Sequence[Spread], quantity: str, replicates: int) -> str:
     """Which source of randomness moves the weights, and which the function."""
     weights = sorted(found, key=lambda each: -each.relative_l2)
     parts = [f"{number(each.relative_l2)} apart where {each.level} differs" for each in weights]
@@ -123,8 +127,8 @@ def sources_answer(found: Sequence[Spread], replicates: int) -> str:
     functions = [each for each in found if each.disagreement is not None]
     if functions:
         apart = ", ".join(f"{number(each.disagreement)} ({each.level})" for each in functions)
-        text += f" As functions they differ by {apart}, and their losses by an SD of " + ", ".join(
-            f"{number(each.loss_sd)} ({each.level})" for each in found
+        text += f" As functions they differ by {apart}, and in {quantity} by an SD of " + ", ".join(
+            f"{number(each.value_sd)} ({each.level})" for each in found
         )
         text += "."
     return text

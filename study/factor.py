@@ -13,18 +13,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study import disagreement, distance, intervals
+from study import disagreement, distance, ranking
 from study.distance import Matrix
+from study.ranking import Difference
 from study.records import TrackedNetwork
 
 
 @dataclass(frozen=True)
 class Level:
-    """One level of the factor: its name, and its replicates' networks and final losses, in order."""
+    """One level of the factor: its name, its networks, and its replicates' final losses or scores, in order.
+
+    networks: of all replicates, or of the first ones.
+    """
 
     name: str
     networks: Sequence[TrackedNetwork]
-    losses: Sequence[float]
+    values: Sequence[float]
+
+    @property
+    def copies(self) -> bool:
+        """Whether the replicates are bit for bit the same."""
+        marks = {net.fingerprint for net in self.networks}
+        return len(self.networks) > 1 and len(marks) == 1 and "" not in marks
 
 
 @dataclass(frozen=True)
@@ -40,8 +50,7 @@ class Means:
 class Pair:
     """Two levels. The numbers of weights are None where the architectures differ, those of functions where the rows do.
 
-    `gap` is the mean of the second's minus the first's losses, replicate by replicate, and `halfwidth` that of its 95 %
-    interval (None for one replicate).
+    difference: of the second's values from the first's, replicate by replicate.
     """
 
     first: str
@@ -49,38 +58,37 @@ class Pair:
     summed: Means | None
     relative_l2: Means | None
     disagreement: Means | None
-    gap: float
-    halfwidth: float | None
-
-    @property
-    def significant(self) -> bool:
-        return self.halfwidth is not None and abs(self.gap) > self.halfwidth
+    difference: Difference
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How far the replicates of one level are apart: means over their pairs, and the SD of their losses."""
+    """How far the replicates of one level are apart: means over their pairs, and the SD of their values."""
 
     level: str
     summed: float
     relative_l2: float
     disagreement: float | None
-    loss_sd: float
+    value_sd: float
 
 
 @dataclass(frozen=True)
 class Effect:
-    """The factor's levels with the losses of their replicates, [levels, R], and every pair of levels."""
+    """The factor's levels with the values of their replicates, [levels, R], and every pair of levels."""
 
     levels: tuple[str, ...]
-    losses: Matrix
+    values: Matrix
     pairs: tuple[Pair, ...]
 
 
 def effect(levels: Sequence[Level]) -> Effect:
-    """Compares the levels pair by pair. All need the same number of replicates."""
-    losses = np.array([level.losses for level in levels])
-    return Effect(tuple(level.name for level in levels), losses, tuple(_pair(a, b) for a, b in itertools.combinations(levels, 2)))
+    """Compares the levels pair by pair. All need the same number of replicates.
+
+    A difference is shown by the same rule as a win (`ranking.choose`), lest the two contradict each other.
+    """
+    values, confidence = np.array([level.values for level in levels]), ranking.confidence(len(levels))
+    pairs = tuple(_pair(a, b, confidence) for a, b in itertools.combinations(levels, 2))
+    return Effect(tuple(level.name for level in levels), values, pairs)
 
 
 def spread(level: Level) -> Spread:
@@ -92,20 +100,19 @@ def spread(level: Level) -> Spread:
         distance.mean_of_pairs(distance.summed_absolute_difference(rows)),
         distance.mean_of_pairs(distance.relative_l2(rows)),
         None if apart is None else distance.mean_of_pairs(apart),
-        float(np.std(level.losses, ddof=1)),
+        float(np.std(level.values, ddof=1)),
     )
 
 
-def _pair(a: Level, b: Level) -> Pair:
+def _pair(a: Level, b: Level, confidence: float) -> Pair:
     networks = [*a.networks, *b.networks]
     summed = relative = None
     if len({net.network.architecture for net in networks}) == 1:
         rows = distance.vectors([net.network for net in networks])
         summed, relative = _means(distance.summed_absolute_difference(rows)), _means(distance.relative_l2(rows))
     apart = _disagreement(networks)
-    gaps = [y - x for x, y in zip(a.losses, b.losses, strict=True)]
-    function = None if apart is None else _means(apart)
-    return Pair(a.name, b.name, summed, relative, function, float(np.mean(gaps)), intervals.mean_halfwidth(gaps))
+    function, count = None if apart is None else _means(apart), 1 if a.copies and b.copies else None
+    return Pair(a.name, b.name, summed, relative, function, ranking.difference(a.values[:count], b.values[:count], confidence))
 
 
 def _disagreement(networks: Sequence[TrackedNetwork]) -> Matrix | None:

@@ -2,76 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study import disagreement, explanations, factor, metrics, report
-from study.records import TrackedNetwork, TrialRecord
+from study import disagreement, explanations, factor, report
+from study.objectives import Objective, unlike
+from study.records import TrialRecord
 
 if TYPE_CHECKING:
     from study.tracking.store import Store
 
 MOST_LEVELS, MOST_REPLICATES = 8, 32
+SEEDS = {"seed", "replicates.first"}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """effect: of the setting called `name` on weights, function and `quantity`; or spreads: of each level of `replicates.vary`.
+    """effect: of the setting called `name` on weights, function and objective; or spreads: of each level of `replicates.vary`.
 
-    kind: of the disagreement.
+    kind: of the disagreement. differ: the sources in which the replicates differ.
     """
 
     name: str
-    quantity: str
+    objective: Objective
     kind: str
     replicates: int
+    differ: Sequence[str]
     effect: factor.Effect | None = None
     spreads: tuple[factor.Spread, ...] = ()
 
     @property
+    def quantity(self) -> str:
+        return self.objective.quantity
+
+    @property
     def table(self) -> report.Table:
-        return explanations.factor_table(self.effect, self.quantity) if self.effect else explanations.sources_table(self.spreads)
+        if self.effect:
+            return explanations.factor_table(self.effect, self.quantity)
+        return explanations.sources_table(self.spreads, self.quantity)
 
     @property
     def answer(self) -> str:
         if self.effect:
-            return explanations.factor_answer(self.effect, self.name, self.quantity, self.replicates)
-        return explanations.sources_answer(self.spreads, self.replicates)
+            return explanations.factor_answer(self.effect, self.name, self.objective, self.differ)
+        return explanations.sources_answer(self.spreads, self.quantity, self.replicates)
 
 
-def of(keys: Collection[str], records: Sequence[TrialRecord]) -> str | None:
-    """The only setting that a study varied, if two to eight of its values were completed by one trial each, alike in replicates."""
-    if len(keys) != 1:
+def of(keys: Collection[str], records: Sequence[TrialRecord], objective: Objective) -> str | None:
+    """The only setting that a study varied, if two to eight of its values were completed by one trial each, alike in replicates.
+
+    None for a seed, which is no setting, and for trials that can't be compared.
+    """
+    completed = [record for record in records if record.summary]
+    if len(keys) != 1 or SEEDS & set(keys) or unlike(completed, objective):
         return None
     [key] = keys
-    done = [(record.params[key], len(record.summary.val_losses)) for record in records if record.summary]
+    done = [(record.params[key], len(record.summary.val_losses)) for record in completed if record.summary]
     values, counts = [value for value, _ in done], {count for _, count in done}
     return key if 2 <= len(done) <= MOST_LEVELS and len(set(values)) == len(done) and len(counts) == 1 else None
 
 
-def compare(opened: Store, key: str, records: Sequence[TrialRecord]) -> Comparison:
-    """Compares the completed trials' networks."""
+def compare(
+    opened: Store, key: str, records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, str]
+) -> Comparison | None:
+    """Compares the completed trials' networks; None where the objective has no value of each replicate.
+
+    settings: the study's fixed ones, in `spec.flat`'s form.
+    """
     from study.tracking import reader
 
     done = [record for record in records if record.summary and record.run_id]
+    values = [objective.of_replicates(record.summary) for record in done if record.summary]
+    if not all(values):
+        return None
     trials = [reader.load_networks(opened, record.run_id or "")[:MOST_REPLICATES] for record in done]
-    kind = disagreement.kind(trials[0][0].target)
-    classes = kind == "churn"
-    name, quantity, replicates = report.short(key), "validation loss", len(trials[0])
-    # losses of different kinds, or of targets on different scales, can't be compared; shares of what is to be explained can
-    own_score = key.split(".")[0] == "loss" or key == "data.normalise_target"
-    if own_score:
-        quantity = "error rate" if classes else "1 − R²"
-    levels = []
-    for record, networks in zip(done, trials, strict=True):
-        assert record.summary
-        losses = _scores(networks, classes) if own_score else record.summary.val_losses
-        levels.append(factor.Level(report.setting(record.params[key]), networks, losses[: len(networks)]))
+    kind, replicates = disagreement.kind(trials[0][0].target), len(trials[0])
+    name, differ = report.short(key), report.sources(settings.get("replicates.vary", ""))
+    named = [report.setting(record.params[key]) for record in done]
+    levels = [factor.Level(*each) for each in zip(named, trials, values, strict=True)]
     if key == "replicates.vary" and replicates > 1:
-        return Comparison(name, quantity, kind, replicates, spreads=tuple(factor.spread(level) for level in levels))
-    return Comparison(name, quantity, kind, replicates, factor.effect(levels))
+        return Comparison(name, objective, kind, replicates, differ, spreads=tuple(factor.spread(level) for level in levels))
+    return Comparison(name, objective, kind, replicates, differ, factor.effect(levels))
 
 
 def draw(found: Comparison, folder: Path) -> Path:
@@ -84,9 +97,3 @@ def draw(found: Comparison, folder: Path) -> Path:
     else:
         figures.sources(found.spreads, found.kind, picture)
     return picture
-
-
-def _scores(networks: Sequence[TrackedNetwork], classes: bool) -> list[float]:
-    """The error rate or 1 − R² of each network, on its own target."""
-    measure = metrics.accuracy if classes else metrics.r2
-    return [1 - float(measure(net.predictions[None], net.target)[0]) for net in networks]

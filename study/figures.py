@@ -182,13 +182,13 @@ def _unrelated(axes: Axes) -> None:
 
 def _losses(axes: Axes, found: Effect, name: str, quantity: str) -> None:
     places = np.arange(len(found.levels))
-    spread = np.linspace(-0.12, 0.12, found.losses.shape[1]) if found.losses.shape[1] > 1 else np.zeros(1)
+    spread = np.linspace(-0.12, 0.12, found.values.shape[1]) if found.values.shape[1] > 1 else np.zeros(1)
     # a line joins what one replicate does under every level: the same start, the same batches
-    axes.plot(places[:, None] + spread, found.losses, "o-", color="#8da0cb", markersize=4, linewidth=0.6, alpha=0.7)
-    axes.plot(places, found.losses.mean(axis=1), "_", color="#d95f02", markersize=26, markeredgewidth=2.5, label="mean")
+    axes.plot(places[:, None] + spread, found.values, "o-", color="#8da0cb", markersize=4, linewidth=0.6, alpha=0.7)
+    axes.plot(places, found.values.mean(axis=1), "_", color="#d95f02", markersize=26, markeredgewidth=2.5, label="mean")
     axes.set_xticks(places, found.levels, rotation=20 if max(map(len, found.levels)) > 8 else 0)
     axes.set(xlabel=name, ylabel=quantity, title="Each line: one start under every setting")
-    if found.losses.min() > 0 and found.losses.max() > 20 * found.losses.min():
+    if found.values.min() > 0 and found.values.max() > 20 * found.values.min():
         axes.set_yscale("log")
     axes.legend(frameon=False)
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from study import effects, explanations, factors, portraits, ranking, report
+from study import answers, effects, explanations, factors, portraits, ranking, report
+from study.answers import Answer
 from study.effects import SettingEffect
 from study.objectives import Objective
 from study.records import Blame, Portrait, TrackedTrial, TrialRecord
@@ -19,7 +20,7 @@ class Findings:
     """What the study's own records tell. identity: its fixed settings and its space (`space: KEY`), as text.
 
     finals: of the finalists' fresh replicates; front: the numbers of the trials that no other beats in every objective;
-    importances: of the settings, by Optuna; command: the launch that made it, or nothing.
+    command: the launch that made it, or nothing.
     """
 
     name: str
@@ -28,7 +29,6 @@ class Findings:
     records: list[TrialRecord]
     finals: Sequence[TrialRecord] = ()
     front: Sequence[int] = ()
-    importances: Mapping[str, float] = field(default_factory=dict)
     command: str = ""
 
     @property
@@ -46,21 +46,24 @@ class Findings:
 
     @cached_property
     def choice(self) -> ranking.Choice | None:
-        return report.choice(self.records, self.objective)
+        return answers.choice(self.records, self.objective)
 
     @cached_property
-    def answer(self) -> str:
-        return report.answer(self.records, self.objective, self.identity)
+    def answer(self) -> Answer:
+        return answers.answer(self.records, self.objective, self.identity, self.command)
 
     @property
     def win(self) -> str:
-        """Whether the best trial's win is more than seed noise, and the Pareto front of several objectives."""
-        texts = (report.win_text(self.choice, self.front, self.objectives), report.finals_text(self.finals, self.objective))
-        return " ".join(filter(None, texts))
+        """Whether the best trial's win is more than chance, and the Pareto front of several objectives."""
+        # fresh replicates decide what those of the search left open
+        win = answers.finals_text(self.finals, self.objective) or answers.win_text(
+            self.records, self.choice, self.objective, self.identity
+        )
+        return " ".join(filter(None, (win, answers.front_text(self.front, self.objectives))))
 
     @cached_property
     def effects(self) -> list[SettingEffect]:
-        return effects.effects(self.records, self.importances)
+        return effects.effects(self.records, self.objective)
 
     @cached_property
     def blamed(self) -> dict[str, Sequence[Blame]]:
@@ -94,8 +97,7 @@ def read(storage: str, name: str) -> Findings:
     from study import search
 
     stored = search.open_study(storage, name)
-    shares = search.importances(storage, name)
-    return Findings(name, stored.objectives, stored.identity, stored.records, stored.finals, stored.front, shares, stored.command)
+    return Findings(name, stored.objectives, stored.identity, stored.records, stored.finals, stored.front, stored.command)
 
 
 def networks(found: Findings, uri: str) -> Networks:
@@ -112,5 +114,6 @@ def networks(found: Findings, uri: str) -> Networks:
             title = f"trial {report.trial_name(record).removeprefix('trial ')}: {record.summary.verdict}"
             shown.append(Shown(record, kept, portraits.of(kept, title, record.summary)))
     # the replicates of a crossed design are no restarts: they share sources
-    key = None if found.blamed else factors.of(found.keys, found.records)
-    return Networks(shown, factors.compare(opened, key, sorted(done, key=lambda each: each.number)) if key else None)
+    key = None if found.blamed else factors.of(found.keys, found.records, found.objective)
+    in_order = sorted(done, key=lambda each: each.number)
+    return Networks(shown, factors.compare(opened, key, in_order, found.objective, found.identity) if key else None)

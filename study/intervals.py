@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import special
 
 
-def mean_halfwidth(values: Sequence[float], confidence: float = 0.95) -> float | None:
+def mean_halfwidth(values: Sequence[float] | npt.NDArray[np.float64], confidence: float = 0.95) -> float | None:
     """Half the width of Student's t interval for the mean; None for one value, which tells nothing of its spread."""
     n = len(values)
     if n < 2:

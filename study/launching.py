@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn
 
 from study import (
+    answers,
     champion,
     conclusions,
     explanations,
@@ -132,7 +133,6 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
     plan, study, writer, clock = opened.plan, opened.study, opened.writer, opened.clock
     if plan.settings["finalists"] and plan.base.replicates.crossed is None:
         _train_finalists(opened, study.records())
-    study.importances()  # kept with the study
     found = findings.read(study.storage, study.name)
     terminal.show_findings(found)
     networks = findings.Networks()
@@ -172,8 +172,8 @@ def _keep(found: findings.Findings, ended: Sequence[conclusions.Conclusion], wri
     texts = {"trials.md": report.markdown(report.table(found.records, found.objectives, found.front))}
     texts["answer.txt"] = f"{found.answer}\n{found.win}"
     if found.effects:
-        texts["settings.md"] = report.markdown(explanations.effects_table(found.effects))
-    tags = {"answer": found.answer, "win": found.win, "best": (found.best.run_id or "") if found.best else ""}
+        texts["settings.md"] = report.markdown(explanations.effects_table(found.effects, found.objective))
+    tags = {"answer": str(found.answer), "win": found.win, "best": (found.best.run_id or "") if found.best else ""}
     for each in ended:
         if each.table:
             texts[f"{each.file.stem}.md"] = f"{report.markdown(each.table)}\n{each.answer}\n"
@@ -197,21 +197,22 @@ def _crown(found: findings.Findings, uri: str, clock: Clock) -> None:
 
 
 def _train_finalists(opened: Launching, records: Sequence[TrialRecord]) -> None:
-    """Trains the settings that can't be told from the best with fresh replicates that no trial has had, unless that is done."""
+    """Trains the settings that may be the best with fresh replicates that no trial has had, unless that is done."""
     plan, study = opened.plan, opened.study
     count = plan.settings["finalists"]
     objective = study.objectives[0]
-    chosen = report.choice(records, objective)
+    chosen = answers.choice(records, objective)
     if chosen is None or chosen.decided:
         return
     done = {each.number for each in study.finals() if each.summary and len(each.summary.val_losses) == count}
     tied = [record for number in chosen.tied[:MOST_FINALISTS] for record in records if record.number == number]
     if len(chosen.tied) > MOST_FINALISTS:
         terminal.message(f"of {len(chosen.tied)} finalists the best {MOST_FINALISTS} are trained again")
+    fresh = plan.base.replicates.first + len(objective.of_replicates(tied[0].summary) if tied[0].summary else ())
     for record in tied:
         if record.number not in done:
             with terminal.status(f"training trial {record.number} again with {count} fresh replicates"):
-                result = opened.launch_final(record, plan.base.replicates.first + chosen.replicates, count)
+                result = opened.launch_final(record, fresh, count)
             if isinstance(result, StudyError) and not isinstance(result, BadInput):
                 raise result
             summary = result.summary if isinstance(result, TrialResult) else None

@@ -1,29 +1,45 @@
-"""What a study optimises: one objective, or several at once."""
+"""What a study optimises: one objective, or several at once; and which trials can be compared by it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from study.errors import BadInput, Fault
-from study.records import Summary
+from study.records import Summary, TrialRecord
 from study.settings.data import CLASSIFICATION
 from study.settings.rules import nearest
 
 MINIMIZE, MAXIMIZE = "minimize", "maximize"
-LOSS = "loss"
+LOSS, SPREAD = "loss", "spread"
 MEASURES: Mapping[str, Callable[[Summary], float]] = MappingProxyType(
     {
         LOSS: lambda summary: summary.val_loss_mean,
-        "spread": lambda summary: summary.val_loss_std,
+        SPREAD: lambda summary: summary.val_loss_std,
         "size": lambda summary: float(summary.parameters),
         "time": lambda summary: summary.seconds,
     }
 )
 # metrics on the validation part, and which way is better
 SCORES = {"r2": MAXIMIZE, "mae": MINIMIZE, "accuracy": MAXIMIZE, "auc": MAXIMIZE}
+# the first of a task compares networks whose losses can't be compared
 SCORES_OF_TASK = {True: ("accuracy", "auc"), False: ("r2", "mae")}
+NAMES = {LOSS: "validation loss", SPREAD: "spread of the validation loss", "r2": "R²", "mae": "MAE", "auc": "AUC"}
+
+# of what a trial is judged by (`dataset.judged_by`), that which must be the same where values are compared
+ROWS = "rows"
+ALIKE = {LOSS: ("loss", "target", ROWS), SPREAD: ("loss", "target", ROWS), "mae": ("target", ROWS)} | dict.fromkeys(
+    ("r2", "accuracy", "auc"), (ROWS,)
+)
+# the settings that decide it, for records of earlier versions, which don't say what they were judged by
+DECIDING: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "loss": ("loss", "loss.delta", "loss.label_smoothing"),
+        "target": ("data.normalise_target",),
+        ROWS: ("data", "data.path", "data.target", "data.validation_fraction", "data.resample", "data.folds", "seed"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,16 @@ class Objective:
         """1 where less is better, -1 where more is."""
         return 1 if self.direction == MINIMIZE else -1
 
+    @property
+    def best(self) -> str:
+        """Which of its values is the best: the lowest, or the highest."""
+        return "lowest" if self.sign > 0 else "highest"
+
+    @property
+    def quantity(self) -> str:
+        """Its name in a sentence."""
+        return NAMES.get(self.name, self.name)
+
     def value(self, summary: Summary) -> float:
         """A completed trial's; NaN where it has none, such as the AUC of a part with one class."""
         if self.name in MEASURES:
@@ -50,17 +76,54 @@ class Objective:
         """Each replicate's value; empty where only the trial has one."""
         return summary.val_losses if self.name == LOSS else summary.scores.get(self.name, [])
 
+    def unlike(self, judged_by: Iterable[Mapping[str, str]]) -> list[str]:
+        """Of 'loss', 'target' and 'rows' those in which trials differ, so that their values can't be compared."""
+        found = list(judged_by)
+        return [part for part in ALIKE.get(self.name, ()) if len({each.get(part, "") for each in found}) > 1]
 
-def parse(names: object, directions: object, task: str) -> tuple[Objective, ...]:
+
+def judged_by(record: TrialRecord) -> Mapping[str, str]:
+    """What a completed trial is judged by, as `dataset.judged_by` has it; for an earlier version's, what it varies of DECIDING."""
+    if record.summary and record.summary.judged_by:
+        return record.summary.judged_by
+    return {part: str([record.params.get(key) for key in keys]) for part, keys in DECIDING.items()}
+
+
+def unlike(records: Iterable[TrialRecord], objective: Objective) -> list[str]:
+    """See `Objective.unlike`, of a study's completed trials."""
+    return objective.unlike(judged_by(each) for each in records if each.summary)
+
+
+def parse(
+    names: object, directions: object, task: str, trials: Sequence[tuple[str, Mapping[str, str]]] = ()
+) -> tuple[Objective, ...]:
     """Objectives from the settings `objective` and `direction`: a name or a list, and for each a direction, or null for its own.
 
-    Raises BadInput.
+    names: None is the loss, or where the trials have no loss in common, the score that they have. trials: the task and what judges
+    (`dataset.judged_by`) each of the trials that show what a study may try; task: of the first of them. Raises BadInput.
     """
-    known = (*MEASURES, *SCORES_OF_TASK[task == CLASSIFICATION])
+    scores = SCORES_OF_TASK[task == CLASSIFICATION]
+    tasks = {each for each, _ in trials}
+    if len(tasks) > 1:
+        valid = "data of one task, since no score is that of both"
+        raise BadInput([Fault("data", f"{' and '.join(sorted(tasks))} in one study", valid)])
+    judges = [each for _, each in trials]
+
+    def unlike(name: str) -> list[str]:
+        return [part for part in Objective(name).unlike(judges) if part != ROWS]
+
+    if names is None:
+        names = scores[0] if unlike(LOSS) else LOSS
+    known = (*MEASURES, *scores)
     wanted, ways = _listed(names), _listed(directions) if directions is not None else []
     faults = [Fault("hydra.sweeper.objective", name, nearest(str(name), known)) for name in wanted if name not in known]
     if not wanted or len(set(map(str, wanted))) < len(wanted):
         faults.append(Fault("hydra.sweeper.objective", names, f"one or more of {', '.join(known)}, each once"))
+    for name in wanted:
+        if parts := unlike(str(name)):
+            values = "; ".join(sorted({" and ".join(each[part] for part in parts) for each in judges}))
+            valid = f"{scores[0]}, or null, since the trials have no {name} in common ({values})"
+            faults.append(Fault("hydra.sweeper.objective", name, valid))
     faults += [
         Fault("hydra.sweeper.direction", way, f"{MINIMIZE}, {MAXIMIZE}") for way in ways if way not in (MINIMIZE, MAXIMIZE, None)
     ]

@@ -44,11 +44,11 @@ class Study:
     @property
     def answer(self) -> str:
         """Whether the MLP converges to a single, stable value, with the numbers."""
-        return self._found.answer
+        return str(self._found.answer)
 
     @property
     def win(self) -> str:
-        """Whether the best trial's win is more than seed noise; empty for fewer than two trials."""
+        """Whether the best trial's win is more than chance; empty for fewer than two trials."""
         return self._found.win
 
     @property

@@ -14,7 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from study import composition, dataset, decode, inputs, job, objectives, overrides, places, sqlite, starting, terminal
+from study import answers, composition, dataset, decode, inputs, job, objectives, overrides, places, sqlite, starting, terminal
 from study import space as spaces
 from study import spec as specs
 from study.clock import Clock
@@ -48,7 +48,8 @@ class Plan:
     """A study that was asked for.
 
     config: Hydra's, of the launch; settings: the sweeper's. fixed: the overrides that all trials share; base: the first setting;
-    reading: how its table was read, if any; identity: the fixed settings, as text. uri: of the MLflow store, if there is tracking.
+    reading: how its table was read, if any; judging: how trials are compared, if not as usual; identity: the fixed settings, as
+    text. uri: of the MLflow store, if there is tracking.
     compose: a trial's config, from overrides.
     """
 
@@ -60,6 +61,7 @@ class Plan:
     fixed: Sequence[str]
     base: TrialSpec
     reading: str
+    judging: str
     identity: Mapping[str, str]
     objectives: Sequence[Objective]
     storage: str
@@ -139,12 +141,16 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         storage = places.storage(settings["storage"])
         sqlite.check(storage)
         check_writable(Path(config.hydra.sweep.dir))
-        base = check_space(space, fixed, compose, uri or places.tracking_uri(None))
-    goals = objectives.parse(settings["objective"], settings["direction"], base.data.task)
+        tried = check_space(space, fixed, compose, uri or places.tracking_uri(None))
+        base = tried[0]
+        judged_by = [dataset.judged_by(spec) for spec in tried]
+    tasks = [spec.data.task for spec in tried]
+    goals = objectives.parse(settings["objective"], settings["direction"], base.data.task, list(zip(tasks, judged_by, strict=True)))
     with terminal.status("loading Optuna"), clock.phase("import"):
         from study import search
     _check_judged(goals, base)
-    search.check(decode.section(config, "sampler"), decode.section(config, "pruner"), space, goals, base.replicates.count)
+    sampler, pruner = (decode.section(config, each) for each in ("sampler", "pruner"))
+    search.check(sampler, pruner, space, goals, base.replicates.count, unlike=Objective().unlike(judged_by))
 
     identity = {key: value for key, value in specs.identifying(base).items() if key not in space} | {"data.task": base.data.task}
     # a table is known by what it holds, wherever it lies
@@ -163,12 +169,22 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         fixed=fixed,
         base=base,
         reading=_reading(base, space),
+        judging=_judging(settings["objective"], goals[0], goals[0].unlike(judged_by)),
         identity=identity,
         objectives=goals,
         storage=storage,
         uri=uri,
         compose=compose,
     )
+
+
+def _judging(wanted: object, objective: Objective, unlike: Sequence[str]) -> str:
+    """What a launch says of how it compares the trials, where that isn't the usual way."""
+    if unlike:
+        return answers.unlike_text(unlike)
+    if wanted is None and objective.name != objectives.LOSS:
+        return f"ranked by {objective.quantity}: the trials have no validation loss in common"
+    return ""
 
 
 def _reading(base: TrialSpec, space: Space) -> str:
@@ -186,8 +202,8 @@ def study_name(prefix: str, identity: Mapping[str, str], space: Space) -> str:
     return f"{prefix}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
 
 
-def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[str]], DictConfig], uri: str) -> TrialSpec:
-    """Tries every choice and both ends of every interval beside the first values of the others; returns the first setting.
+def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[str]], DictConfig], uri: str) -> list[TrialSpec]:
+    """Tries every choice and both ends of every interval beside the first values of the others, which come first in the result.
 
     uri: the store that holds a run which `init.same_as` names. Raises BadInput with all faults.
     """
@@ -202,18 +218,16 @@ def check_space(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[
             faults.extend(bad.faults or [Fault("search space", ", ".join(overrides.assignments(params)), str(bad))])
             return None
 
-    first = spaces.example(space)
-    base = attempt(first)
-    tried = [first]
+    tried = [spaces.example(space)]
     for key, domain in space.items():
         for value in domain.samples():
             params = spaces.example(space, key, value)
             if params not in tried:
                 tried.append(params)
-                attempt(params)
-    if faults or base is None:
+    specs = [attempt(params) for params in tried]
+    if faults:
         raise BadInput({str(fault): fault for fault in faults}.values())
-    return base
+    return [spec for spec in specs if spec is not None]
 
 
 def _check_judged(goals: Sequence[Objective], base: TrialSpec) -> None:
@@ -248,6 +262,6 @@ def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> str:
         f"study {plan.name}: {trials} trials × {replicates} replicates = {trials * replicates} networks on {plan.base.data.name}, "
         f"{'every setting of' if exhaustive else 'sampling'}:",
         *(f"  {key}: {domain}" for key, domain in plan.space.items()),
-        *(f"  {line}" for line in plan.reading.splitlines()),
+        *(f"  {line}" for line in (*plan.reading.splitlines(), plan.judging) if line),
     ]
     return "\n".join(lines + ([f"  {done} trial{'s are' if done > 1 else ' is'} done already"] if done else []))

@@ -1,91 +1,89 @@
-"""Which setting is better, and whether that can be said: P(A > B) over paired replicates (arXiv:2103.03098), and what follows."""
+"""Which setting is better, and whether that can be said: paired differences over replicates, and what follows from them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
+from scipy import special
 
-from study.records import Array, Doubles
+from study import intervals
+from study.records import Array
 
-MINIMIZE, MAXIMIZE = "minimize", "maximize"
-# the probability from which on a difference is worth having, as the paper recommends
-GAMMA = 0.75
-CONFIDENCE = 0.95
-# equal settings win all of fewer replicates more often than one time in twenty
+ERROR = 0.05  # of all comparisons with the best together
+POWER = 0.8
+# a smaller sample's normality is anybody's guess, and its t interval so wide that it shows next to nothing
 FEWEST = 5
-
-NORMAL = NormalDist()
-NOT_SIGNIFICANT, NOT_MEANINGFUL, BETTER = "not significant", "not meaningful", "better"
+MOST_NEEDED = 1_000_000
 
 Values = Sequence[float] | Array
 
 
 @dataclass(frozen=True)
-class Superiority:
-    """The probability that a replicate of A beats its partner of B, with the bounds of its interval.
+class Difference:
+    """The mean of the second's values minus the first's, over pairs of replicates that share their seeds.
 
-    verdict: 'not significant' if chance alone explains it, 'not meaningful' if it is surely no more than γ, else 'better'.
+    halfwidth: of Student's interval for it; None for a single pair. needed: how many pairs show a difference of this size and
+    spread with a probability of POWER; None where it would take more than MOST_NEEDED, or can't be estimated.
     """
 
-    estimate: float
-    low: float
-    high: float
-    verdict: str
+    mean: float
+    halfwidth: float | None
+    pairs: int
+    needed: int | None
+
+    @property
+    def low(self) -> float:
+        return self.mean - (math.inf if self.halfwidth is None else self.halfwidth)
+
+    @property
+    def high(self) -> float:
+        return self.mean + (math.inf if self.halfwidth is None else self.halfwidth)
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is a difference: the interval leaves out zero, and there are enough pairs to trust it."""
+        return self.pairs >= FEWEST and not self.low <= 0 <= self.high
 
 
-def superiority(
-    a: Values,
-    b: Values,
-    direction: str = MINIMIZE,
-    gamma: float = GAMMA,
-    confidence: float = CONFIDENCE,
-) -> Superiority:
-    """P(A > B) from values [R] of either, paired by replicate; ties count half, and a NaN is as bad as can be.
+def difference(first: Values, second: Values, confidence: float = 1 - ERROR) -> Difference:
+    """The paired difference of two settings. first, second: [R], replicate by replicate.
 
-    The interval is the percentile bootstrap's, over pairs. It needs no random numbers: a resample's wins, ties and defeats are
-    multinomial, so that what more and more resamples tend to is computed. Below five replicates nothing is significant: that a
-    resample of nothing but wins has no other outcome is no evidence. Of two equal settings the first is called better in 3.1 % of
-    cases at 5 and at 29 replicates, and up to 64 nowhere in more than the 6.3 % at 7.
+    Of settings that don't differ, the differences of pairs are symmetric about zero whatever the losses' distribution is, so that
+    Student's interval errs on the safe side where a replicate is an outlier. Raises ValueError for unpaired values.
     """
-    first, second = _costs(a, direction), _costs(b, direction)
-    if first.shape != second.shape or not len(first):
-        raise ValueError(f"pairs need as many replicates of either, and at least one: got {len(first)} and {len(second)}")
-    outcomes = np.array([np.mean(first > second), np.mean(first == second), np.mean(first < second)])
-    estimate = float(outcomes[2] + outcomes[1] / 2)
-    tail = (1 - confidence) / 2
-    low, high = _quantile(outcomes, len(first), tail), 1 - _quantile(outcomes[::-1], len(first), tail)
-    if low <= 0.5 or len(first) < FEWEST:
-        return Superiority(estimate, low, high, NOT_SIGNIFICANT)
-    return Superiority(estimate, low, high, NOT_MEANINGFUL if high <= gamma else BETTER)
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if a.shape != b.shape or not len(a):
+        raise ValueError(f"pairs need as many replicates of either, and at least one: got {len(a)} and {len(b)}")
+    gaps = b - a
+    mean, count = float(gaps.mean()), len(gaps)
+    if count < 2:  # which shows nothing of their spread
+        return Difference(mean, None, count, None)
+    halfwidth = intervals.mean_halfwidth(gaps, confidence)
+    return Difference(mean, halfwidth, count, needed_pairs(mean, float(gaps.std(ddof=1)), confidence))
 
 
-def _costs(values: Values, direction: str) -> Doubles:
-    """What is to be small, [R]."""
-    signed = np.asarray(values, np.float64) * {MINIMIZE: 1, MAXIMIZE: -1}[direction]
-    return np.where(np.isnan(signed), np.inf, signed)
+def needed_pairs(mean: float, sd: float, confidence: float = 1 - ERROR) -> int | None:
+    """The number of pairs whose t interval leaves out zero with a probability of POWER, if this is the true mean and SD.
 
-
-def _quantile(outcomes: Doubles, count: int, tail: float) -> float:
-    """The least share of wins, ties counting half, that resamples of `count` reach with a probability of at least `tail`.
-
-    outcomes: the shares of defeats, ties and wins.
+    None beyond MOST_NEEDED. Found from t_{n−1, (1 + confidence) / 2} + t_{n−1, POWER} ≤ √n · |mean| / sd (Guenther 1981).
     """
-    halves = np.polynomial.polynomial.polypow(outcomes, count)  # the probability of each number of half wins, 0 to 2 · count
-    return int(np.argmax(np.cumsum(halves) >= tail)) / (2 * count)
+    if not (math.isfinite(mean) and math.isfinite(sd)) or mean == 0:
+        return None
 
+    def enough(count: int) -> bool:
+        quantiles = special.stdtrit(count - 1, (1 + confidence) / 2) + special.stdtrit(count - 1, POWER)
+        return bool(quantiles * sd <= math.sqrt(count) * abs(mean))
 
-def needed_replicates(gamma: float = GAMMA, alpha: float = 0.05, beta: float = 0.05) -> int:
-    """How many replicates of either setting show P(A > B) = γ with error probabilities α (one-sided) and β, by Noether (1987).
-
-    It is the paper's number, and that of the Mann-Whitney test, which compares every replicate of A with every one of B.
-    `superiority` counts paired wins, which takes half as many again: at P(A > B) = 0.75 it says 'better' in 83 % of cases with 29
-    replicates and in 94 % with 44.
-    """
-    return math.ceil(((NORMAL.inv_cdf(1 - alpha) - NORMAL.inv_cdf(beta)) / (gamma - 0.5)) ** 2 / 6)
+    if not enough(MOST_NEEDED):
+        return None
+    low, high = FEWEST - 1, MOST_NEEDED  # not enough (or not allowed), enough
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 @dataclass(frozen=True)
@@ -118,51 +116,54 @@ def error_spread(errors: Array) -> ErrorSpread | None:
     return ErrorSpread(float(np.sqrt(observed)), float(np.sqrt(max(0.0, rows / (rows - 1) * (observed - own)))))
 
 
-def indistinguishable(
-    losses_by_trial: Mapping[int, Values],
-    best: int,
-    direction: str = MINIMIZE,
-    gamma: float = GAMMA,
-    confidence: float = CONFIDENCE,
-) -> list[int]:
-    """The trials that `best` isn't better than, itself first and then in the order given. losses_by_trial: number → [R], paired."""
-    mine = losses_by_trial[best]
-    rivals = [number for number in losses_by_trial if number != best]
-    return [
-        best,
-        *(n for n in rivals if superiority(mine, losses_by_trial[n], direction, gamma, confidence).verdict != BETTER),
-    ]
+def confidence(trials: int) -> float:
+    """Of each interval where `trials` settings are compared with the best of them (Bonferroni): all hold together with 95 %."""
+    return 1 - ERROR / max(1, trials - 1)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """best: the trial of the best mean. tied: those that can't be told from it, best first, itself included.
-
-    needed: replicates that a decision takes (`needed_replicates`); a trial still tied at as many is seldom worse by what matters.
-    """
+    """best: the trial of the best mean. differences: of every other trial, better means first, its values minus the best's."""
 
     best: int
-    tied: tuple[int, ...]
-    replicates: int
-    needed: int
+    differences: Mapping[int, Difference]
+
+    @property
+    def pairs(self) -> int:
+        """The fewest replicates that a rival was compared by."""
+        return min(each.pairs for each in self.differences.values())
+
+    @property
+    def too_few(self) -> bool:
+        """Whether nothing can be decided by so few replicates."""
+        return self.pairs < FEWEST
+
+    @property
+    def tied(self) -> tuple[int, ...]:
+        """The trials that may be the best: that one, and those that aren't shown to be worse."""
+        return (self.best, *(number for number, each in self.differences.items() if not each.shown))
 
     @property
     def decided(self) -> bool:
         return len(self.tied) == 1
 
 
-def choose(
-    losses_by_trial: Mapping[int, Values],
-    direction: str = MINIMIZE,
-    gamma: float = GAMMA,
-    confidence: float = CONFIDENCE,
-) -> Choice:
-    """The trials that may be the best, by the mean of their replicates. A trial with a NaN comes last.
+def choose(values: Mapping[int, Values], sign: int = 1, copies: Collection[int] = ()) -> Choice:
+    """The trials that may be the best, by the mean of their replicates. There must be at least two.
 
-    That the best was picked by the same values flatters it. Of 24 equal trials a fifth of the rivals are ruled out, at 8 replicates
-    as at 29; with `confidence` = 1 − 0.05 / (trials − 1) (Bonferroni's), 2 to 4 % are.
+    values: number → [R], paired, of which less is better (sign 1) or more (−1). copies: trials whose replicates are bit for bit the
+    same, so that all of them are worth one.
+
+    These are multiple comparisons with the best (Hsu 1984), with Bonferroni's quantile in the place of Dunnett's: with 95 % the
+    truly best trial is among `tied`, and of settings one of which isn't truly better, one is called better than all others in at
+    most 5 %, although it was picked by the same values.
     """
-    means = {number: float(np.mean(_costs(losses, direction))) for number, losses in losses_by_trial.items()}
-    ranked = sorted(means, key=lambda number: (means[number], number))
-    tied = indistinguishable({number: losses_by_trial[number] for number in ranked}, ranked[0], direction, gamma, confidence)
-    return Choice(ranked[0], tuple(tied), len(losses_by_trial[ranked[0]]), needed_replicates(gamma))
+    means = {number: sign * float(np.mean(each)) for number, each in values.items()}
+    best, *rivals = sorted(means, key=lambda number: (means[number], number))
+    level = confidence(len(means))
+
+    def against(rival: int) -> Difference:
+        count = 1 if {best, rival} <= set(copies) else None
+        return difference(values[best][:count], values[rival][:count], level)
+
+    return Choice(best, {rival: against(rival) for rival in rivals})

@@ -320,6 +320,7 @@ class Summary:
     replicates that is only there because the validation part is small (arXiv:2304.01910). blame: of a crossed cohort.
     majority: of classes, the share of the largest one in the validation part (the mean over the replicates), which is the accuracy
     of whoever knows nothing but the classes; one_class: how many replicates predict the same class for all its rows.
+    judged_by: what the validation loss is a number of (see `dataset.judged_by`); empty in records of earlier versions.
     parameters: the weights of one network; seconds: its share of the time that training took.
     Of each replicate: improvements, the interval of what as many epochs as `convergence` judges by would improve further, and
     relative_losses, the training loss; both in units of the trivial loss.
@@ -350,6 +351,7 @@ class Summary:
     seconds: float = 0.0
     majority: float | None = None
     one_class: int = 0
+    judged_by: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Summary:

@@ -8,14 +8,16 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from study import comparison, spec
+from study import comparison, metrics, ranking, spec
+from study.answers import needed_text
 from study.comparison import Comparison
-from study.distance import Matrix, mean_of_pairs
+from study.distance import Matrix
 from study.errors import BadInput, Fault
 from study.network import layer_outputs
+from study.objectives import LOSS, MAXIMIZE, Objective
 from study.records import Dataset, Network, TrackedNetwork
-from study.report import Table, number
-from study.settings.loss import Loss
+from study.report import Table, interval_text, number
+from study.settings.loss import Loss, measured
 from study.settings.model import Model
 from study.spec import TrialSpec
 from study.tracking.names import address
@@ -109,7 +111,7 @@ def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tu
         (
             mark,
             _address(network),
-            *(network.settings.get(key, "–") for key in settings),
+            *(_rounded(network.settings.get(key, "–")) for key in settings),
             number(network.train_loss, 4),
             number(network.val_loss, 4),
             network.label or "–",
@@ -122,7 +124,8 @@ def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tu
     yield "networks, with the settings that differ", Table(columns, rows)
     for title, matrix in _matrices(found):
         if len(networks) > 12:
-            spread = (number(mean_of_pairs(matrix)), number(float(matrix.min())), number(float(matrix.max())))
+            apart = matrix[np.triu_indices(len(matrix), k=1)]  # without what each network is to itself
+            spread = tuple(number(float(each)) for each in (apart.mean(), apart.min(), apart.max()))
             yield title, Table(("mean of the pairs", "least", "most"), (spread,))
         else:
             rows = tuple((mark, *map(number, row)) for mark, row in zip(marks, matrix.tolist(), strict=True))
@@ -133,6 +136,14 @@ def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tu
         pairs = zip(found.examined.pairs, found.examined.barriers, found.examined.aligned_barriers, strict=True)
         rows = tuple((f"{places[i]} – {places[j]}", number(float(raw)), number(float(moved))) for (i, j), raw, moved in pairs)
         yield "loss barrier on the line between two networks (in error rate, or in trivial losses)", Table(columns, rows)
+
+
+def _rounded(text: str) -> str:
+    """A setting as a person reads it: a number with a fraction to a few digits."""
+    try:
+        return text if text.lstrip("-").isdecimal() else number(float(text))
+    except ValueError:
+        return text
 
 
 def _address(network: TrackedNetwork) -> str:
@@ -153,6 +164,48 @@ def _matrices(found: Comparison) -> Iterator[tuple[str, Matrix]]:
         # of many networks some are matched
         if matrix is not None and len(matrix) == len(found.fingerprints):
             yield title, matrix
+
+
+def better(networks: Sequence[TrackedNetwork]) -> str:
+    """Which of two trials is better, by the paired difference of their replicates; nothing for another number of trials.
+
+    By the loss, or where the trials minimise different ones by R² or accuracy. Replicates with the same seeds are pairs.
+    """
+    trials: dict[str, dict[tuple[tuple[str, str], ...], TrackedNetwork]] = {}
+    for each in networks:
+        if each.config and each.target.size:
+            trials.setdefault(_address(each).rpartition("/")[0], {})[tuple(sorted(each.seeds.items()))] = each
+    if len(trials) != 2:
+        return ""
+    (one, first), (other, second) = trials.items()
+    pairs = [(first[seeds], second[seeds]) for seeds in first if seeds in second]
+    some = pairs or [(next(iter(first.values())), next(iter(second.values())))]
+    if not all(np.array_equal(a.target, b.target) for a, b in some):
+        return f"{one} and {other} are judged on different rows, or on a target scaled in another way: neither is called better."
+    if not pairs:
+        return f"{one} and {other} have no replicates with the same seeds: neither is called better."
+    losses = {measured(each.loss) for each in _specs([net for pair in pairs for net in pair])}
+    classes = pairs[0][0].target.ndim == 1
+    goal = Objective() if len(losses) == 1 else Objective("accuracy" if classes else "r2", MAXIMIZE)
+    measure = metrics.accuracy if classes else metrics.r2
+
+    def values(side: int) -> list[float]:
+        chosen = [pair[side] for pair in pairs]
+        if goal.name == LOSS:
+            return [net.val_loss for net in chosen]
+        return [float(measure(net.predictions[None], net.target)[0]) for net in chosen]
+
+    copies = all(len({pair[side].fingerprint for pair in pairs}) == 1 for side in (0, 1))
+    a, b = (values(side)[: 1 if copies else None] for side in (0, 1))
+    gap, quantity = ranking.difference(a, b), goal.quantity
+    numbers = f"{number(float(np.mean(a)), 4)} and {number(float(np.mean(b)), 4)}"
+    told = f"mean {quantity} {numbers}, difference {interval_text(gap.mean, gap.halfwidth)} over {gap.pairs} paired replicates"
+    if gap.pairs < ranking.FEWEST:
+        needed = f"at least {ranking.FEWEST} that differ are needed"
+        return f"Too few replicates to decide which of {one} and {other} is better ({told}; {needed})."
+    if not gap.shown:
+        return f"Neither of {one} and {other} is shown to be better ({told}; {needed_text(gap)})."
+    return f"{one if goal.sign * gap.mean > 0 else other} is better than {other if goal.sign * gap.mean > 0 else one} ({told})."
 
 
 def conclusion(networks: Sequence[TrackedNetwork], found: Comparison) -> str:
@@ -201,6 +254,7 @@ def as_json(networks: Sequence[TrackedNetwork], found: Comparison) -> dict[str, 
         "disagreement": found.disagreement,
         "disagreement_kind": found.disagreement_kind,
         **_examined(found),
+        "better": better(networks) or None,
         "conclusion": conclusion(networks, found),
     }
 

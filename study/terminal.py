@@ -131,15 +131,18 @@ def show_line(text: str, style: str = "") -> None:
 def show_findings(found: Findings) -> None:
     """A study's table, its answer, whether the win is real, and what settings and sources do."""
     show_table(report.table(found.records, found.objectives, found.front))
-    show_text(found.answer)
-    if text := report.win_text(found.choice, found.front, found.objectives):
-        show_text(text)
-    if text := report.finals_text(found.finals, found.objective):
+    show_text(f"{found.answer.headline}.", "bold")
+    show_text(found.answer.text)
+    if found.answer.command:
+        show_text("To settle it, train longer:")
+        show_line(f"  {found.answer.command}")
+    if found.finals:
         show_table(report.table(found.finals, [found.objective]))
-        show_text(text)
+    if found.win:
+        show_text(found.win)
     if found.effects:
-        show_table(explanations.effects_table(found.effects))
-        show_text(explanations.EFFECTS_FOOT, "dim")
+        show_table(explanations.effects_table(found.effects, found.objective))
+        show_text(explanations.effects_foot(found.objective), "dim")
     if found.blamed:
         table, text = explanations.blame_tables(found.blamed)
         show_table(table)

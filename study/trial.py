@@ -158,7 +158,8 @@ def _run(
     progress: Callable[[Leg], None] | None,
     start: Sequence[Network] | None,
 ) -> Completed | Pruned | Failed:
-    origin = provenance.of(spec)  # before training, in the course of which a file may change
+    # before training, in the course of which a file may change
+    origin, judged_by = provenance.of(spec), dataset.judged_by(spec)
     training = cohort.Training(spec, datasets, clock, start)
     legs: list[Leg] = []
     for leg in training.legs():
@@ -176,7 +177,7 @@ def _run(
         marks = [fingerprints.digest(net) for net in trained.networks()]
         examined = examination.examine(trained, datasets) if len(trained) > 1 else None
         summary = summaries.summarise(trained, datasets, marks, examined)
-        summary = replace(summary, seconds=clock.seconds.get("train", 0.0) / len(trained))
+        summary = replace(summary, judged_by=judged_by, seconds=clock.seconds.get("train", 0.0) / len(trained))
     if spec.replicates.crossed:
         near = _one_ulp_apart(spec, datasets, clock, start)
         with clock.phase("analyse"):

@@ -72,6 +72,11 @@ class Verdict:
         return f"{self.name} ({self.qualifier})" if self.qualifier else self.name
 
 
+def name_of(text: str) -> str | None:
+    """Which of VERDICTS a recorded verdict, with its qualifier, is; None if it is none."""
+    return next((name for name in VERDICTS if text == name or text.startswith(f"{name} (")), None)
+
+
 def verdict(found: Evidence, limits: Thresholds = DEFAULT) -> Verdict:
     """The verdict for at least two networks."""
     reasons: list[str] = []

@@ -58,6 +58,7 @@ LAYERS = (
         "sweep",
         "job",
         "report",
+        "answers",
         "explanations",
         "factors",
         "side_by_side",

@@ -186,9 +186,10 @@ def test_compare_takes_studies_trials_and_replicates(told) -> None:
     assert [each["name"] for each in both["networks"]] == ["trial 0/0", "trial 0/1", "trial 1/1"]
     assert told("compare", *(each["run_id"] for each in both["networks"]), "--json") == both
     shown = told("compare", "tiny/0/0", "tiny/1/1")
-    heading = shown.splitlines()[1].split()
+    assert shown.startswith("tiny/0 and tiny/1 have no replicates with the same seeds: neither is called better.")
+    heading = shown.splitlines()[2].split()
     assert heading[:3] == ["network", "optimizer.learning", "rate"] and heading[-1].startswith("seed.")
-    assert re.search(r"0 +tiny/0/0 +0.01 .*\n1 +tiny/1/1 +0.1 ", shown)
+    assert re.search(r"0 +tiny/0/0 +0.0100 .*\n1 +tiny/1/1 +0.100 ", shown)
 
 
 @pytest.mark.usefixtures("here")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study import conclusions, explanations, figures, places, report
+from study import answers, conclusions, explanations, figures, places, report
 from study.errors import NotWritable
 from study.findings import Findings, Networks
 from study.objectives import Objective
@@ -166,7 +166,7 @@ def test_the_answer_names_who_is_to_blame_for_what() -> None:
 
 def test_crossed_replicates_have_no_interval_and_win_nothing() -> None:
     trials = [record(0, [blamed("val loss", 0.75, 0.25, 0.0)]), record(1, [])]
-    assert report.choice([trials[0]] * 2, Objective()) is None and report.choice([trials[1], record(2, [])], Objective())
+    assert answers.choice([trials[0]] * 2, Objective()) is None and answers.choice([trials[1], record(2, [])], Objective())
     lone = dataclasses.replace(trials[1].summary, val_loss_halfwidth=0.1)
     assert report.loss_text(lone) == "1.00 ± 0.10" and report.loss_text(trials[0].summary) == "1.000"
 
@@ -188,8 +188,8 @@ def test_a_crossed_summary_of_an_earlier_version_loses_its_interval() -> None:
 
 def test_a_winner_that_learned_nothing_is_told() -> None:
     summary = dataclasses.replace(record(0, []).summary, scores={"r2": [-0.1, 0.05]})
-    told = report.answer([dataclasses.replace(record(0, []), summary=dataclasses.replace(summary, distinct=2))], Objective(), {})
-    assert "No better than predicting the mean: R² is -0.025" in told
+    found = answers.answer([dataclasses.replace(record(0, []), summary=dataclasses.replace(summary, distinct=2))], Objective(), {})
+    assert "No better than predicting the mean: R² is -0.025" in found.text
 
 
 def concluded(trials: list[TrialRecord], folder: Path) -> list[conclusions.Conclusion]:

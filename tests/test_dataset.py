@@ -151,7 +151,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 @given(PARTS, SEEDS, SEEDS, st.integers(0, 5))
 @settings(UNTIMED)
 def test_the_parts_are_apart_and_without_a_bootstrap_all_rows(data: kinds.Noise, root: int, seed: int, number: int) -> None:
-    train, val = dataset.parts(data, data.rows, root, seed, number % data.folds)
+    train, val = dataset.parts(data, data.rows, root, seed, number % data.folds, None)
     assert len(train) and len(val) and not set(train) & set(val)
     assert len(train) + len(val) == data.rows
     if data.resample != "bootstrap":
@@ -170,7 +170,7 @@ def test_replicates_have_equal_shapes(data: kinds.Noise, root: int) -> None:
 
 def test_the_folds_share_no_row_and_leave_out_less_than_one_each() -> None:
     data = kinds.Noise(rows=23, folds=5, resample="kfold")
-    folds = [dataset.parts(data, 23, 9, 9, fold)[1] for fold in range(5)]
+    folds = [dataset.parts(data, 23, 9, 9, fold, None)[1] for fold in range(5)]
     assert [len(fold) for fold in folds] == [4] * 5
     assert len(set(np.concatenate(folds))) == 20
 

@@ -9,7 +9,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from study import composition, explanations, factor, factors, figures, overrides, planning
+from study import composition, explanations, factor, factors, figures, overrides, planning, ranking
+from study.objectives import Objective
 from study.records import Network, Summary, TrackedNetwork, TrialRecord
 
 EXPERIMENTS = sorted(file.stem for file in (composition.config_folder() / "experiment").glob("*.yaml"))
@@ -32,23 +33,58 @@ def test_the_three_ways_of_comparing_by_hand():
     [pair] = found.pairs
     assert pair.summed == factor.Means(as_written=(6 + 2) / 2, restarted=4, controlled=2)
     assert pair.disagreement == factor.Means(1.0, 0.0, 1.0)  # the target's SD is 1
-    assert pair.gap == 0.5 and pair.halfwidth == 0.0 and pair.significant
-    assert found.losses.tolist() == [[1.0, 2.0], [1.5, 2.5]]
+    assert pair.difference.mean == 0.5 and pair.difference.pairs == 2 and not pair.difference.shown
+    assert found.values.tolist() == [[1.0, 2.0], [1.5, 2.5]]
 
 
-def test_a_gap_within_its_interval_is_noise():
-    [pair] = factor.effect([level("a", [1, 5, 6], [1.0, 2.0, 3.0]), level("b", [3, 7, 6], [1.5, 1.0, 3.5])]).pairs
-    assert not pair.significant
-    assert (
-        "(noise)"
-        in explanations.factor_table(factor.effect([level("a", [1, 5], [1, 2]), level("b", [3, 7], [2, 1])]), "loss").rows[0][-1]
-    )
+WEIGHTS = [1, 5, 6, 2, 3, 4, 7, 9]
+LOSSES = np.array([1.0, 2.0, 3.0, 2.0, 1.0, 2.5, 3.5, 0.5])
+LOSS, R2 = Objective(), Objective("r2", "maximize")
+
+
+def three_levels():
+    """b is worse than a in every replicate, by about 1; c is as good."""
+    gaps = 1 + 0.1 * np.cos(LOSSES)
+    return [level("a", WEIGHTS, LOSSES), level("b", WEIGHTS, LOSSES + gaps), level("c", WEIGHTS, LOSSES + np.tile([0.1, -0.1], 4))]
+
+
+def test_a_difference_is_shown_by_the_rule_of_the_win():
+    levels = three_levels()
+    found = factor.effect(levels)
+    choice = ranking.choose({number: each.values for number, each in enumerate(levels)})
+    assert [pair.difference.shown for pair in found.pairs] == [True, False, True]
+    # that pair's text and the win are of the same numbers
+    assert found.pairs[0].difference == choice.differences[1] and found.pairs[1].difference == choice.differences[2]
+    cells = [row[-1] for row in explanations.factor_table(found, "loss").rows]
+    assert ["not shown" in cell for cell in cells] == [False, True, False]
+
+
+def test_the_text_speaks_of_what_differed():
+    found = factor.effect(three_levels())
+    both = explanations.factor_answer(found, "lr", LOSS, ["init", "order"])
+    assert "where every model starts elsewhere" in both and "that differ in init and order end" in both
+    assert "The lowest mean validation loss is that of a; 2 of 3 pairs of settings are shown to differ" in both
+    ulp = explanations.factor_answer(found, "lr", LOSS, ["ulp"])
+    assert "elsewhere" not in ulp and "With another ulp for every model" in ulp
+    none = explanations.factor_answer(found, "lr", LOSS, [])
+    assert "elsewhere" not in none and "differ in" not in none.replace("differ in validation", "")
+    assert "The highest mean R² is that of b" in explanations.factor_answer(found, "lr", R2, ["init"])
+
+
+def test_few_replicates_and_copies_are_said_to_be_too_few():
+    few = factor.effect([level("a", [1, 5], [1.0, 2.0]), level("b", [3, 7], [1.5, 2.5])])
+    assert "Too few replicates to compare their validation loss: 2" in explanations.factor_answer(few, "lr", LOSS, ["init"])
+    copies = [
+        dataclasses.replace(each, networks=[dataclasses.replace(net, fingerprint="f") for net in each.networks])
+        for each in three_levels()
+    ]
+    assert {pair.difference.pairs for pair in factor.effect(copies).pairs} == {1}
 
 
 def test_one_replicate_tells_the_controlled_difference_only():
     found = factor.effect([level("a", [1], [1.0]), level("b", [4], [2.0])])
-    assert found.pairs[0].summed == factor.Means(None, None, 3.0) and found.pairs[0].halfwidth is None
-    assert "replicates.count" in explanations.factor_answer(found, "lr", "loss", 1)
+    assert found.pairs[0].summed == factor.Means(None, None, 3.0) and found.pairs[0].difference.halfwidth is None
+    assert "replicates.count" in explanations.factor_answer(found, "lr", LOSS, ["init"])
 
 
 def test_what_cannot_be_compared_is_left_out(tmp_path):
@@ -61,13 +97,13 @@ def test_what_cannot_be_compared_is_left_out(tmp_path):
     for each in (found, other):
         figures.factor(each, "width", "loss", "NRMSE", tmp_path / "width.png")
         assert (tmp_path / "width.png").read_bytes().startswith(b"\x89PNG")
-        assert explanations.factor_answer(each, "width", "loss", 1)
+        assert explanations.factor_answer(each, "width", LOSS, ["init"])
 
 
 def test_the_spread_of_a_level_is_the_mean_of_its_pairs():
     found = factor.spread(level("order", [1, 2, 4], [1.0, 1.0, 4.0]))
     assert found.summed == pytest.approx(2.0) and found.disagreement == 0.0
-    assert found.loss_sd == pytest.approx(np.sqrt(3))
+    assert found.value_sd == pytest.approx(np.sqrt(3))
 
 
 def record(number, value, replicates=2, completed=True):
@@ -89,8 +125,16 @@ def record(number, value, replicates=2, completed=True):
     ids=["two", "one failed", "one", "the same twice", "too many", "other replicates"],
 )
 def test_a_factor_has_some_values_of_one_trial_each(records, expected):
-    assert factors.of(["lr"], records) == expected
-    assert factors.of(["lr", "b"], records) is None
+    assert factors.of(["lr"], records, LOSS) == expected
+    assert factors.of(["lr", "b"], records, LOSS) is None
+
+
+def test_a_seed_is_no_factor_and_losses_of_unlike_kinds_are_none():
+    def of(key, values, objective):
+        return factors.of([key], [dataclasses.replace(record(n, v), params={key: v}) for n, v in enumerate(values)], objective)
+
+    assert of("seed", [0, 1], LOSS) is None and of("replicates.first", [0, 8], LOSS) is None
+    assert of("loss", ["mse", "mae"], LOSS) is None and of("loss", ["mse", "mae"], R2) == "loss"
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study import factors
+from study import factors, ranking
 from study.factor import Effect, Means, Pair, Spread
 from study.findings import Findings, Networks, Shown
 from study.objectives import MAXIMIZE, Objective
@@ -103,8 +103,7 @@ IDENTITY = {
 
 
 def findings(records: list[TrialRecord], **more: object) -> Findings:
-    shares, command = {"optimizer": 0.6, "optimizer.learning_rate": 0.4}, "mlp-study -m optimizer=adam,sgd"
-    whole = {"objectives": (Objective(),), "identity": IDENTITY, "importances": shares, "command": command}
+    whole = {"objectives": (Objective(),), "identity": IDENTITY, "command": "mlp-study --multirun optimizer=adam,sgd"}
     return Findings(name="tiny", records=records, **(whole | more))  # type: ignore[arg-type]
 
 
@@ -117,7 +116,8 @@ BLAMED = [
     for of in ("val loss", "predictions", "weights")
 ]
 MEANS = Means(1.4, 1.41, 0.2)
-EFFECT = Effect(("adam", "sgd"), np.array([[0.5, 0.6], [0.7, 0.8]]), (Pair("adam", "sgd", MEANS, MEANS, MEANS, 0.2, 0.1),))
+PAIR = Pair("adam", "sgd", MEANS, MEANS, MEANS, ranking.difference([0.5, 0.6], [0.7, 0.8]))
+EFFECT = Effect(("adam", "sgd"), np.array([[0.5, 0.6], [0.7, 0.8]]), (PAIR,))
 
 
 OTHER_SHAPES = dataclasses.replace(EFFECT, pairs=(dataclasses.replace(EFFECT.pairs[0], relative_l2=None),))
@@ -178,15 +178,15 @@ STUDIES: dict[str, tuple[Findings, Networks]] = {
     ),
     "one setting": (
         findings(trials(2)),
-        Networks(factor=factors.Comparison("optimizer", "validation loss", "NRMSE", 2, EFFECT)),
+        Networks(factor=factors.Comparison("optimizer", Objective(), "NRMSE", 2, ["init"], EFFECT)),
     ),
     "widths": (
         findings(trials(2)),
-        Networks(factor=factors.Comparison("width", "validation loss", "NRMSE", 2, OTHER_SHAPES)),
+        Networks(factor=factors.Comparison("width", Objective(), "NRMSE", 2, ["init"], OTHER_SHAPES)),
     ),
     "sources": (
         findings(trials(2)),
-        Networks(factor=factors.Comparison("vary", "validation loss", "NRMSE", 2, spreads=SPREADS)),
+        Networks(factor=factors.Comparison("vary", Objective(), "NRMSE", 2, ["init"], spreads=SPREADS)),
     ),
     "several objectives": (
         findings(
@@ -214,7 +214,7 @@ def test_every_study_has_a_sound_page(name: str) -> None:
     found, kept = STUDIES[name]
     elements = rendered(found, kept)
     assert elements.wrong == [] and elements.open == []
-    assert found.answer.partition(": ")[2][1:60] in elements.words
+    assert found.answer.headline in elements.words and found.answer.text in elements.words
     drawn = [each for each in elements.of("div") if "data-chart" in each]
     assert [each["data-chart"] for each in drawn] == [str(place) for place in range(len(drawn))]
     assert all(each["role"] == "img" and each["aria-label"] for each in drawn)
@@ -224,7 +224,7 @@ def test_the_answer_comes_first_and_the_way_to_reproduce_it_last() -> None:
     found = titles(*STUDIES["whole"])
     assert found[0] == "Winner and rivals" and found[-2:] == ["How to reproduce this", "What the words mean"]
     content = of_study.of(*STUDIES["whole"])
-    assert content.headline == "No, not to one point."
+    assert content.headline == f"{WHOLE.answer.headline}."
     assert WHOLE.win in content.answer
     assert content.facts["trials"] == "24 complete, 2 failed, 2 pruned"
 
@@ -309,7 +309,7 @@ def test_a_long_curve_keeps_its_ends() -> None:
 
 
 def test_levels_of_one_replicate_are_drawn() -> None:
-    lone = Effect(("a", "b"), np.array([[0.5], [0.6]]), (Pair("a", "b", None, None, None, 0.1, None),))
+    lone = Effect(("a", "b"), np.array([[0.5], [0.6]]), (Pair("a", "b", None, None, None, ranking.difference([0.5], [0.6])),))
     figure, quantity = charts.causes(lone)
     assert quantity == "disagreement of the predictions" and figure.data
     assert len(charts.levels(lone, "x", "loss").data) == 2

@@ -63,7 +63,7 @@ def test_each_fold_has_its_share_of_every_class(counts: list[int], folds: int, s
 @pytest.mark.parametrize("resample", ["split", "kfold", "bootstrap"])
 def test_the_parts_of_a_regression_are_those_of_earlier_versions(resample: str) -> None:
     data, rows, root, seed = kinds.Noise(resample=resample), 53, 7, 8
-    train, val = dataset.parts(data, rows, root, seed, 2)
+    train, val = dataset.parts(data, rows, root, seed, 2, None)
     if resample == "kfold":
         order = seeds.generator(root).permutation(rows)
         expected = np.delete(order, np.s_[20:30]), order[20:30]

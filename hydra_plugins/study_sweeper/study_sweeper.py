@@ -16,8 +16,9 @@ class StudySweeperConf:
     """Settings under `hydra.sweeper`; the sampler and the pruner are config groups of their own."""
 
     _target_: str = "hydra_plugins.study_sweeper.study_sweeper.StudySweeper"
-    # loss, spread, size, time, or a score (r2, mae; accuracy, auc); several in a list give a Pareto front
-    objective: Any = "loss"
+    # loss, spread, size, time, or a score (r2, mae; accuracy, auc); several in a list give a Pareto front; null: the loss, or r2 or
+    # accuracy where the trials' losses can't be compared
+    objective: Any = None
     # minimize or maximize, a list for several; null: whichever is better
     direction: Any = None
     # the total, over all launches of the same study; null: every setting of a finite space, else 24
@@ -25,7 +26,7 @@ class StudySweeperConf:
     n_jobs: int = 1
     # ends the study when more than this share of n_trials has failed
     max_failure_rate: float = 0.5
-    # train the trials that can't be told from the best once more, each with so many fresh replicates; null: don't
+    # train the trials that may be the best once more, each with so many fresh replicates; null: don't
     finalists: int | None = None
     # true: only tell what the study would train, and what that would take; the flag --dry-run sets it
     dry_run: bool = False

@@ -344,39 +344,30 @@ def slice_of(values: Sequence[Scalar], results: Sequence[float], numbers: Sequen
     return figure
 
 
-def effects(found: Sequence[SettingEffect]) -> go.Figure:
-    """What each setting does to the loss, as the SD between its values, beside what the seeds alone do to a mean."""
+def effects(found: Sequence[SettingEffect], quantity: str) -> go.Figure:
+    """What each setting does, as the SD between its values' means, the largest first, beside what chance makes of it at most."""
     figure = _figure(90 + 34 * len(found))
     names = [escaped(each.key.rsplit(".", 1)[-1]) for each in found]
-    texts = ["" if each.importance is None else f"{each.importance:.0%}" for each in found]
     figure.add_bar(
         x=[each.effect for each in found],
         y=names,
         orientation="h",
-        marker={"color": [GREY if each.below_noise else ORANGE for each in found]},
-        text=texts,
+        marker={"color": [ORANGE if each.shown else GREY for each in found]},
+        text=["" if each.shown else "not shown" for each in found],
         textposition="outside",
         cliponaxis=False,
-        hovertemplate="%{y}: SD %{x:.3g} between its values<extra>importance %{customdata}</extra>",
-        customdata=[text or MISSING for text in texts],
+        hovertemplate="%{y}: SD %{x:.3g} between its values<extra></extra>",
     )
-    noise = found[0].noise
-    figure.add_vline(x=noise, line={"dash": "dot", "width": 2, "color": BLUE})
-    figure.add_annotation(
-        x=noise,
-        y=1,
-        yref="paper",
-        yanchor="bottom",
-        xanchor="left",
-        text="seed noise of a mean",
-        showarrow=False,
-        font={"color": BLUE},
+    figure.add_scatter(
+        x=[each.chance for each in found],
+        y=names,
+        mode="markers",
+        marker={"symbol": "line-ns", "size": 22, "line": {"width": 3, "color": BLUE}},
+        hovertemplate="%{y}: chance makes %{x:.3g} at most<extra></extra>",
     )
-    figure.update_xaxes(
-        title="SD of the loss between its values", range=[0, 1.2 * max(noise, *(each.effect for each in found)) or 1]
-    )
+    longest = max(max(each.effect, each.chance) for each in found)
+    figure.update_xaxes(title=f"SD of the {escaped(quantity)} between its values", range=[0, 1.25 * longest or 1])
     figure.update_yaxes(autorange="reversed", type="category")
-    figure.update_layout(margin={"t": 28})
     return figure
 
 
@@ -421,10 +412,10 @@ def levels(found: Effect, name: str, quantity: str) -> go.Figure:
     """Losses by level of one setting: a line joins what one replicate does under every level."""
     figure = _figure(340)
     names = [escaped(level) for level in found.levels]
-    for replicate in range(min(found.losses.shape[1], MOST_LINES)):
+    for replicate in range(min(found.values.shape[1], MOST_LINES)):
         figure.add_scatter(
             x=names,
-            y=found.losses[:, replicate],
+            y=found.values[:, replicate],
             mode="lines+markers",
             line={"color": BLUE, "width": 0.8},
             opacity=0.5,
@@ -432,13 +423,13 @@ def levels(found: Effect, name: str, quantity: str) -> go.Figure:
         )
     figure.add_scatter(
         x=names,
-        y=found.losses.mean(axis=1),
+        y=found.values.mean(axis=1),
         mode="markers",
         marker={"symbol": "line-ew", "size": 26, "line": {"width": 3, "color": ORANGE}},
         hovertemplate="mean under %{x}: %{y:.4g}<extra></extra>",
     )
     figure.update_xaxes(type="category", title=escaped(name))
-    figure.update_yaxes(title=escaped(quantity), **_scale(found.losses))
+    figure.update_yaxes(title=escaped(quantity), **_scale(found.values))
     return figure
 
 

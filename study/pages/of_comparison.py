@@ -35,7 +35,7 @@ def of(networks: Sequence[TrackedNetwork], found: Comparison) -> Page:
         title=f"{len(networks)} networks side by side",
         subtitle=", ".join(dict.fromkeys(each.name for each in networks if each.name)),
         headline=f"{found.verdict.name}." if found.verdict else f"{found.distinct} different fingerprints.",
-        answer=[answer],
+        answer=[*filter(None, [side_by_side.better(networks)]), answer],
         facts={"networks": str(len(networks)), "different fingerprints": str(found.distinct)},
         sections=[each for each in sections if not each.empty],
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from study import explanations, factors, intervals, report
+from study import answers, explanations, factors, intervals, report
 from study.findings import Findings, Networks, Shown
 from study.objectives import LOSS
 from study.pages import charts, page
@@ -37,23 +37,14 @@ def of(found: Findings, networks: Networks) -> Page:
         _again(found),
         _words(),
     ]
-    headline, answer = _headline(found.answer)
     return Page(
         title="Does this MLP converge to a single, stable value?",
         subtitle=f"Study {found.name}, on {found.identity.get('data', 'unknown')} data",
-        headline=headline,
-        answer=list(filter(None, (answer, found.win))),
+        headline=f"{found.answer.headline}.",
+        answer=list(filter(None, (found.answer.text, found.win))),
         facts=_facts(found),
         sections=[each for each in sections if not each.empty],
     )
-
-
-def _headline(answer: str) -> tuple[str, str]:
-    """The answer in a few words, and its evidence."""
-    short, colon, rest = answer.partition(": ")
-    if not colon:
-        return answer, ""
-    return f"{short}.", rest[:1].upper() + rest[1:]
 
 
 def _facts(found: Findings) -> dict[str, str]:
@@ -80,7 +71,7 @@ def _facts(found: Findings) -> dict[str, str]:
 
 
 def _rivals(found: Findings) -> Section:
-    """The best trials with their intervals, and which of them can't be told from the winner."""
+    """The best trials with their intervals, and which of them may be as good as the winner."""
     if not found.best:
         return Section("Winner and rivals")
     shown = found.ranked[:MOST_RIVALS]
@@ -97,22 +88,19 @@ def _rivals(found: Findings) -> Section:
     alt = f"The {len(shown)} best trials by {quantity}. " + "; ".join(
         f"trial {each.number}: {report.number(each.value, 4)}" for each in shown[:5]
     )
+    caption = "Each small dot is a replicate, each large one their mean"
     if all(lone):
-        caption = (
-            "Each small dot is a replicate, each large one their mean. One replicate, or such as share seeds, give no interval."
-        )
+        caption += ". One replicate, or such as share seeds, give no interval."
     else:
-        caption = (
-            "Each small dot is a replicate, each large one their mean with its 95 % interval. Orange: the best mean; blue: can't "
-            "be told from it over paired replicates; grey: worse."
-        )
+        caption += f" with its 95 % interval. Orange: the {objective.best} mean"
+        caption += "; blue: may be as good, by the paired differences; grey: worse." if found.choice else "."
     if len(found.ranked) > len(shown):
         caption += f" The {len(shown)} best of {len(found.ranked)} completed trials."
     return Section("Winner and rivals", charts=[Chart(f"{quantity} with intervals", figure, alt, caption, wide=True)])
 
 
 def _quantity(found: Findings) -> str:
-    return "validation loss" if found.objective.name == LOSS else found.objective.name
+    return found.objective.quantity
 
 
 def _hover(found: Findings, record: TrialRecord) -> str:
@@ -247,17 +235,14 @@ def _search(found: Findings) -> Section:
         numbers, results = [each.number for each in in_order], [each.value for each in in_order if each.value is not None]
         less = objective.sign > 0
         if found.effects:
-            below = [report.short(each.key) for each in found.effects if each.below_noise]
-            noise = f" Below the noise: {', '.join(below)}." if below else ""
-            importance = ""
-            if any(each.importance is not None for each in found.effects):
-                importance = " Percent: how much the setting sets the best trials apart (importance)."
+            hidden = [report.short(each.key) for each in found.effects if not each.shown]
+            told = f" Not shown: {', '.join(hidden)}." if hidden else ""
             drawn.append(
                 Chart(
-                    "Importance beside the seed noise",
-                    charts.effects(found.effects),
-                    f"The SD of the loss between each setting's values, and the seed noise of a mean.{noise}",
-                    f"A bar that ends left of the dotted line can't be told from seed noise.{noise}{importance}",
+                    "What each setting does, beside chance",
+                    charts.effects(found.effects, quantity),
+                    f"The SD of the {quantity} between each setting's values, and what chance makes of it at most.{told}",
+                    f"The line across a bar is what chance makes of it at most; an effect of a grey bar isn't shown.{told}",
                 )
             )
         drawn.append(
@@ -297,10 +282,20 @@ def _search(found: Findings) -> Section:
         by_number = {each.number: each.values for each in done}
         for x, y in itertools.combinations(range(len(names)), 2):
             figure = charts.front(by_number, x, y, names, found.front)
-            told = report.front_text(found.front, found.objectives)
+            told = answers.front_text(found.front, found.objectives)
             drawn.append(Chart(f"{names[x]} against {names[y]}", figure, told, told, wide=True))
     space = [(key.removeprefix(SPACE), text) for key, text in found.identity.items() if key.startswith(SPACE)]
-    tables = [Listing("Importance", explanations.effects_table(found.effects), explanations.EFFECTS_FOOT)] if found.effects else []
+    tables = (
+        [
+            Listing(
+                "What each setting does on average",
+                explanations.effects_table(found.effects, objective),
+                explanations.effects_foot(objective),
+            )
+        ]
+        if found.effects
+        else []
+    )
     if space:
         tables.append(Listing("What was searched", report.Table(("setting", "values"), tuple(space))))
     return Section("What the settings do", charts=drawn, tables=tables)
@@ -314,7 +309,7 @@ def _trials(found: Findings) -> Section:
     tables = []
     tied = set(found.choice.tied) if found.choice else {each.number for each in found.ranked[:1]}
     marked = frozenset(place for place, row in enumerate(table.rows) if int(row[0]) in tied and place < len(found.ranked))
-    foot = "Best first; marked: the best, and those that can't be told from it. Click a heading to sort."
+    foot = "Best first; marked: the best, and those that may be as good. Click a heading to sort."
     tables.append(Listing("", table, foot, marked))
     if others:
         rows = [(str(each.number), each.state, report.settings_text(each.params), each.reason or "no word why") for each in others]
@@ -340,6 +335,8 @@ def _again(found: Findings) -> Section:
         )
         codes.append(Code("Its replicates side by side", f"mlp-study compare {where}"))
         codes.append(Code("What its best network makes of new rows", f"mlp-study predict {name} rows.csv"))
+    if found.answer.command:
+        codes.insert(0, Code("What would settle the answer: the same setting, trained longer", found.answer.command))
     codes.append(Code("In Python", f'import study\n\nfound = study.open("{found.name}")\nfound.trials, found.replicates'))
     codes.append(Code("Again in the terminal, and as files", f"mlp-study show {name}\nmlp-study export {name} trials.csv"))
     # width and depth make the units

@@ -3,7 +3,7 @@
 from study.search.kinds import check
 from study.search.overview import Overview, best, delete, in_work, overviews
 from study.search.pruning import pruner
-from study.search.stored import INTERRUPTED, UNCOUNTED, Attempt, StoredStudy, attempts, importances, keep, names, open_study
+from study.search.stored import INTERRUPTED, UNCOUNTED, Attempt, StoredStudy, attempts, keep, names, open_study
 from study.search.study import Search, check_identity
 from study.search.trials import Trials
 
@@ -20,7 +20,6 @@ __all__ = [
     "check",
     "check_identity",
     "delete",
-    "importances",
     "in_work",
     "keep",
     "names",

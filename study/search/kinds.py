@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study import space as spaces
 from study.errors import BadInput, Fault
-from study.objectives import LOSS, Objective
+from study.objectives import LOSS, ROWS, Objective
 from study.settings.rules import nearest
 from study.space import Choice, Domain, Interval, Space
 
@@ -131,11 +131,16 @@ def make_pruner(settings: Mapping[str, Any]) -> BasePruner:
 
 
 def check(
-    sampler: Mapping[str, Any], pruner: Mapping[str, Any], space: Space, objectives: Sequence[Objective], replicates: int
+    sampler: Mapping[str, Any],
+    pruner: Mapping[str, Any],
+    space: Space,
+    objectives: Sequence[Objective],
+    replicates: int,
+    unlike: Sequence[str] = (),
 ) -> None:
     """Raises BadInput if the sampler or the pruner can't be made from its settings, or doesn't fit the study.
 
-    replicates: of a trial.
+    replicates: of a trial; unlike: the parts of what they are judged by in which trials differ (`Objective.unlike`), by the loss.
     """
     faults: list[Fault] = []
     for make in (lambda: make_sampler(sampler, space, 0), lambda: make_pruner(pruner)):
@@ -154,7 +159,10 @@ def check(
             faults.append(Fault("sampler", f"cmaes with objectives {names}", "tpe, nsgaii, gp, qmc, random, grid"))
         if sum(isinstance(domain, Interval) and not domain.when for domain in space.values()) < 2:
             faults.append(Fault("sampler", "cmaes", "a space with at least two intervals without conditions"))
-    if pruner.get("name") != "none" and [objective.name for objective in objectives] != [LOSS]:
+    if pruner.get("name") != "none" and unlike:
+        why = "are judged on different rows" if ROWS in unlike else "have no loss in common"
+        faults.append(Fault("pruner", pruner.get("name"), f"none: pruners compare losses, and the trials {why}"))
+    elif pruner.get("name") != "none" and [objective.name for objective in objectives] != [LOSS]:
         faults.append(Fault("pruner", f"{pruner.get('name')} with objective {names}", "objective=loss: pruners judge by the loss"))
     if pruner.get("name") == "wilcoxon" and not faults:
         needed = math.floor(-math.log2(pruner.get("p_threshold", P_THRESHOLD))) + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from study.records import Completed, Summary, TrialRecord, TrialResult
 from study.search import storage as storages
 from study.search.mirror import Mirror, latest
 
-IDENTITY, OBJECTIVES, IMPORTANCES, OWNER, ATTEMPT, RESULT = "identity", "objectives", "importances", "owner", "attempt", "result"
+IDENTITY, OBJECTIVES, OWNER, ATTEMPT, RESULT = "identity", "objectives", "owner", "attempt", "result"
 COMMAND, FINAL = "command", "final "
 # attempts that ended for these reasons tell nothing about their settings: they don't count, and are made again
 INTERRUPTED = "interrupted"
@@ -65,29 +64,6 @@ def kept_of(result: TrialResult) -> dict[str, Any]:
     if isinstance(result.outcome, Completed):
         return kept | {"summary": asdict(result.outcome.summary)}
     return kept | {"reason": result.outcome.reason}
-
-
-def importances(storage: str, name: str) -> dict[str, float]:
-    """Each setting's share in what makes a trial one of the best, by PED-ANOVA; nothing where Optuna can't tell.
-
-    Of several objectives, the first. Kept with the study at its end, since Optuna's evaluators take a second to load.
-    """
-    with storages.errors(storage):
-        found = load(storage, name)
-        done = len(found.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-        kept = found.user_attrs.get(IMPORTANCES, {})
-        return dict(kept["shares"]) if kept.get("trials") == done else importances_of(found)
-
-
-def importances_of(study: optuna.Study) -> dict[str, float]:
-    with warnings.catch_warnings():  # it is marked experimental
-        warnings.simplefilter("ignore")
-        try:
-            evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-            target = (lambda trial: trial.values[0]) if len(study.directions) > 1 else None
-            return dict(optuna.importance.get_param_importances(study, evaluator=evaluator, target=target))
-        except (ValueError, RuntimeError):  # too few trials, or all alike
-            return {}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from study.search.mirror import latest
 from study.search.stored import (
     ATTEMPT,
     FINAL,
-    IMPORTANCES,
     INTERRUPTED,
     LOST,
     RESULT,
@@ -27,7 +26,6 @@ from study.search.stored import (
     at_work,
     finals_of,
     front_of,
-    importances_of,
     keep,
     kept_of,
     load,
@@ -149,14 +147,6 @@ class Trials:
         """The numbers of the trials that no other beats in every one of several objectives; none for one objective."""
         with storages.errors(self.storage):
             return front_of(self._study)
-
-    def importances(self) -> dict[str, float]:
-        """See the function of this name, which reads what this one keeps."""
-        with storages.errors(self.storage):
-            shares = importances_of(self._study)
-            done = len(self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-            self._study.set_user_attr(IMPORTANCES, {"trials": done, "shares": shares})
-            return shares
 
     def tell_final(self, record: TrialRecord) -> None:
         """Keeps what a trial's setting gave with fresh replicates; `record` is the trial's, with that summary."""

@@ -99,6 +99,13 @@ KINDS = registry(
 )
 
 
+def measured(loss: Loss) -> str:
+    """What a loss measures: two losses of the same text give networks of the same outputs the same number."""
+    if isinstance(loss, Crossentropy):
+        return f"cross-entropy with label_smoothing {loss.label_smoothing:g}"
+    return " ".join([loss.name, *(f"with {key} {value:g}" for key, value in vars(loss).items())])
+
+
 def outputs(loss: Loss, data_outputs: int) -> int:
     """The network's number of outputs, where the data have `data_outputs` target columns or classes."""
     return 1 if isinstance(loss, BinaryCrossentropy) else data_outputs

@@ -1,4 +1,4 @@
-"""What the program prints in cases beside those that were reported: a row is a folder's files, some commands, and what they print."""
+"""What the program prints in cases beside the reported ones: a row is a folder's files, some commands, and what they print."""
 
 from __future__ import annotations
 

@@ -1,0 +1,101 @@
+"""Networks side by side: which of two trials is better, and numbers that a person reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from study import side_by_side, spec
+from study.records import Network, TrackedNetwork
+
+TARGET = np.linspace(-1, 1, 9, dtype=np.float32)[:, None]
+NOISE = [0.01, -0.02, 0.015, 0.0, -0.01, 0.02]
+
+
+def trial(
+    number: int, losses: Sequence[float], *overrides: str, target: np.ndarray = TARGET, error: float = 0.1, seed: int = 0
+) -> list[TrackedNetwork]:
+    """Replicates whose predictions are off by `error`, one more than the other."""
+    import study
+
+    config = spec.as_mapping(study.compose(["model.units=[4]", *overrides]))
+    net = Network.of_layers((np.ones((1, 1), np.float32),), (np.zeros(1, np.float32),))
+    rate = str(config["optimizer"]["learning_rate"])
+    return [
+        TrackedNetwork(
+            run_id=f"{number}{place}",
+            name=f"trial {number}/{place}",
+            config=config,
+            settings={"optimizer.learning_rate": rate},
+            seeds={"seed.init": str(seed + place)},
+            fingerprint=f"{number}{place}",
+            label="plateaued",
+            train_loss=0.1,
+            val_loss=loss,
+            network=net,
+            predictions=target + np.float32(error + place / 100),
+            target=target,
+            study="tiny",
+        )
+        for place, loss in enumerate(losses)
+    ]
+
+
+BASE = [0.5 + each for each in NOISE]
+WORSE = [0.6 + each / 2 for each in NOISE]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (trial(1, BASE), trial(2, WORSE), "tiny/1 is better than tiny/2 (mean validation loss 0.5025 and 0.601"),
+        (trial(1, WORSE), trial(2, BASE), "tiny/2 is better than tiny/1 (mean validation loss 0.601"),
+        (trial(1, BASE[:3]), trial(2, WORSE[:3]), "Too few replicates to decide which of tiny/1 and tiny/2 is better"),
+        (trial(1, BASE), trial(2, BASE[::-1]), "Neither of tiny/1 and tiny/2 is shown to be better"),
+        (trial(1, BASE), trial(2, BASE), "they don't differ at all"),
+        # losses of two kinds: the one with the smaller errors has the better R²
+        (trial(1, WORSE, error=0.1), trial(2, BASE, "loss=huber", error=0.3), "tiny/1 is better than tiny/2 (mean R²"),
+        (trial(1, BASE), trial(2, WORSE, target=TARGET[::-1].copy()), "judged on different rows"),
+        (trial(1, BASE), trial(2, WORSE, seed=9), "no replicates with the same seeds"),
+        (trial(1, BASE), trial(1, BASE), ""),
+        ([dataclasses.replace(each, config={}) for each in trial(1, BASE)], trial(2, WORSE), ""),
+    ],
+)
+def test_which_of_two_trials_is_better(first: list[TrackedNetwork], second: list[TrackedNetwork], expected: str) -> None:
+    found = side_by_side.better([*first, *second])
+    assert expected in found and bool(expected) == bool(found)
+
+
+def test_three_trials_have_no_better_one() -> None:
+    assert side_by_side.better([*trial(1, BASE), *trial(2, WORSE), *trial(3, WORSE)]) == ""
+
+
+@pytest.mark.parametrize("count", [7, 8])
+def test_beyond_twelve_networks_the_pairs_are_summed_up_without_the_diagonal(count: int) -> None:
+    networks = []
+    for number in (1, 2):
+        for place, each in enumerate(trial(number, [0.5] * count)):
+            weights = Network.of_layers((np.full((1, 1), 10.0 * number + place, np.float32),), (np.zeros(1, np.float32),))
+            networks.append(dataclasses.replace(each, network=weights, config={}))
+    tables = dict(side_by_side.tables(networks, side_by_side.compared(networks)))
+    [sums] = [table for title, table in tables.items() if title.startswith("summed")]
+    assert sums.columns == ("mean of the pairs", "least", "most")
+    assert float(sums.rows[0][1]) == 1 and float(sums.rows[0][2]) == 10 + count - 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.0006253774085588485", "6.25e-04"),
+        ("0.1", "0.100"),
+        ("32", "32"),
+        ("adam", "adam"),
+        ("(64, 64)", "(64, 64)"),
+        ("-3", "-3"),
+    ],
+)
+def test_settings_are_rounded_for_people(text: str, expected: str) -> None:
+    assert side_by_side._rounded(text) == expected
