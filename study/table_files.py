@@ -239,7 +239,7 @@ def _parse_csv(
             reading.autogenerate_column_names, reading.column_names = False, keys
             reading.skip_rows_after_names = _lines_to_names(text) if header else 0
         converting.include_columns = list(names)
-        as_text = dict.fromkeys(texts, pa.string())
+        as_text = {key: pa.string() for key, name in names.items() if name in texts}
         # where types are known beforehand, Arrow doesn't keep the text until the end: half the memory
         converting.column_types = dict(_types(settings, dict(zip(keys, schema.types, strict=True)))) | as_text
         try:

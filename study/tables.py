@@ -27,7 +27,7 @@ MOST_AUTO_CLASSES, LEAST_ROWS_A_CLASS = 20, 5
 NUMERIC_SHARE = 0.5
 MOST_TOLD = 10  # columns of which each gets a line of its own
 # what stands for a missing value in many files, where it lies far from all other values
-SENTINELS = (-99, -999, -9999, -99999, 999, 9999, 99999, -999.25)
+SENTINELS = {-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0, -999.25}
 MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 DATE = re.compile(
     r"(\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?"  # 2020-01, 3/4/2020
@@ -168,9 +168,10 @@ def _sentinels(settings: Table, found: dict[str, Column]) -> Iterator[str]:
         if not is_numeric(column.type):
             continue
         values = pc.cast(column, pa.float64(), safe=False).drop_null().to_numpy()
-        for number in SENTINELS:
+        ends = {float(values.min()), float(values.max())} if len(values) else set()
+        for number in sorted(ends & SENTINELS):
             others = values[values != number]
-            if 0 < len(others) < len(values) and _is_far(number, float(others.min()), float(others.max())):
+            if len(others) and _is_far(number, float(others.min()), float(others.max())):
                 seen[f"{name} {number:g}"] = len(values) - len(others)
                 numbers.add(number)
     if seen:
@@ -181,8 +182,6 @@ def _sentinels(settings: Table, found: dict[str, Column]) -> Iterator[str]:
 
 def _is_far(number: float, least: float, most: float) -> bool:
     """Farther from the others than these are from each other, or negative where they aren't."""
-    if least < number < most:
-        return False
     return (number < 0 <= least) or min(abs(number - least), abs(number - most)) > most - least
 
 

@@ -123,7 +123,7 @@ CASES = [
         "one patient of forty",
         lines("a,b,y", lambda n: f"{n},{n % 7},{'ill' if n == 3 else 'well'}"),
         "class with a single row, which trains and never judges: ill (1)",
-        "accuracy 1.00 (majority 1.00)",
+        "(majority 1.00)",
         hides=("AUC", "one class only"),
         more=("training.epochs=60",),
     ),
@@ -135,11 +135,34 @@ CASES = [
         hides=("class with",),
         more=("training.epochs=60",),
     ),
-    case(
+    Case(
         "three patients of eighty in five folds, judged by AUC",
-        lines("a,b,y", lambda n: f"{n},{n % 7},{'ill' if n in (3, 20, 41) else 'well'}", 80),
-        "hydra.sweeper.objective: got 'auc, where 1 class is in every validation part'",
-        more=("-m", "data.resample=kfold", "hydra.sweeper.objective=auc", "optimizer=adam,sgd"),
+        (("-m", *TABLE, "data.resample=kfold", "hydra.sweeper.objective=auc", "optimizer=adam,sgd"),),
+        ("hydra.sweeper.objective: got 'auc, where 1 class is in every validation part'",),
         code=2,
+        files={"t.csv": lines("a,b,y", lambda n: f"{n},{n % 7},{'ill' if n in (3, 20, 41) else 'well'}", 80)},
+    ),
+    Case(
+        "new rows of a table without names, of which the first was the target",
+        (
+            (
+                "-m",
+                *TABLE,
+                "data.target=column_1",
+                "data.gaps=[-999]",
+                "data.missing=median",
+                "optimizer=adam,sgd",
+                "tracking=mlflow",
+                "hydra.sweeper.study_name=nameless",
+            ),
+            ("predict", "nameless", "new.csv", "out.csv"),
+        ),
+        ("out.csv: 2 rows, 2 columns",),
+        files={
+            "t.csv": lines(
+                'no,1,"2,158",up', lambda n: f'{["yes", "no"][n % 2]},{n % 7 or -999},"{n + 1},200",{["up", "down"][n % 3 > 0]}'
+            ),
+            "new.csv": '5,"1,200",up\n-999,950,down\n',
+        },
     ),
 ]
