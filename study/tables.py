@@ -162,7 +162,7 @@ def _gaps_hint(settings: Table, more: Sequence[str | float]) -> str:
 
 def _sentinels(settings: Table, found: dict[str, Column]) -> Iterator[str]:
     """Columns in which a number may stand for a missing value."""
-    seen: dict[str, int] = {}
+    seen: list[str] = []
     numbers: set[float] = set()
     for name, column in found.items():
         if not is_numeric(column.type):
@@ -172,12 +172,12 @@ def _sentinels(settings: Table, found: dict[str, Column]) -> Iterator[str]:
         for number in sorted(ends & SENTINELS):
             others = values[values != number]
             if len(others) and _is_far(number, float(others.min()), float(others.max())):
-                seen[f"{name} {number:g}"] = len(values) - len(others)
+                count = len(values) - len(others)
+                seen.append(f"{name} {number:g} ({count} row{'s' * (count > 1)})")
                 numbers.add(number)
     if seen:
-        told = ", ".join(f"{text} ({count} rows)" for text, count in seen.items())
         hint = _gaps_hint(settings, sorted(numbers))
-        yield f"far from all other values: {textwrap.shorten(told, 200)} (if it stands for a missing value: {hint})"
+        yield f"far from all other values: {textwrap.shorten(', '.join(seen), 200)} (if it stands for a missing value: {hint})"
 
 
 def _is_far(number: float, least: float, most: float) -> bool:

@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import study
-from study import dataset, inputs, seeds
+from study import dataset, inputs, metrics, report, seeds
+from study.errors import BadInput
+from study.records import Summary
+from study.search import check_identity
 from study.settings import data as kinds
 
 COUNTS = st.lists(st.integers(1, 30), min_size=1, max_size=6).filter(lambda counts: sum(counts) >= 4)
@@ -113,3 +116,43 @@ def test_bundled_data_print_what_a_part_lacks() -> None:
         "class with no row in the validation part (data.validation_fraction): setosa (50)"
     )
     assert inputs.reading(study.compose(["data=iris"]), study.load_data(study.compose(["data=iris"]))) == ""
+
+
+def test_a_study_of_classes_that_an_earlier_version_began_is_another() -> None:
+    known = {"data": "iris", "data.task": "classification"}
+    with pytest.raises(
+        BadInput, match=r"data\.parts: got 'stratified'; valid: drawn from all rows, by an earlier version, in study 'a'"
+    ):
+        check_identity("a", known, known | {"data.parts": "stratified"})
+    check_identity("a", known, known)
+
+
+# -- classes that are never predicted ----------------------------------------------------------------------------------------
+
+
+def test_an_accuracy_stands_beside_the_largest_class() -> None:
+    labels = np.array([0, 0, 0, 1], np.int32)
+    assert metrics.majority(labels) == 0.75
+    logits = np.array([[[1], [2], [3], [4]], [[1], [-2], [3], [4]], [[-1], [-2], [-3], [-4]]], np.float32)
+    assert metrics.one_class(logits).tolist() == [True, False, True]
+    several = np.array([[[1, 2, 0], [0, 3, 1]], [[1, 2, 0], [4, 3, 1]]], np.float32)
+    assert metrics.one_class(several).tolist() == [True, False]
+
+    plain = {
+        "val_losses": [0.1, 0.2],
+        "val_loss_mean": 0.15,
+        "val_loss_std": 0.05,
+        "val_loss_halfwidth": 0.4,
+        "train_loss_mean": 0.1,
+        "distance": 1.4,
+        "disagreement": 0.0,
+        "distinct": 2,
+        "labels": {"plateaued": 2},
+        "scores": {"accuracy": [0.75, 0.75], "auc": [0.9, 0.8]},
+    }
+    earlier = Summary.of_plain(plain)
+    assert report.scores_text(earlier) == "accuracy 0.750, AUC 0.850"
+    assert report.labels_text(earlier) == "2 plateaued"
+    found = Summary.of_plain(plain | {"majority": 0.75, "one_class": 2})
+    assert report.scores_text(found) == "accuracy 0.750 (majority 0.750), AUC 0.850"
+    assert report.labels_text(found) == "2 plateaued, 2 of 2 predict one class only"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -226,6 +228,13 @@ def test_a_parquet_files_row_labels_are_left_out(tmp_path: Path) -> None:
     spec = study.compose(["data=table", f"data.path={tmp_path / 't.parquet'}", "data.target=y", "training.batch_size=4"])
     assert dataset.rows(spec).input_names == ("a",)
     assert "left out as row labels: '__index_level_0__'" in inputs.reading(spec, study.load_data(spec))
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "string_view"])
+def test_any_kind_of_text_in_a_parquet_file_is_text(kind: str, tmp_path: Path) -> None:
+    towns = pa.array(["Bonn", "Köln"] * 10).cast(getattr(pa, kind)())
+    parquet.write_table(pa.table({"town": towns, "y": np.arange(20) * 1.5}), tmp_path / "t.parquet")
+    assert tables.read(Table(path=str(tmp_path / "t.parquet"), target="y")).inputs == (Input("town", "Bonn"), Input("town", "Köln"))
 
 
 WORDS = {

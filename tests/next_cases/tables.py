@@ -110,7 +110,7 @@ CASES = [
         "grades with a gap marker among classes",
         lines("a,b,y", lambda n: f"{n},{9999 if n == 5 else n % 4},{n % 3 + 1}.0"),
         "classification of y, 3 classes: 1, 2, 3 (data.task=regression takes them as numbers)",
-        "far from all other values: b 9999 (1 rows) (if it stands for a missing value: 'data.gaps=[9999]')",
+        "far from all other values: b 9999 (1 row) (if it stands for a missing value: 'data.gaps=[9999]')",
     ),
     case(
         "a marker that is a gap, and a text that is one",
