@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from study import dataset, encoding, report
+from study.dataset import Scaling
+from study.encoding import Input
 from study.errors import BadInput, Fault
 from study.findings import Findings
-from study.records import Array, Input, TrackedNetwork, TrialRecord
+from study.records import Array, TrackedNetwork, TrialRecord
 from study.settings.data import Table
 from study.spec import TrialSpec, build
 
 if TYPE_CHECKING:
-    from study.tracking.champion import Champion
+    from study.tracking.champion import Champion, Column
 
 EXAMPLE_ROWS, MOST_NAMES = 5, 20
-BATCH = 4096  # rows predicted at once: Keras' own 32 take a million rows minutes
 
 
 @dataclass(frozen=True)
@@ -70,31 +71,26 @@ class Predictor:
 
         columns: as for `encoding.encode`, whose BadInput it raises.
         """
-        if gaps := self.reading.get("gaps"):
-            columns = encoding.without_gaps(columns, gaps)
-        x = encoding.encode(self.inputs, columns)
-        outputs = np.asarray(self.model.predict(x, batch_size=BATCH, verbose=0) if len(x) else self.model(x))
-        # of two classes, a single output tells the second one's
-        return np.hstack([1 - outputs, outputs]) if outputs.shape[1] < len(self.names) else outputs
+        from study.tracking import served
+
+        return served.outputs(self.model, self.inputs, self.names, columns, self.reading.get("gaps", ()))
 
 
 def load(study: str, uri: str) -> Predictor:
     """Raises BadInput if the study has no champion, or one that doesn't know its columns, Corrupt, and StudyError of the store."""
     from study import cohort
-    from study.tracking import champion, store
+    from study.tracking import champion, served, store
 
     with champion.opened(store.existing(uri), study) as found:
         if found is None:
             raise BadInput([Fault("STUDY", study, f"a study whose best network is kept in {uri}: launch it again")])
         file, meaning = found
         if "made_of" not in meaning:  # it was kept by an earlier version
-            raise BadInput(
-                [Fault("STUDY", study, "one whose champion tells its columns: delete the model in MLflow, launch again")]
-            )
-        inputs, names = (Input(*each) for each in meaning["made_of"]), meaning.get("classes", meaning["outputs"])
+            raise BadInput([Fault("STUDY", study, "a study whose champion names its columns: launch it again")])
+        model = cohort.load_predictor(file)
         # earlier versions kept the decimal mark alone
         reading = {"decimal": meaning.get("decimal", "."), "header": True} | meaning.get("reading", {})
-        return Predictor(cohort.load_predictor(file), tuple(inputs), tuple(names), reading)
+        return Predictor(model, served.inputs(meaning), served.names(meaning), reading)
 
 
 def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwork, spec: TrialSpec) -> Champion:
@@ -104,9 +100,9 @@ def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwor
     number = spec.replicates.numbers[place]
     data, scaling = dataset.load_replicate(spec, number), dataset.scaling(spec, number)
     model = cohort.predictor(spec, chosen.network, scaling)
-    example = scaling.x_val[:EXAMPLE_ROWS]
+    inputs = dataset.inputs(spec)
     meaning = _meaning(spec, data.input_names, data.target_names, chosen.network.kernels[-1].shape[1])
-    meaning["made_of"] = [list(each) for each in dataset.inputs(spec)]
+    meaning["made_of"] = [list(each) for each in inputs]
     if isinstance(spec.data, Table):
         fills = {name: each.fill for name, each in zip(data.input_names, scaling.inputs, strict=True)}
         meaning["instead_of_missing"] = {name: fill for name, fill in fills.items() if fill is not None}
@@ -115,8 +111,8 @@ def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwor
     whence = {"study": study, "trial": record.number, "replicate": number, "run_id": chosen.run_id}
     return Champion(
         model=model,
-        example=example,
-        outputs=model.predict(example, verbose=0),
+        columns=_columns(inputs, scaling),
+        outputs=tuple(meaning.get("classes", meaning["outputs"])),
         fingerprint=chosen.fingerprint,
         params=chosen.settings,
         metadata=whence | {"fingerprint": chosen.fingerprint, "label": chosen.label} | meaning,
@@ -136,11 +132,29 @@ def _reading(table: Table, made_up: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _columns(inputs: Sequence[Input], scaling: Scaling) -> list[Column]:
+    """The columns that the inputs are made of, with the validation part's first rows, where gaps in numbers are filled."""
+    from study.tracking.champion import Column
+
+    found, at = list[Column](), 0
+    for name, of_column in encoding.columns_of(inputs).items():
+        part, fill = scaling.x_val[:EXAMPLE_ROWS, at : at + len(of_column)], scaling.inputs[at].fill
+        at += len(of_column)
+        if of_column[0].level is None:
+            found.append(Column(name, text=False, optional=fill is not None, example=part[:, 0].tolist()))
+            continue
+        boolean = encoding.is_boolean(of_column)
+        levels = [each.level == "True" if boolean else each.level for each in of_column]
+        example = [levels[int(np.argmax(row))] if row.any() else None for row in part]
+        found.append(Column(name, text=not boolean, optional=of_column[0].gaps, example=example))
+    return found
+
+
 def _meaning(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], outputs: int) -> dict[str, Any]:
     """What goes in and what comes out, by name and in order."""
     if spec.data.task != "classification":
         return {"inputs": list(inputs), "outputs": list(targets), "outputs_are": "the targets, in their own units"}
-    # of two classes, a single output tells the second one's
+    # of two classes, a single output is the probability of the second
     told = {"outputs": list(targets[-outputs:]), "outputs_are": "the classes' probabilities", "classes": list(targets)}
     return {"inputs": list(inputs)} | told
 
@@ -153,8 +167,10 @@ def _note(study: str, record: TrialRecord, place: int, number: int, chosen: Trac
         f"Replicate {number} of trial {record.number}{setting}, {chosen.label}: of the best setting's {len(summary.val_losses)} "
         f"networks the one with the lowest validation loss, {report.number(summary.val_losses[place], 4)}. It was picked by that, "
         f"so that it flatters; what to expect of the setting is {report.loss_text(summary)}.\n\n"
-        f"It takes the {len(meaning['inputs'])} columns as they came, unscaled, in the order of its metadata's `inputs`, and gives "
-        f"{meaning['outputs_are']}: {', '.join(meaning['outputs'][:MOST_NAMES])}. From a shell, with columns by their names and "
-        f"texts as texts: `mlp-study predict {shlex.quote(study)} FILE.csv`.\n\n"
+        "`mlflow.pyfunc.load_model` and `mlflow models predict` take the table's own columns by name, in any order, unscaled and "
+        f"with texts as texts, and refuse what doesn't fit. `mlp-study predict {shlex.quote(study)} FILE.csv` does the same with a "
+        f"file. They give {meaning['outputs_are']}: {', '.join(meaning.get('classes', meaning['outputs'])[:MOST_NAMES])}.\n\n"
+        f"`mlflow.keras.load_model` gives the Keras model itself. Each row has {len(meaning['inputs'])} numbers, unscaled, in the "
+        "order of its metadata's `inputs`, where a text is one input for each of its levels.\n\n"
         f"Between scaling and unscaling lies the network of run `{chosen.run_id}`, with the fingerprint `{chosen.fingerprint}`."
     )

@@ -17,8 +17,9 @@ import numpy as np
 from sklearn import datasets
 
 from study import seeds, strata
+from study.encoding import Input
 from study.errors import BadInput, Fault
-from study.records import Array, Dataset, Doubles, Floats, Input, Integers
+from study.records import Array, Dataset, Doubles, Floats, Integers
 from study.settings.data import (
     BOOTSTRAP,
     KFOLD,

@@ -9,14 +9,42 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from study.errors import BadInput, Fault
-from study.records import Array, Doubles, Input
-from study.settings.rules import nearest
+from study.settings.rules import nearest, suggestion
+
+if TYPE_CHECKING:  # this module is logged with a champion, and `records` isn't
+    from study.records import Array, Doubles
 
 NUMBERS = "iuf"  # NumPy's kinds of them
+
+
+class Input(NamedTuple):
+    """What a network's input is made of: a column of numbers, or one level of a column of texts or booleans, 1 where it is there.
+
+    gaps: whether anything is missing in the column of texts.
+    """
+
+    column: str
+    level: str | None = None
+    gaps: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.column if self.level is None else f"{self.column}={self.level}"
+
+
+def columns_of(inputs: Sequence[Input]) -> dict[str, list[Input]]:
+    """The columns by name, each with the inputs that are made of it."""
+    return {name: list(group) for name, group in itertools.groupby(inputs, lambda each: each.column)}
+
+
+def is_boolean(of_column: Sequence[Input]) -> bool:
+    """Whether these inputs of one column are made of truth values, as far as their levels show."""
+    return {each.level for each in of_column} <= {"False", "True"}
 
 
 def row_text(rows: Array) -> str:
@@ -49,11 +77,13 @@ def encode(inputs: Sequence[Input], columns: Mapping[str, Array]) -> Doubles:
     columns: [n] each, of numbers or of Python's values, NaN or None where nothing is; those that no input is made of are left out.
     Raises BadInput for a column that isn't there, for text among numbers, and for a text that is no level.
     """
+    known = {each.column for each in inputs}
     x, faults = np.zeros((len(next(iter(columns.values()), ())), len(inputs))), list[Fault]()
     for name, group in itertools.groupby(enumerate(inputs), key=lambda item: item[1].column):
         places, of_column = zip(*group, strict=True)
         if name not in columns:
-            faults.append(Fault("rows", f"no column {name!r}", textwrap.shorten(nearest(name, columns), 400)))
+            meant = suggestion(name, [each for each in columns if each not in known])
+            faults.append(Fault("rows", f"no column {name!r}", textwrap.shorten(meant + ", ".join(columns), 400)))
         elif of_column[0].level is None:
             x[:, places[0]] = _numbers(name, columns[name], faults)
         else:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import html
-import itertools
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from study import artifacts, champion, details, encoding, findings, places, report, table_files
+from study import artifacts, champion, details, findings, places, report, table_files
+from study.encoding import columns_of, is_boolean
 from study.errors import BadInput, Fault
 from study.pages import of_study
-from study.records import Array, Network, TrialRecord
+from study.records import Network, TrialRecord
 from study.settings.data import Table
-from study.tracking import reader, runs, store
+from study.tracking import reader, runs, served, store
 from study.tracking.runs import Replicate
 
 if TYPE_CHECKING:
@@ -143,10 +142,8 @@ class Study:
         had none in training gives NaN. Raises BadInput if the study has no champion, for a column that isn't there or is there
         twice, and for a text that training hasn't seen; Corrupt and Unreachable.
         """
-        if faults := encoding.named_alike("rows", [str(name) for name in rows]):
-            raise BadInput(faults)
-        columns = {str(name): _values(rows[name]) for name in rows}
-        return pd.DataFrame(self._champion.predict(columns), index=rows.index, columns=list(self._champion.names))
+        found = self._champion.predict(served.columns(rows))
+        return pd.DataFrame(found, index=rows.index, columns=list(self._champion.names))
 
     @cached_property
     def _champion(self) -> champion.Predictor:
@@ -226,16 +223,11 @@ def predict_file(
     if decimal and decimal != settings["decimal"]:
         settings |= {"decimal": decimal, "thousands": None}
     source = Table(path=str(file), delimiter=delimiter, encoding=encoding, **settings)
-    levels = {column: {each.level for each in group} for column, group in itertools.groupby(found.inputs, lambda each: each.column)}
+    known = columns_of(found.inputs)
     # a text may look like a number; Arrow reads truth values as training did
-    texts = [column for column, known in levels.items() if None not in known and not known <= {"False", "True"}]
-    columns = table_files.values(source, levels, texts, made_up)
+    texts = [name for name, of_column in known.items() if of_column[0].level is not None and not is_boolean(of_column)]
+    columns = table_files.values(source, known, texts, made_up)
     return pd.DataFrame(found.predict(columns), columns=list(found.names))
-
-
-def _values(column: pd.Series) -> Array:
-    numbers = isinstance(column.dtype, np.dtype) and column.dtype.kind in encoding.NUMBERS
-    return column.to_numpy() if numbers else column.astype(object).where(column.notna(), None).to_numpy()
 
 
 def _replicate_row(record: TrialRecord, place: int, number: int, run: Replicate | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -97,21 +97,6 @@ def parameter_shapes(sizes: Sequence[int], normalisation: str | None) -> dict[st
             names = ["scale", *STATISTICS] if normalisation == BATCH else ["scale"]
             shapes |= {f"{name}_{layer}": (units,) for name in names}
     return shapes
-
-
-class Input(NamedTuple):
-    """What a network's input is made of: a column of numbers, or one level of a column of texts or booleans, 1 where it is there.
-
-    gaps: whether anything is missing in the column of texts.
-    """
-
-    column: str
-    level: str | None = None
-    gaps: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.column if self.level is None else f"{self.column}={self.level}"
 
 
 @dataclass(frozen=True, repr=False)

@@ -106,12 +106,13 @@ def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tu
     # settings first, seeds last: these differ between any two replicates
     settings, seeds = ([key for key in differing(networks) if key.startswith("seed.") == last] for last in (False, True))
     marks = [str(place) for place in range(len(networks))]
+    values = [_rounded([network.settings.get(key, "–") for network in networks]) for key in settings]
     columns = ("", "network", *settings, "train loss", "val loss", "convergence", "fingerprint", "run", *seeds)
     rows = tuple(
         (
             mark,
             _address(network),
-            *(_rounded(network.settings.get(key, "–")) for key in settings),
+            *(of_networks[place] for of_networks in values),
             number(network.train_loss, 4),
             number(network.val_loss, 4),
             network.label or "–",
@@ -119,7 +120,7 @@ def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tu
             network.run_id[:8] or "–",
             *(network.seeds.get(key, "–") for key in seeds),
         )
-        for mark, network, sha in zip(marks, networks, found.fingerprints, strict=True)
+        for place, (mark, network, sha) in enumerate(zip(marks, networks, found.fingerprints, strict=True))
     )
     yield "networks, with the settings that differ", Table(columns, rows)
     for title, matrix in _matrices(found):
@@ -138,10 +139,21 @@ def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tu
         yield "loss barrier on the line between two networks (in error rate, or in trivial losses)", Table(columns, rows)
 
 
-def _rounded(text: str) -> str:
-    """A setting as a person reads it: a number with a fraction to a few digits."""
+MOST_DIGITS = 17  # of a double
+
+
+def _rounded(values: Sequence[str]) -> list[str]:
+    """A setting's values as a person reads them: numbers with a fraction to as few digits, three or more, as keep them apart."""
+    for digits in range(3, MOST_DIGITS):
+        found = [_number(text, digits) for text in values]
+        if len(set(found)) == len(set(values)):
+            return found
+    return list(values)
+
+
+def _number(text: str, digits: int) -> str:
     try:
-        return text if text.lstrip("-").isdecimal() else number(float(text))
+        return text if text.lstrip("-").isdecimal() else number(float(text), digits)
     except ValueError:
         return text
 

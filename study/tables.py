@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from study import number_texts
-from study.encoding import named_alike, row_text
+from study.encoding import Input, named_alike, row_text
 from study.errors import BadInput, Fault
-from study.records import Array, Floats, Input
+from study.records import Array, Floats
 from study.settings.data import CLASSIFICATION, LARGEST, REFUSE, REGRESSION, Table
 from study.settings.rules import nearest
 from study.table_files import DECIMAL_COMMA, Column, columns, is_numeric, is_text, made_up_names, stamp

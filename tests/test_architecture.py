@@ -103,7 +103,7 @@ HOMES = {
     "jinja2": {"pages"},
     "charset_normalizer": {"table_text"},
     "pyarrow": {"artifacts", "table_files", "tables"},
-    "pandas": {"opened"},
+    "pandas": {"opened", "tracking"},
     "sklearn": {"dataset"},
     "click": {"cli", "commands", "completion"},
     "hydra": TOP,

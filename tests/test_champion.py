@@ -22,7 +22,7 @@ import study
 from study import artifacts, champion, dataset, findings, places
 from study.cohort import export
 from study.errors import BadInput, Corrupt, Unreachable
-from study.tracking.champion import kept
+from study.tracking.champion import FORMAT, kept
 from study.tracking.store import open_store
 from tests.command import client, ran, run, runs_of
 
@@ -101,11 +101,12 @@ def test_it_has_a_signature_an_input_example_and_says_what_it_takes_and_gives() 
     _, replicate, _ = best()
     (model,) = models()
     kept_model = Model.load(f"models:/{model.model_id}")
-    assert [each.shape for each in kept_model.signature.inputs.inputs] == [(-1, 4)]
-    assert [each.shape for each in kept_model.signature.outputs.inputs] == [(-1, 3)]
+    assert kept_model.signature.inputs.required_input_names() == list(study.load_data(study.compose(["data=iris"])).input_names)
+    assert kept_model.signature.outputs.input_names() == ["setosa", "versicolor", "virginica"]
     example = kept_model.load_input_example()
     assert example.shape == (5, 4)
-    assert mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(example).shape == (5, 3)
+    found = mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(example)
+    pd.testing.assert_frame_equal(found, study.open("tiny").predict(example), check_dtype=False)
     told = kept_model.metadata
     assert (told["study"], told["run_id"]) == ("tiny", replicate.info.run_id)
     assert told["inputs"][0] == "sepal length (cm)"
@@ -131,6 +132,12 @@ def test_the_same_command_again_keeps_it_and_another_champion_takes_its_place() 
     (new,) = models()
     assert new.model_id != before.model_id
     assert new.status == LoggedModelStatus.READY
+    # an earlier version kept it, whose model took columns without their names
+    client().delete_logged_model_tag(new.model_id, FORMAT)
+    assert study.open("tiny").best is not None
+    assert run(*STUDY) == 0
+    (newest,) = models()
+    assert newest.model_id != new.model_id
 
 
 @pytest.mark.usefixtures("here")
@@ -216,8 +223,10 @@ def test_a_gap_is_filled_as_in_training_and_elsewhere_told_as_one(tmp_path: Path
 @pytest.mark.fault
 def test_mlflow_models_predict_works_on_it(here: Path) -> None:
     (model,) = models()
-    (here / "input.json").write_text(json.dumps({"inputs": [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]}))
+    names = list(study.load_data(study.compose(["data=iris"])).input_names)[::-1]  # in another order than in training
+    rows = [dict(zip(names, values, strict=True)) for values in ([0.2, 1.4, 3.5, 5.1], [2.5, 6.0, 3.3, 6.3])]
+    (here / "input.json").write_text(json.dumps({"dataframe_records": rows}))
     command = [sys.executable, "-m", "mlflow", "models", "predict", "-m", f"models:/{model.model_id}", "-i", "input.json"]
     done = subprocess.run([*command, "--env-manager", "local"], capture_output=True, text=True, check=True, timeout=300)
     answer = json.loads(done.stdout.splitlines()[-1])
-    np.testing.assert_allclose(np.sum(answer["predictions"], axis=1), [1, 1], rtol=1e-5)
+    np.testing.assert_allclose(pd.DataFrame(answer["predictions"]), study.open("tiny").predict(pd.DataFrame(rows)), rtol=1e-5)

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from study import dataset, decode, encoding, spec, tables
+from study.encoding import Input
 from study.errors import BadInput, Fault
-from study.records import Dataset, Input
+from study.records import Dataset
 from study.settings import data as kinds
 from study.settings.data import Data, Table
 from study.spec import TrialSpec

@@ -190,7 +190,7 @@ def test_a_draft_of_a_database_is_removed_once_it_is_old(
 def test_a_trial_whose_job_was_done_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     before = optuna.load_study(study_name="tiny", storage=places.storage(None)).trials[0]
     change("optuna.db", "UPDATE trials SET state = 'RUNNING' WHERE number = 0")
-    change("optuna.db", "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'owner'", json.dumps(DEAD))
+    change("optuna.db", "UPDATE trial_system_attributes SET value_json = ? WHERE key = 'mlp_study:owner'", json.dumps(DEAD))
     for each in (top(0), *children(0)):
         change("mlflow.db", "UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?", each.info.run_id)
     check_mended(capsys, "its result is kept", "tiny")
@@ -203,12 +203,13 @@ def test_a_trial_whose_job_was_done_is_told(capsys: pytest.CaptureFixture[str]) 
 def test_a_trial_of_a_process_that_is_gone_is_marked_and_its_runs_end(capsys: pytest.CaptureFixture[str]) -> None:
     held = optuna.load_study(study_name="tiny", storage=places.storage(None))
     living = held.ask()
+    # as an earlier version kept it
     living.set_user_attr("owner", f"{processes.host()}:1")  # the machine's first process
     assert told(capsys)[0] == 0
     living.set_user_attr("owner", DEAD)
     check_mended(capsys, "in work by a process that is gone")
     attempt = optuna.load_study(study_name="tiny", storage=places.storage(None)).trials[living.number]
-    assert attempt.state.name == "FAIL" and attempt.user_attrs["result"]["reason"] == processes.ABANDONED
+    assert attempt.state.name == "FAIL" and attempt.user_attrs["reason"] == processes.ABANDONED
 
     finished = made(living.number, "FINISHED")
     check_mended(capsys, "FINISHED although its trial is made again")

@@ -163,6 +163,7 @@ POINTS = {
     "after the runs' ends": [f"{CLIENT}set_terminated:6:after"],
     "amid the spool's clearing": ["study.tracking.spool:discard:2:before"],
     "before keep": [f"{STORED}keep:2:before"],
+    "amid keep": ["optuna.storages._rdb.storage:RDBStorage.set_trial_user_attr:2:after"],
     "after keep": [f"{STORED}keep:2:after"],
     "before tell": [f"{TRIALS}tell:2:before"],
     "amid tell": ["optuna.storages._rdb.storage:RDBStorage.set_trial_state_values:2:before"],
@@ -288,7 +289,7 @@ def test_a_signal_ends_the_study_in_order_and_it_can_be_resumed(
     if moment is in_the_first_leg:
         cut = trials(fresh)
         assert cut and {each.state.name for each in cut} == {"FAIL"}
-        assert {each.user_attrs["result"]["reason"] for each in cut} == {INTERRUPTED}
+        assert {each.user_attrs["reason"] for each in cut} == {INTERRUPTED}
         assert {run.info.status for run in runs(fresh)} == {"KILLED"}
         return  # to train it to its end would take minutes, and tell nothing more
     finish(fresh, *of_study)
@@ -307,7 +308,7 @@ def test_a_trial_that_diverges_fails_with_its_reason_and_the_others_complete(rat
     wait_until_alone(fresh)
     verify(fresh, "s", 6)
     assert [each.state.name for each in trials(fresh)] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
-    reason = trials(fresh)[2].user_attrs["result"]["reason"]
+    reason = trials(fresh)[2].user_attrs["reason"]
     assert reason.startswith("diverged: 2 of 2 replicates, replicate 0 not finite in epoch ")
 
 

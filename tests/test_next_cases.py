@@ -22,18 +22,17 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_case(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_case(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    messages = io.StringIO()
-    monkeypatch.setattr(terminal.err, "file", messages)
     for name, content in case.files.items():
         Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
     for command in case.commands[:-1]:
         assert run(*command) == 0
-    capsys.readouterr()
-    messages.truncate(0)
+    capfd.readouterr()
+    console = io.StringIO()  # errors go to a descriptor of their own
+    monkeypatch.setattr(terminal.err, "file", console)
     code = run(*case.commands[-1])
-    output = " ".join(f"{messages.getvalue()}{capsys.readouterr().out}".split())
+    output = " ".join((console.getvalue() + "".join(capfd.readouterr())).split())
     assert code == case.code, output
     assert [text for text in case.shows if text not in output] == [], output
     assert [text for text in case.hides if text in output] == [], output

@@ -5,18 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import random
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 from scipy import special
 
 import study
-from study import artifacts, dataset, encoding, inputs, planning, seeds, space, table_files
+from study import artifacts, dataset, encoding, inputs, places, planning, seeds, space, table_files
+from study.encoding import Input
 from study.errors import BadInput
-from study.records import Input
 from study.settings.data import Table
 from tests.command import ran, run, runs_of
 
@@ -61,6 +65,8 @@ def test_rows_become_the_inputs_that_training_had() -> None:
     [
         ({"area": []}, "no column 'area'"),
         ({"district": []}, "no column 'district'"),
+        # what is another input isn't what was meant
+        ({"a": [], "a ": ["b=c"] * 3}, "no column 'a'\"; valid: did you mean a ? id, district"),
         ({"area": [1, "2", 3]}, "column 'area': '2' in row 2"),
         (
             {"district": ["North", "Nort", "Sud"]},
@@ -84,31 +90,81 @@ def test_a_file_has_the_texts_and_numbers_that_training_had(tmp_path: Path) -> N
     np.testing.assert_equal({name: column.tolist() for name, column in found.items()}, wanted)
 
 
-def test_a_study_predicts_for_rows_as_they_come(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    table = write(tmp_path / "flats.csv")
-    settings = [
-        "data=table",
-        "data.path=flats.csv",
-        "data.target=rent",
-        "data.drop=[id]",
-        "data.missing=median",
-        "training.epochs=20",
-    ]
-    settings += ["training.batch_size=8", "replicates.count=2", "model.units=[8]", "loss=binary_crossentropy"]
-    ran(tmp_path, "--multirun", *settings, "optimizer=adam,sgd", "hydra.sweeper.study_name=tiny")
-    monkeypatch.chdir(tmp_path)
+SETTINGS = ["data=table", "data.path=flats.csv", "data.target=rent", "data.drop=[id]", "data.missing=median", "training.epochs=20"]
+SETTINGS += ["training.batch_size=8", "replicates.count=2", "model.units=[8]", "loss=binary_crossentropy"]
 
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a study on `write`'s table ran."""
+    made = tmp_path_factory.mktemp("prediction")
+    write(made / "flats.csv")
+    return ran(made, "--multirun", *SETTINGS, "optimizer=adam,sgd", "hydra.sweeper.study_name=tiny")
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", places.tracking_uri(None))
+    return folder
+
+
+def test_mlflow_serves_a_tables_own_columns_by_name_in_any_order(here: Path) -> None:
+    rows = pd.read_csv(here / "flats.csv").drop(columns=["rent", "id"])
+    wanted = study.open("tiny").predict(rows)
+    (saved,) = here.glob("mlruns/**/MLmodel")
+    model = mlflow.pyfunc.load_model(str(saved.parent))
+    for given in (rows, rows[["new", "area", "district"]], rows.astype({"area": object}), rows.assign(id="more")):
+        pd.testing.assert_frame_equal(model.predict(given), wanted, check_dtype=False)
+    whole = rows.dropna().astype({"area": int})  # MLflow itself takes no int64 for a double
+    pd.testing.assert_frame_equal(model.predict(whole), wanted.loc[whole.index], check_dtype=False)
+    # training had gaps in this column alone
+    assert model.metadata.signature.inputs.optional_input_names() == ["area"]
+    gaps = study.open("tiny").predict(rows.assign(area=None))
+    pd.testing.assert_frame_equal(model.predict(rows.drop(columns="area")), gaps, check_dtype=False)
+    for refused, told in [
+        (rows.drop(columns="new"), "missing inputs \\['new'\\]"),
+        (rows.assign(district=1), "column district"),
+        (rows.assign(district="Nort"), "column 'district': 'Nort' in row 1 .* did you mean North"),
+        (rows.assign(area="60"), "column 'area': '60' in row 1"),
+        (rows.assign(new="yes"), "column 'new': 'yes' in row 1"),
+        (rows.to_numpy(), "missing inputs \\['district', 'new'\\]"),
+    ]:
+        with pytest.raises(MlflowException, match=told):
+            model.predict(refused)
+
+
+SERVER = """
+import sys
+sys.modules["study"] = None  # as where mlp-study isn't installed
+import mlflow, pandas
+rows = pandas.DataFrame({"new": [True, False], "district": ["North", "Centre"], "area": [60, None]})
+model = mlflow.pyfunc.load_model(sys.argv[1])
+print(model.predict(rows).to_json())
+"""
+
+
+def test_mlflow_serves_it_where_mlp_study_is_not_installed(here: Path) -> None:
+    (saved,) = here.glob("mlruns/**/MLmodel")
+    done = subprocess.run([sys.executable, "-c", SERVER, str(saved.parent)], capture_output=True, text=True, check=True)
+    rows = pd.DataFrame({"new": [True, False], "district": ["North", "Centre"], "area": [60, None]})
+    wanted = study.open("tiny").predict(rows)
+    pd.testing.assert_frame_equal(pd.read_json(io.StringIO(done.stdout.splitlines()[-1])), wanted, check_dtype=False)
+
+
+def test_a_study_predicts_for_rows_as_they_come(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_csv("flats.csv")
     opened = study.open("tiny")
     place = int(np.argmin(opened.replicates.loc[opened.best, "val_loss"]))
     (trial,) = (each for each in runs_of("trial") if each.data.tags["mlp_study.trial"] == str(opened.best))
     recorded = artifacts.read_predictions(Path(trial.info.artifact_uri.removeprefix("file://")))[0][place].astype(float)
     seed = seeds.replicate_seed(0, "data", 0)
-    spec = study.compose(settings)
+    spec = study.compose(SETTINGS)
     _, val = dataset.parts(spec.data, len(table), seed, seed, 0, dataset.rows(spec).y)
 
-    (tmp_path / "flats.csv").unlink()  # it is known by its columns alone
+    (here / "flats.csv").rename(tmp_path / "flats.csv")  # it is known by its columns alone
     new = table.iloc[val].drop(columns="rent")[["new", "id", "area", "district"]]
     found = opened.predict(new)
     assert found.columns.tolist() == ["cheap", "dear"] and found.index.equals(new.index)
@@ -132,11 +188,11 @@ def test_a_study_predicts_for_rows_as_they_come(
 
     (elsewhere := tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(elsewhere)
-    storage, uri = (f"sqlite:///{tmp_path / name}" for name in ("optuna.db", "mlflow.db"))
+    storage, uri = (f"sqlite:///{here / name}" for name in ("optuna.db", "mlflow.db"))
     pd.testing.assert_frame_equal(study.open("tiny", storage, uri).predict(new), found)
     assert list(elsewhere.iterdir()) == []
 
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(here)
     new[["new", "area"]].to_csv(file, index=False)
     errors: list[str] = []
     monkeypatch.setattr("study.terminal.error", lambda text, *_: errors.append(text))
@@ -151,6 +207,7 @@ def test_a_study_predicts_for_rows_as_they_come(
         assert run("predict", "tiny", *arguments) == 2
         assert fault in errors.pop()
     assert run("predict", "tine", str(file)) == 2 and "STUDY: got 'tine'" in errors.pop()
+    (tmp_path / "flats.csv").rename(here / "flats.csv")
 
 
 def write(file: Path) -> pd.DataFrame:

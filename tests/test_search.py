@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
+from optuna import cli
 
 from study import processes, search, space, sqlite
 from study.clock import Clock
 from study.errors import BadInput, Unreachable
 from study.objectives import Objective, parse
 from study.records import Asked, Completed, Failed, Leg, Pruned, Summary, TrialResult
-from study.search import Search, kinds, storage
+from study.search import Search, attributes, kinds, storage
 from study.search.trials import MOST_ATTEMPTS
 from study.space import Choice, Condition, Interval
 from study.sweep import run
@@ -204,6 +209,72 @@ def test_a_result_that_a_job_kept_before_its_driver_died_is_told_and_not_made_ag
     assert list(left.interrupted()) == [3] and left.failures() == 1
     [again] = left.ask(1)
     assert again.attempt == 2 and again.params == left.records()[3].params
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental CLI command")
+def test_optunas_own_programs_show_names_runs_and_reasons_and_nothing_nested(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = opened(url, objectives=parse(["loss", "size"], None, "regression"), command="mlp-study -m data=iris")
+    done, failed, pruned, _ = study.ask(4)
+    tell(study, done)
+    tell(study, failed, TrialResult(Failed("diverged"), run_id="run 1"))
+    tell(study, pruned, TrialResult(Pruned(3, 0.5)))
+    seen = optuna.load_study(study_name="s", storage=url)
+    assert seen.metric_names == ["loss", "size"]
+    assert seen.user_attrs == {"command": "mlp-study -m data=iris"}
+    shown = [{"mlflow_run_id": "run 0"}, {"mlflow_run_id": "run 1", "reason": "diverged"}, {"reason": "pruned after 3 epochs"}, {}]
+    assert [trial.user_attrs for trial in seen.trials] == shown
+    monkeypatch.setattr("sys.argv", ["optuna", "--storage", url, "trials", "--study-name", "s", "-f", "json"])
+    cli.main()
+    told = json.loads(capsys.readouterr().out)
+    assert [trial["user_attrs"] for trial in told] == shown
+    assert set(told[0]["values"]) == {"loss", "size"}
+
+
+def as_an_earlier_version_kept_it(url: str) -> None:
+    """Turns what mlp-study keeps into user attributes, and removes what only this version writes."""
+    with closing(sqlite3.connect(sqlite.path_of(url) or "")) as connection, connection:
+        connection.execute("DELETE FROM trial_user_attributes")
+        connection.execute("DELETE FROM study_system_attributes WHERE key = 'study:metric_names'")
+        for of in ("trial", "study"):
+            columns = f"{of}_id, key, value_json"
+            connection.execute(
+                f"INSERT INTO {of}_user_attributes ({columns}) SELECT {of}_id, substr(key, ?), value_json "
+                f"FROM {of}_system_attributes WHERE key LIKE ?",
+                (len(attributes.PREFIX) + 1, f"{attributes.PREFIX}%"),
+            )
+            connection.execute(f"DELETE FROM {of}_system_attributes WHERE key LIKE ?", (f"{attributes.PREFIX}%",))
+    forget()
+
+
+def test_a_study_of_an_earlier_version_opens_and_goes_on(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = opened(url, name="whole", identity={"data": "iris"})
+    finish(whole)
+
+    def cut(study: Search) -> None:
+        for asked in study.ask(3):
+            tell(study, asked)
+        kept, _ = study.ask(2)
+        search.keep(url, "s", kept.number, result_of(kept))
+        study.tell_final(study.records()[0])
+
+    kill(monkeypatch, opened(url, identity={"data": "iris"}), cut)
+    before = search.open_study(url, "s")
+    as_an_earlier_version_kept_it(url)
+    assert search.open_study(url, "s") == before and len(before.finals) == 1
+    assert search.overviews(url)[0].identity == before.identity
+    with pytest.raises(BadInput, match="data: got 'wine'; valid: iris in study 's'"):
+        opened(url, identity={"data": "wine"})
+    left = opened(url, identity={"data": "iris"})
+    left.reap()
+    assert [record.state for record in left.records()] == ["complete"] * 4 + ["failed"]
+    [again] = left.ask(1)
+    assert again.attempt == 2
+    tell(left, again)
+    finish(left)
+    assert len(params(left)) == 12 and params(left)[:3] == params(whole)[:3]
+    assert optuna.load_study(study_name="s", storage=url).metric_names == ["loss"]
 
 
 def test_a_result_that_was_recorded_and_not_kept_is_adopted_if_it_is_of_this_trial(

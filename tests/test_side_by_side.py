@@ -87,15 +87,14 @@ def test_beyond_twelve_networks_the_pairs_are_summed_up_without_the_diagonal(cou
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("values", "expected"),
     [
-        ("0.0006253774085588485", "6.25e-04"),
-        ("0.1", "0.100"),
-        ("32", "32"),
-        ("adam", "adam"),
-        ("(64, 64)", "(64, 64)"),
-        ("-3", "-3"),
+        (["0.0006253774085588485", "0.1", "–"], ["6.25e-04", "0.100", "–"]),
+        (["32", "-3", "adam", "(64, 64)"], ["32", "-3", "adam", "(64, 64)"]),
+        (["0.0123451", "0.0123452"], ["0.0123451", "0.0123452"]),
+        (["0.3333333333333333", "0.3333333333333333", "0.3334"], ["0.3333", "0.3333", "0.3334"]),
+        (["1.0", "1.00000000000000000001"], ["1.0", "1.00000000000000000001"]),
     ],
 )
-def test_settings_are_rounded_for_people(text: str, expected: str) -> None:
-    assert side_by_side._rounded(text) == expected
+def test_settings_are_rounded_for_people_where_they_stay_different(values: list[str], expected: list[str]) -> None:
+    assert side_by_side._rounded(values) == expected

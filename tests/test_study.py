@@ -56,7 +56,7 @@ def test_every_setting_of_a_finite_space_is_tried_once_and_told() -> None:
     trials = records("tiny")
     assert [trials[number].params["optimizer.learning_rate"] for number in range(3)] == [0.01, 0.1, 1e30]
     assert [trials[number].state.name for number in range(3)] == ["COMPLETE", "COMPLETE", "FAIL"]
-    assert "diverged: 2 of 2 replicates" in trials[2].user_attrs["result"]["reason"]
+    assert "diverged: 2 of 2 replicates" in trials[2].user_attrs["reason"]
 
 
 @pytest.mark.usefixtures("here")
@@ -181,7 +181,7 @@ def test_n_trials_is_a_total_and_an_interrupted_study_goes_on_as_it_would_have()
     assert run(*sampled, "hydra.sweeper.study_name=parts", "hydra.sweeper.n_trials=4") == 0
     assert len(set(rates("whole"))) == 4
     assert rates("parts") == rates("whole")
-    assert records("parts")[2].user_attrs["result"]["reason"].startswith("abandoned")
+    assert records("parts")[2].user_attrs["reason"].startswith("abandoned")
 
 
 def test_a_single_trial_is_recorded_too(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:

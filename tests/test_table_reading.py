@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 import study
 from study import composition, dataset, encoding, inputs, number_texts, table_files, table_text, tables
+from study.encoding import Input
 from study.errors import BadInput
-from study.records import Input
 from study.settings.data import Table
 from study.spec import TrialSpec, flat, identifying
 

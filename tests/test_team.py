@@ -23,7 +23,9 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
 from study import artifacts, processes
+from study.search import attributes
 from study.search.storage import GRACE_SECONDS
+from study.search.stored import OWNER, RESULT
 from study.tracking import spool
 from tests import servers
 
@@ -171,7 +173,7 @@ def stop_at_work(team: Team, study: str, driver: subprocess.Popen[str], held: in
             for trial in stored.get_trials(states=(TrialState.RUNNING,)):
                 if not free or len(unfinished) <= held:
                     continue
-                if f":{driver.pid}:" in trial.user_attrs["owner"] and "result" not in trial.user_attrs:
+                if f":{driver.pid}:" in attributes.of_trial(trial, OWNER) and attributes.of_trial(trial, RESULT) is None:
                     return trial
             driver.send_signal(signal.SIGCONT)
             time.sleep(0.05)
@@ -196,7 +198,7 @@ def test_a_running_driver_takes_over_what_a_killed_one_has_left(team: Team) -> N
     assert other.returncode == 0, said
     team.verify("left", 12)
     ended = optuna.load_study(study_name="left", storage=team.optuna).trials[trial.number]
-    assert ended.state == TrialState.FAIL and ended.user_attrs["result"]["reason"] == processes.ABANDONED
+    assert ended.state == TrialState.FAIL and ended.user_attrs["reason"] == processes.ABANDONED
 
 
 def test_a_trial_from_another_machine_is_taken_over_once_its_driver_is_silent(team: Team) -> None:
@@ -204,7 +206,7 @@ def test_a_trial_from_another_machine_is_taken_over_once_its_driver_is_silent(te
     trial = stop_at_work(team, "silent", driver)
     kill(driver)
     stored = optuna.load_study(study_name="silent", storage=team.optuna)
-    stored._storage.set_trial_user_attr(trial._trial_id, "owner", "elsewhere:1:1")
+    attributes.keep_with_trial(stored, trial._trial_id, OWNER, "elsewhere:1:1")
     team.run(*search("silent", 4))
     states = [each.state for each in stored.get_trials()]
     assert states.count(TrialState.COMPLETE) == 3 and states[trial.number] == TrialState.RUNNING

@@ -16,6 +16,7 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
 from study import artifacts, search, sqlite
+from study.search import attributes
 from study.search.mirror import place_of
 from study.tracking import spool
 from study.tracking.names import KIND, REPLICATE, TRIAL
@@ -50,7 +51,7 @@ def verify(folder: Path, study: str, n: int) -> Verified:
     assert [run.info.run_name for run in runs if run.info.status == "RUNNING"] == []
     values, whole = 0, set()
     for trial in counted:
-        run_id, status = trial.user_attrs["result"].get("run_id"), STATUS[trial.state]
+        run_id, status = trial.user_attrs.get(attributes.RUN_ID), STATUS[trial.state]
         its = [each for each in runs if each.data.tags.get(TRIAL) == str(trial.number) and each.info.status == status]
         if run_id is None and trial.state == TrialState.FAIL and not its:  # it failed before it had a run
             continue
@@ -73,8 +74,7 @@ def verify(folder: Path, study: str, n: int) -> Verified:
 
 
 def _counts(trial: FrozenTrial) -> bool:
-    reason = trial.user_attrs.get("result", {}).get("reason")
-    return trial.state != TrialState.FAIL or not str(reason).startswith(search.UNCOUNTED)
+    return trial.state != TrialState.FAIL or not trial.user_attrs[attributes.REASON].startswith(search.UNCOUNTED)
 
 
 def _runs(client: MlflowClient, study: str) -> list[Run]:

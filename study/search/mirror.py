@@ -9,6 +9,7 @@ import optuna
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from study.search import attributes
 from study.search.kinds import LOSSES
 
 PLACE = "place"
@@ -18,13 +19,13 @@ NOTHING: Mapping[str, object] = MappingProxyType({})
 
 def place_of(trial: FrozenTrial) -> int:
     """Which of the study's trials this is, from 0; a trial that is run again keeps its place."""
-    place: int = trial.user_attrs.get(PLACE, trial.number)
+    place: int = attributes.of_trial(trial, PLACE, trial.number)
     return place
 
 
 def latest(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """The last attempt at each place, in the order of the places; without what others than mlp-study have left unfinished."""
-    found = {place_of(trial): trial for trial in trials if PLACE in trial.user_attrs or _ended(trial)}
+    found = {place_of(trial): trial for trial in trials if attributes.of_trial(trial, PLACE) is not None or _ended(trial)}
     return [found[place] for place in sorted(found)]
 
 
@@ -57,7 +58,7 @@ class Mirror:
         mirrored = self._ids[place]
         for step, value in trial.intermediate_values.items():
             self._storage.set_trial_intermediate_value(mirrored, step, value)
-        for key, value in trial.system_attrs.items():
+        for key, value in attributes.notes(trial).items():
             self._storage.set_trial_system_attr(mirrored, key, value)
         for key, losses in _kept(trial).items():
             self._storage.set_trial_user_attr(mirrored, key, losses)
@@ -83,18 +84,19 @@ def _ended(trial: FrozenTrial) -> bool:
 
 
 def _kept(trial: FrozenTrial) -> Mapping[str, object]:
-    return {LOSSES: trial.user_attrs[LOSSES]} if LOSSES in trial.user_attrs else {}
+    losses = attributes.of_trial(trial, LOSSES)
+    return {LOSSES: losses} if losses else {}
 
 
-def sampled(trial: FrozenTrial, user_attrs: Mapping[str, object] = NOTHING) -> FrozenTrial:
-    """A trial in work with what was sampled for this one, and with none of its results."""
+def sampled(trial: FrozenTrial, kept: Mapping[str, object] = NOTHING) -> FrozenTrial:
+    """A trial in work with what was sampled for this one, and with none of its results. kept: with the new one (`attributes`)."""
+    # a sampler's notes stay, a pruner's go
+    notes = {key: value for key, value in attributes.notes(trial).items() if not key.startswith(RUNG)}
     return create_trial(
         state=TrialState.RUNNING,
         params=trial.params,
         distributions=trial.distributions,
-        user_attrs=dict(user_attrs),
-        # a sampler's notes stay, a pruner's go
-        system_attrs={key: value for key, value in trial.system_attrs.items() if not key.startswith(RUNG)},
+        system_attrs=notes | attributes.system(kept),
     )
 
 
@@ -107,6 +109,6 @@ def _template(trial: FrozenTrial) -> FrozenTrial:
         params=trial.params,
         distributions=trial.distributions,
         user_attrs=dict(_kept(trial)),
-        system_attrs=trial.system_attrs,
+        system_attrs=attributes.notes(trial),
         intermediate_values=trial.intermediate_values,
     )

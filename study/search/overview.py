@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from study.errors import BadInput
 from study.objectives import Objective
+from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import latest
 from study.search.stored import IDENTITY, OBJECTIVES, STATES, at_work, load, mirror_of, names, silent_trials
@@ -40,14 +41,15 @@ def _overview(storage: str, name: str) -> Overview:
     with storages.errors(storage):
         study = load(storage, name)
         trials = latest(study.get_trials(deepcopy=False))
-    objectives = tuple(Objective(**each) for each in study.user_attrs.get(OBJECTIVES, [{}]))
+        kept = attributes.of_study(study)
+    objectives = tuple(Objective(**each) for each in kept.get(OBJECTIVES, [{}]))
     first = objectives[0]
     done = [(first.sign * each.values[0], each.number) for each in trials if each.state == TrialState.COMPLETE]
     moments = [moment for each in trials for moment in (each.datetime_start, each.datetime_complete) if moment]
     return Overview(
         name=name,
         objectives=objectives,
-        identity=study.user_attrs.get(IDENTITY, {}),
+        identity=kept.get(IDENTITY, {}),
         states=dict(Counter(STATES[each.state] for each in trials)),
         best=(min(done)[1], first.sign * min(done)[0]) if done else None,
         started=min(moments, default=None),

@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 
 from study.records import Leg
+from study.search import attributes
 from study.search import storage as storages
 from study.search.kinds import LOSSES, make_pruner
 from study.search.mirror import latest, place_of
@@ -29,7 +30,7 @@ def pruner(storage: str, name: str, number: int, settings: Mapping[str, Any]) ->
             stored.set_trial_intermediate_value(trial._trial_id, leg.epochs_done, float(np.mean(leg.current)))
             if settings["name"] == "wilcoxon":
                 losses[str(leg.epochs_done)] = leg.current.tolist()
-                stored.set_trial_user_attr(trial._trial_id, LOSSES, losses)
+                attributes.keep_with_trial(study, trial._trial_id, LOSSES, losses)
             mirror.sync(latest(study.get_trials(deepcopy=False)))
             before = set(mirror.trial(place).system_attrs)
             answer = made.prune(mirror.study, mirror.trial(place))

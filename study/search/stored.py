@@ -16,6 +16,7 @@ from study import processes, sqlite
 from study.errors import BadInput, Fault
 from study.objectives import Objective
 from study.records import Completed, Summary, TrialRecord, TrialResult
+from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import Mirror, latest
 
@@ -55,7 +56,16 @@ def keep(storage: str, name: str, number: int, result: TrialResult) -> None:
     """What a job does when its trial is recorded: from here on its result survives whatever happens to the driver."""
     with storages.errors(storage), suppress(UpdateFinishedTrialError):  # told as interrupted meanwhile: it is run again
         study = load(storage, name)
-        study._storage.set_trial_user_attr(stored_trial(study, number)._trial_id, RESULT, kept_of(result))
+        keep_result(study, stored_trial(study, number)._trial_id, result)
+
+
+def keep_result(study: optuna.Study, trial_id: int, result: TrialResult) -> None:
+    """Keeps a trial's result in one write, and before it what a person looks for."""
+    kept = kept_of(result)
+    for key, shown in {attributes.RUN_ID: kept["run_id"], attributes.REASON: kept.get("reason")}.items():
+        if shown:
+            study._storage.set_trial_user_attr(trial_id, key, shown)
+    attributes.keep_with_trial(study, trial_id, RESULT, kept)
 
 
 def kept_of(result: TrialResult) -> dict[str, Any]:
@@ -89,7 +99,7 @@ def open_study(storage: str, name: str) -> StoredStudy:
         except KeyError as error:
             known = ", ".join(optuna.get_all_study_names(storages.backend(storage))) or "none yet"
             raise BadInput([Fault("STUDY", name, f"one of: {known}")]) from error
-        attrs = study.user_attrs
+        attrs = attributes.of_study(study)
         objectives = tuple(Objective(**each) for each in attrs.get(OBJECTIVES, [{}]))
         records = [record_of(trial) for trial in latest(study.get_trials(deepcopy=False))]
         return StoredStudy(objectives, attrs.get(IDENTITY, {}), records, finals_of(study), front_of(study), attrs.get(COMMAND, ""))
@@ -139,7 +149,7 @@ def silent_trials(study: optuna.Study) -> set[int]:
 
 def at_work(trial: FrozenTrial, silent: Set[int]) -> bool:
     """Whether a process other than this one may still have a trial in work."""
-    owner = trial.user_attrs.get(OWNER)
+    owner = attributes.of_trial(trial, OWNER)
     return owner != processes.owner() and processes.alive(owner) and trial._trial_id not in silent
 
 
@@ -152,11 +162,11 @@ def uncounted(trial: FrozenTrial) -> bool:
 
 
 def reason_of(trial: FrozenTrial) -> str:
-    return str(trial.user_attrs.get(RESULT, {}).get("reason"))
+    return str(attributes.of_trial(trial, RESULT, {}).get("reason"))
 
 
 def finals_of(study: optuna.Study) -> list[TrialRecord]:
-    kept = [each for name, each in sorted(study.user_attrs.items()) if name.startswith(FINAL) and each["summary"]]
+    kept = [each for name, each in sorted(attributes.of_study(study).items()) if name.startswith(FINAL) and each["summary"]]
     return [
         TrialRecord(
             number=each["number"],
@@ -173,7 +183,7 @@ def finals_of(study: optuna.Study) -> list[TrialRecord]:
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
-    kept = trial.user_attrs.get(RESULT, {})
+    kept = attributes.of_trial(trial, RESULT, {})
     return TrialRecord(
         number=trial.number,
         state=STATES[trial.state],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -18,6 +20,7 @@ from study import space as spaces
 from study.errors import BadInput, Fault
 from study.objectives import Objective
 from study.records import Asked, Scalar
+from study.search import attributes
 from study.search import storage as storages
 from study.search.kinds import distribution, make_sampler
 from study.search.mirror import PLACE, latest, place_of, sampled
@@ -92,13 +95,19 @@ class Search(Trials):
         self.n_trials = min(n_trials or size, size) if size is not None and self.exhaustive else (n_trials or DEFAULT_TRIALS)
 
     def _check_identity(self, identity: Mapping[str, str], command: str) -> None:
-        known = self._study.user_attrs.get(IDENTITY)
+        known = attributes.of_study(self._study).get(IDENTITY)
+        if known is not None:
+            check_identity(self.name, known, identity)
+        names = [each.name for each in self.objectives]
+        if self._study.metric_names != names:  # earlier versions gave none
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                self._study.set_metric_names(names)
         if known is None:
-            self._study.set_user_attr(IDENTITY, dict(identity))
-            self._study.set_user_attr(OBJECTIVES, [asdict(each) for each in self.objectives])
+            attributes.keep_with_study(self._study, OBJECTIVES, [asdict(each) for each in self.objectives])
             self._study.set_user_attr(COMMAND, command)
-            return
-        check_identity(self.name, known, identity)
+            # last: without it, all of this is written again
+            attributes.keep_with_study(self._study, IDENTITY, dict(identity))
 
     @contextmanager
     def signs_of_life(self) -> Iterator[None]:
@@ -147,7 +156,7 @@ class Search(Trials):
                     cut = (alone or again)[0]
                     again.remove(cut)
                     # that the user stopped it is no sign that something is wrong with it
-                    attempt = cut.user_attrs[ATTEMPT] + (reason_of(cut) != INTERRUPTED)
+                    attempt = attributes.of_trial(cut, ATTEMPT) + (reason_of(cut) != INTERRUPTED)
                     asked.append(self._create(cut, place_of(cut), attempt))
                 else:
                     attempts = [*attempts, self._next(attempts)]

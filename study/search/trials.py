@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from study import processes
 from study.objectives import Objective
 from study.records import Asked, Failed, Summary, TrialRecord, TrialResult
+from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import latest
 from study.search.stored import (
@@ -27,7 +28,7 @@ from study.search.stored import (
     finals_of,
     front_of,
     keep,
-    kept_of,
+    keep_result,
     load,
     record_of,
     silent_trials,
@@ -59,7 +60,7 @@ class Trials:
         for trial in trials:
             if at_work(trial, silent):
                 continue
-            tried = trial.user_attrs.get(ATTEMPT, 1)
+            tried = attributes.of_trial(trial, ATTEMPT, 1)
             given_up = f"its process ended in each of {MOST_ATTEMPTS} attempts" if tried >= MOST_ATTEMPTS else processes.ABANDONED
             self._settle(trial, given_up)
 
@@ -81,7 +82,7 @@ class Trials:
 
     def _settle(self, trial: FrozenTrial, otherwise: str) -> None:
         """Ends a trial as its job left it, or as failed for this reason if the job wasn't done."""
-        if kept := trial.user_attrs.get(RESULT):
+        if kept := attributes.of_trial(trial, RESULT):
             summary = Summary.of_plain(kept["summary"]) if "summary" in kept else None
             self._complete(trial._trial_id, STATES_BY_NAME[kept["state"]], summary)
         else:
@@ -109,7 +110,7 @@ class Trials:
 
     def _fail(self, trial: int, reason: str) -> None:
         with storages.errors(self.storage), suppress(UpdateFinishedTrialError):
-            self._study._storage.set_trial_user_attr(trial, RESULT, kept_of(TrialResult(Failed(reason))))
+            keep_result(self._study, trial, TrialResult(Failed(reason)))
         self._end(trial, TrialState.FAIL)
 
     def _complete(self, trial: int, state: TrialState, summary: Summary | None) -> None:
@@ -151,7 +152,8 @@ class Trials:
     def tell_final(self, record: TrialRecord) -> None:
         """Keeps what a trial's setting gave with fresh replicates; `record` is the trial's, with that summary."""
         kept = {"number": record.number, "params": record.params, "run_id": record.run_id, "value": record.value}
-        self._study.set_user_attr(f"{FINAL}{record.number}", kept | {"summary": asdict(record.summary) if record.summary else None})
+        kept["summary"] = asdict(record.summary) if record.summary else None
+        attributes.keep_with_study(self._study, f"{FINAL}{record.number}", kept)
 
     def finals(self) -> list[TrialRecord]:
         return finals_of(self._study)

@@ -1,4 +1,7 @@
-"""A study's best network as an MLflow model of its run: `mlflow.keras.load_model` and `mlflow models predict` take it.
+"""A study's best network as an MLflow model of its run, in two flavours.
+
+`mlflow.keras.load_model` gives the Keras model, which takes encoded numbers. `mlflow.pyfunc.load_model` and `mlflow models predict`
+give and use one that takes a table's own columns by name (`served`).
 
 It is built by MLflow's client alone, so that the caller's own MLflow, its active run and its address stay as they are.
 """
@@ -7,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,34 +18,51 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
+from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.types import Schema, TensorSpec
+from mlflow.types import ColSpec, Schema, TensorSpec
+from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from study import sqlite
-from study.records import Array, Doubles
 from study.tracking.names import FINGERPRINT, KIND
 from study.tracking.store import PAGE, Store
 
 NAME = "champion"
 # where MLflow puts it
 FILE = "data/model.keras"
-PACKAGES = ("tensorflow", "keras", "numpy")
+PACKAGES = ("tensorflow", "keras", "numpy", "pandas")
+# raised when what is logged means something else: a champion of an earlier one is replaced
+FORMAT, VERSION = "mlp_study.format", "2"
+# the modules of mlp-study that are logged with it, in a package of their own: another mlp-study may be installed beside them
+CODE = ("errors.py", "settings/rules.py", "encoding.py", "tracking/served.py")
+PACKAGE = f"mlp_study_champion_{VERSION}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that a champion takes. text: not numbers or truth values; optional: it had gaps in training; example: a few rows."""
+
+    name: str
+    text: bool
+    optional: bool
+    example: Sequence[Any]
 
 
 @dataclass(frozen=True)
 class Champion:
     """A Keras model, and what tells a user about it.
 
-    example: a few rows that it takes, [n, inputs]; outputs: what it makes of them, [n, outputs]. params: its settings; metadata:
-    kept in the model itself; note: in Markdown.
+    columns: what it takes; outputs: the names of what it gives. params: its settings; metadata: kept in the model itself, where
+    `served` finds how columns become inputs; note: in Markdown.
     """
 
     model: Any
-    example: Doubles
-    outputs: Array
+    columns: Sequence[Column]
+    outputs: Sequence[str]
     fingerprint: str
     params: Mapping[str, str]
     metadata: Mapping[str, Any]
@@ -50,7 +70,7 @@ class Champion:
 
 
 def kept(store: Store, study: str, fingerprint: str) -> str | None:
-    """The id of the study's champion, if it is the network with this fingerprint."""
+    """The id of the study's champion, if it is the network with this fingerprint, as this version keeps it."""
     return next((each.model_id for each in _models(store, store.experiments()[study]) if _is(each, fingerprint)), None)
 
 
@@ -91,7 +111,7 @@ def _keep(store: Store, experiment: str, run: str, champion: Champion) -> str:
     client = store.client
     # one that a process was killed at stays pending, and goes too
     others = _models(store, experiment)
-    tags = {KIND: NAME, FINGERPRINT: champion.fingerprint, MLFLOW_RUN_NOTE: champion.note}
+    tags = {KIND: NAME, FORMAT: VERSION, FINGERPRINT: champion.fingerprint, MLFLOW_RUN_NOTE: champion.note}
     made = client.create_logged_model(experiment, NAME, run, tags=tags, params=dict(champion.params), model_type="mlp")
     with tempfile.TemporaryDirectory(prefix="mlp-study-") as folder:
         _save(champion, made, folder)
@@ -108,22 +128,42 @@ def _save(champion: Champion, made: LoggedModel, folder: str) -> None:
     model = Model(artifact_path=made.artifact_location, run_id=made.source_run_id, model_uuid=made.model_id, model_id=made.model_id)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's, at its import, about type hints of its own
-        from mlflow import keras  # which imports Keras; the caller has it already
+        from mlflow import keras, pyfunc  # which import Keras; the caller has it already
 
         keras.save_model(
             champion.model,
             folder,
             mlflow_model=model,
-            signature=ModelSignature(Schema([_columns(champion.example)]), Schema([_columns(champion.outputs)])),
-            input_example=champion.example,
+            signature=ModelSignature(Schema([TensorSpec(np.dtype(float), (-1, champion.model.input_shape[1]))])),
+            input_example=pd.DataFrame({each.name: each.example for each in champion.columns}),
             # told, since MLflow would find them out by loading the model in another process
             pip_requirements=[f"{package}=={version(package)}" for package in PACKAGES],
             metadata=dict(champion.metadata),
         )
+        # MLflow's own takes a DataFrame's columns in whatever order they are
+        flavor = model.flavors[pyfunc.FLAVOR_NAME] | {"loader_module": f"{PACKAGE}.tracking.served", "data": "data", "code": "code"}
+        model.add_flavor(pyfunc.FLAVOR_NAME, **flavor)
+        model.signature = _signature(champion)
+        model.save(str(Path(folder, MLMODEL_FILE_NAME)))
+    _save_code(Path(folder, "code", PACKAGE))
 
 
-def _columns(rows: Array) -> TensorSpec:
-    return TensorSpec(np.dtype(rows.dtype), (-1, rows.shape[1]))
+def _signature(champion: Champion) -> ModelSignature:
+    """Numbers and truth values are of any type: MLflow refuses whole numbers (int64) for doubles, and makes true of nothing.
+
+    `served` checks them.
+    """
+    anything = AnyType()  # type: ignore[no-untyped-call]
+    takes = [ColSpec("string" if each.text else anything, each.name, not each.optional) for each in champion.columns]
+    return ModelSignature(Schema([*takes]), Schema([ColSpec("double", name) for name in champion.outputs]))
+
+
+def _save_code(package: Path) -> None:
+    for name in CODE:
+        text, file = Path(__file__).parents[1].joinpath(name).read_text("utf-8"), package / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        (file.parent / "__init__.py").touch()
+        file.write_text(text.replace("from study.", f"from {PACKAGE}."), "utf-8")
 
 
 def _models(store: Store, experiment: str) -> list[LoggedModel]:
@@ -132,4 +172,5 @@ def _models(store: Store, experiment: str) -> list[LoggedModel]:
 
 
 def _is(model: LoggedModel, fingerprint: str) -> bool:
-    return bool(model.status == LoggedModelStatus.READY and model.tags.get(FINGERPRINT) == fingerprint)
+    tags = {FORMAT: VERSION, FINGERPRINT: fingerprint}
+    return bool(model.status == LoggedModelStatus.READY and tags.items() <= model.tags.items())

@@ -1,0 +1,89 @@
+"""A champion as MLflow serves it: rows by the names of a table's columns become outputs by the names of its targets or classes.
+
+This module is logged with the model, and so is what it imports of mlp-study (`champion.CODE`): it works where mlp-study isn't
+installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from study.encoding import NUMBERS, Input, encode, named_alike, without_gaps
+from study.errors import BadInput
+
+if TYPE_CHECKING:
+    from study.records import Array
+
+BATCH = 4096  # rows predicted at once: Keras' own 32 take a million rows minutes
+
+
+class Served:
+    """The model behind `mlflow.pyfunc.load_model`. optional: the columns that may be left out, which is a gap in each row."""
+
+    def __init__(self, model: Any, metadata: Mapping[str, Any], optional: Sequence[str]) -> None:
+        self._model, self._optional = model, tuple(optional)
+        self._inputs, self._names = inputs(metadata), names(metadata)
+        self._gaps = metadata.get("reading", {}).get("gaps", ())
+
+    def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The outputs of rows, with their index. Raises MlflowException, which a server answers as a bad request."""
+        from mlflow.exceptions import MlflowException
+
+        nothing = np.full(len(rows), None, object)
+        try:
+            given = dict.fromkeys(self._optional, nothing) | columns(rows)
+            found = outputs(self._model, self._inputs, self._names, given, self._gaps)
+        except BadInput as bad:
+            raise MlflowException.invalid_parameter_value(str(bad)) from bad
+        return pd.DataFrame(found.astype(float), index=rows.index, columns=list(self._names))
+
+
+def _load_pyfunc(folder: str) -> Served:
+    """What MLflow calls. folder: of the Keras model."""
+    from mlflow import keras
+    from mlflow.models import Model
+
+    root = Path(folder).parent
+    saved = Model.load(root)
+    model = keras.load_model(str(root), load_model_kwargs={"compile": False, "safe_mode": True})
+    return Served(model, saved.metadata or {}, saved.signature.inputs.optional_input_names())
+
+
+def inputs(metadata: Mapping[str, Any]) -> tuple[Input, ...]:
+    """What the inputs of a champion with this metadata are made of."""
+    return tuple(Input(*each) for each in metadata["made_of"])
+
+
+def names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of its outputs: the classes or the targets."""
+    return tuple(metadata.get("classes", metadata["outputs"]))
+
+
+def columns(rows: pd.DataFrame) -> dict[str, Array]:
+    """The columns of a table as `encode` takes them. Raises BadInput if two have the same name."""
+    if faults := named_alike("rows", [str(name) for name in rows]):
+        raise BadInput(faults)
+    return {str(name): _values(rows[name]) for name in rows}
+
+
+def _values(column: pd.Series) -> Array:
+    numbers = isinstance(column.dtype, np.dtype) and column.dtype.kind in NUMBERS
+    return column.to_numpy() if numbers else column.astype(object).where(column.notna(), None).to_numpy()
+
+
+def outputs(
+    model: Any, inputs: Sequence[Input], names: Sequence[str], columns: Mapping[str, Array], gaps: Sequence[str | float] = ()
+) -> Array:
+    """The outputs of rows as they come, [n, outputs]: targets in their own units, or each class's probability.
+
+    columns: as for `encode`, whose BadInput it raises. gaps: the numbers and texts that stand for a missing value.
+    """
+    x = encode(inputs, without_gaps(columns, gaps) if gaps else columns)
+    found = np.asarray(model.predict(x, batch_size=BATCH, verbose=0) if len(x) else model(x))
+    # of two classes, a single output is the probability of the second
+    return np.hstack([1 - found, found]) if found.shape[1] < len(names) else found
