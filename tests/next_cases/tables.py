@@ -165,4 +165,19 @@ CASES = [
             "new.csv": '5,"1,200",up\n-999,950,down\n',
         },
     ),
+    Case(
+        "a hint of four hundred columns, longer than MLflow takes a parameter",
+        (
+            (*TABLE, "data.drop=[" + ",".join(f"question_{n:03}_free_text" for n in range(400)) + "]", "tracking=mlflow"),
+            ("data=iris", *FAST, "tracking=mlflow"),
+            ("doctor",),
+        ),
+        ("whole",),
+        files={
+            "t.csv": lines(
+                ",".join([f"question_{n:03}_free_text" for n in range(400)] + ["a", "y"]),
+                lambda n: ",".join([f"t{n}"] * 400 + [str(n % 7), f"{n}.5"]),
+            )
+        },
+    ),
 ]
