@@ -260,7 +260,7 @@ def _parse_csv(
             f"no names: the first line is a row like those below, and the columns are {found[0]} to {found[-1]} "
             "(data.header=true takes it for names)"
         )
-    if settings.decimal == ",":
+    if settings.decimal == "," and not settings.thousands:
         below = [row for row in rows[header:] if len(row) == len(found)]
         notes += _doubtful(kept, {name: [row[place] for row in below] for place, name in enumerate(found)})
     return Content(kept, tuple(notes), () if header else tuple(found))

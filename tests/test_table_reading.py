@@ -154,6 +154,13 @@ ROWS = [
         ["decimal mark", "a: '1,100' is 1.1 (if the comma stands between thousands: data.decimal=.)"],
         ["data.decimal=','"],
     ),
+    Row(
+        "decimals, as was said",
+        lines("a;y", lambda n: f"1,{n + 100};{n},5"),
+        ["a"],
+        ["mark"],
+        ["data.decimal=','", "data.thousands=."],
+    ),
     Row("decimals for sure", lines("a;y", lambda n: f"0,{n + 100};{n},5"), ["a"], ["decimal mark"], ["data.decimal=','"]),
     # gaps
     Row(
@@ -258,6 +265,8 @@ def test_an_older_encoding_is_known_by_its_letters(encoding_: str, repeats: int,
     rows = "".join(f"{word},{number}\n" for number, word in enumerate(words * repeats))
     (tmp_path / "t.csv").write_bytes(f"{head},y\n{rows}".encode(encoding_))
     assert table_text.older_encoding(str(tmp_path / "t.csv")) == encoding_
+    table = Table(path=str(tmp_path / "t.csv"), target="y")
+    assert [each.name for each in tables.read(table).inputs] == [f"{head}={word}" for word in sorted(words)]
 
 
 @pytest.mark.parametrize("text", ["price €", "25 °C", "Århus", "naïve"])
