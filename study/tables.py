@@ -125,19 +125,17 @@ def read(settings: Table) -> Content:
     return Content(x, y, tuple(inputs), target_names, tuple(notes), content.made_up)
 
 
-def _told(settings: Table, key: str, columns: Sequence[Unusable]) -> list[Fault]:
+def _told(settings: Table, key: str, refused: Sequence[Unusable]) -> list[Fault]:
     """One fault per column, of many columns one for the rest; the last one ends with what leaves out all of them."""
-    if not columns:
+    if not refused:
         return []
-    names = [each.name for each in columns]
+    names = [each.name for each in refused]
     out = f"or leave {'it' if len(names) == 1 else 'them'} out: {drop_hint([*settings.drop, *names])}"
-    shown = columns if len(columns) <= MOST_TOLD else columns[: MOST_TOLD - 1]
+    shown = refused if len(refused) <= MOST_TOLD else refused[: MOST_TOLD - 1]
     faults = [Fault(key, f"column {each.name!r}: {each.got}", each.valid) for each in shown]
     if rest := names[len(shown) :]:
-        return [
-            *faults,
-            Fault(key, f"{len(rest)} more such columns: {textwrap.shorten(', '.join(map(repr, rest)), 100)}", f"the same, {out}"),
-        ]
+        others = textwrap.shorten(", ".join(map(repr, rest)), 100)
+        return [*faults, Fault(key, f"{len(rest)} more such columns: {others}", f"the same, {out}")]
     return [*faults[:-1], Fault(key, faults[-1].got, f"{faults[-1].valid}, {out}")]
 
 
@@ -173,8 +171,12 @@ def _sentinels(settings: Table, found: dict[str, Column]) -> Iterator[str]:
             others = values[values != number]
             if len(others) and _is_far(number, float(others.min()), float(others.max())):
                 count = len(values) - len(others)
-                seen.append(f"{name} {number:g} ({count} row{'s' * (count > 1)})")
-                numbers.add(number)
+                told = f"{name} {number:g} ({count} row{'s' * (count > 1)})"
+                if name == settings.target:
+                    yield f"far from all other values: {told} (if it stands for a missing target, remove these rows from the file)"
+                else:
+                    seen.append(told)
+                    numbers.add(number)
     if seen:
         hint = _gaps_hint(settings, sorted(numbers))
         yield f"far from all other values: {textwrap.shorten(', '.join(seen), 200)} (if it stands for a missing value: {hint})"

@@ -169,6 +169,12 @@ ROWS = [
         ["a"],
         [f"a -999 (7 rows) (if it stands for a missing value: {NINE}"],
     ),
+    Row(
+        "-999 as target",
+        lines("a,y", lambda n: f"{n},{n * 1.5 if n % 9 else -999}"),
+        ["a"],
+        ["y -999 (7 rows) (if it stands for a missing target"],
+    ),
     Row("-999 among others", lines("a,y", lambda n: f"{n - 1010},{n}.5"), ["a"]),
     Row("999 among others", lines("a,y", lambda n: f"{n + 970},{n}.5"), ["a"]),
     Row(
