@@ -11,7 +11,7 @@ from study import space as spaces
 from study.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
 from study.objectives import ROWS, Objective, unlike
 from study.records import Scalar, Summary, TrialRecord
-from study.report import interval_text, labels_text, loss_text, number, ranked, settings_text, sources
+from study.report import interval_text, labels_text, loss_text, number, ranked, score_text, settings_text, sources
 
 HEADLINES = {
     verdict.SAME_WEIGHTS: "Yes, bit for bit",
@@ -95,6 +95,11 @@ def answer(records: Sequence[TrialRecord], objective: Objective, settings: Mappi
         found += f" Verdict: {summary.verdict}."
     if (r2 := summary.scores.get("r2")) and sum(r2) <= 0:
         found += f" No better than predicting the mean: R² is {number(sum(r2) / len(r2))}, so that nothing general was learned."
+    accuracy = summary.scores.get("accuracy")
+    if accuracy and summary.majority is not None and sum(accuracy) / len(accuracy) <= summary.majority:
+        found += f" No better than always predicting the largest class: accuracy {score_text(summary, 'accuracy')}."
+    if summary.one_class:
+        found += f" {summary.one_class} of {count} networks predict one class only."
     unsettled = verdict.name_of(summary.verdict or "") == verdict.NOT_CONVERGED and {IMPROVING, UNDECIDED} & summary.labels.keys()
     return Answer(headline(summary), found, longer(command, record, settings) if unsettled else "")
 

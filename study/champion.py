@@ -59,12 +59,12 @@ def keep(found: Findings, uri: str) -> Kept | None:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A study's champion, ready for new rows. names: of its outputs; decimal: the mark in the numbers of its table."""
+    """A study's champion, ready for new rows. names: of its outputs; reading: how its table was read, as `_reading` gives it."""
 
     model: Any
     inputs: tuple[Input, ...]
     names: tuple[str, ...]
-    decimal: str
+    reading: Mapping[str, Any]
 
     def predict(self, columns: Mapping[str, Array]) -> Array:
         """The outputs of rows as they come, [n, outputs]: targets in their own units, or each class's probability.
@@ -73,7 +73,7 @@ class Predictor:
         """
         from study.tracking import served
 
-        return served.outputs(self.model, self.inputs, self.names, columns)
+        return served.outputs(self.model, self.inputs, self.names, columns, self.reading.get("gaps", ()))
 
 
 def load(study: str, uri: str) -> Predictor:
@@ -88,7 +88,9 @@ def load(study: str, uri: str) -> Predictor:
         if "made_of" not in meaning:  # it was kept by an earlier version
             raise BadInput([Fault("STUDY", study, "a study whose champion names its columns: launch it again")])
         model = cohort.load_predictor(file)
-        return Predictor(model, served.inputs(meaning), served.names(meaning), meaning.get("decimal", "."))
+        # earlier versions kept the decimal mark alone
+        reading = {"decimal": meaning.get("decimal", "."), "header": True} | meaning.get("reading", {})
+        return Predictor(model, served.inputs(meaning), served.names(meaning), reading)
 
 
 def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwork, spec: TrialSpec) -> Champion:
@@ -104,7 +106,7 @@ def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwor
     if isinstance(spec.data, Table):
         fills = {name: each.fill for name, each in zip(data.input_names, scaling.inputs, strict=True)}
         meaning["instead_of_missing"] = {name: fill for name, fill in fills.items() if fill is not None}
-        meaning["decimal"] = spec.data.decimal
+        meaning["reading"] = _reading(spec.data, dataset.rows(spec).made_up)
         meaning["encoding"] = "a text or boolean column is one input a level, 1 where it has that level and else 0"
     whence = {"study": study, "trial": record.number, "replicate": number, "run_id": chosen.run_id}
     return Champion(
@@ -116,6 +118,18 @@ def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwor
         metadata=whence | {"fingerprint": chosen.fingerprint, "label": chosen.label} | meaning,
         note=_note(study, record, place, number, chosen, meaning),
     )
+
+
+def _reading(table: Table, made_up: Sequence[str]) -> dict[str, Any]:
+    """What reads new rows as the table was read. made_up: the names of all its columns if its file has none."""
+    return {
+        "decimal": table.decimal,
+        "thousands": table.thousands,
+        "gaps": list(table.gaps),
+        "target": table.target,
+        "header": not made_up,
+        "made_up": list(made_up),
+    }
 
 
 def _columns(inputs: Sequence[Input], scaling: Scaling) -> list[Column]:

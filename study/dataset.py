@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from sklearn import datasets
 
-from study import seeds
+from study import seeds, strata
 from study.encoding import Input
 from study.errors import BadInput, Fault
 from study.records import Array, Dataset, Doubles, Floats, Integers
@@ -47,12 +47,17 @@ ON_INPUTS, ON_TARGET = 0, 1
 
 
 class Rows(NamedTuple):
-    """All rows before they are split. x: [n, inputs], NaN where a table has nothing; y: float [n, outputs] or class numbers [n]."""
+    """All rows before they are split. x: [n, inputs], NaN where a table has nothing; y: float [n, outputs] or class numbers [n].
+
+    notes: what was guessed to read them, in words. made_up: the names of all columns of a table whose file has none.
+    """
 
     x: Array
     y: Array
     inputs: tuple[Input, ...]
     target_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    made_up: tuple[str, ...] = ()
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -137,9 +142,14 @@ def _root_seed(spec: TrialSpec) -> int:
     return seeds.replicate_seed(spec.seed, "data", 0)
 
 
+def rows(spec: TrialSpec) -> Rows:
+    """All rows of a trial. Raises BadInput if they can't be loaded."""
+    return _rows(spec.data.source(), _root_seed(spec), _stamp(spec.data))
+
+
 def inputs(spec: TrialSpec) -> tuple[Input, ...]:
     """What the networks' inputs are made of."""
-    return _rows(spec.data.source(), _root_seed(spec), _stamp(spec.data)).inputs
+    return rows(spec).inputs
 
 
 def digest(spec: TrialSpec) -> str:
@@ -168,7 +178,7 @@ def judged_by(spec: TrialSpec) -> dict[str, str]:
     rows = _rows(data.source(), seed, _stamp(data))
     drawn = spec.replicates.level("data", spec.replicates.first)
     own, fold = _draw(data, seed, seeds.replicate_seed(spec.seed, "data", drawn), drawn)
-    _, val = parts(data, len(rows.x), seed, own, fold)
+    _, val = parts(data, len(rows.x), seed, own, fold, _labels(rows))
     content = hashlib.sha256(f"{'data' in spec.replicates.vary}{val.tolist()}".encode())
     content.update(np.ascontiguousarray(rows.y[val]).tobytes())
     target = data.normalise_target if isinstance(data, Regression) and rows.y.ndim == 2 else ""
@@ -233,27 +243,38 @@ def _load(data: Data, stamp: object, root_seed: int, seed: int, noise_seed: int,
     # what somebody holds is given again; beyond that, only the latest are kept
     if (found := _alive.get(key)) is None:
         rows = _rows(data.source(), root_seed, stamp)
-        train, val = parts(data, len(rows.x), root_seed, seed, fold)
+        train, val = parts(data, len(rows.x), root_seed, seed, fold, _labels(rows))
         _alive[key] = found = _dataset(data, rows, train, val, noise_seed)
     return found
 
 
-def parts(data: Data, rows: int, root_seed: int, seed: int, fold: int) -> tuple[Array, Array]:
-    """The numbers of the training part's and the validation part's rows. See `settings.data.Data` for `resample`."""
+def _labels(rows: Rows) -> Integers | None:
+    return rows.y if rows.y.ndim == 1 else None
+
+
+def parts(data: Data, rows: int, root_seed: int, seed: int, fold: int, labels: Integers | None) -> tuple[Array, Array]:
+    """The numbers of the training part's and the validation part's rows. See `settings.data.Data` for `resample`.
+
+    labels: class numbers, [rows], of which each part has its share, to the nearest whole row; None for regression.
+    """
+    classes = np.zeros(rows, np.int32) if labels is None else labels
     if data.resample == KFOLD:
-        size = rows // data.folds
-        if size == 0:
-            raise BadInput([Fault("data.folds", data.folds, f"a whole number from 2 to {rows}, the rows")])
         order = seeds.generator(root_seed).permutation(rows)
-        return np.delete(order, np.s_[fold * size : (fold + 1) * size]), order[fold * size : (fold + 1) * size]
+        dealt = order if labels is None else order[strata.dealt(classes[order], data.folds)]
+        size = len(dealt) // data.folds
+        if size == 0:
+            raise BadInput([Fault("data.folds", data.folds, f"a whole number from 2 to {len(dealt)}, the rows")])
+        val = dealt[fold * size : (fold + 1) * size]
+        return order[~np.isin(order, val)], val
     order = seeds.generator(root_seed if data.resample == BOOTSTRAP else seed).permutation(rows)
     n_val = round(rows * data.validation_fraction)
     if not 0 < n_val < rows:
         valid = f"one that leaves rows in both parts of {rows}"
         raise BadInput([Fault("data.validation_fraction", data.validation_fraction, valid)])
-    val, train = order[:n_val], order[n_val:]
+    judged = strata.chosen(classes[order], n_val)
+    val, train = order[judged], order[~judged]
     if data.resample == BOOTSTRAP:
-        train = train[seeds.generator(seed, DRAWS).integers(len(train), size=len(train))]
+        train = strata.redrawn(train, classes[train], seeds.generator(seed, DRAWS))
     return train, val
 
 
@@ -359,7 +380,7 @@ def scaling(spec: TrialSpec, number: int) -> Scaling:
     drawn = spec.replicates.level("data", number)
     rows = _rows(data.source(), root_seed, _stamp(data))
     seed, fold = _draw(data, root_seed, seeds.replicate_seed(spec.seed, "data", drawn), drawn)
-    train, val = parts(data, len(rows.x), root_seed, seed, fold)
+    train, val = parts(data, len(rows.x), root_seed, seed, fold, _labels(rows))
     missing = _missing(data)
     x_val = np.empty((len(val), rows.x.shape[1]))
     inputs = []

@@ -59,6 +59,17 @@ def named_alike(key: str, names: Sequence[str]) -> list[Fault]:
     return [Fault(key, f"columns named alike: {', '.join(map(repr, twice))}", "a name of its own for each column")] if twice else []
 
 
+def without_gaps(columns: Mapping[str, Array], gaps: Sequence[str | float]) -> dict[str, Array]:
+    """The columns, [n] each, with None or NaN in place of the numbers and texts in `gaps`."""
+    texts = set(map(str, gaps))
+    return {
+        name: np.where(np.isin(column, [gap for gap in gaps if not isinstance(gap, str)]), math.nan, column)
+        if column.dtype.kind in NUMBERS
+        else np.array([None if value in gaps or str(value).strip() in texts else value for value in column], object)
+        for name, column in columns.items()
+    }
+
+
 def encode(inputs: Sequence[Input], columns: Mapping[str, Array]) -> Doubles:
     """The rows as inputs, [n, inputs]. A missing number is NaN, and so is a missing text or boolean in a column that had none; else
     it is no level.

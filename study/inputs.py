@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import textwrap
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import PurePath
 
+import numpy as np
+import numpy.typing as npt
+
 from study import dataset
-from study.records import Dataset
-from study.settings.data import BreastCancer, Diabetes, Digits, Iris, Table, Wine
+from study.records import Array, Dataset
+from study.settings.data import KFOLD, BreastCancer, Diabetes, Digits, Iris, Table, Wine
 from study.settings.data import Data as Settings
 from study.spec import TrialSpec
 
@@ -34,19 +38,66 @@ def describe(spec: TrialSpec, data: Dataset) -> dict[str, str]:
 
 
 def reading(spec: TrialSpec, data: Dataset) -> str:
-    """How a table was read, in a line; empty for other data. data: as for `describe`."""
-    if not isinstance(spec.data, Table):
-        return ""
+    """How a table was read, and what was guessed for it, one line each; for other data only what a part lacks.
+
+    data: as for `describe`.
+    """
+    lines = [_table(spec, spec.data, data), *dataset.rows(spec).notes] if isinstance(spec.data, Table) else []
+    return "\n".join([*lines, *_lacking(spec, data)])
+
+
+def _table(spec: TrialSpec, settings: Table, data: Dataset) -> str:
     made_of = dataset.inputs(spec)
     levels = Counter(each.column for each in made_of if each.level is not None)
     names = (f"{name} ({levels[name]} levels)" if levels[name] else name for name in dict.fromkeys(each.column for each in made_of))
     columns = textwrap.shorten(", ".join(names), MOST_TEXT)
-    classes = textwrap.shorten(", ".join(data.target_names), MOST_NAME)
-    target = f"{spec.data.target}, {data.outputs} classes: {classes}" if data.y_train.ndim == 1 else spec.data.target
+    target = settings.target
+    if data.y_train.ndim == 1:
+        target += f", {data.outputs} classes: {textwrap.shorten(', '.join(data.target_names), MOST_NAME)}"
+        if all(_is_number(name) for name in data.target_names):
+            target += " (data.task=regression takes them as numbers)"
     return (
-        f"{PurePath(spec.data.path).name}: {len(data.x_train):,} rows to train on, {len(data.x_val):,} to validate on; "
-        f"{spec.data.task} of {target}; {len(made_of)} input{'s' * (len(made_of) > 1)} from {columns}"
+        f"{PurePath(settings.path).name}: {len(data.x_train):,} rows to train on, {len(data.x_val):,} to validate on; "
+        f"{settings.task} of {target}; {len(made_of)} input{'s' * (len(made_of) > 1)} from {columns}"
     )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _lacking(spec: TrialSpec, data: Dataset) -> Iterator[str]:
+    """Which classes a part lacks, a line for each reason."""
+    if data.y_train.ndim != 1:
+        return
+    rows, judged = _judged(spec, data)
+    folds = spec.data.folds if spec.data.resample == KFOLD else 0
+    for classes, told in [
+        (rows == 1, "a single row, which trains and never judges"),
+        ((rows > 1) & ~judged & (rows < folds), f"fewer rows than the {folds} folds, so that some folds judge without"),
+        ((rows > 1) & ~judged & (rows >= folds), "no row in the validation part (data.validation_fraction)"),
+    ]:
+        if classes.any():
+            names = ", ".join(f"{data.target_names[each]} ({rows[each]})" for each in np.flatnonzero(classes))
+            yield f"class{'es' * (int(classes.sum()) > 1)} with {told}: {textwrap.shorten(names, MOST_NAME)}"
+
+
+def _judged(spec: TrialSpec, data: Dataset) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """The rows of each class, and which classes are in every replicate's validation part; both [classes]."""
+    rows = np.bincount(dataset.rows(spec).y, minlength=data.outputs)
+    if spec.data.resample == KFOLD:
+        return rows, rows >= spec.data.folds
+    # how many rows of a class judge doesn't depend on the seed
+    return rows, np.bincount(data.y_val, minlength=data.outputs) > 0
+
+
+def classes_judged(spec: TrialSpec) -> int:
+    """How many classes are in every replicate's validation part."""
+    return int(_judged(spec, dataset.load_data(spec))[1].sum())
 
 
 def _source(data: Settings) -> dict[str, str]:

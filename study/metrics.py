@@ -38,6 +38,17 @@ def accuracy(outputs: Floats, y: Array) -> Doubles:
     return np.where(np.isnan(outputs).any(axis=(1, 2)), np.nan, right)
 
 
+def majority(y: Array) -> float:
+    """The share of rows that the largest class has: the accuracy of predicting it always. y: class numbers [n]."""
+    return float(np.bincount(y).max() / len(y))
+
+
+def one_class(outputs: Floats) -> npt.NDArray[np.bool_]:
+    """Whether all rows are predicted to be of one class, [R]."""
+    predicted = predicted_classes(outputs)
+    return (predicted == predicted[:, :1]).all(axis=-1)
+
+
 def auc(outputs: Floats, y: Array) -> Doubles:
     """The area under the ROC curve, [R]; of more than two classes, the mean of each against the rest. y: class numbers [n].
 

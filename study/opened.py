@@ -218,12 +218,15 @@ def predict_file(
     file that can't be read.
     """
     found = champion.load(name, tracking_uri)
-    # the target is what there isn't
-    source = Table(path=str(file), target=found.names[0], decimal=decimal or found.decimal, delimiter=delimiter, encoding=encoding)
+    settings = {"target": found.names[0]} | dict(found.reading)
+    made_up = settings.pop("made_up", ())
+    if decimal and decimal != settings["decimal"]:
+        settings |= {"decimal": decimal, "thousands": None}
+    source = Table(path=str(file), delimiter=delimiter, encoding=encoding, **settings)
     known = columns_of(found.inputs)
     # a text may look like a number; Arrow reads truth values as training did
     texts = [name for name, of_column in known.items() if of_column[0].level is not None and not is_boolean(of_column)]
-    columns = table_files.values(source, known, texts)
+    columns = table_files.values(source, known, texts, made_up)
     return pd.DataFrame(found.predict(columns), columns=list(found.names))
 
 

@@ -37,7 +37,7 @@ from study.errors import BadInput, Fault, check_writable
 from study.objectives import Objective
 from study.records import Scalar
 from study.settings import rules
-from study.settings.data import Table
+from study.settings.data import CLASSIFICATION, Table
 from study.space import Choice, Space
 from study.spec import TrialSpec
 from study.tracking import spool
@@ -178,16 +178,17 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     goals = objectives.parse(settings["objective"], settings["direction"], base.data.task, list(zip(tasks, judged_by, strict=True)))
     with terminal.status("loading Optuna"), clock.phase("import"):
         from study import search
+    _check_judged(goals, base)
     sampler, pruner = (decode.section(config, each) for each in ("sampler", "pruner"))
     search.check(sampler, pruner, space, goals, base.replicates.count, unlike=Objective().unlike(judged_by))
 
-    identity = {key: value for key, value in specs.flat(base).items() if key not in space} | {"data.task": base.data.task}
+    identity = {key: value for key, value in specs.identifying(base).items() if key not in space} | {"data.task": base.data.task}
     # a table is known by what it holds, wherever it lies
     identity.pop("data.path", None)
     identity["data.digest"] = dataset.digest(base)
-    # a setting that earlier versions didn't have: their studies go on
-    if identity.get("data.decimal") == ".":
-        del identity["data.decimal"]
+    if base.data.task == CLASSIFICATION:
+        # earlier versions drew other parts: trials that were judged on other rows belong to another study
+        identity["data.parts"] = "stratified"
     identity |= _of_other_choices(base, others, identity, space)
     choice = config.hydra.runtime.choices.get("experiment")
     return Plan(
@@ -237,7 +238,10 @@ def _judging(wanted: object, objective: Objective, unlike: Sequence[str]) -> str
 def _reading(base: TrialSpec, space: Space) -> str:
     text = inputs.reading(base, dataset.load_data(base))
     searched = any(key.partition(".")[0] == "data" for key in space)
-    return f"{text} (in the first setting)" if text and searched else text
+    if not (text and searched):
+        return text
+    first, *others = text.splitlines()
+    return "\n".join([f"{first} (in the first setting)", *others])
 
 
 def study_name(prefix: str, identity: Mapping[str, str], space: Space) -> str:
@@ -351,6 +355,13 @@ def _something_to_search(config: DictConfig) -> str:
     )
 
 
+def _check_judged(goals: Sequence[Objective], base: TrialSpec) -> None:
+    """Raises BadInput for an objective that some validation part can't give, rather than that every trial fails."""
+    if any(goal.name == "auc" for goal in goals) and (classes := inputs.classes_judged(base)) < 2:
+        valid = "an objective for validation parts of a single class, such as loss or accuracy"
+        raise BadInput([Fault("hydra.sweeper.objective", f"auc, where {classes} class is in every validation part", valid)])
+
+
 def _check_settings(settings: Mapping[str, Any]) -> None:
     settled = {
         "n_trials": rules.integer(1, 1_000_000),
@@ -376,6 +387,6 @@ def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> str:
         f"study {plan.name}: {trials} trials × {replicates} replicates = {trials * replicates} networks on {plan.base.data.name}, "
         f"{'every setting of' if exhaustive else 'sampling'}:",
         *(f"  {key}: {domain}" for key, domain in plan.space.items()),
-        *(f"  {line}" for line in (plan.reading, plan.judging) if line),
+        *(f"  {line}" for line in (*plan.reading.splitlines(), plan.judging) if line),
     ]
     return "\n".join(lines + ([f"  {done} trial{'s are' if done > 1 else ' is'} done already"] if done else []))

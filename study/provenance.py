@@ -11,6 +11,7 @@ from pathlib import Path
 
 from study import dataset
 from study.errors import visible
+from study.settings.data import CLASSIFICATION
 from study.spec import TrialSpec
 
 PACKAGE = Path(__file__).parent
@@ -22,22 +23,27 @@ DECIDING = (
     "dataset",
     "encoding",
     "network",
+    "number_texts",
     "records",
     "sampling",
     "seeds",
     "settings",
     "spec",
+    "strata",
     "table_files",
+    "table_text",
     "tables",
 )
 # a kind of difference, and what is recorded of it: here and in `cohort.environment`
 KINDS = {
-    "code": ("mlp_study", "code_sha256"),
+    "code": ("mlp_study", "code_sha256", "parts"),
     "versions": ("python", "tensorflow", "keras", "numpy"),
     "CPU": ("processor", "devices", "threads", "width", "onednn", "xla_flags", "tf_xla_flags"),
     "system": ("system",),
     "data": ("data_sha256",),
 }
+# what a record doesn't name was so when it was made
+EARLIER = {"parts": "drawn from all rows"}
 SHOWN, OF_DIGESTS = 40, 16  # characters of a value
 
 
@@ -57,7 +63,8 @@ class Difference:
 
 def of(spec: TrialSpec) -> dict[str, str]:
     """The program that trains, and the data. Raises BadInput if the data can't be loaded."""
-    return {"mlp_study": _version(), "code_sha256": code(), "data_sha256": dataset.digest(spec)}
+    parts = {"parts": "stratified by class"} if spec.data.task == CLASSIFICATION else {}
+    return {"mlp_study": _version(), "code_sha256": code(), "data_sha256": dataset.digest(spec)} | parts
 
 
 def _version() -> str:
@@ -80,13 +87,14 @@ def code(package: Path = PACKAGE) -> str:
 
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
     """What was recorded and is different now, in the order of KINDS."""
+    then = {name: value for name, value in EARLIER.items() if name in now} | dict(then)
     named = [(kind, name) for kind, names in KINDS.items() for name in names if name in then]
     return [Difference(kind, name, then[name], now[name]) for kind, name in named if then[name] != now[name]]
 
 
 def unrecorded(then: Mapping[str, str]) -> list[str]:
     """What an older program didn't record."""
-    return [name for names in KINDS.values() for name in names if name not in then]
+    return [name for names in KINDS.values() for name in names if name not in then and name not in EARLIER]
 
 
 def text(found: Sequence[Difference]) -> str:

@@ -303,6 +303,8 @@ class Summary:
     own can't be compared: aligned, the mean distance after matching, and null, what that is for fresh networks; barrier and
     aligned_barrier, the largest; cka, the mean. finite_test: the share of the variance of the error (rate, or squared) over the
     replicates that is only there because the validation part is small (arXiv:2304.01910). blame: of a crossed cohort.
+    majority: of classes, the share of the largest one in the validation part (the mean over the replicates), which is the accuracy
+    of whoever knows nothing but the classes; one_class: how many replicates predict the same class for all its rows.
     judged_by: what the validation loss is a number of (see `dataset.judged_by`); empty in records of earlier versions.
     parameters: the weights of one network; seconds: its share of the time that training took.
     Of each replicate: improvements, the interval of what as many epochs as `convergence` judges by would improve further, and
@@ -332,6 +334,8 @@ class Summary:
     relative_losses: list[float] = field(default_factory=list)
     parameters: int = 0
     seconds: float = 0.0
+    majority: float | None = None
+    one_class: int = 0
     judged_by: dict[str, str] = field(default_factory=dict)
 
     @classmethod

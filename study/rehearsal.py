@@ -72,8 +72,8 @@ def of_trial(config: DictConfig, reading: str) -> None:
     """As `of_study`, for a single trial. reading: how its table was read, if any."""
     spec, uri = decode.trial_spec(config), job.store_uri(decode.section(config, "tracking"))
     terminal.show_line(f"one trial: {spec.replicates.count} networks on {spec.data.name}", "bold")
-    if reading:
-        terminal.show_line(f"  {reading}", "bold")
+    for line in reading.splitlines():
+        terminal.show_line(f"  {line}", "bold")
     _show_fixed(config, set())
     with terminal.steps("loading TensorFlow") as step:
         from study import estimate

@@ -61,11 +61,13 @@ def interval_text(mean: float, halfwidth: float | None) -> str:
 
 def scores_text(summary: Summary) -> str:
     """What else is asked of a trial, as means over its replicates; nothing for targets that give none."""
-    return ", ".join(f"{name.upper() if name == 'auc' else name} {_score_text(summary, name)}" for name in summary.scores)
+    return ", ".join(f"{name.upper() if name == 'auc' else name} {score_text(summary, name)}" for name in summary.scores)
 
 
 def labels_text(summary: Summary) -> str:
-    return ", ".join(f"{count} {name}" for name, count in summary.labels.items())
+    labels = [f"{count} {name}" for name, count in summary.labels.items()]
+    one_class = [f"{summary.one_class} of {len(summary.val_losses)} predict one class only"] if summary.one_class else []
+    return ", ".join([*labels, *one_class])
 
 
 def sources(vary: object) -> list[str]:
@@ -104,19 +106,28 @@ def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front
         summary = record.summary
         if summary:
             numbers = (number(summary.distance), aligned_text(summary), number(summary.disagreement))
-            found = (loss_text(summary), *(_score_text(summary, name) for name in scores), labels_text(summary), *numbers)
+            found = (loss_text(summary), *(score_text(summary, name) for name in scores), labels_text(summary), *numbers)
         else:
             found = ("–", *("–" for _ in scores), record.reason or record.state, "–", "–", "–")
         settings = (setting(record.params[key]) if key in record.params else "–" for key in keys)
-        values = [_value_text(record.values[place]) if record.values else "–" for place in extra]
+        values = [
+            _value_text(record.values[place]) + _majority_text(summary, objectives[place].name) if record.values else "–"
+            for place in extra
+        ]
         rows.append((str(record.number), *settings, *values, *found, *(["●" * (record.number in front)] if front else [])))
     found_columns = ("val loss", *scores, "convergence", "distance", "aligned", "disagreement", *(["front"] if front else []))
     return Table(("trial", *map(short, keys), *(objectives[place].name for place in extra), *found_columns), tuple(rows))
 
 
-def _score_text(summary: Summary, name: str) -> str:
+def score_text(summary: Summary, name: str) -> str:
+    """The mean over the replicates, an accuracy beside that of predicting the largest class always."""
     found = summary.scores.get(name)
-    return number(sum(found) / len(found)) if found else "–"
+    return number(sum(found) / len(found)) + _majority_text(summary, name) if found else "–"
+
+
+def _majority_text(summary: Summary | None, name: str) -> str:
+    known = name == "accuracy" and summary is not None and summary.majority is not None
+    return f" (majority {number(summary.majority)})" if known and summary else ""
 
 
 def _value_text(value: float) -> str:

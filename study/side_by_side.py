@@ -13,8 +13,9 @@ from study.answers import needed_text
 from study.comparison import Comparison
 from study.distance import Matrix
 from study.errors import BadInput, Fault
+from study.network import layer_outputs
 from study.objectives import LOSS, MAXIMIZE, Objective
-from study.records import Dataset, TrackedNetwork
+from study.records import Dataset, Network, TrackedNetwork
 from study.report import Table, interval_text, number
 from study.settings.loss import Loss, measured
 from study.settings.model import Model
@@ -78,7 +79,7 @@ def common(networks: Sequence[TrackedNetwork]) -> Common:
     if found["loss"] and len(seen) == 1 and not next(iter(seen))[2]:
         with contextlib.suppress(BadInput):  # a table that is no longer there
             data = dataset.load_data(first)
-            if _is_of(data, networks[0]):
+            if _is_of(data, first, networks[0]):
                 found["data"] = data
     return found
 
@@ -88,11 +89,16 @@ def _specs(networks: Sequence[TrackedNetwork]) -> list[TrialSpec]:
     return [spec.build(config) for config in {id(each.config): each.config for each in networks if each.config}.values()]
 
 
-def _is_of(data: Dataset, network: TrackedNetwork) -> bool:
-    """Whether these are what the network was trained on: a table may have changed, and a record may come from anywhere."""
+def _is_of(data: Dataset, spec: TrialSpec, network: TrackedNetwork) -> bool:
+    """Whether these are what the network was trained on: a table may have changed, and a record may come from anywhere.
+
+    Other rows may have the same few classes; on them the network predicts something else.
+    """
     if data.y_val.shape != network.target.shape or data.x_val.shape[1] != network.network.kernels[0].shape[0]:
         return False
-    return np.allclose(data.y_val, network.target)  # another machine may round the scaling in another way
+    outputs = layer_outputs(Network.stack([network.network]), data.x_val, spec.model)[-1][0]
+    # another machine may round in another way
+    return np.allclose(data.y_val, network.target) and np.allclose(outputs, network.predictions, rtol=1e-3, atol=1e-3)
 
 
 def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tuple[str, Table]]:

@@ -172,6 +172,17 @@ def flat(spec: TrialSpec) -> dict[str, str]:
     return dict(_flatten(as_mapping(spec)))
 
 
+def identifying(spec: TrialSpec) -> dict[str, str]:
+    """`flat` without the settings that earlier versions didn't have, where they are at their defaults."""
+    settings = flat(spec)
+    for section in dataclasses.fields(spec):
+        value = getattr(spec, section.name)
+        for each in dataclasses.fields(value) if isinstance(value, Section) else ():  # type: ignore[arg-type]
+            if each.metadata.get("later") and getattr(value, each.name) == each.default:
+                del settings[f"{section.name}.{each.name}"]
+    return settings
+
+
 def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in mapping.items():
         if isinstance(value, Mapping):

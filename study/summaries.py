@@ -40,9 +40,18 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
         scores=_scores(trained, datasets),
         finite_test=finite_test,
         parameters=sum(array[0].size for array in trained.network.trainable.values()),
+        **_classes(trained, datasets),
         **_progress(trained, datasets),
         **_examined(examined),
     )
+
+
+def _classes(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
+    """What an accuracy has to be compared with, and how many networks predict a single class though there are more to judge by."""
+    if trained.spec.data.task != CLASSIFICATION:
+        return {}
+    shares = [metrics.majority(data.y_val) for data in datasets]
+    return {"majority": float(np.mean(shares)), "one_class": int(metrics.one_class(trained.predictions)[np.less(shares, 1)].sum())}
 
 
 def _progress(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:

@@ -152,7 +152,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 @given(PARTS, SEEDS, SEEDS, st.integers(0, 5))
 @settings(UNTIMED)
 def test_the_parts_are_apart_and_without_a_bootstrap_all_rows(data: kinds.Noise, root: int, seed: int, number: int) -> None:
-    train, val = dataset.parts(data, data.rows, root, seed, number % data.folds)
+    train, val = dataset.parts(data, data.rows, root, seed, number % data.folds, None)
     assert len(train) and len(val) and not set(train) & set(val)
     assert len(train) + len(val) == data.rows
     if data.resample != "bootstrap":
@@ -171,7 +171,7 @@ def test_replicates_have_equal_shapes(data: kinds.Noise, root: int) -> None:
 
 def test_the_folds_share_no_row_and_leave_out_less_than_one_each() -> None:
     data = kinds.Noise(rows=23, folds=5, resample="kfold")
-    folds = [dataset.parts(data, 23, 9, 9, fold)[1] for fold in range(5)]
+    folds = [dataset.parts(data, 23, 9, 9, fold, None)[1] for fold in range(5)]
     assert [len(fold) for fold in folds] == [4] * 5
     assert len(set(np.concatenate(folds))) == 20
 
@@ -337,14 +337,14 @@ def test_other_files_are_the_same_table(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(("delimiter", "quote"), [(";", ""), (",", '"')])
 def test_decimal_commas_are_read_where_they_are_asked_for(tmp_path: Path, delimiter: str, quote: str) -> None:
     (tmp_path / "t.csv").write_text("a;y\n#1,5#;#-1e3#\n2;#0,25#\n".replace(";", delimiter).replace("#", quote))
-    x, y, _, _ = tables.read(Table(path=str(tmp_path / "t.csv"), target="y", decimal=","))
+    x, y, *_ = tables.read(Table(path=str(tmp_path / "t.csv"), target="y", decimal=","))
     assert x.tolist() == [[1.5], [2.0]] and y.tolist() == [[-1000.0], [0.25]]
 
 
 def test_blanks_around_a_text_are_no_part_of_it(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b,y\nu ,1, s\n u, 2,t\nv,3,s \n ,4,t\n")
     settings = Table(path=str(tmp_path / "t.csv"), target="y", task="classification", missing="mean")
-    x, y, inputs, classes = tables.read(settings)
+    x, y, inputs, classes, *_ = tables.read(settings)
     assert inputs == (Input("a", "u", gaps=True), Input("a", "v", gaps=True), Input("b"))
     assert classes == ("s", "t") and y.tolist() == [0, 1, 0, 1]
     assert x.tolist() == [[1, 0, 1], [1, 0, 2], [0, 1, 3], [0, 0, 4]]
@@ -356,7 +356,7 @@ def test_blanks_around_a_text_are_no_part_of_it(tmp_path: Path) -> None:
 def test_a_blank_among_numbers_is_nothing(tmp_path: Path, decimal: str, number: str) -> None:
     (tmp_path / "t.csv").write_text(f"a;b;y\n1;5;{number}\n  ;6;3\n{number}; ;4\n")
     settings = Table(path=str(tmp_path / "t.csv"), target="y", missing="mean", decimal=decimal)
-    x, y, inputs, _ = tables.read(settings)
+    x, y, inputs, *_ = tables.read(settings)
     assert [each.name for each in inputs] == ["a", "b"] and y[:, 0].tolist() == [2.5, 3, 4]
     np.testing.assert_array_equal(x, [[1, 5], [np.nan, 6], [2.5, np.nan]])
     assert tables.resolve_task(settings) == "regression"
@@ -368,8 +368,7 @@ def test_numbers_with_another_mark_are_slips(tmp_path: Path) -> None:
     assert ["'abc' among numbers, row 3\"; valid" in str(fault) for fault in faults] == [True, False]
     assert "'1.5' among numbers" in str(faults[1]) and "decimal commas" in str(faults[1])
     (tmp_path / "t.csv").write_text("a;y\n1,234;2\n12,000;3\n950;4\n")
-    [fault] = faults_of(tables.read, Table(path=str(tmp_path / "t.csv"), target="y"))
-    assert "data.decimal" not in str(fault)  # they stand between thousands
+    assert tables.read(Table(path=str(tmp_path / "t.csv"), target="y")).x.tolist() == [[1234], [12000], [950]]  # thousands
 
 
 def test_quoted_fields_hold_delimiters_and_line_ends(tmp_path: Path) -> None:
@@ -497,14 +496,13 @@ BAD_TABLES: list[Any] = [
     pytest.param("a,y\n1,3\n2,3\n", {}, "data.target", ["'y'", "the same"], id="a constant target"),
     pytest.param("a,b,y\n1,2020-01-02,3\n2,2020-01-03,4\n", {}, "data.path", ["'b'", "date32", "drop=[b]"], id="dates"),
     pytest.param("a,b,y\n" + MANY, {}, "data.path", ["'b'", "60 different texts", "drop=[b]"], id="an id"),
-    pytest.param("a,b,y\n1,u,s\n2,v,t\n3,u,t\n", {}, "data.task", ["classification"], id="a regression on text"),
+    pytest.param("a,b,y\n1,u,s\n2,v,t\n3,u,t\n4,v,s\n", {}, "data.task", ["classification"], id="a regression on text"),
     pytest.param(
         "a,b,y\n" + MANY, {"target": "b", "task": "classification"}, "data.target", ["60 classes in 60"], id="id as class"
     ),
     pytest.param("a,y\n1700000001,3\n1700000002,4\n", {}, "data.path", ["'a'", "single precision"], id="too fine"),
     pytest.param("name,y\nå,1\nb,2\n".encode("cp1252"), {"encoding": "utf-8"}, "data.encoding", ["cp1252"], id="encoding"),
-    pytest.param("a,y\n1,2\n3,4\n".encode("utf-16-le"), {}, "data.encoding", ["utf-16"], id="UTF-16 without its mark"),
-    pytest.param(b"name,y\n\x81\x8d,1\nb,2\n", {}, "data.encoding", ["utf-8"], id="no text"),
+    pytest.param(b"name,y\n\x00\x81,1\nb,2\n", {}, "data.encoding", ["utf-8"], id="no text"),
     pytest.param(b"PAR1 and no more", {}, "data.path", ["Parquet"], id="half a Parquet file"),
     pytest.param(b"\x1f\x8b and no more", {}, "data.path", ["can be read"], id="half a gzip file"),
     pytest.param(gzip.compress(BASE.encode())[:-20] + bytes(20), {}, "data.path", ["can be read"], id="a damaged gzip file"),

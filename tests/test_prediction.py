@@ -161,7 +161,8 @@ def test_a_study_predicts_for_rows_as_they_come(
     (trial,) = (each for each in runs_of("trial") if each.data.tags["mlp_study.trial"] == str(opened.best))
     recorded = artifacts.read_predictions(Path(trial.info.artifact_uri.removeprefix("file://")))[0][place].astype(float)
     seed = seeds.replicate_seed(0, "data", 0)
-    _, val = dataset.parts(study.compose(SETTINGS).data, len(table), seed, seed, 0)
+    spec = study.compose(SETTINGS)
+    _, val = dataset.parts(spec.data, len(table), seed, seed, 0, dataset.rows(spec).y)
 
     (here / "flats.csv").rename(tmp_path / "flats.csv")  # it is known by its columns alone
     new = table.iloc[val].drop(columns="rent")[["new", "id", "area", "district"]]

@@ -127,6 +127,15 @@ def test_an_older_record_is_reproduced_and_tells_what_it_does_not_know(here: Pat
     assert {"mlp_study", "code_sha256", "data_sha256", "keras", "system"} <= set(found["not_recorded"])
 
 
+def test_classes_of_an_earlier_version_had_other_parts() -> None:
+    now = provenance.of(composition.compose(["data=iris"]))
+    then = {name: text for name, text in now.items() if name != "parts"}
+    assert provenance.text(provenance.differences(then, now)) == "code: parts drawn from all rows → stratified by class"
+    assert provenance.differences(now, now) == provenance.unrecorded(now | dict.fromkeys(cohort.environment(), "")) == []
+    assert "parts" not in provenance.of(composition.compose(["data=diabetes"]))
+    assert "parts" not in provenance.unrecorded({})
+
+
 # -- what isn't --------------------------------------------------------------------------------------------------------------
 
 

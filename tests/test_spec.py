@@ -333,6 +333,10 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "min_delta": NOT_NEGATIVE,
     "cooldown": st.integers(0, 1_000_000),
     "min_learning_rate": NOT_NEGATIVE,
+    "thousands": st.sampled_from((None, "'", " ")),
+    "header": st.sampled_from(("auto", True, False)),
+    "index": st.sampled_from(("auto", "keep")),
+    "gaps": st.lists(st.integers(-9999, 0) | st.sampled_from(("?", "unknown", "-1")), unique=True, max_size=3),
     # training
     "epochs": st.integers(1, 1_000_000),
     "batch_size": st.none() | st.integers(1, 1_000_000_000),

@@ -31,10 +31,15 @@ from study.space import Space
 DEFAULT_TRIALS = 24
 
 
+# what an earlier version did, and so didn't name
+EARLIER = {"data.parts": "drawn from all rows, by an earlier version,"}
+
+
 def check_identity(name: str, known: Mapping[str, str], identity: Mapping[str, str]) -> None:
     """Raises BadInput, with the difference, if the study of this name was made for another identity than `known`."""
+    before = dict.fromkeys(identity, "nothing") | EARLIER | dict(known)
     faults = [
-        Fault(key, identity.get(key, "nothing"), f"{known.get(key, 'nothing')} in study {name!r}, or another study_name")
+        Fault(key, identity.get(key, "nothing"), f"{before[key]} in study {name!r}, or another study_name")
         for key in dict.fromkeys([*known, *identity])
         if known.get(key) != identity.get(key)
     ]

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from study.errors import BadInput, Fault
-from study.settings.rules import TEXT, Kind, Rule, integer, listing, number, one_of, optional, registry, setting
+from study.settings.rules import TEXT, Kind, Rule, integer, later, listing, number, one_of, optional, registry, setting
 
 REGRESSION, CLASSIFICATION, AUTO = "regression", "classification", "auto"
 NONE, STANDARD, MINMAX, ROBUST = "none", "standard", "minmax", "robust"
 SPLIT, KFOLD, BOOTSTRAP = "split", "kfold", "bootstrap"
 REFUSE, MEAN, MEDIAN, MOST_FREQUENT = "refuse", "mean", "median", "most_frequent"
+KEEP = "keep"
+THOUSANDS = (",", ".", "'", "’", " ", "\u00a0", "\u202f")  # the last two are blanks that don't break a line
 LARGEST = 1e37  # a value of more than ten times as much doesn't fit into single precision
 
 ROWS, COLUMNS = integer(2, 100_000_000), integer(1, 65_536)
@@ -153,15 +155,38 @@ def _accept_encoding(value: object) -> str:
     return text
 
 
+def _accept_name(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _accept_header(value: object) -> bool | str:
+    if not isinstance(value, bool) and value != AUTO:
+        raise ValueError
+    return value
+
+
+def _accept_gap(value: object) -> str | float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
+        raise ValueError
+    return value
+
+
+NAMES = Rule("""names of columns, numbers and null in quotes, as in 'data.drop=["2019"]'""", _accept_name)
+
+
 @dataclass(frozen=True)
 class Table(Regression):
-    """A CSV, TSV or Parquet file, a row a line under one line of column names. Text and booleans become one column a level.
+    """A CSV, TSV or Parquet file, one row per line. Text and booleans become one column per level.
 
     task: what `auto` means is decided when settings are composed, so that here it is always one of the two.
     normalise_target has no effect on classification. missing: what takes the place of a missing number, a statistic of the
     training part; a missing text or boolean is zero in all its level's columns.
-    delimiter, encoding: None finds them out; decimal: the mark in a text file's numbers. max_levels: a text column with more is
-    refused.
+    delimiter, encoding: None finds them out; decimal: the mark in a text file's numbers; thousands: the mark between groups of
+    three digits, None finds it out. max_levels: a text column with more is refused. header: whether the first line of a text file
+    holds the columns' names; auto finds it out. index: auto leaves out the row labels that pandas and R write, keep makes an input
+    of them. gaps: texts and numbers that stand for a missing value, besides the usual ones.
     """
 
     name = "table"
@@ -170,18 +195,24 @@ class Table(Regression):
     task: str = setting(  # type: ignore[misc]  # of the other kinds it is known
         REGRESSION, Rule("auto, regression, classification", one_of((REGRESSION, CLASSIFICATION)).accept)
     )
-    drop: tuple[str, ...] = setting((), listing(Rule("names of columns", TEXT.accept), at_least=0, distinct=True))
+    drop: tuple[str, ...] = setting((), listing(NAMES, at_least=0, distinct=True))
     missing: str = setting(REFUSE, one_of((REFUSE, MEAN, MEDIAN, MOST_FREQUENT)))
     delimiter: str | None = setting(None, optional(Rule("one character, such as ',' or ';', or tab", _accept_delimiter)))
-    decimal: str = setting(".", Rule("'.' or ','", one_of((".", ",")).accept))
+    decimal: str = later(".", Rule("'.' or ','", one_of((".", ",")).accept))
+    thousands: str | None = later(None, optional(Rule("one of , . ' ’ or a blank", one_of(THOUSANDS).accept)))
     encoding: str | None = setting(None, optional(Rule("a text encoding, such as utf-8 or cp1252", _accept_encoding)))
     max_levels: int = setting(50, integer(2, 10_000))
+    header: bool | str = later(AUTO, Rule("auto, true or false", _accept_header))
+    index: str = later(AUTO, one_of((AUTO, KEEP)))
+    gaps: tuple[str | float, ...] = later((), listing(Rule("texts and numbers", _accept_gap), at_least=0, distinct=True))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         faults = []
         if self.task == CLASSIFICATION and self.target_noise > 1:
             faults.append(Fault("target_noise", self.target_noise, "a share of the labels, a number >= 0 and <= 1"))
+        if self.thousands == self.decimal:
+            faults.append(Fault("thousands", self.thousands, "another mark than data.decimal"))
         if self.target in self.drop:
             faults.append(Fault("drop", self.target, "columns other than the target"))
         if faults:

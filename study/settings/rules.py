@@ -31,6 +31,11 @@ def setting(default: T, rule: Rule) -> T:
     return field(default=default, metadata={"rule": rule})
 
 
+def later(default: T, rule: Rule) -> T:
+    """A setting that earlier versions didn't have: at its default it isn't part of a study's identity, so old studies resume."""
+    return field(default=default, metadata={"rule": rule, "later": True})
+
+
 FLOAT32_MAX = 3.4e38
 
 

@@ -28,7 +28,7 @@ from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from study import sqlite
-from study.tracking.names import FINGERPRINT, KIND
+from study.tracking.names import FINGERPRINT, KIND, parameter
 from study.tracking.store import PAGE, Store
 
 NAME = "champion"
@@ -112,7 +112,8 @@ def _keep(store: Store, experiment: str, run: str, champion: Champion) -> str:
     # one that a process was killed at stays pending, and goes too
     others = _models(store, experiment)
     tags = {KIND: NAME, FORMAT: VERSION, FINGERPRINT: champion.fingerprint, MLFLOW_RUN_NOTE: champion.note}
-    made = client.create_logged_model(experiment, NAME, run, tags=tags, params=dict(champion.params), model_type="mlp")
+    params = {key: parameter(text) for key, text in champion.params.items()}
+    made = client.create_logged_model(experiment, NAME, run, tags=tags, params=params, model_type="mlp")
     with tempfile.TemporaryDirectory(prefix="mlp-study-") as folder:
         _save(champion, made, folder)
         client.log_model_artifacts(made.model_id, folder)

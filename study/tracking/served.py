@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from study.encoding import NUMBERS, Input, encode, named_alike
+from study.encoding import NUMBERS, Input, encode, named_alike, without_gaps
 from study.errors import BadInput
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Served:
     def __init__(self, model: Any, metadata: Mapping[str, Any], optional: Sequence[str]) -> None:
         self._model, self._optional = model, tuple(optional)
         self._inputs, self._names = inputs(metadata), names(metadata)
+        self._gaps = metadata.get("reading", {}).get("gaps", ())
 
     def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The outputs of rows, with their index. Raises MlflowException, which a server answers as a bad request."""
@@ -35,7 +36,8 @@ class Served:
 
         nothing = np.full(len(rows), None, object)
         try:
-            found = outputs(self._model, self._inputs, self._names, dict.fromkeys(self._optional, nothing) | columns(rows))
+            given = dict.fromkeys(self._optional, nothing) | columns(rows)
+            found = outputs(self._model, self._inputs, self._names, given, self._gaps)
         except BadInput as bad:
             raise MlflowException.invalid_parameter_value(str(bad)) from bad
         return pd.DataFrame(found.astype(float), index=rows.index, columns=list(self._names))
@@ -74,12 +76,14 @@ def _values(column: pd.Series) -> Array:
     return column.to_numpy() if numbers else column.astype(object).where(column.notna(), None).to_numpy()
 
 
-def outputs(model: Any, inputs: Sequence[Input], names: Sequence[str], columns: Mapping[str, Array]) -> Array:
+def outputs(
+    model: Any, inputs: Sequence[Input], names: Sequence[str], columns: Mapping[str, Array], gaps: Sequence[str | float] = ()
+) -> Array:
     """The outputs of rows as they come, [n, outputs]: targets in their own units, or each class's probability.
 
-    columns: as for `encode`, whose BadInput it raises.
+    columns: as for `encode`, whose BadInput it raises. gaps: the numbers and texts that stand for a missing value.
     """
-    x = encode(inputs, columns)
+    x = encode(inputs, without_gaps(columns, gaps) if gaps else columns)
     found = np.asarray(model.predict(x, batch_size=BATCH, verbose=0) if len(x) else model(x))
     # of two classes, a single output is the probability of the second
     return np.hstack([1 - found, found]) if found.shape[1] < len(names) else found

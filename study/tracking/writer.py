@@ -40,6 +40,7 @@ from study.tracking.names import (
     SEARCHABLE,
     TRIAL,
     VERDICT,
+    parameter,
 )
 
 METRICS_PER_CALL = 1000
@@ -149,7 +150,7 @@ class TrialRuns:
     ) -> None:
         if metrics or tags or params:
             marks = [RunTag(key, text) for key, text in tags.items()]
-            settings = [Param(key, text) for key, text in params.items()]
+            settings = [Param(key, parameter(text)) for key, text in params.items()]
             for start in range(0, max(1, len(metrics)), METRICS_PER_CALL):
                 batch = metrics[start : start + METRICS_PER_CALL]
                 self._client.log_batch(run, metrics=batch, tags=[] if start else marks, params=[] if start else settings)
