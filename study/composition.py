@@ -96,6 +96,14 @@ def config_folder() -> Path:
     return next(folder for folder in (package / "conf", package.parent / "conf") if folder.is_dir())
 
 
+def by_default(section: str) -> dict[str, Any]:
+    """The settings of a section such as the sampler, if nobody chooses another kind."""
+    [choice] = [each[section] for each in OmegaConf.load(config_folder() / f"{CONFIG_NAME}.yaml").defaults if section in each]
+    settings = OmegaConf.load(config_folder() / section / f"{choice}.yaml")
+    assert isinstance(settings, DictConfig)
+    return decode.plain(settings)
+
+
 def compose_config(lines: Sequence[str], source: Source = OWN) -> DictConfig:
     """The config that a launch with these overrides would get. Raises BadInput, with all faults, if it can't be composed."""
     lines = grammar.named(lines)

@@ -189,7 +189,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     if base.data.task == CLASSIFICATION:
         # earlier versions drew other parts: trials that were judged on other rows belong to another study
         identity["data.parts"] = "stratified"
-    identity |= _of_other_choices(base, others, identity, space)
+    identity |= _of_other_choices(base, others, identity, space) | _of_search(config)
     choice = config.hydra.runtime.choices.get("experiment")
     return Plan(
         name=settings["study_name"] or study_name(choice or base.data.name, identity, space),
@@ -224,6 +224,18 @@ def _of_other_choices(base: TrialSpec, others: Sequence[TrialSpec], identity: Ma
         if isinstance(other.data, Table) and other.data.path != getattr(base.data, "path", None):
             found[f"data.digest of {Path(other.data.path).name}"] = dataset.digest(other)
     return found
+
+
+def _of_search(config: DictConfig) -> dict[str, str]:
+    """How the study samples and prunes, where that isn't as by default: other samples, or other trials to their ends."""
+    given = {section: decode.section(config, section) for section in ("sampler", "pruner")}
+    return {section: kind_text(settings) for section, settings in given.items() if settings != composition.by_default(section)}
+
+
+def kind_text(settings: Mapping[str, Any]) -> str:
+    """A section's kind with its settings: tpe (n_startup_trials 10)."""
+    more = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "name")
+    return f"{settings['name']} ({more})" if more else str(settings["name"])
 
 
 def _judging(wanted: object, objective: Objective, unlike: Sequence[str]) -> str:

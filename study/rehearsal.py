@@ -46,8 +46,8 @@ def of_study(plan: Plan) -> None:
     terminal.show_line(opening, "bold")
     _show_fixed(plan.compose([*plan.fixed, *overrides.assignments(spaces.example(plan.space), plan.space)]), set(plan.space))
     jobs = plan.settings["n_jobs"]
-    terminal.show_line(f"sampler: {_kind(plan.config, 'sampler')}")
-    terminal.show_line(f"pruner: {_kind(plan.config, 'pruner')}")
+    terminal.show_line(f"sampler: {planning.kind_text(plan.sampler)}")
+    terminal.show_line(f"pruner: {planning.kind_text(decode.section(plan.config, 'pruner'))}")
     terminal.show_line(f"objective: {', '.join(f'{each.direction} {each.name}' for each in plan.objectives)}")
     terminal.show_line(f"launcher: {plan.launcher_name}, {jobs} {'trial' if jobs == 1 else 'trials'} at a time")
     with terminal.steps("loading TensorFlow") as step:
@@ -123,12 +123,6 @@ def _standing_elsewhere(plan: Plan, like: Search) -> _Standing:
         records = found.records
     ended = sum(record.state in ("complete", "pruned", "failed") for record in records)
     return _Standing(like.n_trials, max(0, like.n_trials - ended), like.exhaustive, records)
-
-
-def _kind(config: DictConfig, section: str) -> str:
-    settings = decode.section(config, section)
-    more = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "name")
-    return f"{settings['name']} ({more})" if more else str(settings["name"])
 
 
 def _show_fixed(config: DictConfig, searched: set[str]) -> None:

@@ -125,6 +125,9 @@ def test_two_commands_that_differ_in_what_is_fixed_have_two_names(empty: Path) -
         ["model.width=4,8", "+experiment=smoke"],
         ["optimizer.learning_rate=interval(0.12345671,0.5)"],
         ["optimizer.learning_rate=interval(0.12345672,0.5)"],
+        ["sampler=random"],
+        ["sampler.n_startup_trials=5"],
+        ["pruner=median"],
         tables,
     ]
     names = [planned(each).name for each in commands]
@@ -147,6 +150,7 @@ def test_a_setting_of_another_kind_than_the_first_is_in_the_name(empty: Path) ->
     ("given", "name"),
     [
         ([], "diabetes-255634"),
+        (["sampler=tpe", "pruner=none", "sampler.n_startup_trials=10"], "diabetes-255634"),
         (["optimizer=adam,sgd"], "diabetes-fad34e"),
         (["+experiment=optimizers"], "optimizers-c39401"),
         (["optimizer.learning_rate=tag(log,interval(1e-4,1e-1))", "model.depth=range(1,4)"], "diabetes-59a451"),
