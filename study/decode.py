@@ -58,9 +58,9 @@ def _built(config: DictConfig) -> TrialSpec:
 
 def _with_names(data: dict[str, Any]) -> dict[str, Any]:
     """A column that YAML takes for a whole number, such as 2019, is known by its name."""
-    target, drop = data.get("target"), data.get("drop")
-    names = [_name(each) for each in drop] if isinstance(drop, list) else drop
-    return data | {"target": _name(target), "drop": names}
+    named = {key: _name(value) for key, value in data.items() if key == "target"}
+    named |= {key: list(map(_name, value)) for key, value in data.items() if key == "drop" and isinstance(value, list)}
+    return data | named
 
 
 def _name(column: object) -> object:
