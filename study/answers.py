@@ -32,6 +32,7 @@ UNSETTLED = {
 UNCLEAR = "Not decided: the training loss doesn't show yet whether it still falls"
 LONGER = 100  # times as many epochs, at most, for a run that ends when it has plateaued
 MOST_NAMED = 10
+RESTART = ("init", "order")  # what another run of the same script changes
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,9 @@ def answer(records: Sequence[TrialRecord], objective: Objective, settings: Mappi
     settled = summary.labels.get(PLATEAUED, 0)
     plateaued = "all have plateaued" if settled == count else "not all have plateaued" if settled else "none has plateaued"
     converged = plateaued if settled == count else f"{plateaued} ({labels_text(summary)})"
+    differ = " and ".join(_sources(record, settings)) or "nothing"
     best_one = f"trial with the {objective.best} {objective.quantity}" if unlike(records, objective) else "best trial"
-    replicates = f"The {count} replicates of the {best_one}, {who}, which differ in {sources_text(record, settings)},"
+    replicates = f"The {count} replicates of the {best_one}, {who}, which differ in {differ},"
     if summary.distinct == 1:
         found = f"{replicates} have the same final weights, bit for bit. They reach {reached}, and {converged}."
     else:
@@ -117,8 +119,8 @@ def named(record: TrialRecord) -> str:
     return f"trial {record.number}" + (f" ({settings_text(record.params)})" if record.params else "")
 
 
-def sources_text(record: TrialRecord, settings: Mapping[str, str]) -> str:
-    return " and ".join(sources(record.params.get("replicates.vary", settings.get("replicates.vary", "")))) or "nothing"
+def _sources(record: TrialRecord, settings: Mapping[str, str]) -> list[str]:
+    return sources(record.params.get("replicates.vary", settings.get("replicates.vary", "")))
 
 
 def longer(command: str, record: TrialRecord, settings: Mapping[str, str]) -> str:
@@ -167,10 +169,10 @@ def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Choi
     return ranking.choose(paired, objective.sign, copies)
 
 
-def choice_text(found: ranking.Choice | None, objective: Objective, differ: str) -> str:
+def choice_text(found: ranking.Choice | None, objective: Objective, differ: Sequence[str]) -> str:
     """Whether the best trial's win is more than chance, and what would decide it; nothing without a choice.
 
-    differ: what the replicates differ in.
+    differ: the sources in which the replicates differ. A win is one over these alone.
     """
     if found is None:
         return ""
@@ -183,8 +185,14 @@ def choice_text(found: ranking.Choice | None, objective: Objective, differ: str)
     difference = interval_text(gap.mean, gap.halfwidth)
     compared = (
         f"The nearest one is trial {nearest}: its {objective.quantity} minus that of trial {found.best} is {difference}, over "
-        f"{gap.pairs} paired replicates that differ in {differ}"
+        f"{gap.pairs} paired replicates that differ in {' and '.join(differ) or 'nothing'}"
     )
+    if found.decided and (shared := [source for source in RESTART if source not in differ]):
+        same = " and ".join(shared)
+        return (
+            f"Trial {found.best} is better than every other trial with this {same}, which all replicates share; with another "
+            f"{same} another trial may win (replicates.vary=[{','.join(RESTART)}]). {compared}."
+        )
     if found.decided:
         return f"The win is real: trial {found.best} is better than every other trial. {compared}."
     others = [str(rival) for rival in found.tied if rival != found.best]
@@ -211,7 +219,7 @@ def win_text(
         return ""
     if parts := unlike(records, objective):
         return f"{unlike_text(parts).capitalize()}."
-    return choice_text(found, objective, sources_text(best[0], settings))
+    return choice_text(found, objective, _sources(best[0], settings))
 
 
 def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:

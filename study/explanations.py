@@ -92,6 +92,7 @@ def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequen
     pairs = min(pair.difference.pairs for pair in found.pairs)
     shown = [pair for pair in found.pairs if pair.difference.shown]
     quantity = objective.quantity
+    which = "the two are" if len(found.pairs) == 1 else f"{len(shown)} of {len(found.pairs)} pairs of settings are"
     if pairs < FEWEST:
         sentences.append(
             f"Too few replicates to compare their {quantity}: {pairs}, where at least {FEWEST} that differ are needed "
@@ -101,8 +102,7 @@ def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequen
         sentences.append(f"No two of them are shown to differ in {quantity}: the interval of every difference includes zero.")
     else:
         sentences.append(
-            f"The {objective.best} mean {quantity} is that of {best}; {len(shown)} of {len(found.pairs)} pairs of settings are "
-            f"shown to differ, over {pairs} paired replicates."
+            f"The {objective.best} mean {quantity} is that of {best}; {which} shown to differ, over {pairs} paired replicates."
         )
     return " ".join(sentences)
 

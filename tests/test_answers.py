@@ -229,6 +229,14 @@ def test_too_few_replicates_are_said_to_be_too_few(replicates: int) -> None:
     assert "better" not in text and "needed to tell" not in text
 
 
+@pytest.mark.parametrize(("vary", "same"), [("('ulp',)", "init and order"), ("('order',)", "init"), ("('init', 'data')", "order")])
+def test_a_win_over_some_sources_alone_is_no_more_than_that(vary: str, same: str) -> None:
+    found = trials(0.06)
+    text = answers.win_text(found, answers.choice(found, LOSS), LOSS, FIXED | {"replicates.vary": vary})
+    assert text.startswith(f"Trial 0 is better than every other trial with this {same}, which all replicates share")
+    assert "real" not in text and "replicates.vary=[init,order]" in text
+
+
 def test_near_ties_are_named_with_what_would_show_them() -> None:
     found = trials(0.00001, 0.1, 0.00002)
     text = win(found)
