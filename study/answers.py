@@ -30,6 +30,8 @@ UNSETTLED = {
     STUCK: "Too early to say: nothing has been learned yet",
 }
 UNCLEAR = "Not decided: the training loss doesn't show yet whether it still falls"
+# settings of Hydra that one trial has no use for
+OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
 LONGER = 100  # times as many epochs, at most, for a run that ends when it has plateaued
 MOST_NAMED = 10
 RESTART = ("init", "order")  # what another run of the same script changes
@@ -135,7 +137,7 @@ def longer(command: str, record: TrialRecord, settings: Mapping[str, str]) -> st
         word
         for word in words
         if word != "--multirun"
-        and not word.lstrip("+~").startswith(("hydra.", "hydra/"))
+        and not word.lstrip("+~").startswith(OF_A_STUDY)
         and word.lstrip("+~").partition("=")[0] not in gone
     ]
     made = [f"{key}={spaces.text(value)}" for key, value in (record.params | stop).items()]

@@ -147,7 +147,7 @@ def test_no_trial_and_one_network() -> None:
 
 LAUNCH = (
     "mlp-study --multirun data=iris replicates.count=2 training.epochs=3 optimizer=sgd,adam ++model.width=4,8 model.depth=1 "
-    "hydra.sweeper.study_name=tiny hydra/launcher=basic"
+    "hydra.sweeper.study_name=tiny hydra/launcher=basic hydra.sweep.dir=there hydra.searchpath=[file:///there]"
 )
 WINNER: dict[str, Scalar] = {"optimizer": "sgd", "model.width": 4}
 
@@ -157,7 +157,7 @@ def test_the_command_that_would_settle_it_trains_the_same_setting_longer(label: 
     trial = record(0, [0.5] * 2, WINNER, labels={label: 2}, verdict=verdict.NOT_CONVERGED)
     found = answers.answer([trial], LOSS, FIXED | {"training.epochs": "3"}, LAUNCH)
     program, *words = shlex.split(found.command)
-    assert program == "mlp-study"
+    assert program == "mlp-study" and words.pop(words.index("hydra.searchpath=[file:///there]"))
     spec = study.compose([*words, "replicates.count=2"])
     assert (spec.optimizer.name, spec.model.units, spec.data.name) == ("sgd", (4,), "iris")
     assert (spec.training.until, spec.training.epochs) == ("plateaued", 300)
