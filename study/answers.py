@@ -136,9 +136,7 @@ def longer(command: str, record: TrialRecord, settings: Mapping[str, str]) -> st
     kept = [
         word
         for word in words
-        if word != "--multirun"
-        and not word.lstrip("+~").startswith(OF_A_STUDY)
-        and word.lstrip("+~").partition("=")[0] not in gone
+        if word != "--multirun" and not word.lstrip("+~").startswith(OF_A_STUDY) and word.lstrip("+~").partition("=")[0] not in gone
     ]
     made = [f"{key}={spaces.text(value)}" for key, value in (record.params | stop).items()]
     return shlex.join([program, *kept, *made])
