@@ -56,7 +56,7 @@ def interval_text(mean: float, halfwidth: float | None) -> str:
     if halfwidth >= 100 or halfwidth < 1e-8:
         return f"{number(mean, 4)} ± {number(halfwidth, 2)}"
     decimals = max(0, 1 - math.floor(math.log10(halfwidth)))
-    return f"{mean:.{decimals}f} ± {halfwidth:.{decimals}f}"
+    return f"{round(mean, decimals) + 0.0:.{decimals}f} ± {halfwidth:.{decimals}f}"  # + 0.0: no -0.0
 
 
 def scores_text(summary: Summary) -> str:

@@ -211,7 +211,8 @@ def better(networks: Sequence[TrackedNetwork]) -> str:
     a, b = (values(side)[: 1 if copies else None] for side in (0, 1))
     gap, quantity = ranking.difference(a, b), goal.quantity
     numbers = f"{number(float(np.mean(a)), 4)} and {number(float(np.mean(b)), 4)}"
-    told = f"mean {quantity} {numbers}, difference {interval_text(gap.mean, gap.halfwidth)} over {gap.pairs} paired replicate{'s' * (gap.pairs > 1)}"
+    pairs_text = f"{gap.pairs} paired replicate{'s' * (gap.pairs > 1)}"
+    told = f"mean {quantity} {numbers}, difference {interval_text(gap.mean, gap.halfwidth)} over {pairs_text}"
     if gap.pairs < ranking.FEWEST:
         needed = f"at least {ranking.FEWEST} that differ are needed"
         return f"Too few replicates to decide which of {one} and {other} is better ({told}; {needed})."
