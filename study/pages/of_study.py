@@ -37,11 +37,12 @@ def of(found: Findings, networks: Networks) -> Page:
         _again(found),
         _words(),
     ]
+    settle = "To settle it, train longer: the command is the first under “How to reproduce this”." if found.answer.command else ""
     return Page(
         title="Does this MLP converge to a single, stable value?",
         subtitle=f"Study {found.name}, on {found.identity.get('data', 'unknown')} data",
         headline=f"{found.answer.headline}.",
-        answer=list(filter(None, (found.answer.text, found.win))),
+        answer=list(filter(None, (found.answer.text, settle, found.win))),
         facts=_facts(found),
         sections=[each for each in sections if not each.empty],
     )
