@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from study import factors, ranking
+from study.effects import SettingEffect
 from study.factor import Effect, Means, Pair, Spread
 from study.findings import Findings, Networks, Shown
 from study.objectives import MAXIMIZE, Objective
@@ -227,6 +228,19 @@ def test_the_answer_comes_first_and_the_way_to_reproduce_it_last() -> None:
     assert content.headline == f"{WHOLE.answer.headline}."
     assert WHOLE.win in content.answer
     assert content.facts["trials"] == "24 complete, 2 failed, 2 pruned"
+
+
+def test_the_chart_of_settings_shows_one_quantity_in_its_order_and_greys_what_is_not_shown() -> None:
+    found = [
+        SettingEffect("optimizer.learning_rate", 0.3, 0.1),
+        SettingEffect("depth", 0.2, 0.4),
+        SettingEffect("width", 0.1, 0.05),
+    ]
+    bars, chance = charts.effects(found, "validation loss").data
+    assert list(bars.x) == [0.3, 0.2, 0.1] and list(chance.x) == [0.1, 0.4, 0.05]
+    assert list(bars.y) == list(chance.y) == ["learning_rate", "depth", "width"]
+    assert [colour == charts.GREY for colour in bars.marker.color] == [False, True, False]
+    assert list(bars.text) == ["", "not shown", ""]
 
 
 def test_failed_and_pruned_trials_are_listed_with_their_reasons() -> None:
