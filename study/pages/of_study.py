@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from study import answers, explanations, factors, intervals, report
+from study import answers, explanations, factors, intervals, objectives, report
 from study.findings import Findings, Networks, Shown
 from study.objectives import LOSS
 from study.pages import charts, page
@@ -55,7 +55,7 @@ def _facts(found: Findings) -> dict[str, str]:
     if found.best and found.best.summary:
         summary = found.best.summary
         facts |= {
-            "best": f"trial {found.best.number}",
+            "listed first" if objectives.unlike(found.records, found.objective) else "best": f"trial {found.best.number}",
             "validation loss": report.loss_text(summary),
             "replicates": str(len(summary.val_losses)),
             "different fingerprints": f"{summary.distinct} of {len(summary.val_losses)}",
@@ -74,7 +74,7 @@ def _facts(found: Findings) -> dict[str, str]:
 def _rivals(found: Findings) -> Section:
     """The best trials with their intervals, and which of them may be as good as the winner."""
     if not found.best:
-        return Section("Winner and rivals")
+        return Section("")
     shown = found.ranked[:MOST_RIVALS]
     objective, quantity = found.objective, _quantity(found)
     values = [objective.of_replicates(each.summary) or [each.value or 0.0] for each in shown if each.summary]
@@ -97,7 +97,8 @@ def _rivals(found: Findings) -> Section:
         caption += "; blue: may be as good, by the paired differences; grey: worse." if found.choice else "."
     if len(found.ranked) > len(shown):
         caption += f" The {len(shown)} best of {len(found.ranked)} completed trials."
-    return Section("Winner and rivals", charts=[Chart(f"{quantity} with intervals", figure, alt, caption, wide=True)])
+    title = "Winner and rivals" if found.choice else "The trials, side by side"
+    return Section(title, charts=[Chart(f"{quantity} with intervals", figure, alt, caption, wide=True)])
 
 
 def _quantity(found: Findings) -> str:
@@ -119,7 +120,7 @@ def _curves(shown: Sequence[Shown]) -> Section:
     )
     alt = f"Validation loss by epoch of the replicates of {', '.join(names)}, and the training loss of the first."
     caption = (
-        "Each band is the range over a trial's replicates, with their median; the thin lines are the winner's replicates, the "
+        "Each band is the range over a trial's replicates, with their median; the thin lines are the first trial's replicates, the "
         "dotted one their median training loss. Click a name to show or hide it."
     )
     return Section("Loss curves", charts=[Chart("Loss by epoch", figure, alt, caption, wide=True)])
@@ -168,7 +169,7 @@ def _blame(found: Findings) -> Section:
 
 
 def _networks(shown: Sequence[Shown]) -> list[Section]:
-    """The winner's replicates, and those of each rival, which wait to be asked for."""
+    """The first trial's replicates, and those of each other, which wait to be asked for."""
     drawn = [each for each in shown if each.portrait]
     return [_network_section(each, closed=place > 0) for place, each in enumerate(drawn)]
 
@@ -330,7 +331,7 @@ def _again(found: Findings) -> Section:
         where = shlex.quote(f"{found.name}/{found.best.number}")
         codes.append(
             Code(
-                "The winner's networks, from their own record: exits with 0 only if every bit is the same",
+                "The first trial's networks, from their own record: exits with 0 only if every bit is the same",
                 f"mlp-study reproduce {where}",
             )
         )
