@@ -11,7 +11,7 @@ from study import space as spaces
 from study.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
 from study.objectives import ROWS, Objective, unlike
 from study.records import Scalar, Summary, TrialRecord
-from study.report import interval_text, labels_text, loss_text, number, ranked, score_text, settings_text, sources
+from study.report import COPIES, interval_text, labels_text, listed, loss_text, number, ranked, score_text, settings_text, sources
 
 HEADLINES = {
     verdict.SAME_WEIGHTS: "Yes, bit for bit",
@@ -22,18 +22,21 @@ HEADLINES = {
     verdict.DIFFERENT_LOSS: "No: different losses",
     verdict.UNDECIDED: "Not decided",
 }
-# what the training losses of networks that have not plateaued do; the first that some do makes the headline
+# what the training losses of networks that have not plateaued do
 UNSETTLED = {
     IMPROVING: "Too early to say: the training loss still falls",
     OSCILLATING: "No: the training loss oscillates",
     DIVERGED: "No: training diverges",
     STUCK: "Too early to say: nothing has been learned yet",
+    UNDECIDED: "Not decided: the training loss doesn't show yet whether it still falls",
 }
-UNCLEAR = "Not decided: the training loss doesn't show yet whether it still falls"
 # settings of Hydra that one trial has no use for
 OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
 LONGER = 100  # times as many epochs, at most, for a run that ends when it has plateaued
 MOST_NAMED = 10
+SPACE = "space: "  # begins the searched settings in a study's identity
+# settings of which another value makes other pairs of replicates
+PAIRING = ("replicates.count", "replicates.first", "replicates.vary", "replicates.crossed")
 RESTART = ("init", "order")  # what another run of the same script changes
 
 
@@ -57,16 +60,21 @@ def headline(found: Summary) -> str:
         return HEADLINES[name]
     if name is None:
         return "Not decided: no verdict was recorded" if count > 1 else "Not decided: one network can't show it"
-    for label, words in UNSETTLED.items():
-        if label in found.labels:
-            return f"{words} ({found.labels[label]} of {count} replicates)"
-    return f"{UNCLEAR} ({count - found.labels.get(PLATEAUED, 0)} of {count} replicates)"
+    label = _unsettled(found)
+    return f"{UNSETTLED[label]} ({found.labels.get(label, 0)} of {count} replicates)"
 
 
-def answer(records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, str], command: str = "") -> Answer:
+def _unsettled(found: Summary) -> str:
+    """What most of the replicates that have not plateaued do, of UNSETTLED; of two equally frequent labels the first."""
+    return max(UNSETTLED, key=lambda label: found.labels.get(label, 0))
+
+
+def answer(
+    records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, str], command: str = "", alone: bool = True
+) -> Answer:
     """The answer by the best trial's replicates.
 
-    settings: the study's fixed settings, in `spec.flat`'s form; command: its launch.
+    settings: the study's fixed settings, in `spec.flat`'s form; command: its launch; alone: whether the objective is the only one.
     """
     best = ranked(records, objective)
     if not best:
@@ -81,8 +89,8 @@ def answer(records: Sequence[TrialRecord], objective: Objective, settings: Mappi
     settled = summary.labels.get(PLATEAUED, 0)
     plateaued = "all have plateaued" if settled == count else "not all have plateaued" if settled else "none has plateaued"
     converged = plateaued if settled == count else f"{plateaued} ({labels_text(summary)})"
-    differ = " and ".join(_sources(record, settings)) or "nothing"
-    best_one = f"trial with the {objective.best} {objective.quantity}" if unlike(records, objective) else "best trial"
+    differ = listed(_sources(record, settings)) or "nothing"
+    best_one = "best trial" if alone and not unlike(records, objective) else f"trial with the {objective.best} {objective.quantity}"
     replicates = f"The {count} replicates of the {best_one}, {who}, which differ in {differ},"
     if summary.distinct == 1:
         found = f"{replicates} have the same final weights, bit for bit. They reach {reached}, and {converged}."
@@ -98,13 +106,15 @@ def answer(records: Sequence[TrialRecord], objective: Objective, settings: Mappi
     if summary.verdict:
         found += f" Verdict: {summary.verdict}."
     if (r2 := summary.scores.get("r2")) and sum(r2) <= 0:
-        found += f" No better than predicting the mean: R² is {number(sum(r2) / len(r2))}, so that nothing general was learned."
+        some = sum(each > 0 for each in r2)
+        but = f", and above 0 in {some} of {len(r2)} replicates" if some else ""
+        found += f" On average no better than predicting the mean: R² is {number(sum(r2) / len(r2))}{but}."
     accuracy = summary.scores.get("accuracy")
     if accuracy and summary.majority is not None and sum(accuracy) / len(accuracy) <= summary.majority:
-        found += f" No better than always predicting the largest class: accuracy {score_text(summary, 'accuracy')}."
+        found += f" On average no better than always predicting the largest class: accuracy {score_text(summary, 'accuracy')}."
     if summary.one_class:
         found += f" {summary.one_class} of {count} networks predict one class only."
-    unsettled = verdict.name_of(summary.verdict or "") == verdict.NOT_CONVERGED and {IMPROVING, UNDECIDED} & summary.labels.keys()
+    unsettled = verdict.name_of(summary.verdict or "") == verdict.NOT_CONVERGED and _unsettled(summary) in (IMPROVING, UNDECIDED)
     return Answer(headline(summary), found, longer(command, record, settings) if unsettled else "")
 
 
@@ -132,7 +142,8 @@ def longer(command: str, record: TrialRecord, settings: Mapping[str, str]) -> st
         return ""
     stop: dict[str, Scalar] = {"training.until": "plateaued", "training.epochs": LONGER * int(epochs)}
     program, *words = shlex.split(command)
-    gone = {*record.params, *stop}
+    searched = {key.removeprefix(SPACE) for key in settings if key.startswith(SPACE)}
+    gone = {*record.params, *stop, *searched}
     kept = [
         word
         for word in words
@@ -159,6 +170,8 @@ def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Choi
 
     None for fewer than two, for crossed ones, whose replicates aren't independent, and for trials that can't be compared.
     """
+    if _unpaired(records):
+        return None
     done = [each for each in ranked(records, objective) if each.summary and not each.summary.blame]
     values = {each.number: objective.of_replicates(each.summary) for each in done if each.summary}
     count = len(next(iter(values.values()), ()))
@@ -169,13 +182,22 @@ def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Choi
     return ranking.choose(paired, objective.sign, copies)
 
 
-def choice_text(found: ranking.Choice | None, objective: Objective, differ: Sequence[str]) -> str:
+def _unpaired(records: Sequence[TrialRecord]) -> list[str]:
+    """The settings in which trials differ so that their replicates are no pairs."""
+    done = [record.params for record in records if record.summary]
+    return [key for key in PAIRING if len({str(params.get(key)) for params in done}) > 1]
+
+
+def choice_text(found: ranking.Choice | None, objective: Objective, differ: Sequence[str], completed: str = "") -> str:
     """Whether the best trial's win is more than chance, and what would decide it; nothing without a choice.
 
-    differ: the sources in which the replicates differ. A win is one over these alone.
+    differ: the sources in which the replicates differ. A win is one over these alone. completed: a word before 'trial' where others
+    weren't completed.
     """
     if found is None:
         return ""
+    if found.copies:
+        return f"Nothing can be said of a winner: {COPIES}."
     if found.too_few:
         return (
             f"Too few replicates to decide whether trial {found.best} wins: {found.pairs}, where at least {ranking.FEWEST} that "
@@ -185,20 +207,21 @@ def choice_text(found: ranking.Choice | None, objective: Objective, differ: Sequ
     difference = interval_text(gap.mean, gap.halfwidth)
     compared = (
         f"The nearest one is trial {nearest}: its {objective.quantity} minus that of trial {found.best} is {difference}, over "
-        f"{gap.pairs} paired replicates that differ in {' and '.join(differ) or 'nothing'}"
+        f"{gap.pairs} paired replicates that differ in {listed(differ) or 'nothing'}"
     )
     if found.decided and (shared := [source for source in RESTART if source not in differ]):
-        same = " and ".join(shared)
+        same = listed(shared)
         return (
-            f"Trial {found.best} is better than every other trial with this {same}, which all replicates share; with another "
-            f"{same} another trial may win (replicates.vary=[{','.join(RESTART)}]). {compared}."
+            f"Trial {found.best} is better than every other {completed}trial with this {same}, which all replicates share; with "
+            f"another {same} another trial may win (replicates.vary=[{','.join(RESTART)}]). {compared}."
         )
     if found.decided:
-        return f"The win is real: trial {found.best} is better than every other trial. {compared}."
+        return f"The win is real: trial {found.best} is better than every other {completed}trial. {compared}."
     others = [str(rival) for rival in found.tied if rival != found.best]
     rest = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
     trials = f"trial{'s' * (len(others) > 1)} {', '.join(others[:MOST_NAMED])}{rest}"
-    return f"No winner yet: trial {found.best} has the best mean, but {trials} may be as good. {compared}; {needed_text(gap)}."
+    best = f"No winner yet: trial {found.best} has the best mean, but {trials} may be as good."
+    return f"{best} {compared.replace('one is', 'of these is', 1)}; {needed_text(gap)}."
 
 
 def needed_text(gap: ranking.Difference) -> str:
@@ -219,7 +242,12 @@ def win_text(
         return ""
     if parts := unlike(records, objective):
         return f"{unlike_text(parts).capitalize()}."
-    return choice_text(found, objective, _sources(best[0], settings))
+    if keys := _unpaired(records):
+        return f"No winner is named: trials differ in {listed(keys)}, so that their replicates are no pairs."
+    if any(record.summary and record.summary.blame for record in best):
+        return "No winner is named: crossed replicates share seeds, and aren't independent."
+    completed = "completed " if len(best) < len(records) else ""
+    return choice_text(found, objective, _sources(best[0], settings), completed)
 
 
 def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:
@@ -227,13 +255,16 @@ def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:
     found = choice(finals, objective)
     if found is None:
         return ""
+    if found.copies:
+        return f"Nothing can be said of the finalists: {COPIES}."
     nearest = next(iter(found.differences if found.decided else found.tied[1:]))
     gap = found.differences[nearest]
     compared = f"{objective.quantity} of trial {nearest} minus that of trial {found.best}: {interval_text(gap.mean, gap.halfwidth)}"
     replicates = f"With {found.pairs} fresh replicates each, trial {found.best}"
     if found.decided:
         return f"{replicates} is better than every other finalist: it is the winner ({compared})."
-    others = ", ".join(str(number) for number in found.tied if number != found.best)
+    tied = [str(number) for number in found.tied if number != found.best]
+    others = f"trial{'s' * (len(tied) > 1)} {listed(tied)}"
     return f"{replicates} has the best mean, but {others} may be as good: choose by cost ({compared})."
 
 

@@ -209,17 +209,17 @@ def _trained(config: DictConfig) -> TrialResult:
 def _tell(result: TrialResult) -> None:
     if result.summary:
         found = result.summary
+        count = len(found.val_losses)
         apart = f"{found.distinct} different fingerprints, {report.number(found.distance)} apart (relative L2)"
         if found.distinct == 1:
             apart = "one fingerprint: the same weights, bit for bit"
         mean = "mean" if found.val_loss_halfwidth is None else "mean ± 95 % interval"
-        terminal.show_text(
-            f"validation loss {report.loss_text(found)} ({mean} over {len(found.val_losses)} replicates); "
-            f"{report.labels_text(found)}; {apart}, "
-            f"disagreement {report.number(found.disagreement)}"
-        )
+        over = f" ({mean} over {count} replicates)" if count > 1 else ""
+        pairs = f"; {apart}, disagreement {report.number(found.disagreement)}" if count > 1 else ""
+        terminal.show_text(f"validation loss {report.loss_text(found)}{over}; {report.labels_text(found)}{pairs}")
         if scores := report.scores_text(found):
-            terminal.show_text(f"{scores} (means over the replicates{', mae on the normalised target' * ('mae' in found.scores)})")
+            notes = ["means over the replicates"] * (count > 1) + ["mae on the normalised target"] * ("mae" in found.scores)
+            terminal.show_text(f"{scores} ({', '.join(notes)})" if notes else scores)
         if found.verdict:
             terminal.show_text(f"{answers.headline(found)}.", "bold")
             terminal.show_text(f"verdict: {found.verdict}: {'; '.join(found.reasons)}")

@@ -57,7 +57,11 @@ def _groups(values: Sequence[Scalar], means: np.ndarray) -> list[np.ndarray]:
     if len(distinct) <= BINS or not all(isinstance(value, int | float) for value in distinct):
         groups = [means[[value == each for value in values]] for each in distinct]
     else:
-        groups = [means[places] for places in np.array_split(np.argsort(np.array(values, float), kind="stable"), BINS)]
+        # the trials of one value stay together: its bin is that of its middle place in their order
+        order = np.sort(np.array(values, float))
+        middle = np.array([np.flatnonzero(order == each).mean() for each in np.array(values, float)])
+        bins = (BINS * (middle + 0.5) / len(order)).astype(int)
+        groups = [means[bins == each] for each in range(BINS)]
     return [group for group in groups if len(group) > 1]
 
 

@@ -6,7 +6,7 @@ import itertools
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, NamedTuple
@@ -70,6 +70,16 @@ def without_gaps(columns: Mapping[str, Array], gaps: Sequence[str | float]) -> d
     }
 
 
+def absent(wanted: Collection[str], names: Sequence[str]) -> list[Fault]:
+    """The faults of wanted columns that a table with these names hasn't; a name that is wanted too is no suggestion for another."""
+    others = [name for name in names if name not in wanted]
+    return [
+        Fault("rows", f"no column {name!r}", textwrap.shorten(suggestion(name, others) + (", ".join(names) or "a column"), 400))
+        for name in wanted
+        if name not in names
+    ]
+
+
 def encode(inputs: Sequence[Input], columns: Mapping[str, Array]) -> Doubles:
     """The rows as inputs, [n, inputs]. A missing number is NaN, and so is a missing text or boolean in a column that had none; else
     it is no level.
@@ -77,14 +87,12 @@ def encode(inputs: Sequence[Input], columns: Mapping[str, Array]) -> Doubles:
     columns: [n] each, of numbers or of Python's values, NaN or None where nothing is; those that no input is made of are left out.
     Raises BadInput for a column that isn't there, for text among numbers, and for a text that is no level.
     """
-    known = {each.column for each in inputs}
-    x, faults = np.zeros((len(next(iter(columns.values()), ())), len(inputs))), list[Fault]()
+    x, faults = np.zeros((len(next(iter(columns.values()), ())), len(inputs))), absent(columns_of(inputs), list(columns))
     for name, group in itertools.groupby(enumerate(inputs), key=lambda item: item[1].column):
         places, of_column = zip(*group, strict=True)
         if name not in columns:
-            meant = suggestion(name, [each for each in columns if each not in known])
-            faults.append(Fault("rows", f"no column {name!r}", textwrap.shorten(meant + ", ".join(columns), 400)))
-        elif of_column[0].level is None:
+            continue
+        if of_column[0].level is None:
             x[:, places[0]] = _numbers(name, columns[name], faults)
         else:
             x[:, places] = _levels(of_column, columns[name], faults)

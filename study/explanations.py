@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from study.objectives import Objective
 from study.ranking import FEWEST
 from study.records import Blame, TrialRecord
-from study.report import Table, interval_text, number, ranked, short, trial_name
+from study.report import COPIES, Table, interval_text, listed, number, ranked, short, trial_name
 
 if TYPE_CHECKING:  # a start loads little
     from study.effects import SettingEffect
@@ -24,8 +24,9 @@ def effects_table(found: Sequence[SettingEffect], objective: Objective) -> Table
 
 def effects_foot(objective: Objective) -> str:
     return (
-        f"The SD is that of the mean {objective.quantity} of trials with one value of the setting. With other settings and other "
-        "seeds, chance alone moves these means; an effect is shown where the SD is larger than chance makes it in 95 % of studies."
+        f"The SD is that of the mean {objective.quantity} of trials with one value of the setting; more than three numbers are cut "
+        "into three groups of about as many trials each. With other settings and other seeds, chance alone moves these means; an "
+        "effect is shown where the SD is larger than chance makes it in 95 % of studies."
     )
 
 
@@ -40,14 +41,16 @@ def factor_table(found: Effect, quantity: str) -> Table:
         ]
         gap = interval_text(pair.difference.mean, pair.difference.halfwidth) + ("" if pair.difference.shown else " (not shown)")
         rows.append((f"{pair.first} – {pair.second}", *three, gap))
-    columns = ("pair", "Σ|a − b|: as written / restarted / controlled", "relative L2", "disagreement", f"difference in {quantity}")
+    written = "Σ|a − b|: as written / restarted / controlled"
+    columns = ("pair", written, "relative L2", "disagreement", f"difference in {quantity}, 95 % jointly")
     return Table(columns, tuple(rows))
 
 
-def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequence[str]) -> str:
+def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequence[str], kinds: bool = False) -> str:
     """What the factor does to the final weights, to the function and to the objective, with the numbers.
 
-    differ: the sources in which the replicates of a level differ; what is said of restarts is about these.
+    differ: the sources in which the replicates of a level differ; what is said of restarts is about these. kinds: whether the
+    levels are kinds, such as optimizers, that bring settings of their own along.
     """
 
     def mean(values: Iterable[float | None]) -> float:
@@ -57,7 +60,7 @@ def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequen
     sentences = []
     distances = [pair.relative_l2 for pair in found.pairs]
     sums = [pair.summed for pair in found.pairs]
-    levels, sources = f"the {len(found.levels)} settings of {name}", " and ".join(differ)
+    levels, sources = f"the {len(found.levels)} settings of {name}", listed(differ)
     restarts = bool(differ) and found.values.shape[1] > 1
     weights = [each for each in distances if each]
     if len(weights) == len(found.pairs):
@@ -73,9 +76,10 @@ def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequen
                 f"differ in {sources} end {number(restarted)} apart{share}."
             )
         controlled = number(mean(each.controlled for each in sums if each))
+        same = f"the same seeds and each {name}'s own settings" if kinds else "every other seed and setting the same"
         sentences.append(
-            f"Controlled, with every other seed and setting the same, they end {controlled} apart (relative L2 {alone}, where "
-            f"unrelated networks are about 1.41 apart): that is what {name} does to the weights."
+            f"Controlled, with {same}, {levels} end {controlled} apart (relative L2 {alone}, where unrelated networks are about "
+            f"1.41 apart): that is what {name} does to the weights."
         )
     else:
         sentences.append(f"The weights of {levels} have different shapes, so that only the functions and losses can be compared.")
@@ -93,13 +97,16 @@ def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequen
     shown = [pair for pair in found.pairs if pair.difference.shown]
     quantity = objective.quantity
     which = "the two are" if len(found.pairs) == 1 else f"{len(shown)} of {len(found.pairs)} pairs of settings are"
-    if pairs < FEWEST:
+    if pairs == 1 < found.values.shape[1]:
+        sentences.append(f"Their {quantity} isn't compared: {COPIES}.")
+    elif pairs < FEWEST:
         sentences.append(
             f"Too few replicates to compare their {quantity}: {pairs}, where at least {FEWEST} that differ are needed "
             "(replicates.count=8)."
         )
     elif not shown:
-        sentences.append(f"No two of them are shown to differ in {quantity}: the interval of every difference includes zero.")
+        none = "They aren't" if len(found.pairs) == 1 else "No two of them are"
+        sentences.append(f"{none} shown to differ in {quantity}: the interval of every difference includes zero.")
     else:
         sentences.append(
             f"The {objective.best} mean {quantity} is that of {best}; {which} shown to differ, over {pairs} paired replicates."

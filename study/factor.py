@@ -16,7 +16,7 @@ import numpy as np
 from study import disagreement, distance, ranking
 from study.distance import Matrix
 from study.ranking import Difference
-from study.records import TrackedNetwork
+from study.records import TrackedNetwork, same_rows
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _pair(a: Level, b: Level, confidence: float) -> Pair:
 def _disagreement(networks: Sequence[TrackedNetwork]) -> Matrix | None:
     """Churn or normalised RMSE of each pair; None unless all were validated on the same rows."""
     target, shape = networks[0].target, networks[0].predictions.shape
-    if not all(np.array_equal(net.target, target) and net.predictions.shape == shape for net in networks):
+    if not same_rows(networks) or any(net.predictions.shape != shape for net in networks):
         return None
     return disagreement.between(np.stack([net.predictions for net in networks]), target)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from study import disagreement, explanations, factor, report
 from study.objectives import Objective, unlike
 from study.records import TrialRecord
+from study.spec import KINDS
 
 if TYPE_CHECKING:
     from study.tracking.store import Store
@@ -46,7 +47,7 @@ class Comparison:
     @property
     def answer(self) -> str:
         if self.effect:
-            return explanations.factor_answer(self.effect, self.name, self.objective, self.differ)
+            return explanations.factor_answer(self.effect, self.name, self.objective, self.differ, self.name in KINDS)
         return explanations.sources_answer(self.spreads, self.quantity, self.replicates)
 
 

@@ -50,7 +50,7 @@ class Findings:
 
     @cached_property
     def answer(self) -> Answer:
-        return answers.answer(self.records, self.objective, self.identity, self.command)
+        return answers.answer(self.records, self.objective, self.identity, self.command, alone=len(self.objectives) == 1)
 
     @property
     def win(self) -> str:
@@ -59,6 +59,8 @@ class Findings:
         win = answers.finals_text(self.finals, self.objective) or answers.win_text(
             self.records, self.choice, self.objective, self.identity
         )
+        if win and len(self.objectives) > 1:
+            win = f"By {self.objective.quantity} alone: {win}"
         return " ".join(filter(None, (win, answers.front_text(self.front, self.objectives))))
 
     @cached_property

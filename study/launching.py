@@ -204,6 +204,8 @@ def _train_finalists(opened: Launching, records: Sequence[TrialRecord]) -> None:
     objective = study.objectives[0]
     chosen = answers.choice(records, objective)
     if chosen is None or chosen.decided:
+        why = "no winner can be named" if chosen is None else "the search has decided"
+        terminal.message(f"no finalists are trained: {why}")
         return
     done = {each.number for each in study.finals() if each.summary and len(each.summary.val_losses) == count}
     tied = [record for number in chosen.tied[:MOST_FINALISTS] for record in records if record.number == number]

@@ -395,8 +395,11 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
 def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> str:
     """What a study is, in the words that its launch begins with."""
     replicates = plan.base.replicates.count
+    networks = f" × {replicates} replicate{'s' * (replicates > 1)} = {trials * replicates} networks"
+    searched = {"replicates.count", "replicates.crossed"} & plan.space.keys()
+    on = "" if "data" in plan.space else f" on {plan.base.data.name}"
     lines = [
-        f"study {plan.name}: {trials} trials × {replicates} replicates = {trials * replicates} networks on {plan.base.data.name}, "
+        f"study {plan.name}: {trials} trial{'s' * (trials > 1)}{'' if searched else networks}{on}, "
         f"{'every setting of' if exhaustive else 'sampling'}:",
         *(f"  {key}: {domain}" for key, domain in plan.space.items()),
         *(f"  {line}" for line in (*plan.reading.splitlines(), plan.judging) if line),

@@ -123,10 +123,14 @@ def confidence(trials: int) -> float:
 
 @dataclass(frozen=True)
 class Choice:
-    """best: the trial of the best mean. differences: of every other trial, better means first, its values minus the best's."""
+    """best: the trial of the best mean. differences: of every other trial, better means first, its values minus the best's.
+
+    copies: whether all that was compared are trials whose replicates are bit for bit the same.
+    """
 
     best: int
     differences: Mapping[int, Difference]
+    copies: bool = False
 
     @property
     def pairs(self) -> int:
@@ -166,4 +170,4 @@ def choose(values: Mapping[int, Values], sign: int = 1, copies: Collection[int] 
         count = 1 if {best, rival} <= set(copies) else None
         return difference(values[best][:count], values[rival][:count], level)
 
-    return Choice(best, {rival: against(rival) for rival in rivals})
+    return Choice(best, {rival: against(rival) for rival in rivals}, copies=set(values) <= set(copies))

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from study.settings.data import BOOTSTRAP
 from study.settings.model import BATCH, LAYER
 from study.spec import TrialSpec
 
@@ -235,6 +236,18 @@ class TrackedNetwork:
     target: Floats | Integers
     curves: dict[str, Floats] = field(default_factory=dict)
     study: str = ""
+
+    @property
+    def rows(self) -> str:
+        """Which of several draws of the data it was validated on; the same for all where each replicate has the same rows."""
+        own = self.config.get("data", {}).get("resample") != BOOTSTRAP
+        return self.seeds.get("seed.data", "") if own else ""
+
+
+def same_rows(networks: Sequence[TrackedNetwork]) -> bool:
+    """Whether networks were validated on the same rows: of few classes, other rows may have the same targets."""
+    first = networks[0]
+    return all(each.rows == first.rows and np.array_equal(each.target, first.target) for each in networks)
 
 
 @dataclass(frozen=True)

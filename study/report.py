@@ -35,6 +35,15 @@ def short(key: str) -> str:
     return key.rsplit(".", 1)[-1]
 
 
+# why replicates that are copies decide nothing
+COPIES = "the replicates are copies of one network, since nothing that differs changes anything (replicates.vary=[init,order] does)"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words in a sentence: init, order and data."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
 def settings_text(params: Mapping[str, Scalar]) -> str:
     """Sampled settings in a line: adam, learning_rate 0.003, batch_size 32."""
     # the choice of a group, such as the optimizer, speaks for itself
@@ -105,13 +114,14 @@ def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front
     for record in [*best, *others]:
         summary = record.summary
         if summary:
-            numbers = (number(summary.distance), aligned_text(summary), number(summary.disagreement))
+            alone = len(summary.val_losses) < 2
+            numbers = ("–",) * 3 if alone else (number(summary.distance), aligned_text(summary), number(summary.disagreement))
             found = (loss_text(summary), *(score_text(summary, name) for name in scores), labels_text(summary), *numbers)
         else:
             found = ("–", *("–" for _ in scores), record.reason or record.state, "–", "–", "–")
         settings = (setting(record.params[key]) if key in record.params else "–" for key in keys)
         values = [
-            _value_text(record.values[place]) + _majority_text(summary, objectives[place].name) if record.values else "–"
+            value_text(record.values[place]) + _majority_text(summary, objectives[place].name) if record.values else "–"
             for place in extra
         ]
         rows.append((str(record.number), *settings, *values, *found, *(["●" * (record.number in front)] if front else [])))
@@ -130,7 +140,7 @@ def _majority_text(summary: Summary | None, name: str) -> str:
     return f" (majority {number(summary.majority)})" if known and summary else ""
 
 
-def _value_text(value: float) -> str:
+def value_text(value: float) -> str:
     return f"{value:.0f}" if value.is_integer() else number(value)
 
 

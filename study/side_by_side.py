@@ -15,7 +15,7 @@ from study.distance import Matrix
 from study.errors import BadInput, Fault
 from study.network import layer_outputs
 from study.objectives import LOSS, MAXIMIZE, Objective
-from study.records import Dataset, Network, TrackedNetwork
+from study.records import Dataset, Network, TrackedNetwork, same_rows
 from study.report import Table, interval_text, number
 from study.settings.loss import Loss, measured
 from study.settings.model import Model
@@ -34,7 +34,7 @@ def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) 
         if other := sorted({each.activation for each in models} - {activation}):
             raise BadInput([Fault("--activation", activation, f"{', '.join(other)}, as the records tell")])
         shared["model"] = shared["model"] or next(iter(models), Model(activation=activation))
-    same_target = first.target.size > 0 and all(np.array_equal(each.target, first.target) for each in networks)
+    same_target = first.target.size > 0 and same_rows(networks)
     trained = all(each.label for each in networks)
     return comparison.compare(
         [each.network for each in networks],
@@ -192,7 +192,7 @@ def better(networks: Sequence[TrackedNetwork]) -> str:
     (one, first), (other, second) = trials.items()
     pairs = [(first[seeds], second[seeds]) for seeds in first if seeds in second]
     some = pairs or [(next(iter(first.values())), next(iter(second.values())))]
-    if not all(np.array_equal(a.target, b.target) for a, b in some):
+    if not all(map(same_rows, some)):
         return f"{one} and {other} are judged on different rows, or on a target scaled in another way: neither is called better."
     if not pairs:
         return f"{one} and {other} have no replicates with the same seeds: neither is called better."
@@ -207,12 +207,14 @@ def better(networks: Sequence[TrackedNetwork]) -> str:
             return [net.val_loss for net in chosen]
         return [float(measure(net.predictions[None], net.target)[0]) for net in chosen]
 
-    copies = all(len({pair[side].fingerprint for pair in pairs}) == 1 for side in (0, 1))
+    copies = len(pairs) > 1 and all(len({pair[side].fingerprint for pair in pairs}) == 1 for side in (0, 1))
     a, b = (values(side)[: 1 if copies else None] for side in (0, 1))
     gap, quantity = ranking.difference(a, b), goal.quantity
     numbers = f"{number(float(np.mean(a)), 4)} and {number(float(np.mean(b)), 4)}"
     pairs_text = f"{gap.pairs} paired replicate{'s' * (gap.pairs > 1)}"
     told = f"mean {quantity} {numbers}, difference {interval_text(gap.mean, gap.halfwidth)} over {pairs_text}"
+    if copies:
+        return f"{one} and {other} have copies of one network each: neither is called better ({told})."
     if gap.pairs < ranking.FEWEST:
         needed = f"at least {ranking.FEWEST} that differ are needed"
         return f"Too few replicates to decide which of {one} and {other} is better ({told}; {needed})."

@@ -17,7 +17,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
 from study import number_texts, table_text
-from study.encoding import named_alike
+from study.encoding import absent, named_alike
 from study.errors import BadInput, Fault
 from study.records import Array
 from study.settings.data import AUTO, KEEP, Table
@@ -106,15 +106,16 @@ def columns(settings: Table, choose: Choice, texts: Collection[str] = (), made_u
 
 
 def values(settings: Table, wanted: Collection[str], texts: Collection[str], made_up: Sequence[str] = ()) -> dict[str, Array]:
-    """Of the wanted columns those that the file has: numbers, NaN where nothing is, or Python's values, None where nothing is.
+    """The wanted columns: numbers, NaN where nothing is, or Python's values, None where nothing is.
 
     texts: as for `columns`. made_up: the names that the columns got in training, for their file had none: this one has as many
-    columns, or all but the target, or names after all. Raises as `columns` does, and BadInput if two columns share a name.
+    columns, or all but the target, or names after all. Raises as `columns` does, and BadInput if two columns share a name or one
+    isn't there.
     """
     settings = replace(settings, index=KEEP)  # whether it is one is known: only what is wanted is read
 
     def choose(names: Sequence[str]) -> list[str]:
-        if faults := named_alike("data.path", names):
+        if faults := named_alike("data.path", names) or absent(wanted, names):
             raise BadInput(faults)
         return [name for name in names if name in wanted]
 

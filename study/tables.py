@@ -173,13 +173,13 @@ def _sentinels(settings: Table, found: dict[str, Column]) -> Iterator[str]:
                 count = len(values) - len(others)
                 told = f"{name} {number:g} ({count} row{'s' * (count > 1)})"
                 if name == settings.target:
-                    yield f"far from all other values: {told} (if it stands for a missing target, remove these rows from the file)"
+                    yield f"perhaps a missing target: {told} (if so, remove these rows from the file)"
                 else:
                     seen.append(told)
                     numbers.add(number)
     if seen:
         hint = _gaps_hint(settings, sorted(numbers))
-        yield f"far from all other values: {textwrap.shorten(', '.join(seen), 200)} (if it stands for a missing value: {hint})"
+        yield f"perhaps missing values: {textwrap.shorten(', '.join(seen), 200)} (if so: {hint})"
 
 
 def _is_far(number: float, least: float, most: float) -> bool:

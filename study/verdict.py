@@ -108,13 +108,13 @@ def verdict(found: Evidence, limits: Thresholds = DEFAULT) -> Verdict:
             if found.output <= limits.output:
                 return ended(SAME_SYMMETRY)
 
+    if found.function is None:
+        reasons.append("neither losses nor functions can be compared: each was validated on rows of its own")
+        return ended(UNDECIDED)
     reasons.append(_told("two losses differ, over their mean, by", found.loss, limits.loss))
     if found.loss.low > limits.loss:
         return ended(DIFFERENT_LOSS)
     if found.loss.high > limits.loss:
-        return ended(UNDECIDED)
-    if found.function is None:
-        reasons.append("the functions can't be compared: each was validated on rows of its own")
         return ended(UNDECIDED)
     name, limit = ("churn over the error rate", limits.churn) if found.classes else ("NRMSE between two functions", limits.nrmse)
     reasons.append(_told(name, found.function, limit))

@@ -14,7 +14,7 @@ import study
 from study import answers, verdict
 from study.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
 from study.objectives import MAXIMIZE, Objective
-from study.records import Scalar, Summary, TrialRecord
+from study.records import Blame, Scalar, Summary, TrialRecord
 from tests.command import run
 
 LOSS, R2 = Objective(), Objective("r2", MAXIMIZE)
@@ -64,11 +64,17 @@ def record(number: int, losses: list[float], params: dict[str, Scalar] | None = 
         (
             verdict.NOT_CONVERGED,
             8,
-            {PLATEAUED: 5, IMPROVING: 1, OSCILLATING: 2},
-            "Too early to say: the training loss still falls (1 of 8 replicates)",
+            {PLATEAUED: 4, IMPROVING: 2, OSCILLATING: 2},
+            "Too early to say: the training loss still falls (2 of 8 replicates)",
         ),
         # equal weights are no end either, while the loss still falls
         (verdict.NOT_CONVERGED, 1, {IMPROVING: 8}, "Too early to say: the training loss still falls (8 of 8 replicates)"),
+        (
+            verdict.NOT_CONVERGED,
+            8,
+            {OSCILLATING: 4, IMPROVING: 1, DIVERGED: 3},
+            "No: the training loss oscillates (4 of 8 replicates)",
+        ),
         (verdict.NOT_CONVERGED, 8, {OSCILLATING: 3, PLATEAUED: 5}, "No: the training loss oscillates (3 of 8 replicates)"),
         (verdict.NOT_CONVERGED, 8, {STUCK: 8}, "Too early to say: nothing has been learned yet (8 of 8 replicates)"),
         (verdict.NOT_CONVERGED, 8, {DIVERGED: 1, PLATEAUED: 7}, "No: training diverges (1 of 8 replicates)"),
@@ -96,7 +102,8 @@ def test_every_verdict_has_a_headline() -> None:
 @pytest.mark.parametrize("name", verdict.VERDICTS)
 @pytest.mark.parametrize("distinct", [1, 8])
 def test_the_headline_and_the_text_agree(name: str, distinct: int) -> None:
-    found = answers.answer([record(0, [0.5] * 8, verdict=name, distinct=distinct)], LOSS, FIXED)
+    labels = {IMPROVING if name == verdict.NOT_CONVERGED else PLATEAUED: 8}
+    found = answers.answer([record(0, [0.5] * 8, verdict=name, distinct=distinct, labels=labels)], LOSS, FIXED)
     assert ("the same final weights, bit for bit" in found.text) == (distinct == 1)
     assert f"Verdict: {name}." in found.text and str(found).startswith(f"{found.headline}. ")
 
@@ -240,7 +247,9 @@ def test_a_win_over_some_sources_alone_is_no_more_than_that(vary: str, same: str
 def test_near_ties_are_named_with_what_would_show_them() -> None:
     found = trials(0.00001, 0.1, 0.00002)
     text = win(found)
-    assert text.startswith("No winner yet: trial 0 has the best mean, but trials 1, 3 may be as good. The nearest one is trial 1")
+    assert text.startswith(
+        "No winner yet: trial 0 has the best mean, but trials 1, 3 may be as good. The nearest of these is trial 1"
+    )
     choice = answers.choice(found, LOSS)
     assert choice and f"about {choice.differences[1].needed:,} replicates would show a difference of that size" in text
 
@@ -251,7 +260,51 @@ def test_equal_trials_do_not_differ_at_all() -> None:
 
 
 def test_copies_show_nothing() -> None:
-    assert win(trials(0.06, distinct=1)).startswith("Too few replicates to decide whether trial 0 wins: 1,")
+    text = win(trials(0.06, distinct=1))
+    assert text.startswith("Nothing can be said of a winner: the replicates are copies of one network") and "0.06" not in text
+    assert "copies" in answers.finals_text(trials(0.06, distinct=1), LOSS)
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [("replicates.count", [5, 6]), ("replicates.first", [0, 8]), ("replicates.vary", ["[init]", "[order]"])],
+)
+def test_replicates_that_are_no_pairs_have_no_winner(key: str, values: list[Scalar]) -> None:
+    found = [dataclasses.replace(each, params={key: value}) for each, value in zip(trials(0.06), values, strict=True)]
+    assert answers.choice(found, LOSS) is None
+    assert win(found) == f"No winner is named: trials differ in {key}, so that their replicates are no pairs."
+
+
+def test_trials_that_did_not_complete_are_not_claimed_to_be_worse() -> None:
+    pruned = TrialRecord(2, "pruned", {"x": 2}, [], None, "pruned after 10 epochs", None, {})
+    assert "better than every other completed trial." in win([*trials(0.06), pruned])
+    assert "better than every other trial." in win(trials(0.06))
+
+
+def test_crossed_replicates_name_no_winner_and_say_why() -> None:
+    blame = Blame("val loss", {"init": (1.0, 0.9, 1.0)}, (0.0, 0.0, 0.0), 1.0, None)
+    assert win(trials(0.06, blame=[blame])) == "No winner is named: crossed replicates share seeds, and aren't independent."
+
+
+@pytest.mark.parametrize(
+    ("r2", "expected"),
+    [
+        ([-0.1] * 8, "On average no better than predicting the mean: R² is -0.100."),
+        ([0.4] * 7 + [-9.0], "and above 0 in 7 of 8 replicates."),
+        ([0.4] * 8, ""),
+    ],
+)
+def test_no_better_than_the_mean(r2: list[float], expected: str) -> None:
+    text = answers.answer([record(0, [0.5] * 8, scores={"r2": r2})], LOSS, FIXED).text
+    assert expected in text and ("On average" in text) == bool(expected)
+
+
+def test_what_is_searched_leaves_the_command_that_would_settle_it() -> None:
+    launch = f"{LAUNCH} 'optimizer.momentum=tag(optimizer:sgd,choice(0.9))'"
+    trial = record(0, [0.5] * 2, {"optimizer": "adam"}, labels={IMPROVING: 2}, verdict=verdict.NOT_CONVERGED)
+    searched = {f"space: {key}": "" for key in ("optimizer", "model.width", "optimizer.momentum")}
+    found = answers.answer([trial], LOSS, FIXED | searched, launch)
+    assert "momentum" not in found.command and "optimizer=adam" in found.command
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def test_a_crossed_summary_of_an_earlier_version_loses_its_interval() -> None:
 def test_a_winner_that_learned_nothing_is_told() -> None:
     summary = dataclasses.replace(record(0, []).summary, scores={"r2": [-0.1, 0.05]})
     found = answers.answer([dataclasses.replace(record(0, []), summary=dataclasses.replace(summary, distinct=2))], Objective(), {})
-    assert "No better than predicting the mean: R² is -0.025" in found.text
+    assert "no better than predicting the mean: R² is -0.025" in found.text
 
 
 def concluded(trials: list[TrialRecord], folder: Path) -> list[conclusions.Conclusion]:

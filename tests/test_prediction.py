@@ -85,9 +85,12 @@ def test_a_column_that_does_not_fit_is_told(changed: dict[str, list[object]], to
 def test_a_file_has_the_texts_and_numbers_that_training_had(tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("code;area;new;other;gap\n02;1,5;true;x;\n1; ;false;y;\n")
     source = Table(path=str(tmp_path / "new.csv"), target="rent", decimal=",")
-    found = table_files.values(source, {"code", "area", "new", "gap", "absent"}, ["code", "absent"])
+    found = table_files.values(source, {"code", "area", "new", "gap"}, ["code"])
     wanted = {"code": ["02", "1"], "area": [1.5, np.nan], "new": [True, False], "gap": [None, None]}
     np.testing.assert_equal({name: column.tolist() for name, column in found.items()}, wanted)
+    # the file's own names are shown, those too that nothing needs
+    with pytest.raises(BadInput, match="no column 'Other'\"; valid: did you mean other\\? code, area, new, other, gap"):
+        table_files.values(source, {"code", "Other"}, ["code"])
 
 
 SETTINGS = ["data=table", "data.path=flats.csv", "data.target=rent", "data.drop=[id]", "data.missing=median", "training.epochs=20"]

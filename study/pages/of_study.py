@@ -61,7 +61,7 @@ def _facts(found: Findings) -> dict[str, str]:
             "different fingerprints": f"{summary.distinct} of {len(summary.val_losses)}",
         }
         if found.objective.name != LOSS and found.best.value is not None:
-            facts[found.objective.name] = report.number(found.best.value, 4)
+            facts[found.objective.name] = report.value_text(found.best.value)
         if summary.verdict:
             facts["verdict"] = summary.verdict
         if scores := report.scores_text(summary):
@@ -82,7 +82,7 @@ def _rivals(found: Findings) -> Section:
     kinds = ["best" if each is found.best else "tied" if each.number in tied else "worse" for each in shown]
     hovers = [charts.escaped(_hover(found, each)).replace("\n", "<br>") for each in shown]
     # where the loss has no interval, as with crossed replicates, nothing has
-    lone = [not (each.summary and each.summary.val_loss_halfwidth) for each in shown]
+    lone = [len(of_trial) < 2 or bool(each.summary and each.summary.blame) for each, of_trial in zip(shown, values, strict=True)]
     halfwidths = [None if each else intervals.mean_halfwidth(found_) for each, found_ in zip(lone, values, strict=True)]
     names = [f"trial {each.number}" for each in shown]
     figure = charts.rivals(names, values, halfwidths, kinds, hovers, quantity)
@@ -120,8 +120,8 @@ def _curves(shown: Sequence[Shown]) -> Section:
     )
     alt = f"Validation loss by epoch of the replicates of {', '.join(names)}, and the training loss of the first."
     caption = (
-        "Each band is the range over a trial's replicates, with their median; the thin lines are the first trial's replicates, the "
-        "dotted one their median training loss. Click a name to show or hide it."
+        "Each band is the range over a trial's replicates, with their median; the thin lines are "
+        f"{names[0]}'s replicates, the dotted one their median training loss. Click a name to show or hide it."
     )
     return Section("Loss curves", charts=[Chart("Loss by epoch", figure, alt, caption, wide=True)])
 
@@ -311,7 +311,8 @@ def _trials(found: Findings) -> Section:
     tables = []
     tied = set(found.choice.tied) if found.choice else {each.number for each in found.ranked[:1]}
     marked = frozenset(place for place, row in enumerate(table.rows) if int(row[0]) in tied and place < len(found.ranked))
-    foot = "Best first; marked: the best, and those that may be as good. Click a heading to sort."
+    marked_text = "; marked: the best, and those that may be as good" if found.choice else ""
+    foot = f"Best first{marked_text}. Click a heading to sort."
     tables.append(Listing("", table, foot, marked))
     if others:
         rows = [(str(each.number), each.state, report.settings_text(each.params), each.reason or "no word why") for each in others]
@@ -331,11 +332,12 @@ def _again(found: Findings) -> Section:
         where = shlex.quote(f"{found.name}/{found.best.number}")
         codes.append(
             Code(
-                "The first trial's networks, from their own record: exits with 0 only if every bit is the same",
+                f"{_name(found.best).capitalize()}'s networks, from their own record: exits with 0 only if every bit is the same",
                 f"mlp-study reproduce {where}",
             )
         )
-        codes.append(Code("Its replicates side by side", f"mlp-study compare {where}"))
+        if found.best.summary and len(found.best.summary.val_losses) > 1:
+            codes.append(Code("Its replicates side by side", f"mlp-study compare {where}"))
         codes.append(Code("What its best network makes of new rows", f"mlp-study predict {name} rows.csv"))
     if found.answer.command:
         codes.insert(0, Code("What would settle the answer: the same setting, trained longer", found.answer.command))

@@ -15,6 +15,29 @@ def case(name: str, *command: str, shows: tuple[str, ...] = (), hides: tuple[str
 
 
 CASES = [
+    case("other numbers of replicates", *IRIS[:2], *IRIS[3:], "replicates.count=5,6", shows=("trials differ in replicates.count",)),
+    case("other first replicates", *IRIS, "replicates.first=0,8", shows=("trials differ in replicates.first",)),
+    Case(
+        "folds have no rows in common",
+        ((*FIVE, "data.resample=kfold", "replicates.vary=[init,order,data]"),),
+        ("each was validated on rows of its own", "that differ in init, order and data"),
+        ("As functions",),
+    ),
+    case(
+        "one network",
+        "data=iris",
+        "replicates.count=1",
+        *IRIS[1:2],
+        *IRIS[3:5],
+        hides=("fingerprint", "1 replicates", "disagreement"),
+    ),
+    case(
+        "two objectives",
+        *FIVE,
+        "hydra.sweeper.objective=[loss,size]",
+        shows=("By validation loss alone:", "the trial with the lowest validation loss"),
+        hides=("the best trial",),
+    ),
     case("a loss's own setting", *TINY, "loss=huber", "loss.delta=0.5,2", shows=(RANKED.format("R²"), "R²")),
     case(
         "label smoothing", *IRIS, "loss=categorical_crossentropy", "loss.label_smoothing=0,0.1", shows=(RANKED.format("accuracy"),)
@@ -64,7 +87,7 @@ CASES = [
         "copies of one network",
         *FIVE,
         "replicates.vary=[]",
-        shows=("Too few replicates to decide whether trial", "wins: 1, where at least 5", "differ in nothing"),
+        shows=("the replicates are copies of one network", "differ in nothing"),
         hides=("elsewhere", "The win is real"),
     ),
     case(

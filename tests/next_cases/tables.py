@@ -110,13 +110,13 @@ CASES = [
         "grades with a gap marker among classes",
         lines("a,b,y", lambda n: f"{n},{9999 if n == 5 else n % 4},{n % 3 + 1}.0"),
         "classification of y, 3 classes: 1, 2, 3 (data.task=regression takes them as numbers)",
-        "far from all other values: b 9999 (1 row) (if it stands for a missing value: 'data.gaps=[9999]')",
+        "perhaps missing values: b 9999 (1 row) (if so: 'data.gaps=[9999]')",
     ),
     case(
         "a marker that is a gap, and a text that is one",
         lines("a,b,y", lambda n: f"{-999 if n % 9 == 0 else n},{'unknown' if n % 7 == 0 else 'uv'[n % 2]},{n}.5"),
         "3 inputs from a, b (2 levels) missing values, besides the usual ones: -999, unknown",
-        hides=("far from",),
+        hides=("perhaps missing",),
         more=("data.gaps=[-999,unknown]", "data.missing=median"),
     ),
     case(
