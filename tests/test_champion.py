@@ -111,6 +111,9 @@ def test_it_has_a_signature_an_input_example_and_says_what_it_takes_and_gives() 
     assert (told["study"], told["run_id"]) == ("tiny", replicate.info.run_id)
     assert told["inputs"][0] == "sepal length (cm)"
     assert told["outputs"] == ["setosa", "versicolor", "virginica"]
+    files = [file for file in Path(mlflow.artifacts.download_artifacts(f"models:/{model.model_id}")).rglob("*") if file.is_file()]
+    # an empty one is uploaded in chunks, which not every proxy before a server takes
+    assert files and all(file.stat().st_size for file in files)
 
 
 @pytest.mark.usefixtures("here")
