@@ -182,7 +182,7 @@ def test_runs_say_in_words_what_they_are_and_lead_on(server: str, page: Any, err
     trial = next(each for each in runs_of("trial") if each.info.run_name == "trial 1")
     runs = f"{server}/#/experiments/{trial.info.experiment_id}/runs"
     page.goto(f"{runs}/{study.info.run_id}?workflowType=machine_learning")
-    page.get_by_text("of the best setting, trial 1").first.wait_for()
+    page.get_by_text("of the best trial, trial 1").first.wait_for()
     page.get_by_role("link", name="champion").first.wait_for()
     page.goto(f"{runs}/{trial.info.run_id}?workflowType=machine_learning")
     page.get_by_text("Verdict:").first.wait_for()
