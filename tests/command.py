@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,16 @@ DEAD = f"{processes.host()}:4194305:1"
 
 def run(*arguments: str) -> int:
     """The command's exit code."""
+    # with --info and --cfg, Hydra leaves a handler that writes to what is standard output now
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     try:
         main(list(arguments))
     except SystemExit as ended:
         return int(ended.code or 0)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
     return 0
 
 
