@@ -151,7 +151,7 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
     elif not asks_only:
         multirun = parsed.multirun or composition.mode(lines, source) == RunMode.MULTIRUN
         if multirun:
-            # the sweeper is told by a setting of its own
+            # the sweeper reads it from a setting of its own
             lines = [*precedence.of_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run]
         elif not _check(lines, source, dry_run):
             return

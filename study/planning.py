@@ -239,7 +239,7 @@ def kind_text(settings: Mapping[str, Any]) -> str:
 
 
 def _judging(wanted: object, objective: Objective, unlike: Sequence[str]) -> str:
-    """What a launch says of how it compares the trials, where that isn't the usual way."""
+    """Return how a launch compares the trials, in a sentence, where that isn't the usual way."""
     if unlike:
         return answers.unlike_text(unlike)
     if wanted is None and objective.name != objectives.LOSS:

@@ -307,7 +307,7 @@ def _target(settings: Table, column: Column, faults: list[Fault]) -> tuple[Array
     elif text:
         faults.append(Fault("data.task", REGRESSION, f"classification (the target {name!r} is no column of numbers)"))
     elif distinct > 1:
-        complete, unusable = Table(path=settings.path, target=name, missing="mean"), list[Unusable]()  # gaps are told above
+        complete, unusable = Table(path=settings.path, target=name, missing="mean"), list[Unusable]()  # gaps are reported above
         y = _checked_numbers(complete, name, column, unusable, [])[:, None]
         faults += [Fault("data.path", f"column {name!r}: {each.got}", each.valid) for each in unusable]
         return y, (name,)
