@@ -13,22 +13,23 @@ from study.cli import main
 from study.search import storage, stored
 from study.tracking import spool
 
+# a handler that can't write, such as one of a test that is over, is none of the program's errors
+logging.raiseExceptions = False
+
 # the owner of what a process left that is gone
 DEAD = f"{processes.host()}:4194305:1"
 
 
 def run(*arguments: str) -> int:
     """The command's exit code."""
-    # with --info and --cfg, Hydra leaves a handler that writes to what is standard output now
+    # what Hydra's logging of an earlier run in this process wrote to is closed by now
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    root.handlers[:] = [each for each in root.handlers if not getattr(getattr(each, "stream", None), "closed", False)]
+    root.setLevel(logging.WARNING)
     try:
         main(list(arguments))
     except SystemExit as ended:
         return int(ended.code or 0)
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
     return 0
 
 
