@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from study import answers, explanations, factors, intervals, objectives, report
+from study.answers import SPACE
 from study.findings import Findings, Networks, Shown
 from study.objectives import LOSS
 from study.pages import charts, page
@@ -17,7 +18,6 @@ from study.pages.page import Chart, Code, Listing, Page, Section
 from study.records import TrialRecord
 
 MOST_RIVALS, MOST_BLAMED = 20, 6
-SPACE = "space: "
 
 
 def write(found: Findings, networks: Networks, file: Path) -> None:
