@@ -36,9 +36,10 @@ from scipy import stats
 
 import study
 from benchmarks.engine import versions
-from study import barrier, convergence, disagreement, distance, intervals, metrics, network
-from study.intervals import Interval
+from study.analysis import barrier, convergence, disagreement, distance, forward, metrics
 from study.records import Cohort, Dataset
+from study.statistics import intervals
+from study.statistics.intervals import Interval
 
 Values = npt.NDArray[np.float64]
 
@@ -224,7 +225,7 @@ def barriers(cohort: Cohort, count: int, align: bool) -> Barriers:
 
 def trivial(cohort: Cohort) -> float:
     data: Dataset = study.load_data(cohort.spec)
-    return network.trivial_loss(cohort.spec.loss, data.y_train, data.outputs)
+    return forward.trivial_loss(cohort.spec.loss, data.y_train, data.outputs)
 
 
 # -- the claims ------------------------------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def fresh_start(cache: str, work: Workload, replicates: int) -> dict[str, float]
     """In a process that has done nothing yet: seconds to import the engine, to compile and to train, and the peak of memory."""
     os.environ["XDG_CACHE_HOME"] = cache
     start = time.perf_counter()
-    import study.cohort  # noqa: F401
+    import study.engine  # noqa: F401
 
     imported = time.perf_counter() - start
     spent = sides.trained_by_us(work, replicates)

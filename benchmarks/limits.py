@@ -68,7 +68,8 @@ def products(width: int, steps: int) -> Callable[[], object]:
 
 def program_call() -> tuple[Callable[[], object], int]:
     """One leg of the compiled program, as the engine calls it, and its steps."""
-    from study.cohort import WIDTH, training
+    from study.engine import training
+    from study.engine.program import WIDTH
 
     caught: dict[str, Any] = {}
     advance = training._Part.advance
@@ -88,7 +89,7 @@ def program_call() -> tuple[Callable[[], object], int]:
 
 def by_width(repeats: int) -> dict[int, list[float]]:
     """Width → milliseconds a network in cohorts of COUNTS."""
-    from study.cohort import program, training
+    from study.engine import program, training
 
     found = {}
     chosen = program.WIDTH
@@ -107,8 +108,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15)
     repeats = parser.parse_args().repeats
-    from study.cohort import WIDTH
-    from study.cohort.training import available_cores
+    from study.engine.program import WIDTH
+    from study.engine.training import available_cores
 
     cores, steps = available_cores(), SOURCE.steps * SOURCE.epochs
     flops = SOURCE.flops / steps

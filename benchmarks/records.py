@@ -16,10 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from study import search, sqlite
-from study.objectives import Objective
+from study import sqlite
 from study.records import Completed, Summary, TrialResult
-from study.space import Interval
+from study.search import stored
+from study.search import study as search_study
+from study.search.space import Interval
+from study.statistics.objectives import Objective
 
 TINY = ["training.epochs=2", "replicates.count=2", "model.units=[4]", "data=iris"]
 SPACE = ["optimizer.learning_rate=tag(log,interval(1e-4,1e-1))", "optimizer.beta_1=interval(0.5,0.99)"]
@@ -58,7 +60,7 @@ def through_the_command(trials: int, folder: str) -> None:
 
 def of_the_sampler(trials: int, folder: str) -> None:
     space = {"rate": Interval("rate", 1e-4, 1e-1, log=True), "beta": Interval("beta", 0.5, 0.99)}
-    study = search.Search(
+    study = search_study.Search(
         name="made up",
         storage=sqlite.url_of(Path(folder) / "sampler.db"),
         objectives=(Objective(),),
@@ -77,7 +79,7 @@ def of_the_sampler(trials: int, folder: str) -> None:
         summary = Summary([loss] * 8, loss, 0.1, 0.1, loss, 1.0, 0.1, 8, {"plateaued": 8})
         start = time.perf_counter()
         result = TrialResult(Completed(summary))
-        search.keep(study.storage, study.name, asked.number, result)
+        stored.keep(study.storage, study.name, asked.number, result)
         study.tell(asked.number, result)
         tells.append(time.perf_counter() - start)
     for name, costs in (("ask, TPE and its database", asks), ("keep and tell", tells)):

@@ -243,21 +243,21 @@ def jax_two_threads(work: Workload, replicates: int) -> Train:
 
 
 def mlp_study(work: Workload, replicates: int) -> Train:
-    from study.cohort import WIDTH
+    from study.engine.program import WIDTH
 
     trained_by_us(work, min(replicates, WIDTH))
     return lambda: trained_by_us(work, replicates)
 
 
 def trained_by_us(work: Workload, replicates: int) -> dict[str, float]:
-    """Seconds by phase of `study.cohort.Training` with its own defaults; the losses of one row are the least it validates."""
+    """Seconds by phase of `study.engine.training.CohortTraining` with its own defaults; one row is the least it validates."""
     from study.clock import Clock
-    from study.cohort import Training
+    from study.engine.training import CohortTraining
     from study.records import Dataset
     from study.settings import training
     from study.settings.data import Diabetes, Digits
     from study.settings.model import Model
-    from study.spec import TrialSpec
+    from study.settings.spec import TrialSpec
 
     x, y = work.data()
     settings = TrialSpec(
@@ -267,6 +267,6 @@ def trained_by_us(work: Workload, replicates: int) -> dict[str, float]:
         replicates=training.Replicates(count=replicates),
     )
     data, clock = Dataset(x, y, x[:1], y[:1], work.sizes[-1]), Clock()
-    for _ in Training(settings, [data] * replicates, clock).legs():
+    for _ in CohortTraining(settings, [data] * replicates, clock).legs():
         pass
     return clock.seconds

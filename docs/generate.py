@@ -20,12 +20,15 @@ import click
 import yaml
 
 from hydra_plugins.study_sweeper import study_sweeper
-from study import artifacts, cli, flags, objectives, places, planning, spec
+from study import flags, locations
+from study.cli import program
 from study.errors import EXIT_CODES, FAILED_TRIALS_EXIT_CODE, BadInput
-from study.job import TRACKING
+from study.runner import planning
+from study.runner.job import TRACKING
 from study.search import kinds as search
-from study.settings import model, rules
-from study.tracking import names
+from study.settings import model, rules, spec
+from study.statistics import objectives
+from study.tracking import artifacts, names
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
@@ -120,7 +123,7 @@ REPLICATES = {
     "val_accuracy": "share of rows that are classified rightly",
     "val_auc": "area under the ROC curve (classification)",
     "loss_over_trivial": "the training loss in units of the trivial predictor's",
-    "improvement_low": "lower end of what another tail of epochs would improve, in trivial losses (see `study/convergence.py`)",
+    "improvement_low": "least that another tail of epochs would improve, in trivial losses (`study/analysis/convergence.py`)",
     "improvement_high": "its upper end: below 0.001 the replicate has plateaued",
 }
 TRIALS = {
@@ -229,7 +232,7 @@ def rules_of(group: str, choice: str) -> Mapping[str, str]:
         found = {} if choice == "grid" else inspect.signature(made).parameters
         return {key: _annotated(each.annotation) for key, each in found.items()}
     if group == "tracking":
-        return {"uri": f"{places.STORES}, or null" if choice == "mlflow" else "null"}
+        return {"uri": f"{locations.STORES}, or null" if choice == "mlflow" else "null"}
     section = spec.KINDS[group][choice] if group in spec.KINDS else spec.SECTIONS[group]
     valid = {each.name: each.metadata["rule"].valid for each in dataclasses.fields(section) if "rule" in each.metadata}  # type: ignore[arg-type]
     if group == "model":
@@ -416,7 +419,7 @@ def _fields(file: Path) -> dict[str, str]:
 def _refusals() -> dict[str, str]:
     """What the program says is valid, when it is given what isn't."""
     wrong = {"n_trials": 0, "n_jobs": 0, "finalists": 0, "max_failure_rate": -1}
-    found: dict[str, str] = {"storage": f"{places.STORAGES}, or null"}
+    found: dict[str, str] = {"storage": f"{locations.STORAGES}, or null"}
     tries: list[Any] = [
         lambda: planning._check_settings(wrong),
         lambda: objectives.parse("loss", "?", "regression"),
@@ -442,7 +445,7 @@ def command_line(faults: list[str]) -> Iterator[str]:
         short.setdefault(kind, []).append(name)
     yield "Of training and of the other commands:\n"
     yield from table(["flag", ""], [[", ".join(f"`{each}`" for each in both), flags.HELP[kind]] for kind, both in short.items()])
-    for name, command in sorted(cli.commands.commands.items()):
+    for name, command in sorted(program.commands.commands.items()):
         yield from command_text(f"mlp-study {name}", command, faults)
 
 

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 from study.errors import BadInput, StudyError
 from study.records import Cohort, Dataset, Integers
-from study.spec import TrialSpec
+from study.settings.spec import TrialSpec
 
 if TYPE_CHECKING:
     import keras
 
-    from study.alignment import align
-    from study.attribution import attribute
-    from study.cohort.curvature import Stationarity
-    from study.comparison import compare
-    from study.opened import Study
+    from study.analysis.alignment import align
+    from study.analysis.comparison import compare
+    from study.engine.curvature import Stationarity
+    from study.results.study_handle import Study
+    from study.statistics.variance_components import attribute
 
 __all__ = [
     "BadInput",
@@ -56,7 +56,7 @@ def compose(overrides: list[str] | tuple[str, ...] = ()) -> TrialSpec:
     >>> spec.optimizer.momentum, spec.loss.name
     (0.9, 'sparse_categorical_crossentropy')
     """
-    from study import composition
+    from study.config import composition
 
     return composition.compose(overrides)
 
@@ -70,7 +70,7 @@ def load_data(spec: TrialSpec) -> Dataset:
     >>> data.x_train.shape, data.y_val.dtype.name, data.target_names
     ((120, 4), 'int32', ('setosa', 'versicolor', 'virginica'))
     """
-    from study import dataset
+    from study.data import dataset
 
     return dataset.load_data(spec)
 
@@ -83,7 +83,7 @@ def batch_orders(spec: TrialSpec) -> Integers:
     >>> study.batch_orders(study.compose(["data=iris", "training.epochs=2", "replicates.count=2"])).shape
     (2, 2, 3, 32)
     """
-    from study import batches
+    from study.data import batches
 
     return batches.batch_orders(spec, len(load_data(spec).x_train))
 
@@ -95,7 +95,7 @@ def train(spec: TrialSpec) -> Cohort:
     >>> cohort.val_loss.shape, [kernel.shape for kernel in cohort.kernels]
     ((2, 2), [(2, 4, 4), (2, 4, 3)])
     """
-    from study import trial
+    from study.runner import trial
 
     return trial.train(spec)
 
@@ -107,9 +107,9 @@ def keras_model(cohort: Cohort, replicate: int) -> keras.Sequential:
     >>> study.keras_model(cohort, 1).output_shape
     (None, 3)
     """
-    from study import cohort as engine
+    from study.engine import export
 
-    return engine.keras_model(cohort, replicate)
+    return export.keras_model(cohort, replicate)
 
 
 def fingerprint(cohort: Cohort, replicate: int) -> str:
@@ -120,7 +120,7 @@ def fingerprint(cohort: Cohort, replicate: int) -> str:
     >>> study.fingerprint(cohort, 0) == study.fingerprint(cohort, 1)
     True
     """
-    from study.fingerprints import digest
+    from study.analysis.fingerprints import digest
 
     return digest(cohort.networks()[replicate])
 
@@ -135,8 +135,8 @@ def stationarity(cohort: Cohort, replicate: int) -> Stationarity:
     >>> found.largest > found.smallest
     True
     """
-    from study import dataset
-    from study.cohort import curvature
+    from study.data import dataset
+    from study.engine import curvature
 
     data = dataset.load_replicate(cohort.spec, cohort.spec.replicates.numbers[replicate])
     return curvature.stationarity(cohort.spec, cohort.networks()[replicate], data)
@@ -156,12 +156,16 @@ def open(name: str, storage: str | None = None, tracking_uri: str | None = None)
     >>> tiny.curves(1).columns.tolist()
     ['replicate', 'epoch', 'train_loss', 'val_loss', 'learning_rate']
     """
-    from study import opened
+    from study.results import study_handle
 
-    return opened.open_study(name, storage, tracking_uri)
+    return study_handle.open_study(name, storage, tracking_uri)
 
 
-LAZY = {"align": "study.alignment", "attribute": "study.attribution", "compare": "study.comparison"}
+LAZY = {
+    "align": "study.analysis.alignment",
+    "attribute": "study.statistics.variance_components",
+    "compare": "study.analysis.comparison",
+}
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from study.settings.data import BOOTSTRAP
 from study.settings.model import BATCH, LAYER
-from study.spec import TrialSpec
+from study.settings.spec import TrialSpec
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

@@ -84,6 +84,18 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+def rows(url: str, query: str) -> list[tuple[object, ...]]:
+    """The rows that a query finds in the file of a SQLite URL; none where there is no file, or the database is another.
+
+    Raises sqlite3.Error for a file that the query doesn't fit.
+    """
+    path = path_of(url)
+    if path is None or not path.exists():
+        return []
+    with reading(path) as connection:
+        return connection.execute(query).fetchall()
+
+
 def damage(path: Path, tables: Set[str]) -> str | None:
     """What is wrong with a database file that should have these tables; None if nothing is.
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from study import places, processes
-from study.cli import main
+from study import locations, processes
+from study.cli.program import main
 from study.search import storage, stored
 from study.tracking import spool
 
@@ -34,7 +34,7 @@ def run(*arguments: str) -> int:
 
 
 def client() -> MlflowClient:
-    return MlflowClient(places.tracking_uri(None))
+    return MlflowClient(locations.tracking_uri(None))
 
 
 def runs_of(kind: str) -> list:
@@ -48,7 +48,7 @@ def ran(folder: Path, *arguments: str, code: int = 0) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert run(*arguments) == code
-        spool.writer(places.tracking_uri(None)).drain()
+        spool.writer(locations.tracking_uri(None)).drain()
     return folder
 
 

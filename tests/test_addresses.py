@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from mlflow.entities import Metric
 
-from study import artifacts
 from study.errors import BadInput, Corrupt
 from study.records import Network
-from study.tracking import addresses, store
+from study.tracking import addresses, artifacts, store
 from study.tracking.store import Store
 
 QUOTED = 'it\'s a "study" \\ 100%_ ` -- ;'

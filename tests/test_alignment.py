@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from study import alignment, distance, matching, network
-from study.alignment import align, aligned_to, centre, matched_distances
-from study.canonical import canonical, folded
+from study.analysis import alignment, distance, forward, weight_matching
+from study.analysis.alignment import align, aligned_to, centre, matched_distances
+from study.analysis.rescaling import canonical, folded
 from study.errors import BadInput
 from study.records import Network, parameter_shapes
 from study.settings.model import Model
@@ -63,7 +63,7 @@ def outputs(net: Network, activation: str) -> Any:
     x: Any = np.random.default_rng(0).normal(size=(50, net.kernels[0].shape[0]))
     wide: Any = {name: array.astype(np.float64) for name, array in net.parameters.items()}
     model = Model(activation=activation, normalisation=net.normalisation)
-    return network.layer_outputs(Network.stack([Network(wide)]), x, model)[-1][0]
+    return forward.layer_outputs(Network.stack([Network(wide)]), x, model)[-1][0]
 
 
 def apart(*nets: Network) -> float:
@@ -329,10 +329,10 @@ def test_a_network_of_zeros_is_no_distance_from_itself() -> None:
 def test_batch_normalisation_folds_exactly(activation: str, epsilon: float) -> None:
     net = Network.stack([random_network((4, 6, 5, 2), seed, "batch") for seed in range(3)])
     x = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
-    expected = network.layer_outputs(net, x, Model(activation=activation, normalisation="batch", norm_epsilon=epsilon))
+    expected = forward.layer_outputs(net, x, Model(activation=activation, normalisation="batch", norm_epsilon=epsilon))
     plain = folded(net, epsilon)
     assert plain.architecture == "4-6-5-2" and plain.kernels[0].shape == (3, 4, 6)
-    for mine, theirs in zip(network.layer_outputs(plain, x, Model(activation=activation)), expected, strict=True):
+    for mine, theirs in zip(forward.layer_outputs(plain, x, Model(activation=activation)), expected, strict=True):
         assert np.abs(mine - theirs).max() <= 1e-5 * np.abs(theirs).max()
 
 
@@ -386,7 +386,7 @@ def test_a_matrix_holds_what_each_pair_gives_alone_however_it_is_cut(
     found = matched_distances(nets, activation)
     for i, j in itertools.combinations(range(5), 2):
         assert found[i, j] == pytest.approx(align(nets[i], nets[j], activation).distance, abs=1e-12)
-    monkeypatch.setattr(matching, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(weight_matching, "CHUNK_BYTES", 1)
     assert matched_distances(Network.stack(nets), activation) == pytest.approx(found, abs=1e-12)
 
 

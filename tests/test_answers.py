@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import study
-from study import answers, verdict
-from study.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
-from study.objectives import MAXIMIZE, Objective
+from study.analysis import verdict
+from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
 from study.records import Blame, Scalar, Summary, TrialRecord
+from study.reporting import answers
+from study.statistics.objectives import MAXIMIZE, Objective
 from tests.command import run
 
 LOSS, R2 = Objective(), Objective("r2", MAXIMIZE)

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from functools import cache
@@ -13,104 +14,51 @@ import study
 
 ROOT = Path(__file__).parent.parent
 
-LAYERS = (
-    {"errors", "clock", "flags", "processes", "redaction"},
-    {"seeds", "settings", "spec", "records", "space", "places", "sqlite", "batches", "sampling"},
-    {
-        "network",
-        "metrics",
-        "dataset",
-        "number_texts",
-        "strata",
-        "table_files",
-        "table_text",
-        "tables",
-        "encoding",
-        "fingerprints",
-        "inputs",
-        "distance",
-        "disagreement",
-        "intervals",
-        "convergence",
-        "alignment",
-        "canonical",
-        "matching",
-        "artifacts",
-        "attribution",
-        "barrier",
-        "blame",
-        "effects",
-        "objectives",
-        "examination",
-        "provenance",
-        "ranking",
-        "representation",
-        "searchable",
-        "summaries",
-        "verdict",
-        "comparison",
-        "factor",
-    },
-    {"decode", "search", "tracking", "cohort", "figures"},
-    {
-        "starting",
-        "trial",
-        "sweep",
-        "job",
-        "report",
-        "answers",
-        "explanations",
-        "factors",
-        "side_by_side",
-        "portraits",
-        "conclusions",
-        "findings",
-        "pages",
-        "reproduction",
-        "terminal",
-        "estimate",
-        "doctor",
-        "details",
-        "opened",
-        "exporting",
-        "removal",
-        "champion",
-    },
-    {
-        "grammar",
-        "precedence",
-        "overrides",
-        "composition",
-        "planning",
-        "rehearsal",
-        "launching",
-        "commands",
-        "completion",
-        "cli",
-        "__main__",
-        "hydra_plugins",
-    },
+# `ls study/`, in the order of imports: a package imports from those before it. The leaves are single modules.
+LEAVES = "leaves"
+ORDER = (
+    LEAVES,
+    "settings",
+    "records",
+    "data",
+    "statistics",
+    "search",
+    "analysis",
+    "config",
+    "tracking",
+    "engine",
+    "reporting",
+    "results",
+    "runner",
+    "cli",
+    "__main__",
+    "hydra_plugins",
 )
-ADAPTERS, TOP = LAYERS[3], LAYERS[5]
+MOST_FLAT = 12  # modules beside the packages, with __init__ and __main__
+# Optuna, MLflow and TensorFlow are behind packages that don't know one another
+ADAPTERS = {"search", "tracking", "engine"}
 
+# who may import a heavy dependency, be it for its types alone
 HOMES = {
-    "tensorflow": {"cohort"},
-    "keras": {"cohort"},
+    "tensorflow": {"engine.backend"},
+    "keras": {"engine.backend", "__init__"},  # the type of study.keras_model
     "optuna": {"search"},
     "sqlalchemy": {"search"},
     "mlflow": {"tracking"},
-    "rich": {"terminal"},
-    "matplotlib": {"figures"},
-    "plotly": {"pages"},
-    "jinja2": {"pages"},
-    "charset_normalizer": {"table_text"},
-    "pyarrow": {"artifacts", "table_files", "tables"},
-    "pandas": {"opened", "tracking"},
-    "sklearn": {"dataset"},
-    "click": {"cli", "commands", "completion"},
-    "hydra": TOP,
-    "omegaconf": {"decode", "job"} | TOP,
+    "rich": {"reporting.terminal"},
+    "matplotlib": {"reporting.figures"},
+    "plotly": {"reporting.pages", "results.study_handle"},
+    "jinja2": {"reporting.pages"},
+    "charset_normalizer": {"data.table_text"},
+    "pyarrow": {"data.readers", "data.tables", "tracking.artifacts"},
+    "pandas": {"results", "tracking"},
+    "sklearn": {"data.dataset"},
+    "click": {"cli"},
+    "hydra": {"config", "runner", "cli", "hydra_plugins"},
+    "omegaconf": {"config", "runner", "cli", "hydra_plugins"},
 }
+# tables of Optuna's and of MLflow's databases
+TABLES = re.compile(r"\b(?:FROM|INTO|UPDATE|JOIN)\s+(studies|study_\w+|trials|trial_\w+|experiments|runs|tags|params|metrics)\b")
 
 
 def module_name(file: Path) -> str:
@@ -125,15 +73,10 @@ SOURCES = {
 }
 
 
-def imported(module: str, *, run_time_only: bool = False) -> set[str]:
-    """Everything that a module imports, inside functions too: of the project's own modules, the submodule that is meant."""
-    tree = SOURCES[module]
-    skipped = set()
-    if run_time_only:
-        blocks = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test).endswith("TYPE_CHECKING")]
-        skipped = {inner for block in blocks for statement in block.body for inner in ast.walk(statement)}
+def imported(module: str) -> set[str]:
+    """Everything that a module imports, inside functions and for its types too: of the project's own modules, the submodule."""
     found = set()
-    for node in set(ast.walk(tree)) - skipped:
+    for node in ast.walk(SOURCES[module]):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom):
@@ -147,37 +90,41 @@ def own(module: str) -> set[str]:
     return imported(module) & set(SOURCES)
 
 
-def unit(module: str) -> str:
-    """The name that a module has in LAYERS; a package is one unit."""
-    first, *rest = module.split(".")
-    return first if first == "hydra_plugins" else (rest or ["__init__"])[0]
+def place(module: str) -> str:
+    """A module's name without the package's: `engine.backend`."""
+    return module.removeprefix("study.") if module != "study" else "__init__"
 
 
-def layer(module: str) -> int:
-    return next(number for number, names in enumerate(LAYERS) if unit(module) in names)
+def package(module: str) -> str:
+    """The name of a module's package in ORDER; of most single modules that is LEAVES."""
+    first = place(module).split(".")[0]
+    return first if first in ORDER else LEAVES
 
 
-def test_every_module_has_one_layer() -> None:
-    units = sorted({unit(module) for module in SOURCES} - {"__init__"})
-    assert units == sorted(name for names in LAYERS for name in names)
+PACKAGES = sorted(module for module in SOURCES if (ROOT / "study" / place(module).replace(".", "/") / "__init__.py").exists())
+MODULES = sorted(set(SOURCES) - {"study"})
 
 
-def test_imports_point_downward_or_stay_in_their_layer() -> None:
+def test_every_package_has_its_place_in_the_order() -> None:
+    assert {package(module) for module in MODULES} == set(ORDER)
+    assert len(list((ROOT / "study").glob("*.py"))) <= MOST_FLAT
+
+
+def test_imports_point_downward_or_stay_in_their_package() -> None:
     assert [
         f"{module} imports {target}"
-        for module in SOURCES
-        if unit(module) != "__init__"
+        for module in MODULES
         for target in own(module)
-        if unit(target) == "__init__" or layer(target) > layer(module)
+        if target == "study" or ORDER.index(package(target)) > ORDER.index(package(module))
     ] == []
 
 
 def test_adapters_never_import_one_another() -> None:
     assert [
         f"{module} imports {target}"
-        for module in SOURCES
+        for module in MODULES
         for target in own(module)
-        if {unit(module), unit(target)} <= ADAPTERS and unit(module) != unit(target)
+        if {package(module), package(target)} <= ADAPTERS and package(module) != package(target)
     ] == []
 
 
@@ -187,18 +134,46 @@ def test_the_import_graph_has_no_cycle_even_with_imports_inside_functions() -> N
     assert set(order) == set(SOURCES)
 
 
-def test_the_package_itself_loads_only_the_two_lowest_layers_at_its_import() -> None:
+def test_the_package_itself_loads_only_settings_records_and_leaves_at_its_import() -> None:
     at_import = [node.module for node in SOURCES["study"].body if isinstance(node, ast.ImportFrom)]
-    assert [name for name in at_import if name in SOURCES and layer(name) > 1] == []
+    assert {package(name) for name in at_import if name in SOURCES} <= {LEAVES, "settings", "records"}
 
 
-@pytest.mark.parametrize("package", HOMES)
-def test_a_heavy_dependency_has_one_home(package: str) -> None:
-    users = {
-        unit(module) for module in SOURCES if any(name.split(".")[0] == package for name in imported(module, run_time_only=True))
-    }
+@pytest.mark.parametrize("module", PACKAGES)
+def test_a_package_says_what_it_is_for_and_imports_nothing_at_its_import(module: str) -> None:
+    text = ast.get_docstring(SOURCES[module])
+    assert text and text.count(".") >= 2, "what enters, what leaves, and what has no place in it"
+    assert [ast.unparse(node) for node in SOURCES[module].body if isinstance(node, ast.Import | ast.ImportFrom)] in (
+        [],
+        ["from __future__ import annotations"],
+    )
+
+
+@pytest.mark.parametrize("dependency", HOMES)
+def test_a_heavy_dependency_has_one_home(dependency: str) -> None:
+    users = {place(module) for module in SOURCES if any(name.split(".")[0] == dependency for name in imported(module))}
     assert users, "nothing uses it: drop the row"
-    assert users <= HOMES[package]
+    assert [
+        user
+        for user in users
+        if not {user, user.split(".")[0]} & HOMES[dependency] and user.rpartition(".")[0] not in HOMES[dependency]
+    ] == []
+
+
+@pytest.mark.parametrize("home", [name for names in HOMES.values() for name in names])
+def test_a_home_is_used(home: str) -> None:
+    assert any(place(module) == home or place(module).startswith(f"{home}.") for module in SOURCES)
+
+
+def test_other_programs_tables_are_read_where_these_programs_are_known() -> None:
+    named = {
+        module: found
+        for module, tree in SOURCES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and (found := TABLES.findall(node.value))
+    }
+    assert named, "nothing reads them: drop this test"
+    assert {package(module) for module in named} <= {"search", "tracking"}
 
 
 @cache
@@ -214,11 +189,11 @@ def loaded_by(module: str) -> set[str]:
         ("study", "mlflow"),
         ("study", "optuna"),
         ("study", "sklearn"),
-        ("study.cli", "tensorflow"),
-        ("study.cli", "mlflow"),
-        ("study.cli", "optuna"),
-        ("study.cli", "sklearn"),
-        ("study.cli", "pandas"),
+        ("study.cli.program", "tensorflow"),
+        ("study.cli.program", "mlflow"),
+        ("study.cli.program", "optuna"),
+        ("study.cli.program", "sklearn"),
+        ("study.cli.program", "pandas"),
     ],
 )
 def test_a_start_is_free_of(start: str, package: str) -> None:

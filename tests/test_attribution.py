@@ -8,20 +8,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from study import attribution
-from study.attribution import attribute, attribute_distances
 from study.errors import BadInput
+from study.statistics import variance_components
+from study.statistics.variance_components import attribute, attribute_distances
 
 UNTIMED = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 TWO, THREE = {"init": 4, "order": 5}, {"init": 3, "order": 4, "data": 3}
 INTERACTION = "init × order"
 
 
-def variances(found: attribution.Attribution) -> dict[str, float]:
+def variances(found: variance_components.Attribution) -> dict[str, float]:
     return {name: component.variance for name, component in found.components.items()}
 
 
-def shares(found: attribution.Attribution) -> dict[str, float]:
+def shares(found: variance_components.Attribution) -> dict[str, float]:
     return {name: component.share for name, component in found.components.items()}
 
 
@@ -121,7 +121,7 @@ def test_where_only_the_combination_matters_the_chaos_index_is_one(size: float) 
 
 def test_equal_cells_have_nothing_to_attribute() -> None:
     found = attribute(np.full((4, 5, 7), 0.1, np.float32), TWO)
-    assert set(shares(found).values()) == {0} and found.total_sd == 0 and found.chaos == attribution.Component(0, 0, 0, 0)
+    assert set(shares(found).values()) == {0} and found.total_sd == 0 and found.chaos == variance_components.Component(0, 0, 0, 0)
 
 
 # -- simulated cohorts -------------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def test_cells_may_lie_along_one_axis_or_several() -> None:
 def test_many_coordinates_are_taken_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     values = simulated(0, TWO, {(0,): 1, (0, 1): 1}, 30)
     whole = variances(attribute(values, TWO))
-    monkeypatch.setattr(attribution, "BLOCK", 140)  # 7 coordinates of 20 cells
+    monkeypatch.setattr(variance_components, "BLOCK", 140)  # 7 coordinates of 20 cells
     assert variances(attribute(values, TWO)) == pytest.approx(whole)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from study import terminal
+from study.reporting import terminal
 from tests.command import client, run, runs_of
 
 TINY = ["training.epochs=1", "replicates.count=2", "hydra.sweeper.study_name=tiny"]

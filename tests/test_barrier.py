@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from study import barrier, network
+from study.analysis import barrier, forward
 from study.records import Dataset, Network, parameter_shapes
 from study.settings.loss import Huber
 from study.settings.model import Model
@@ -166,7 +166,7 @@ def test_a_permuted_copy_has_a_barrier_until_its_units_are_put_back() -> None:
     net = drawn(0, (4, 16, 16, 3))
     other, restored = permuted(net, 1)
     x, _ = rows(1, 200, 4)
-    y = network.layer_outputs(Network.stack([net]), x, RELU)[-1][0].argmax(axis=1).astype(np.int32)
+    y = forward.layer_outputs(Network.stack([net]), x, RELU)[-1][0].argmax(axis=1).astype(np.int32)
     found = barrier.between([(net, other), (net, restored)], same_rows(x, y, 3), RELU)
     assert found.error.values[:, [0, -1]].tolist() == [[0, 0], [0, 0]]
     assert found.loss.barrier[0] > 0.1 and found.error.barrier[0] > 0.1
@@ -188,13 +188,13 @@ def test_the_ends_are_the_networks_to_the_bit() -> None:
 def test_running_statistics_are_those_of_the_training_rows() -> None:
     (a, b, _), data = some("batch", 3)
     stack = barrier.interpolated(a, b, np.linspace(0, 1, 5))
-    by_rows = network.layer_outputs(stack, data.x_train, RELU, training=True)[-1]
+    by_rows = forward.layer_outputs(stack, data.x_train, RELU, training=True)[-1]
     ready = barrier.recalibrated(stack, data.x_train, RELU)
-    assert network.layer_outputs(ready, data.x_train, RELU)[-1] == pytest.approx(by_rows, rel=1e-4, abs=1e-4)
+    assert forward.layer_outputs(ready, data.x_train, RELU)[-1] == pytest.approx(by_rows, rel=1e-4, abs=1e-4)
     found = barrier.between([(a, b)], data, RELU, alphas=5)
-    assert found.loss.values[0] == pytest.approx(network.losses(by_rows, data.y_train), rel=1e-5)
+    assert found.loss.values[0] == pytest.approx(forward.losses(by_rows, data.y_train), rel=1e-5)
     # the validation rows are not normalised by themselves
-    expected = np.mean(network.layer_outputs(ready, data.x_val, RELU)[-1].argmax(axis=-1) != data.y_val, axis=1)
+    expected = np.mean(forward.layer_outputs(ready, data.x_val, RELU)[-1].argmax(axis=-1) != data.y_val, axis=1)
     assert found.error.values[0] == pytest.approx(expected)
 
 

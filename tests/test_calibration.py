@@ -1,4 +1,4 @@
-"""How often a label is right, on synthetic curves whose truth is known; the table is in `study/convergence.py`.
+"""How often a label is right, on synthetic curves whose truth is known; the table is in `study/analysis/convergence.py`.
 
 Losses are in units of the trivial predictor's, and 0.001 of improvement in another tail is what counts as material. The bounds
 leave room for chance: of 200 curves at a true rate of 5 %, more than 10 % have a given label once in a thousand times.
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from study import convergence
-from study.convergence import DIVERGED, IMPROVING, LABELS, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
+from study.analysis import convergence
+from study.analysis.convergence import DIVERGED, IMPROVING, LABELS, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
 from study.records import Network
 from study.settings.model import Model
 

@@ -19,9 +19,13 @@ from mlflow.tracking import MlflowClient
 from scipy import special
 
 import study
-from study import artifacts, champion, dataset, findings, places
-from study.cohort import export
+from study import locations
+from study.data import dataset
+from study.engine import export
 from study.errors import BadInput, Corrupt, Unreachable
+from study.reporting import study_results
+from study.results import champion
+from study.tracking import artifacts
 from study.tracking.champion import FORMAT, kept
 from study.tracking.store import open_store
 from tests.command import client, ran, run, runs_of
@@ -40,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     # MLflow's own way of loading, which the program itself leaves alone
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", places.tracking_uri(None))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", locations.tracking_uri(None))
     return folder
 
 
@@ -122,7 +126,7 @@ def test_the_same_command_again_keeps_it_and_another_champion_takes_its_place() 
     assert run(*STUDY) == 0
     (after,) = models()
     assert after.model_id == before.model_id
-    opened = open_store(places.tracking_uri(None))
+    opened = open_store(locations.tracking_uri(None))
     # what a process that was killed at it leaves, and then no champion at all
     experiment, mark = opened.experiments()["tiny"], after.tags["fingerprint"]
     client().create_logged_model(experiment, "champion", tags={"mlp_study.kind": "champion", "fingerprint": mark})
@@ -155,7 +159,7 @@ def test_a_study_is_done_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
         patch.setattr(MlflowClient, "log_model_artifacts", refuse)
         assert run(*STUDY) == 0
         with pytest.raises(Unreachable, match="no models here"):
-            champion.keep(findings.read(places.storage(None), "tiny"), places.tracking_uri(None))
+            champion.keep(study_results.read(locations.storage(None), "tiny"), locations.tracking_uri(None))
     assert {each.status for each in models()} == {LoggedModelStatus.PENDING}
     assert run(*STUDY) == 0
     assert [each.status for each in models()] == [LoggedModelStatus.READY]

@@ -16,13 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from study import composition, flags, terminal
-from study.cli import commands
-from study.completion import INSTALL, SHELLS, VARIABLE, answer, suggestions
+from study import flags
+from study.cli.completion import INSTALL, SHELLS, VARIABLE, answer, suggestions
+from study.cli.program import commands
+from study.config import composition
 from study.errors import BadInput
 from study.flags import Flags, taken
-from study.objectives import Objective
 from study.records import Asked, Failed, TrialResult
+from study.reporting import terminal
+from study.statistics.objectives import Objective
 from tests.command import ran, run
 
 TINY = ["training.epochs=3", "replicates.count=2", "model.units=[4]"]
@@ -203,14 +205,14 @@ def test_a_dry_run_refuses_what_a_launch_refuses(wrong: str, code: int, empty: P
 
 
 def test_the_disks_estimate_is_within_half_of_what_a_study_takes(folder: Path) -> None:
-    from study import estimate
+    from study.runner import estimate
 
     taken = int(subprocess.check_output(["du", "-s", "-B1", folder], text=True).split()[0])
     assert 1 / 1.5 < sum(estimate.of_study([composition.compose(TINY)], 2, tracked=True).values()) / taken < 1.5
 
 
 def test_an_estimate_is_linear_in_what_it_is_made_of() -> None:
-    from study import estimate
+    from study.runner import estimate
 
     small, large = (composition.compose([f"model.units=[{width}]"]) for width in (8, 512))
     probes = [estimate.Probe(spec, 1.0, 2e-6 * estimate.work(spec)[1], 0.5) for spec in (small, large, small, large)]

@@ -17,9 +17,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from study import details, exporting, overrides, places, processes
+from study import locations, processes
+from study.config import overrides
 from study.errors import NotWritable
-from study.search import names
+from study.reporting import listings
+from study.results import export
+from study.search.stored import names
 from study.tracking import spool, store
 from tests.command import DEAD, client, forget, ran, run
 
@@ -72,7 +75,7 @@ def told(capsys: pytest.CaptureFixture[str]):
 def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The errors that are told."""
     lines: list[str] = []
-    monkeypatch.setattr("study.terminal.error", lambda text, *_: lines.append(text))
+    monkeypatch.setattr("study.reporting.terminal.error", lambda text, *_: lines.append(text))
     return lines
 
 
@@ -142,7 +145,7 @@ def test_show_tells_a_replicate_by_itself(told) -> None:
     assert found["curves"]["val_loss"][-1] == pytest.approx(found["metrics"]["val_loss"])
     shown = told("show", "tiny/1/1")
     assert found["fingerprint"] in shown and str(found["seeds"]["init"]) in shown
-    assert re.search(rf"\d [{details.BARS}]{{3}} \d", shown)
+    assert re.search(rf"\d [{listings.BARS}]{{3}} \d", shown)
 
 
 @pytest.mark.usefixtures("here")
@@ -167,11 +170,11 @@ def test_show_of_the_best_and_of_any_name(told, errors: list[str]) -> None:
     ],
 )
 def test_a_sparkline_shows_a_curve_in_text(values: list[float], expected: str) -> None:
-    assert details.sparkline(values) == expected
+    assert listings.sparkline(values) == expected
 
 
 def test_a_long_curve_is_shown_by_means() -> None:
-    assert details.sparkline([1.0, 3.0] * 500, most=4) == "▁▁▁▁" and len(details.sparkline(range(1, 1000))) == details.MOST_BARS
+    assert listings.sparkline([1.0, 3.0] * 500, most=4) == "▁▁▁▁" and len(listings.sparkline(range(1, 1000))) == listings.MOST_BARS
 
 
 # -- networks side by side ---------------------------------------------------------------------------------------------------
@@ -289,17 +292,17 @@ def test_a_file_that_cannot_be_written_is_told(name: str, code: int, words: str,
 def test_texts_that_a_spreadsheet_would_run_are_made_harmless_in_csv_alone(tmp_path: Path) -> None:
     texts = ["=1+1", "+1", "-cmd|' /C calc'!A0", "@SUM(A1)", "\tx", "plain", "a=b", "1e5"]
     table = pd.DataFrame({"text": texts, "number": [-1.5, 2, 3, 4, 5, 6, 7, -8]})
-    exporting.write(table, tmp_path / "t.csv")
+    export.write(table, tmp_path / "t.csv")
     rows = rows_of(tmp_path / "t.csv")
     assert [row["text"] for row in rows] == [f"'{text}" for text in texts[:5]] + texts[5:]
     assert [float(row["number"]) for row in rows] == table["number"].tolist()
-    exporting.write(table, tmp_path / "t.parquet")
+    export.write(table, tmp_path / "t.parquet")
     assert pd.read_parquet(tmp_path / "t.parquet")["text"].tolist() == texts
 
 
 def test_a_column_of_several_kinds_is_text_in_parquet(tmp_path: Path) -> None:
     table = pd.DataFrame({"mixed": pd.Series([1, "a", None, True], dtype=object)})
-    exporting.write(table, tmp_path / "t.parquet")
+    export.write(table, tmp_path / "t.parquet")
     assert pd.read_parquet(tmp_path / "t.parquet")["mixed"].tolist()[:2] == ["1", "a"]
 
 
@@ -311,7 +314,7 @@ def test_a_table_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "t.csv").write_text("old")
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
     with pytest.raises(NotWritable, match="No space left"):
-        exporting.write(pd.DataFrame({"a": [1]}), tmp_path / "t.csv")
+        export.write(pd.DataFrame({"a": [1]}), tmp_path / "t.csv")
     assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("t.csv", "old")]
 
 
@@ -324,13 +327,13 @@ def test_a_deleted_study_leaves_its_name_free_and_its_runs_to_mlflow(told, error
     query = told("show", "tiny/1/0", "--json")["run_id"]
     shown = told("delete", "tiny", "--yes")
     assert re.search(r"3 trials in sqlite:///.* and 10 runs with [\d.]+ [kM]B of artifacts in sqlite:///", shown)
-    assert names(places.storage(None)) == [QUOTED] and client().get_experiment_by_name("tiny") is None
+    assert names(locations.storage(None)) == [QUOTED] and client().get_experiment_by_name("tiny") is None
     assert run("show", "tiny") == run("compare", "tiny") == run("delete", "tiny", "--yes") == 2
     assert run("similar", query) == 2 and "isn't deleted" in errors[-1]
     for command in ("bring them back", "free the disk"):
         assert re.search(rf"{command}: +MLFLOW_TRACKING_URI=\S+ mlflow \S+.* {before.experiment_id}$", shown, re.MULTILINE)
     # MLflow keeps the names of what is deleted
-    assert store.connect(places.tracking_uri(None)).experiment("tiny") != before.experiment_id
+    assert store.connect(locations.tracking_uri(None)).experiment("tiny") != before.experiment_id
     client().restore_experiment(before.experiment_id)
     kept = client().get_experiment(before.experiment_id).name
     assert re.fullmatch(r"tiny \(deleted [\d-]+ [\d:]+\)", kept)
@@ -343,7 +346,7 @@ def test_a_terminal_is_asked_first(typed: str, code: int, left: int, monkeypatch
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: typed.strip())
     assert run("delete", QUOTED) == code
-    assert len(names(places.storage(None))) == left
+    assert len(names(locations.storage(None))) == left
 
 
 def test_a_study_of_another_storage_is_not_taken_for_a_run_or_deleted_by_half(
@@ -363,7 +366,7 @@ def test_where_nobody_can_be_asked_nothing_is_deleted(monkeypatch: pytest.Monkey
     monkeypatch.setattr("sys.stdin", io.StringIO("y"))
     assert run("delete", "tiny") == 2 and "nobody can be asked here whether to delete it: add --yes" in errors[0]
     assert run("delete", "tinny", "--yes") == 2 and "did you mean tiny? " in errors[1]
-    assert len(names(places.storage(None))) == 2
+    assert len(names(locations.storage(None))) == 2
 
 
 @pytest.mark.usefixtures("copy")
@@ -402,7 +405,7 @@ def test_ui_starts_mlflow_for_this_folder_and_tells_the_newest_studys_page(monke
     [(program, *options)] = started
     assert options[9:] == ["--uvicorn-opts", "--log-level warning"]
     assert program == sys.executable and options[:3] == ["-m", "mlflow", "ui"]
-    assert options[3:9] == ["--backend-store-uri", places.tracking_uri(None), "--host", "127.0.0.1", "--port", str(port)]
+    assert options[3:9] == ["--backend-store-uri", locations.tracking_uri(None), "--host", "127.0.0.1", "--port", str(port)]
 
 
 @pytest.mark.usefixtures("here")

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study import answers, conclusions, explanations, figures, places, report
+from study import locations
 from study.errors import NotWritable
-from study.findings import Findings, Networks
-from study.objectives import Objective
 from study.records import Blame, Portrait, Summary, TrialRecord
+from study.reporting import answers, conclusions, figures, narrative, report
+from study.reporting.study_results import Findings, Networks
+from study.statistics.objectives import Objective
 from study.tracking import reader, store
 from tests.command import client, ran, run, runs_of
 
@@ -88,7 +89,7 @@ def test_a_trials_run_tells_its_verdict_and_what_it_rests_on() -> None:
         assert trial.data.tags["verdict"] == "did not converge"
         assert trial.data.tags["evidence"].startswith("4 of 4 networks have not plateaued")
         assert trial.data.metrics.keys() >= COMPARED
-        kept = reader.load_trial(store.existing(places.tracking_uri(None)), trial.info.run_id)
+        kept = reader.load_trial(store.existing(locations.tracking_uri(None)), trial.info.run_id)
         assert trial.data.metrics["null"] == pytest.approx(float(kept.comparison["null"]))
         apart = kept.comparison["aligned"][np.triu_indices(4, k=1)]
         assert trial.data.metrics["aligned"] == pytest.approx(apart.mean())
@@ -140,7 +141,7 @@ def record(number: int, blame: list[Blame], params: dict | None = None) -> Trial
 
 
 def test_the_table_of_blame_has_a_row_for_each_source_and_the_noise_floor() -> None:
-    table = explanations.blame_table([blamed("val loss", 0.75, 0.25, 0.0), blamed("weights", 0.5, 0.0, 0.5, ulp=0.125)])
+    table = narrative.blame_table([blamed("val loss", 0.75, 0.25, 0.0), blamed("weights", 0.5, 0.0, 0.5, ulp=0.125)])
     assert table.columns == ("share of the variance", "val loss", "weights")
     assert [row[0] for row in table.rows] == ["init", "order", "init × order", "one ulp (noise floor)", "SD of all together"]
     assert table.rows[0][1:] == ("75% [0%, 100%]", "50% [0%, 100%]")
@@ -148,20 +149,18 @@ def test_the_table_of_blame_has_a_row_for_each_source_and_the_noise_floor() -> N
 
 
 def test_the_answer_names_who_is_to_blame_for_what() -> None:
-    told = explanations.blame_answer(
-        [blamed("val loss", 0.75, 0.25, 0.0, sure=True), blamed("predictions", 0.1, 0.0, 0.9, sure=True)]
-    )
+    told = narrative.blame_answer([blamed("val loss", 0.75, 0.25, 0.0, sure=True), blamed("predictions", 0.1, 0.0, 0.9, sure=True)])
     assert "val loss, init is to blame for 75%" in told and "init and order in interaction are to blame for 90%" in told
     assert "none of this is rounding" in told
-    unsure = explanations.blame_answer([blamed("val loss", 0.75, 0.25, 0.0)])
+    unsure = narrative.blame_answer([blamed("val loss", 0.75, 0.25, 0.0)])
     assert "the largest share is that of init, 75% [0%, 100%], but order may have as much" in unsure
     loud = [
         blamed("val loss", 0.0, 0.0, 1.0, ulp=0.9),
         blamed("weights", 0.0, 0.0, 1.0, ulp=3.0),
         blamed("predictions", 0.0, 0.0, 1.0),
     ]
-    assert "a spread of 90% of that of the val loss, more than all of that of the weights: there" in explanations.blame_answer(loud)
-    assert "don't differ" in explanations.blame_answer([blamed("val loss", 0.0, 0.0, 0.0, ulp=None, total_sd=0.0)])
+    assert "a spread of 90% of that of the val loss, more than all of that of the weights: there" in narrative.blame_answer(loud)
+    assert "don't differ" in narrative.blame_answer([blamed("val loss", 0.0, 0.0, 0.0, ulp=None, total_sd=0.0)])
 
 
 def test_crossed_replicates_have_no_interval_and_win_nothing() -> None:

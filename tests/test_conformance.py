@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import study
-from study import network
-from study.cohort import export, losses, optimizers, schedules
-from study.cohort import model as engine_model
+from study.analysis import forward
+from study.engine import export, losses, optimizers, schedules
+from study.engine import model as engine_model
 from study.settings.data import BreastCancer, Diabetes, Digits
 from study.settings.init import Constant, Ones, RandomNormal, Zeros
 from study.settings.loss import (
@@ -27,8 +27,8 @@ from study.settings.loss import (
 from study.settings.model import ACTIVATIONS, Model
 from study.settings.optimizer import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 from study.settings.schedule import ReduceOnPlateau
+from study.settings.spec import KINDS, TrialSpec
 from study.settings.training import Replicates, Training
-from study.spec import KINDS, TrialSpec
 
 # study.cohort sets TensorFlow's switches, so it must come first
 # isort: split
@@ -254,7 +254,7 @@ def test_every_activation_and_every_update_rule_has_a_case():
 
 
 def test_the_engine_the_analyses_and_the_settings_know_the_same_names():
-    assert set(engine_model.ACTIVATIONS) == set(network.ACTIVATIONS) == set(ACTIVATIONS)
+    assert set(engine_model.ACTIVATIONS) == set(forward.ACTIVATIONS) == set(ACTIVATIONS)
     assert set(losses.LOSSES) == set(KINDS["loss"]) - {"auto"}
 
 
@@ -262,7 +262,7 @@ def test_the_engine_the_analyses_and_the_settings_know_the_same_names():
 def test_activations_are_those_of_keras(name):
     z = np.linspace(-12, 12, 1001, dtype=np.float32)
     expected = np.asarray(keras.activations.get(name)(z))
-    for table in (engine_model.ACTIVATIONS, network.ACTIVATIONS):
+    for table in (engine_model.ACTIVATIONS, forward.ACTIVATIONS):
         found = np.asarray(table[name](z))
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)

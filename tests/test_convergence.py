@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study import convergence
-from study.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
+from study.analysis import convergence
+from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
 from study.records import Dataset, Network
 from study.settings.model import Model
 

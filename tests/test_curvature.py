@@ -9,21 +9,15 @@ import numpy as np
 import pytest
 
 import study
-from study import network
-from study.cohort import curvature
-from study.cohort.curvature import Stationarity, extreme_eigenvalues, stationarity
+from study.analysis import forward
+from study.engine import curvature
+from study.engine.curvature import Stationarity, extreme_eigenvalues, stationarity
 from study.records import Dataset, Network, parameter_shapes
 from study.settings.data import BreastCancer, Diabetes, Digits
-from study.settings.loss import (
-    BinaryCrossentropy,
-    CategoricalCrossentropy,
-    Huber,
-    LogCosh,
-    SparseCategoricalCrossentropy,
-)
+from study.settings.loss import BinaryCrossentropy, CategoricalCrossentropy, Huber, LogCosh, SparseCategoricalCrossentropy
 from study.settings.model import Model
+from study.settings.spec import TrialSpec
 from study.settings.training import Replicates, Training
-from study.spec import TrialSpec
 
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(size=(40, 3)).astype(np.float32)
@@ -53,7 +47,7 @@ def by_differences(spec: TrialSpec, net: Network, seen: Dataset, step: float = 1
         stack = {name: piece.reshape(shape) for name, piece, shape in zip(names, pieces, shapes, strict=True)}
         fixed = {name: np.stack([a] * len(points)) for name, a in net.parameters.items() if name not in stack}
         many = Network({**stack, **fixed})
-        found = network.losses(network.layer_outputs(many, x, spec.model, training=True)[-1], seen.y_train, spec.loss)
+        found = forward.losses(forward.layer_outputs(many, x, spec.model, training=True)[-1], seen.y_train, spec.loss)
         for kernel in many.kernels:
             found = found + spec.model.l1 * np.abs(kernel).sum(axis=(1, 2)) + spec.model.l2 * np.square(kernel).sum(axis=(1, 2))
         return found
@@ -95,7 +89,7 @@ def test_gradient_and_curvature_are_those_of_differences(name: str) -> None:
     size = abs(values).max()
     assert found.gradient_norm == pytest.approx(np.linalg.norm(gradient), rel=1e-5)
     assert (found.smallest, found.largest) == pytest.approx((values[0], values[-1]), abs=1e-4 * size)
-    assert found.trivial == network.trivial_loss(spec.loss, y, outputs)
+    assert found.trivial == forward.trivial_loss(spec.loss, y, outputs)
 
 
 def test_a_linear_models_hessian_is_known() -> None:

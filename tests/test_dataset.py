@@ -16,13 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from study import dataset, decode, encoding, spec, tables
-from study.encoding import Input
+from study.config import decode
+from study.data import dataset, encoding, tables
+from study.data.encoding import Input
 from study.errors import BadInput, Fault
 from study.records import Dataset
 from study.settings import data as kinds
+from study.settings import spec
 from study.settings.data import Data, Table
-from study.spec import TrialSpec
+from study.settings.spec import TrialSpec
 
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 RNG = np.random.default_rng(0)

@@ -16,7 +16,7 @@ import pytest
 from mlflow.entities import Run
 
 import study
-from study import places, processes, sqlite
+from study import locations, processes, sqlite
 from study.records import Failed
 from study.search import storage
 from study.tracking import spool
@@ -174,7 +174,7 @@ def test_a_draft_of_a_database_is_removed_once_it_is_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    sqlite.ensure(places.storage(None), storage._schema)
+    sqlite.ensure(locations.storage(None), storage._schema)
     old, young = tmp_path / ".mlflow.db.1.new", tmp_path / ".mlflow.db.2.new"
     for draft in (old, young):
         draft.touch()
@@ -188,27 +188,27 @@ def test_a_draft_of_a_database_is_removed_once_it_is_old(
 
 @pytest.mark.usefixtures("here")
 def test_a_trial_whose_job_was_done_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    before = optuna.load_study(study_name="tiny", storage=places.storage(None)).trials[0]
+    before = optuna.load_study(study_name="tiny", storage=locations.storage(None)).trials[0]
     change("optuna.db", "UPDATE trials SET state = 'RUNNING' WHERE number = 0")
     change("optuna.db", "UPDATE trial_system_attributes SET value_json = ? WHERE key = 'mlp_study:owner'", json.dumps(DEAD))
     for each in (top(0), *children(0)):
         change("mlflow.db", "UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?", each.info.run_id)
     check_mended(capsys, "its result is kept", "tiny")
     assert {each.info.status for each in (top(0), *children(0))} == {"FINISHED"} and "failure" not in top(0).data.tags
-    after = optuna.load_study(study_name="tiny", storage=places.storage(None)).trials[0]
+    after = optuna.load_study(study_name="tiny", storage=locations.storage(None)).trials[0]
     assert (after.state, after.values) == (before.state, before.values)
 
 
 @pytest.mark.usefixtures("here")
 def test_a_trial_of_a_process_that_is_gone_is_marked_and_its_runs_end(capsys: pytest.CaptureFixture[str]) -> None:
-    held = optuna.load_study(study_name="tiny", storage=places.storage(None))
+    held = optuna.load_study(study_name="tiny", storage=locations.storage(None))
     living = held.ask()
     # as an earlier version kept it
     living.set_user_attr("owner", f"{processes.host()}:1")  # the machine's first process
     assert told(capsys)[0] == 0
     living.set_user_attr("owner", DEAD)
     check_mended(capsys, "in work by a process that is gone")
-    attempt = optuna.load_study(study_name="tiny", storage=places.storage(None)).trials[living.number]
+    attempt = optuna.load_study(study_name="tiny", storage=locations.storage(None)).trials[living.number]
     assert attempt.state.name == "FAIL" and attempt.user_attrs["reason"] == processes.ABANDONED
 
     finished = made(living.number, "FINISHED")
@@ -317,7 +317,7 @@ def test_damaged_and_missing_files_are_found_and_cannot_be_mended(capsys: pytest
 
 @pytest.mark.usefixtures("here")
 def test_what_a_killed_writer_left_is_sent_or_ended(capsys: pytest.CaptureFixture[str]) -> None:
-    sender = spool.Writer(places.tracking_uri(None))
+    sender = spool.Writer(locations.tracking_uri(None))
     whole, _ = (spool.TrialRecorder(sender, "left", study.compose(TINY), name, None) for name in ("whole", "cut"))
     sender.drain()
     assert told(capsys)[0] == 0  # its writer is at work

@@ -29,7 +29,7 @@ from urllib.parse import unquote
 import mlflow
 import pytest
 
-from study.cli import commands
+from study.cli.program import commands
 from study.tracking import names
 from tests.command import client, forget, ran
 from tests.test_architecture import LAYERS

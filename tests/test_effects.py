@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from study.effects import effects
-from study.objectives import MAXIMIZE, Objective
 from study.records import Scalar, Summary, TrialRecord
+from study.statistics.objectives import MAXIMIZE, Objective
+from study.statistics.setting_effects import effects
 
 LOSS = Objective()
 

@@ -18,16 +18,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import study
-from study import batches, cohort, convergence, dataset, network, seeds, trial
+from study import seeds
+from study.analysis import convergence, forward
 from study.clock import Clock
-from study.cohort.program import program
+from study.data import batches, dataset
+from study.engine.program import WIDTH, program
+from study.engine.training import CohortTraining
 from study.records import Completed, Failed, Pruned
+from study.runner import trial
 from study.settings.data import Diabetes, Digits
 from study.settings.init import HeNormal
 from study.settings.model import Model
 from study.settings.optimizer import SGD, Adam, RMSprop
+from study.settings.spec import TrialSpec, as_mapping
 from study.settings.training import Replicates, Training
-from study.spec import TrialSpec, as_mapping
 
 DIABETES, DIGITS = Diabetes(), Digits(validation_fraction=0.8)
 
@@ -92,7 +96,7 @@ INPUTS = {
 
 @pytest.mark.parametrize("specs", INPUTS.values(), ids=INPUTS)
 def test_ten_trials_that_differ_in_an_input_trace_their_program_once(specs):
-    signatures = {cohort.Training(spec, dataset.load_replicates(spec), Clock()).signature for spec in specs}
+    signatures = {CohortTraining(spec, dataset.load_replicates(spec), Clock()).signature for spec in specs}
     assert len(set(specs)) == 10 and len(signatures) == 1
     for spec in specs:
         train(spec)
@@ -270,14 +274,14 @@ def run(spec, recorder, **callbacks):
 )
 def test_networks_that_diverge_are_labelled_so(data, optimizer):
     spec = small(data=data, optimizer=optimizer)
-    legs = list(cohort.Training(spec, dataset.load_replicates(spec), Clock()).legs())
+    legs = list(CohortTraining(spec, dataset.load_replicates(spec), Clock()).legs())
     assert not any(leg.finite.any() for leg in legs)
     assert train(spec).labels == ("diverged",) * 3
 
 
 def test_networks_that_train_are_finite_in_every_leg():
     spec = small()
-    legs = list(cohort.Training(spec, dataset.load_replicates(spec), Clock()).legs())
+    legs = list(CohortTraining(spec, dataset.load_replicates(spec), Clock()).legs())
     assert all(leg.finite.all() for leg in legs)
 
 
@@ -339,11 +343,11 @@ def test_a_trial_that_completes_records_its_legs_then_its_cohort():
     assert summary.val_losses == [float(loss) for loss in trained.val_loss[:, -1]]
     assert summary.finite_test is not None and summary.finite_test > 0
     for ends, curve in zip(summary.improvements, trained.train_loss, strict=True):
-        trivial = network.trivial_loss(spec.loss, study.load_data(spec).y_train)
+        trivial = forward.trivial_loss(spec.loss, study.load_data(spec).y_train)
         assert ends == list(convergence.projected_improvement(curve, trivial)) and ends[0] < ends[1]
     assert summary.val_loss_mean == float(result) == pytest.approx(np.mean(summary.val_losses))
     assert bits(*targets) == 3 * bits(study.load_data(spec).y_val)
-    assert environment["width"] == str(cohort.WIDTH)
+    assert environment["width"] == str(WIDTH)
     assert recorder.closed == [result.outcome] == [Completed(summary)]
     assert result.run_id == "recorded"
 
@@ -356,7 +360,7 @@ def test_an_exception_closes_the_record_without_an_outcome(error, place, monkeyp
 
     recorder = Recording()
     if place == "legs":
-        monkeypatch.setattr(cohort.Training, "legs", fail)
+        monkeypatch.setattr(CohortTraining, "legs", fail)
     with pytest.raises(error):
         run(small(), recorder, **({} if place == "legs" else {place: fail}))
     assert recorder.closed == [None]
@@ -403,9 +407,9 @@ def test_orders_depend_neither_on_the_number_of_replicates_nor_of_epochs(data):
 def test_who_stops_asking_gets_the_weights_of_the_last_leg_that_they_saw(replicates):
     spec = small(training=Training(12, batch_size=64, leg_epochs=3), replicates=Replicates(replicates))
     data = dataset.load_replicates(spec)
-    training = cohort.Training(spec, data, Clock())
+    training = CohortTraining(spec, data, Clock())
     seen = list(itertools.islice(training.legs(), 2))
-    shorter = cohort.Training(with_training(spec, epochs=6), data, Clock())
+    shorter = CohortTraining(with_training(spec, epochs=6), data, Clock())
     assert [bits(leg.train_loss) for leg in seen] == [bits(leg.train_loss) for leg in shorter.legs()]
     found, expected = training.weights(), shorter.weights()
     assert bits(*found.network.parameters.values()) == bits(*expected.network.parameters.values())
@@ -449,7 +453,7 @@ def test_a_cohort_holds_what_its_record_says(data):
         assert isinstance(arrays, tuple)
         assert [array.shape for array in arrays] == shapes
         assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
-    assert trained.spec == spec and trained.width == cohort.WIDTH
+    assert trained.spec == spec and trained.width == WIDTH
     assert set(trained.learning_rate.ravel()) == {np.float32(spec.optimizer.learning_rate)}
     assert len(trained) == len(trained.labels) == len(trained.networks()) == 3
     assert set(trained.labels) <= set(convergence.LABELS)
@@ -460,7 +464,7 @@ def test_a_cohort_holds_what_its_record_says(data):
 @pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])
 def test_a_leg_holds_what_its_record_says(data):
     spec = small(data=data)
-    legs = list(cohort.Training(spec, dataset.load_replicates(spec), Clock()).legs())
+    legs = list(CohortTraining(spec, dataset.load_replicates(spec), Clock()).legs())
     assert [leg.epochs_done for leg in legs] == [3, 6, 7]
     for leg, epochs in zip(legs, (3, 3, 1), strict=True):
         assert leg.train_loss.shape == leg.val_loss.shape == (epochs, 3)
@@ -473,6 +477,6 @@ def test_a_leg_holds_what_its_record_says(data):
 def test_last_loss_and_predictions_are_those_of_the_final_weights(data):
     spec = small(data=data, model=Model((8, 5), "tanh"))
     dataset, trained = study.load_data(spec), train(spec)
-    outputs = network.layer_outputs(trained.network, dataset.x_val, trained.spec.model)[-1]
+    outputs = forward.layer_outputs(trained.network, dataset.x_val, trained.spec.model)[-1]
     np.testing.assert_allclose(trained.predictions, outputs, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(trained.val_loss[:, -1], network.losses(outputs, dataset.y_val), rtol=1e-4)
+    np.testing.assert_allclose(trained.val_loss[:, -1], forward.losses(outputs, dataset.y_val), rtol=1e-4)

@@ -11,12 +11,14 @@ import pytest
 from scipy.spatial.distance import pdist, squareform
 
 import study
-from study import artifacts, blame, dataset, distance, examination, fingerprints, network, summaries, trial, verdict
+from study.analysis import blame, distance, fingerprints, forward, pairwise, summaries, verdict
+from study.analysis.convergence import PLATEAUED
 from study.clock import Clock
-from study.convergence import PLATEAUED
+from study.data import dataset
 from study.records import Blame, Network, Summary, parameter_shapes
+from study.runner import trial
 from study.settings import loss
-from study.tracking import spool
+from study.tracking import artifacts, spool
 
 TINY = ("training.epochs=3", "model.units=[6,4]", "optimizer.learning_rate=0.05", "replicates.count=3")
 PAIRS = ("barriers", "aligned_barriers", "cka", "disagreement", "raw_paths", "aligned_paths")
@@ -41,7 +43,7 @@ def drawn(*overrides):
         for name, shape in shapes.items()
     }
     networks = Network({name: array.astype(np.float32) for name, array in found.items()})
-    predictions = network.layer_outputs(networks, data.x_val, spec.model)[-1]
+    predictions = forward.layer_outputs(networks, data.x_val, spec.model)[-1]
     return dataclasses.replace(trained()[0], spec=spec, network=networks, predictions=predictions), [data] * 3
 
 
@@ -107,7 +109,7 @@ SYMMETRIES = {
 def test_a_network_in_another_order_and_at_another_scale_is_the_same_up_to_symmetry(name):
     overrides, factors = SYMMETRIES[name]
     cohort, datasets = drawn(*overrides) if overrides else trained()
-    found = examination.examine(of_one(cohort, permuted(1, factors), permuted(2, factors)), datasets)
+    found = pairwise.examine(of_one(cohort, permuted(1, factors), permuted(2, factors)), datasets)
     assert found.verdict.name == verdict.SAME_SYMMETRY
     apart = np.triu_indices(3, k=1)
     assert found.relative_l2[apart].min() > 0.1 > 1e-5 > found.aligned.max()
@@ -119,7 +121,7 @@ def test_a_network_in_another_order_and_at_another_scale_is_the_same_up_to_symme
 
 def test_equal_networks_have_the_same_weights():
     cohort, datasets = trained()
-    found = examination.examine(of_one(cohort, same, same), datasets)
+    found = pairwise.examine(of_one(cohort, same, same), datasets)
     assert str(found.verdict) == verdict.SAME_WEIGHTS
     for matrix in (found.relative_l2, found.aligned, found.disagreement):
         np.testing.assert_array_equal(matrix, np.zeros((3, 3)))
@@ -128,7 +130,7 @@ def test_equal_networks_have_the_same_weights():
 
 def test_networks_that_have_not_settled_did_not_converge():
     cohort, datasets = trained()
-    found = examination.examine(dataclasses.replace(cohort, labels=(PLATEAUED, "stuck", PLATEAUED)), datasets)
+    found = pairwise.examine(dataclasses.replace(cohort, labels=(PLATEAUED, "stuck", PLATEAUED)), datasets)
     assert found.verdict.name == verdict.NOT_CONVERGED and "stuck (1)" in found.verdict.reasons[0]
 
 
@@ -142,17 +144,17 @@ def halfway(first, second):
 def test_a_barrier_is_in_trivial_losses_or_in_error_rate(data):
     cohort, datasets = trained() if data == "diabetes" else drawn(f"data={data}")
     held, model, nets = datasets[0], cohort.spec.model, cohort.networks()
-    found = examination.examine(cohort, datasets)
+    found = pairwise.examine(cohort, datasets)
     assert found.pairs == ((0, 1), (1, 2)) and found.barriers.max() > 0
     for place, (first, second) in enumerate(found.pairs):
         stacked = halfway(nets[first], nets[second])
         if data == "diabetes":
-            outputs = network.layer_outputs(stacked, held.x_train, model)[-1]
+            outputs = forward.layer_outputs(stacked, held.x_train, model)[-1]
             values = np.square(outputs - held.y_train).mean(axis=(1, 2)) / held.y_train.var()
             path = found.raw_paths.loss.values[place] / held.y_train.var()
         else:
-            outputs = network.layer_outputs(stacked, held.x_val, model)[-1]
-            values = np.mean(network.predicted_classes(outputs) != held.y_val, axis=1)
+            outputs = forward.layer_outputs(stacked, held.x_val, model)[-1]
+            values = np.mean(forward.predicted_classes(outputs) != held.y_val, axis=1)
             path = found.raw_paths.error.values[place]
         np.testing.assert_allclose(path[[-1, 12, 0]], values, rtol=1e-4)
         chord = np.linspace(path[0], path[-1], len(path))
@@ -161,7 +163,7 @@ def test_a_barrier_is_in_trivial_losses_or_in_error_rate(data):
 
 def test_networks_with_data_of_their_own_are_compared_by_their_weights_alone():
     cohort, datasets = trained("replicates.vary=[init,data]")
-    found = examination.examine(settled(cohort), datasets)
+    found = pairwise.examine(settled(cohort), datasets)
     assert all(getattr(found, name) is None for name in PAIRS)
     assert found.arrays().keys() == {"places", "relative_l2", "aligned", "centre", "null", "pairs"}
     assert found.aligned[0, 1] > 0.3
@@ -172,9 +174,9 @@ def test_networks_with_data_of_their_own_are_compared_by_their_weights_alone():
 
 
 def test_of_many_networks_some_are_compared_that_are_evenly_spread(monkeypatch):
-    monkeypatch.setattr(examination, "MOST", 4)
+    monkeypatch.setattr(pairwise, "MOST", 4)
     cohort, datasets = trained("replicates.count=7")
-    found = examination.examine(cohort, datasets)
+    found = pairwise.examine(cohort, datasets)
     assert found.places.tolist() == [0, 2, 4, 6]
     chosen = [cohort.networks()[place] for place in (0, 2, 4, 6)]
     np.testing.assert_array_equal(found.relative_l2, distance.relative_l2(distance.vectors(chosen)))
@@ -186,7 +188,7 @@ def test_of_many_networks_some_are_compared_that_are_evenly_spread(monkeypatch):
 def test_a_diverged_network_leaves_gaps_and_no_error():
     cohort, datasets = trained()
     broken = diverged(cohort, 1)
-    found = examination.examine(broken, datasets)
+    found = pairwise.examine(broken, datasets)
     assert found.verdict.name == verdict.NOT_CONVERGED and "diverged (1)" in found.verdict.reasons[0]
     for matrix in (found.relative_l2, found.aligned, found.disagreement, found.cka):
         assert np.isnan(matrix[0, 1]) and np.isnan(matrix[2, 1]) and np.isfinite(matrix[0, 2])
@@ -201,7 +203,7 @@ def test_a_diverged_network_leaves_gaps_and_no_error():
 
 def test_what_was_compared_is_kept_with_the_trials_files(tmp_path):
     cohort, datasets = trained()
-    found = examination.examine(cohort, datasets)
+    found = pairwise.examine(cohort, datasets)
     artifacts.write(tmp_path, cohort, [data.y_val for data in datasets], {}, found.arrays())
     artifacts.check(tmp_path)
     kept = artifacts.read_comparison(tmp_path)
@@ -297,7 +299,7 @@ def test_a_summary_survives_json():
     assert Summary.of_plain(json.loads(json.dumps(dataclasses.asdict(summary)))) == summary
     cohort, datasets = trained()
     marks = [fingerprints.digest(net) for net in cohort.networks()]
-    found = summaries.summarise(cohort, datasets, marks, examination.examine(cohort, datasets))
+    found = summaries.summarise(cohort, datasets, marks, pairwise.examine(cohort, datasets))
     assert Summary.of_plain(json.loads(json.dumps(dataclasses.asdict(found), allow_nan=False))) == found
 
 

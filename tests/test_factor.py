@@ -9,9 +9,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from study import composition, explanations, factor, factors, figures, overrides, planning, ranking
-from study.objectives import Objective
+from study.analysis import controlled_comparison
+from study.config import composition, overrides
 from study.records import Network, Summary, TrackedNetwork, TrialRecord
+from study.reporting import factor_tables, figures, narrative
+from study.runner import planning
+from study.statistics import ranking
+from study.statistics.objectives import Objective
 
 EXPERIMENTS = sorted(file.stem for file in (composition.config_folder() / "experiment").glob("*.yaml"))
 
@@ -24,15 +28,15 @@ def tracked(weight, prediction=0.0, target=(0.0, 2.0)):
 
 
 def level(name, weights, losses, **more):
-    return factor.Level(name, [tracked(weight, **more) for weight in weights], losses)
+    return controlled_comparison.Level(name, [tracked(weight, **more) for weight in weights], losses)
 
 
 def test_the_three_ways_of_comparing_by_hand():
     # starts at 1 and 5; the second setting moves each by 2
-    found = factor.effect([level("a", [1, 5], [1.0, 2.0]), level("b", [3, 7], [1.5, 2.5], prediction=1.0)])
+    found = controlled_comparison.effect([level("a", [1, 5], [1.0, 2.0]), level("b", [3, 7], [1.5, 2.5], prediction=1.0)])
     [pair] = found.pairs
-    assert pair.summed == factor.Means(as_written=(6 + 2) / 2, restarted=4, controlled=2)
-    assert pair.disagreement == factor.Means(1.0, 0.0, 1.0)  # the target's SD is 1
+    assert pair.summed == controlled_comparison.Means(as_written=(6 + 2) / 2, restarted=4, controlled=2)
+    assert pair.disagreement == controlled_comparison.Means(1.0, 0.0, 1.0)  # the target's SD is 1
     assert pair.difference.mean == 0.5 and pair.difference.pairs == 2 and not pair.difference.shown
     assert found.values.tolist() == [[1.0, 2.0], [1.5, 2.5]]
 
@@ -50,58 +54,58 @@ def three_levels():
 
 def test_a_difference_is_shown_by_the_rule_of_the_win():
     levels = three_levels()
-    found = factor.effect(levels)
+    found = controlled_comparison.effect(levels)
     choice = ranking.choose({number: each.values for number, each in enumerate(levels)})
     assert [pair.difference.shown for pair in found.pairs] == [True, False, True]
     # that pair's text and the win are of the same numbers
     assert found.pairs[0].difference == choice.differences[1] and found.pairs[1].difference == choice.differences[2]
-    cells = [row[-1] for row in explanations.factor_table(found, "loss").rows]
+    cells = [row[-1] for row in narrative.factor_table(found, "loss").rows]
     assert ["not shown" in cell for cell in cells] == [False, True, False]
 
 
 def test_the_text_speaks_of_what_differed():
-    found = factor.effect(three_levels())
-    both = explanations.factor_answer(found, "lr", LOSS, ["init", "order"])
+    found = controlled_comparison.effect(three_levels())
+    both = narrative.factor_answer(found, "lr", LOSS, ["init", "order"])
     assert "where every model starts elsewhere" in both and "that differ in init and order end" in both
     assert "The lowest mean validation loss is that of a; 2 of 3 pairs of settings are shown to differ" in both
-    ulp = explanations.factor_answer(found, "lr", LOSS, ["ulp"])
+    ulp = narrative.factor_answer(found, "lr", LOSS, ["ulp"])
     assert "elsewhere" not in ulp and "With another ulp for every model" in ulp
-    none = explanations.factor_answer(found, "lr", LOSS, [])
+    none = narrative.factor_answer(found, "lr", LOSS, [])
     assert "elsewhere" not in none and "differ in" not in none.replace("differ in validation", "")
-    assert "The highest mean R² is that of b" in explanations.factor_answer(found, "lr", R2, ["init"])
+    assert "The highest mean R² is that of b" in narrative.factor_answer(found, "lr", R2, ["init"])
 
 
 def test_few_replicates_and_copies_are_said_to_be_too_few():
-    few = factor.effect([level("a", [1, 5], [1.0, 2.0]), level("b", [3, 7], [1.5, 2.5])])
-    assert "Too few replicates to compare their validation loss: 2" in explanations.factor_answer(few, "lr", LOSS, ["init"])
+    few = controlled_comparison.effect([level("a", [1, 5], [1.0, 2.0]), level("b", [3, 7], [1.5, 2.5])])
+    assert "Too few replicates to compare their validation loss: 2" in narrative.factor_answer(few, "lr", LOSS, ["init"])
     copies = [
         dataclasses.replace(each, networks=[dataclasses.replace(net, fingerprint="f") for net in each.networks])
         for each in three_levels()
     ]
-    assert {pair.difference.pairs for pair in factor.effect(copies).pairs} == {1}
+    assert {pair.difference.pairs for pair in controlled_comparison.effect(copies).pairs} == {1}
 
 
 def test_one_replicate_tells_the_controlled_difference_only():
-    found = factor.effect([level("a", [1], [1.0]), level("b", [4], [2.0])])
-    assert found.pairs[0].summed == factor.Means(None, None, 3.0) and found.pairs[0].difference.halfwidth is None
-    assert "replicates.count" in explanations.factor_answer(found, "lr", LOSS, ["init"])
+    found = controlled_comparison.effect([level("a", [1], [1.0]), level("b", [4], [2.0])])
+    assert found.pairs[0].summed == controlled_comparison.Means(None, None, 3.0) and found.pairs[0].difference.halfwidth is None
+    assert "replicates.count" in narrative.factor_answer(found, "lr", LOSS, ["init"])
 
 
 def test_what_cannot_be_compared_is_left_out(tmp_path):
     shape = Network.of_layers((np.ones((1, 2), np.float32),), (np.zeros(2, np.float32),))
     wide = dataclasses.replace(tracked(1), network=shape)
-    found = factor.effect([level("a", [1], [1.0]), factor.Level("b", [wide], [2.0])])
+    found = controlled_comparison.effect([level("a", [1], [1.0]), controlled_comparison.Level("b", [wide], [2.0])])
     assert found.pairs[0].summed is None and found.pairs[0].disagreement is not None
-    other = factor.effect([level("a", [1], [1.0]), level("b", [2], [2.0], target=(0.0, 3.0))])
+    other = controlled_comparison.effect([level("a", [1], [1.0]), level("b", [2], [2.0], target=(0.0, 3.0))])
     assert other.pairs[0].summed is not None and other.pairs[0].disagreement is None
     for each in (found, other):
         figures.factor(each, "width", "loss", "NRMSE", tmp_path / "width.png")
         assert (tmp_path / "width.png").read_bytes().startswith(b"\x89PNG")
-        assert explanations.factor_answer(each, "width", LOSS, ["init"])
+        assert narrative.factor_answer(each, "width", LOSS, ["init"])
 
 
 def test_the_spread_of_a_level_is_the_mean_of_its_pairs():
-    found = factor.spread(level("order", [1, 2, 4], [1.0, 1.0, 4.0]))
+    found = controlled_comparison.spread(level("order", [1, 2, 4], [1.0, 1.0, 4.0]))
     assert found.summed == pytest.approx(2.0) and found.disagreement == 0.0
     assert found.value_sd == pytest.approx(np.sqrt(3))
 
@@ -125,13 +129,15 @@ def record(number, value, replicates=2, completed=True):
     ids=["two", "one failed", "one", "the same twice", "too many", "other replicates"],
 )
 def test_a_factor_has_some_values_of_one_trial_each(records, expected):
-    assert factors.of(["lr"], records, LOSS) == expected
-    assert factors.of(["lr", "b"], records, LOSS) is None
+    assert factor_tables.of(["lr"], records, LOSS) == expected
+    assert factor_tables.of(["lr", "b"], records, LOSS) is None
 
 
 def test_a_seed_is_no_factor_and_losses_of_unlike_kinds_are_none():
     def of(key, values, objective):
-        return factors.of([key], [dataclasses.replace(record(n, v), params={key: v}) for n, v in enumerate(values)], objective)
+        return factor_tables.of(
+            [key], [dataclasses.replace(record(n, v), params={key: v}) for n, v in enumerate(values)], objective
+        )
 
     assert of("seed", [0, 1], LOSS) is None and of("replicates.first", [0, 8], LOSS) is None
     assert of("loss", ["mse", "mae"], LOSS) is None and of("loss", ["mse", "mae"], R2) == "loss"

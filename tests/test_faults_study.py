@@ -19,13 +19,15 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from study import space, sqlite
+from study import sqlite
 from study.clock import Clock
-from study.objectives import Objective
 from study.records import Asked, Completed, Summary, TrialResult
-from study.search import INTERRUPTED, Search, keep
-from study.space import Interval
-from study.sweep import run
+from study.runner.sweep import run
+from study.search import space
+from study.search.space import Interval
+from study.search.stored import INTERRUPTED, keep
+from study.search.study import Search
+from study.statistics.objectives import Objective
 from study.tracking.names import KIND
 from tests.verification import verify
 
@@ -151,11 +153,11 @@ POINTS = {
     "after the first replicate's run is made": [f"{CLIENT}create_run:5:after"],
     "after all runs are made": [f"{CLIENT}create_run:6:after"],
     "amid the metrics": [f"{CLIENT}log_batch:13:after"],
-    "before the files are written": ["study.artifacts:write:2:before"],
-    "amid the files": ["study.artifacts:_sha256:9:before"],
-    "after the files are written": ["study.artifacts:write:2:after"],
-    "before the record is on disk": ["study.artifacts:write_atomically:2:before"],
-    "after the record is on disk": ["study.artifacts:write_atomically:2:after"],
+    "before the files are written": ["study.tracking.artifacts:write:2:before"],
+    "amid the files": ["study.tracking.artifacts:_sha256:9:before"],
+    "after the files are written": ["study.tracking.artifacts:write:2:after"],
+    "before the record is on disk": ["study.tracking.artifacts:write_atomically:2:before"],
+    "after the record is on disk": ["study.tracking.artifacts:write_atomically:2:after"],
     "before the files are in MLflow": [f"{CLIENT}log_artifacts:2:before"],
     "after the files are in MLflow": [f"{CLIENT}log_artifacts:2:after"],
     "before the runs end": [f"{CLIENT}set_terminated:4:before"],

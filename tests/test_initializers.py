@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from study import seeds
-from study.cohort import initializers
+from study.engine import initializers
 from study.errors import BadInput
 from study.settings import init as kinds
 from study.settings.init import (
@@ -30,8 +30,8 @@ from study.settings.init import (
     Zeros,
 )
 from study.settings.model import Model
+from study.settings.spec import TrialSpec
 from study.settings.training import Replicates
-from study.spec import TrialSpec
 
 # study.cohort sets TensorFlow's switches, so it must come first
 # isort: split

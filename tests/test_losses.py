@@ -10,8 +10,8 @@ import pytest
 from scipy import special
 from sklearn import metrics as reference
 
-from study import metrics, network
-from study.cohort import losses
+from study.analysis import forward, metrics
+from study.engine import losses
 from study.errors import Fault
 from study.settings import loss as kinds
 from study.settings.data import REGRESSION
@@ -120,7 +120,7 @@ def test_numpy_gives_the_same_losses_as_the_engine(name):
     y, outputs = sample(loss)
     expected = losses.mean_loss(loss.name)(tf.constant(y), tf.constant(outputs), tensors(loss))
     for replicate, targets in enumerate(y):
-        found = network.losses(outputs, targets, loss)
+        found = forward.losses(outputs, targets, loss)
         assert found.shape == (3,) and found.dtype == np.float64
         assert found[replicate] == pytest.approx(float(expected[replicate]), rel=1e-12)
 
@@ -137,7 +137,7 @@ def test_the_mean_of_the_rows_losses_is_the_loss(name):
 def test_without_a_loss_numpy_takes_the_one_of_auto():
     for loss in (MeanSquaredError(), SparseCategoricalCrossentropy()):
         y, outputs = sample(loss)
-        assert network.losses(outputs, y[0]).tolist() == network.losses(outputs, y[0], loss).tolist()
+        assert forward.losses(outputs, y[0]).tolist() == forward.losses(outputs, y[0], loss).tolist()
 
 
 def test_another_value_of_a_setting_compiles_nothing_anew():
@@ -158,7 +158,7 @@ def test_the_settings_of_a_loss_are_inputs_and_no_smoothing_is_none():
 def test_large_logits_are_no_trouble(loss):
     right, wrong = ([[1e4]], [[-1e4]]) if isinstance(loss, BinaryCrossentropy) else ([[-5e3, 5e3]], [[5e3, -5e3]])
     outputs, y = np.array([right, wrong], np.float32), np.array([1], np.int32)
-    assert network.losses(outputs, y, loss).tolist() == [0, 1e4]
+    assert forward.losses(outputs, y, loss).tolist() == [0, 1e4]
     engine = losses.mean_loss(loss.name)(tf.constant([[1], [1]]), tf.constant(outputs), tensors(loss))
     assert engine.numpy().tolist() == [0, 1e4]
 
@@ -177,8 +177,8 @@ def test_binary_crossentropy_is_the_categorical_one_of_the_logits_difference():
     y, logits = sample(BinaryCrossentropy())
     pair = np.concatenate([np.zeros_like(logits), logits], axis=-1)
     for smoothing in (0.0, 0.3):
-        single = network.losses(logits, y[0], BinaryCrossentropy(smoothing))
-        np.testing.assert_allclose(single, network.losses(pair, y[0], CategoricalCrossentropy(smoothing)), rtol=1e-12)
+        single = forward.losses(logits, y[0], BinaryCrossentropy(smoothing))
+        np.testing.assert_allclose(single, forward.losses(pair, y[0], CategoricalCrossentropy(smoothing)), rtol=1e-12)
 
 
 # -- the best constant -------------------------------------------------------------------------------------------------------
@@ -192,31 +192,31 @@ def test_no_constant_is_better_than_the_trivial_loss(loss):
     grid = np.linspace(-3, 6, 9_001)
     constants = [np.unique(np.concatenate([grid, column.astype(np.float64)])) for column in y.T]
     brute = [
-        network.losses(np.broadcast_to(values[:, None, None], (len(values), 51, 1)), column[:, None], loss).min()
+        forward.losses(np.broadcast_to(values[:, None, None], (len(values), 51, 1)), column[:, None], loss).min()
         for values, column in zip(constants, y.T, strict=True)
     ]
-    assert network.trivial_loss(loss, y) <= np.mean(brute) + 1e-12
-    assert network.trivial_loss(loss, y) == pytest.approx(np.mean(brute), rel=1e-5)
+    assert forward.trivial_loss(loss, y) <= np.mean(brute) + 1e-12
+    assert forward.trivial_loss(loss, y) == pytest.approx(np.mean(brute), rel=1e-5)
 
 
 @pytest.mark.parametrize("loss", [loss for loss, _ in CASES.values() if loss.task == REGRESSION])
 def test_a_constant_target_is_predicted_without_loss(loss):
-    assert network.trivial_loss(loss, np.full((5, 1), 2.5, np.float32)) == pytest.approx(0, abs=1e-12)
-    assert network.trivial_loss(loss, np.zeros((5, 1), np.float32)) == pytest.approx(0, abs=1e-12)
+    assert forward.trivial_loss(loss, np.full((5, 1), 2.5, np.float32)) == pytest.approx(0, abs=1e-12)
+    assert forward.trivial_loss(loss, np.zeros((5, 1), np.float32)) == pytest.approx(0, abs=1e-12)
 
 
 def test_trivial_losses_that_can_be_checked_in_the_head():
     y = np.array([[0], [0], [4]], np.float32)
-    assert network.trivial_loss(MeanSquaredError(), y) == pytest.approx(32 / 9)
-    assert network.trivial_loss(MeanAbsoluteError(), y) == pytest.approx(4 / 3)
+    assert forward.trivial_loss(MeanSquaredError(), y) == pytest.approx(32 / 9)
+    assert forward.trivial_loss(MeanAbsoluteError(), y) == pytest.approx(4 / 3)
     # the constant 0: exact for the zeros, and 100 % off for the 4
-    assert network.trivial_loss(MeanAbsolutePercentageError(), y) == pytest.approx(100 / 3)
+    assert forward.trivial_loss(MeanAbsolutePercentageError(), y) == pytest.approx(100 / 3)
     # the constant c has two losses of c² / 2 and one of (4 − c) / 2 − 1 / 8, least together at c = 0.25
-    assert network.trivial_loss(Huber(0.5), y) == pytest.approx((0.25**2 + 0.5 * 3.75 - 0.125) / 3)
+    assert forward.trivial_loss(Huber(0.5), y) == pytest.approx((0.25**2 + 0.5 * 3.75 - 0.125) / 3)
     labels = np.array([0, 1, 1, 1], np.int32)
     entropy = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
     for loss in (SparseCategoricalCrossentropy(), CategoricalCrossentropy(), BinaryCrossentropy()):
-        assert network.trivial_loss(loss, labels) == pytest.approx(entropy)
+        assert forward.trivial_loss(loss, labels) == pytest.approx(entropy)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
@@ -226,12 +226,12 @@ def test_no_constant_logits_are_better_than_the_trivial_loss(smoothing, classes)
     logits = np.array(list(itertools.product([0.0], *[np.linspace(-8, 8, 161)] * (classes - 1))))
     outputs = np.broadcast_to(logits[:, None, :], (len(logits), len(y), classes))
     for kind in (SparseCategoricalCrossentropy, CategoricalCrossentropy):
-        brute = network.losses(outputs, y, kind(smoothing)).min()
-        assert network.trivial_loss(kind(smoothing), y, classes) == pytest.approx(brute, rel=1e-3)
-        assert network.trivial_loss(kind(smoothing), y, classes) <= brute + 1e-12
+        brute = forward.losses(outputs, y, kind(smoothing)).min()
+        assert forward.trivial_loss(kind(smoothing), y, classes) == pytest.approx(brute, rel=1e-3)
+        assert forward.trivial_loss(kind(smoothing), y, classes) <= brute + 1e-12
     if classes == 2:
-        brute = network.losses(outputs[..., 1:], y, BinaryCrossentropy(smoothing)).min()
-        assert network.trivial_loss(BinaryCrossentropy(smoothing), y) == pytest.approx(brute, rel=1e-3)
+        brute = forward.losses(outputs[..., 1:], y, BinaryCrossentropy(smoothing)).min()
+        assert forward.trivial_loss(BinaryCrossentropy(smoothing), y) == pytest.approx(brute, rel=1e-3)
 
 
 # -- metrics -----------------------------------------------------------------------------------------------------------------

@@ -21,10 +21,10 @@ import yaml
 from mlflow import MlflowClient
 from pyarrow import parquet
 
-from study import artifacts, fingerprints
+from study.analysis import fingerprints
 from study.errors import Corrupt
-from study.spec import as_mapping
-from study.tracking import store
+from study.settings.spec import as_mapping
+from study.tracking import artifacts, store
 from tests.test_records_on_disk import COHORT, FILES, TARGET, Payload, flip_a_byte, remove, seal, truncate, weights
 
 MEGABYTES = 1 << 20

@@ -11,7 +11,8 @@ import pytest
 from mlflow.entities import Run
 
 import study
-from study import inputs, places
+from study import locations
+from study.data import inputs
 from study.records import Leg
 from study.tracking import descriptions, spool
 from tests.command import client, ran, runs_of
@@ -99,7 +100,7 @@ def test_curves_reach_mlflow_while_a_trial_runs(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(spool, "LIVE_SECONDS", 0)
     spec = study.compose(TINY)
-    recorder = spool.TrialRecorder(spool.writer(places.tracking_uri(None)), "tiny", spec, "trial 0", 0)
+    recorder = spool.TrialRecorder(spool.writer(locations.tracking_uri(None)), "tiny", spec, "trial 0", 0)
     losses = np.full((1, 2), 0.5, np.float32)
     recorder.leg(Leg(1, losses, losses, losses, np.array([True, True]), losses[0]))
     until = time.monotonic() + 60

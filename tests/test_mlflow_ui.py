@@ -118,10 +118,10 @@ def names(page: Any) -> list[str]:
 
 def first_page() -> str:
     """The address that the command ends with, below the server's."""
-    from study import places
+    from study import locations
     from study.tracking.store import open_store
 
-    return open_store(places.tracking_uri(None)).page(client().get_experiment_by_name("tiny").experiment_id)
+    return open_store(locations.tracking_uri(None)).page(client().get_experiment_by_name("tiny").experiment_id)
 
 
 @pytest.mark.usefixtures("here")

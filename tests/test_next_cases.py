@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from study import terminal
+from study.reporting import terminal
 from tests import next_cases
 from tests.command import run
 from tests.next_cases import Case

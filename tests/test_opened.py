@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import study
-from study.opened import Study
+from study.results.study_handle import Study
 from tests.command import client, forget, ran
 
 RATES = [0.01, 0.1, 1e30]

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from study import grammar, overrides
+from study.config import grammar, overrides
 from study.errors import BadInput
 from study.records import Scalar
-from study.space import Choice, Domain, Interval
+from study.search.space import Choice, Domain, Interval
 
 # a busy machine must not fail a property
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

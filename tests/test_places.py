@@ -10,20 +10,20 @@ from contextlib import closing
 
 import pytest
 
-from study import places
+from study import locations
 from study.errors import BadInput, Unreachable
 
 
 @pytest.mark.parametrize("url", ["sqlite:///studies.db", "sqlite:////tmp/my studies/a@b.db"])
 def test_a_database_file_is_a_place_for_both(url: str) -> None:
-    assert places.storage(url) == places.tracking_uri(url) == url
+    assert locations.storage(url) == locations.tracking_uri(url) == url
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:5000", "https://host/mlflow", "http://[::1]:5000"])
 def test_a_server_is_a_place_for_runs(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert places.tracking_uri(url) == url
+    assert locations.tracking_uri(url) == url
     monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
-    assert places.tracking_uri(None) == url
+    assert locations.tracking_uri(None) == url
 
 
 MALFORMED = ["studies", "./mlruns", "databricks", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///a.db?timeout=5"]
@@ -42,7 +42,7 @@ MALFORMED += [
 @pytest.mark.parametrize("url", [*MALFORMED, "postgresql://host/studies", "mysql://host/studies"])
 def test_what_is_no_place_for_runs_is_refused(url: str) -> None:
     with pytest.raises(BadInput, match=r"^tracking.uri: got .*; valid: sqlite:///FILE or http"):
-        places.tracking_uri(url)
+        locations.tracking_uri(url)
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_what_is_no_place_for_runs_is_refused(url: str) -> None:
 )
 def test_what_is_no_place_for_studies_is_refused(url: str) -> None:
     with pytest.raises(BadInput, match=r"^hydra.sweeper.storage: got .*; valid: sqlite:///FILE or postgresql:"):
-        places.storage(url)
+        locations.storage(url)
 
 
 def test_postgresql_without_its_driver_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg2", None)
     with pytest.raises(BadInput) as bad:
-        places.storage("postgresql://host/studies")
+        locations.storage("postgresql://host/studies")
     assert "pip install 'mlp-study[postgres]'" in str(bad.value) and len(str(bad.value).splitlines()) == 1
 
 
@@ -80,8 +80,8 @@ def silent() -> Iterator[int]:
 @pytest.mark.parametrize(
     "reach",
     [
-        lambda port: places.check(f"http://127.0.0.1:{port}"),
-        lambda port: places.storage(f"postgresql://127.0.0.1:{port}/studies"),
+        lambda port: locations.check(f"http://127.0.0.1:{port}"),
+        lambda port: locations.storage(f"postgresql://127.0.0.1:{port}/studies"),
     ],
     ids=["MLflow", "PostgreSQL"],
 )

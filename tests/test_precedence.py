@@ -10,11 +10,12 @@ import pytest
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from study import composition, grammar, planning, precedence
 from study.clock import Clock
-from study.composition import OWN, Source
+from study.config import composition, grammar, precedence
+from study.config.composition import OWN, Source
 from study.errors import BadInput
-from study.planning import Plan
+from study.runner import planning
+from study.runner.planning import Plan
 
 RATE, BATCH, WIDTH, DEPTH = "optimizer.learning_rate", "training.batch_size", "model.width", "model.depth"
 DEFAULT = ["optimizer", RATE, BATCH, WIDTH, DEPTH]

@@ -18,10 +18,14 @@ from mlflow.exceptions import MlflowException
 from scipy import special
 
 import study
-from study import artifacts, dataset, encoding, inputs, places, planning, seeds, space, table_files
-from study.encoding import Input
+from study import locations, seeds
+from study.data import dataset, encoding, inputs, readers
+from study.data.encoding import Input
 from study.errors import BadInput
+from study.runner import planning
+from study.search import space
 from study.settings.data import Table
+from study.tracking import artifacts
 from tests.command import ran, run, runs_of
 
 # `a=b` is a column of numbers, and beside it `a` has the levels `b=c` and `b=d`
@@ -85,12 +89,12 @@ def test_a_column_that_does_not_fit_is_told(changed: dict[str, list[object]], to
 def test_a_file_has_the_texts_and_numbers_that_training_had(tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("code;area;new;other;gap\n02;1,5;true;x;\n1; ;false;y;\n")
     source = Table(path=str(tmp_path / "new.csv"), target="rent", decimal=",")
-    found = table_files.values(source, {"code", "area", "new", "gap"}, ["code"])
+    found = readers.values(source, {"code", "area", "new", "gap"}, ["code"])
     wanted = {"code": ["02", "1"], "area": [1.5, np.nan], "new": [True, False], "gap": [None, None]}
     np.testing.assert_equal({name: column.tolist() for name, column in found.items()}, wanted)
     # the file's own names are shown, those too that nothing needs
     with pytest.raises(BadInput, match="no column 'Other'\"; valid: did you mean other\\? code, area, new, other, gap"):
-        table_files.values(source, {"code", "Other"}, ["code"])
+        readers.values(source, {"code", "Other"}, ["code"])
 
 
 SETTINGS = ["data=table", "data.path=flats.csv", "data.target=rent", "data.drop=[id]", "data.missing=median", "training.epochs=20"]
@@ -108,7 +112,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", places.tracking_uri(None))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", locations.tracking_uri(None))
     return folder
 
 
@@ -198,7 +202,7 @@ def test_a_study_predicts_for_rows_as_they_come(
     monkeypatch.chdir(here)
     new[["new", "area"]].to_csv(file, index=False)
     errors: list[str] = []
-    monkeypatch.setattr("study.terminal.error", lambda text, *_: errors.append(text))
+    monkeypatch.setattr("study.reporting.terminal.error", lambda text, *_: errors.append(text))
     for arguments, fault in [
         ([str(file)], "FILE: got \"no column 'district'\"; valid: new, area"),
         (["absent.csv"], "FILE: got "),

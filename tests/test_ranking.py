@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from study import ranking
-from study.ranking import Choice, difference
+from study.statistics import ranking
+from study.statistics.ranking import Choice, difference
 
 UNTIMED = settings(deadline=None)
 Draw = Any  # a function of a generator and a shape

@@ -20,9 +20,11 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from study import artifacts, spec, sqlite
+from study import sqlite
 from study.errors import Corrupt, NotWritable
 from study.records import Cohort, Network, parameter_shapes
+from study.settings import spec
+from study.tracking import artifacts
 
 # -- a trial's files ---------------------------------------------------------------------------------------------------------
 

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study import factors, ranking
-from study.effects import SettingEffect
-from study.factor import Effect, Means, Pair, Spread
-from study.findings import Findings, Networks, Shown
-from study.objectives import MAXIMIZE, Objective
-from study.pages import charts, of_study, page
-from study.pages.page import Chart, Code, Listing, Page, Section
+from study.analysis.controlled_comparison import Effect, Means, Pair, Spread
 from study.records import Blame, Portrait, Summary, TrackedTrial, TrialRecord
-from study.report import Table
+from study.reporting import factor_tables
+from study.reporting.pages import charts, of_study, page
+from study.reporting.pages.page import Chart, Code, Listing, Page, Section
+from study.reporting.report import Table
+from study.reporting.study_results import Findings, Networks, Shown
+from study.statistics import ranking
+from study.statistics.objectives import MAXIMIZE, Objective
+from study.statistics.setting_effects import SettingEffect
 from tests.browser import browser, page_of
 
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
@@ -179,15 +180,15 @@ STUDIES: dict[str, tuple[Findings, Networks]] = {
     ),
     "one setting": (
         findings(trials(2)),
-        Networks(factor=factors.Comparison("optimizer", Objective(), "NRMSE", 2, ["init"], EFFECT)),
+        Networks(factor=factor_tables.Comparison("optimizer", Objective(), "NRMSE", 2, ["init"], EFFECT)),
     ),
     "widths": (
         findings(trials(2)),
-        Networks(factor=factors.Comparison("width", Objective(), "NRMSE", 2, ["init"], OTHER_SHAPES)),
+        Networks(factor=factor_tables.Comparison("width", Objective(), "NRMSE", 2, ["init"], OTHER_SHAPES)),
     ),
     "sources": (
         findings(trials(2)),
-        Networks(factor=factors.Comparison("vary", Objective(), "NRMSE", 2, ["init"], spreads=SPREADS)),
+        Networks(factor=factor_tables.Comparison("vary", Objective(), "NRMSE", 2, ["init"], spreads=SPREADS)),
     ),
     "several objectives": (
         findings(

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study import artifacts, cohort, composition, job, provenance, reproduction, starting, terminal
+from study.config import composition
 from study.records import Network
+from study.reporting import terminal
+from study.runner import job, reproduction
+from study.tracking import artifacts, provenance, warm_start
 from tests import test_architecture
 from tests.command import client, run, runs_of
 
@@ -106,8 +109,10 @@ def test_a_trial_is_reproduced_bit_for_bit(seed: int, numbers: range, capsys: py
 def test_a_replicate_is_trained_alone_unless_its_design_is_crossed(
     seed: int, number: int, trained: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts, training = [], cohort.Training
-    monkeypatch.setattr(cohort, "Training", lambda spec, *rest: counts.append(spec.replicates.count) or training(spec, *rest))
+    counts, whole = [], reproduction.CohortTraining
+    monkeypatch.setattr(
+        reproduction, "CohortTraining", lambda spec, *rest: counts.append(spec.replicates.count) or whole(spec, *rest)
+    )
     capsys.readouterr()
     assert run("reproduce", replicate(seed, number)) == 0
     heading, _, row, conclusion = capsys.readouterr().out.splitlines()
@@ -131,9 +136,16 @@ def test_classes_of_an_earlier_version_had_other_parts() -> None:
     now = provenance.of(composition.compose(["data=iris"]))
     then = {name: text for name, text in now.items() if name != "parts"}
     assert provenance.text(provenance.differences(then, now)) == "code: parts drawn from all rows → stratified by class"
-    assert provenance.differences(now, now) == provenance.unrecorded(now | dict.fromkeys(cohort.environment(), "")) == []
+    assert provenance.differences(now, now) == provenance.unrecorded(now | dict.fromkeys(reproduction.environment(), "")) == []
     assert "parts" not in provenance.of(composition.compose(["data=diabetes"]))
     assert "parts" not in provenance.unrecorded({})
+
+
+def test_a_digest_of_code_that_lay_elsewhere_is_explained() -> None:
+    now = provenance.of(composition.compose([])) | {"mlp_study": "0.2.0"}
+    then = now | {"mlp_study": "0.1.0", "code_sha256": "0" * 64}
+    assert "code paths have moved" in provenance.text(provenance.differences(then, now))
+    assert "moved" not in provenance.text(provenance.differences(now | {"code_sha256": "0" * 64}, now))
 
 
 # -- what isn't --------------------------------------------------------------------------------------------------------------
@@ -184,17 +196,17 @@ ELSEWHERE = {"numpy": "1.0", "threads": "64", "xla_flags": "--fast"}
 def test_another_network_is_told_from_rounding_and_what_differs_with_it(
     factor: float, told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load, environment = starting.load, cohort.environment()
+    load, environment = warm_start.load, reproduction.environment()
 
     def disturbed(*arguments: object) -> list[Network]:
         return [Network({name: array * np.float32(factor) for name, array in net.parameters.items()}) for net in load(*arguments)]
 
-    monkeypatch.setattr(starting, "load", disturbed)
+    monkeypatch.setattr(warm_start, "load", disturbed)
     found = reproduced(capsys, trial(2), 6)["conclusion"]
     assert re.match(r"Not reproduced: 3 of 3 replicates differ from their record, their weights by \S+ at most \(rel", found)
     assert told in found and found.endswith("Nothing differs that was recorded then.")
 
-    monkeypatch.setattr(cohort, "environment", lambda: environment | ELSEWHERE)
+    monkeypatch.setattr(reproduction, "environment", lambda: environment | ELSEWHERE)
     monkeypatch.setattr(provenance, "code", lambda: "f" * 64)
     found = reproduced(capsys, trial(2), 6)
     assert {each["name"]: each["now"] for each in found["differences"]} == ELSEWHERE | {"code_sha256": "f" * 64}
@@ -207,8 +219,8 @@ def test_another_network_is_told_from_rounding_and_what_differs_with_it(
 
 @pytest.mark.usefixtures("here")
 def test_the_same_bits_elsewhere_are_a_reproduction(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = cohort.environment()
-    monkeypatch.setattr(cohort, "environment", lambda: environment | {"processor": environment["processor"] + " avx1024"})
+    environment = reproduction.environment()
+    monkeypatch.setattr(reproduction, "environment", lambda: environment | {"processor": environment["processor"] + " avx1024"})
     assert reproduced(capsys, trial(1), 0)["conclusion"].endswith("bit for bit, although these differ: CPU: processor – → avx1024.")
 
 
@@ -247,13 +259,15 @@ def test_what_is_no_finished_run_is_bad_input(errors: list[str]) -> None:
 
 
 def test_the_code_that_decides_bits_is_all_that_the_engine_and_the_data_import() -> None:
-    without = {"clock", "errors", "places"}  # time, messages and paths
-    modules = [name for name in test_architecture.SOURCES if name.startswith("study.cohort")] + ["study.dataset"]
+    without = {"study.clock", "study.errors", "study.locations"}  # time, messages and paths
+    modules = [name for name in test_architecture.SOURCES if name.startswith("study.engine")] + ["study.data.dataset"]
     reached: set[str] = set()
     while modules:
         reached.add(module := modules.pop())
-        modules += [name for name in test_architecture.own(module) - reached if test_architecture.unit(name) not in without]
-    assert set(provenance.DECIDING) == {test_architecture.unit(module) for module in reached}
+        modules += test_architecture.own(module) - reached - without
+    files = {f"{test_architecture.place(module).replace('.', '/')}.py" for module in reached}
+    assert not [file for file in files if not file.startswith(provenance.DECIDING)]
+    assert not [start for start in provenance.DECIDING if not any(file.startswith(start) for file in files)]
 
 
 def test_only_a_change_that_decides_bits_changes_the_codes_digest(tmp_path: Path) -> None:
@@ -269,5 +283,5 @@ def test_only_a_change_that_decides_bits_changes_the_codes_digest(tmp_path: Path
         (copy / name).write_text(content)
         return after != before
 
-    assert [changes(name) for name in ("cohort/program.py", "settings/loss.py", "seeds.py")] == [True] * 3
-    assert not changes("report.py")
+    assert [changes(name) for name in ("engine/program.py", "settings/loss.py", "seeds.py")] == [True] * 3
+    assert not changes("reporting/report.py")

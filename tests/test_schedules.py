@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from study.cohort.schedules import learning_rates, reduce_on_plateau_factors
+from study.engine.schedules import learning_rates, reduce_on_plateau_factors
 from study.errors import BadInput
 from study.settings import schedule as kinds
 from study.settings.schedule import (

@@ -18,15 +18,16 @@ import optuna
 import pytest
 from optuna import cli
 
-from study import processes, search, space, sqlite
+from study import processes, sqlite
 from study.clock import Clock
 from study.errors import BadInput, Unreachable
-from study.objectives import Objective, parse
 from study.records import Asked, Completed, Failed, Leg, Pruned, Summary, TrialResult
-from study.search import Search, attributes, kinds, storage
+from study.runner.sweep import run
+from study.search import attributes, kinds, overview, pruning, space, storage, stored
+from study.search.space import Choice, Condition, Interval
+from study.search.study import Search
 from study.search.trials import MOST_ATTEMPTS
-from study.space import Choice, Condition, Interval
-from study.sweep import run
+from study.statistics.objectives import Objective, parse
 from tests.command import DEAD, forget
 
 TWO_NUMBERS = {"x": Interval("x", 0.0, 1.0), "y": Interval("y", 1e-3, 1.0, log=True)}
@@ -90,7 +91,7 @@ def result_of(asked: Asked) -> TrialResult:
 
 def tell(study: Search, asked: Asked, result: TrialResult | None = None) -> None:
     result = result or result_of(asked)
-    search.keep(study.storage, study.name, asked.number, result)
+    stored.keep(study.storage, study.name, asked.number, result)
     study.tell(asked.number, result)
 
 
@@ -197,9 +198,9 @@ def test_a_result_that_a_job_kept_before_its_driver_died_is_told_and_not_made_ag
 ) -> None:
     def cut(study: Search) -> None:
         done, pruned, failed, _ = study.ask(4)
-        search.keep(url, "s", done.number, result_of(done))
-        search.keep(url, "s", pruned.number, TrialResult(Pruned(3, 0.5)))
-        search.keep(url, "s", failed.number, TrialResult(Failed("diverged")))
+        stored.keep(url, "s", done.number, result_of(done))
+        stored.keep(url, "s", pruned.number, TrialResult(Pruned(3, 0.5)))
+        stored.keep(url, "s", failed.number, TrialResult(Failed("diverged")))
 
     kill(monkeypatch, opened(url), cut)
     left = opened(url)
@@ -256,14 +257,14 @@ def test_a_study_of_an_earlier_version_opens_and_goes_on(url: str, monkeypatch: 
         for asked in study.ask(3):
             tell(study, asked)
         kept, _ = study.ask(2)
-        search.keep(url, "s", kept.number, result_of(kept))
+        stored.keep(url, "s", kept.number, result_of(kept))
         study.tell_final(study.records()[0])
 
     kill(monkeypatch, opened(url, identity={"data": "iris"}), cut)
-    before = search.open_study(url, "s")
+    before = stored.open_study(url, "s")
     as_an_earlier_version_kept_it(url)
-    assert search.open_study(url, "s") == before and len(before.finals) == 1
-    assert search.overviews(url)[0].identity == before.identity
+    assert stored.open_study(url, "s") == before and len(before.finals) == 1
+    assert overview.overviews(url)[0].identity == before.identity
     with pytest.raises(BadInput, match="data: got 'wine'; valid: iris in study 's'"):
         opened(url, identity={"data": "wine"})
     left = opened(url, identity={"data": "iris"})
@@ -343,7 +344,7 @@ def test_a_grid_is_gone_through_in_order_and_needs_an_end(url: str) -> None:
     finish(part)
     assert params(part) == params(study)[:2]
     with pytest.raises(BadInput, match="grid with x, y"):
-        search.check({"name": "grid"}, {"name": "none"}, TWO_NUMBERS, LOSS, 8)
+        kinds.check({"name": "grid"}, {"name": "none"}, TWO_NUMBERS, LOSS, 8)
 
 
 def test_a_low_discrepancy_sequence_begins_with_the_first_trial_and_has_no_gaps(url: str) -> None:
@@ -386,7 +387,7 @@ def launching(study: Search, outcome: Callable[[Asked], TrialResult | BaseExcept
         found = [outcome(asked) for asked in batch]
         for asked, result in zip(batch, found, strict=True):
             if isinstance(result, TrialResult):
-                search.keep(study.storage, study.name, asked.number, result)
+                stored.keep(study.storage, study.name, asked.number, result)
         return found
 
     return launch
@@ -487,9 +488,9 @@ def test_the_front_is_of_all_objectives_and_the_order_of_the_first(url: str) -> 
         told = Summary([loss], loss, 0.0, None, loss, 0.0, None, 1, {}, parameters=size)
         tell(study, asked, TrialResult(Completed(told)))
     assert study.front() == [0, 1]
-    stored = search.open_study(url, "s")
-    assert stored.front == [0, 1] and stored.objectives == objectives
-    assert [record.values for record in stored.records] == [[0.3, 10], [0.2, 20], [0.4, 30]]
+    kept = stored.open_study(url, "s")
+    assert kept.front == [0, 1] and kept.objectives == objectives
+    assert [record.values for record in kept.records] == [[0.3, 10], [0.2, 20], [0.4, 30]]
 
 
 @pytest.mark.parametrize(
@@ -540,7 +541,7 @@ def leg(epoch: int, losses: Sequence[float]) -> Leg:
 
 def train(study: Search, asked: Asked, pruner: dict[str, Any], level: float) -> int:
     """The epochs that a trial of 8 replicates around `level`, which slowly get worse, gets."""
-    stop = search.pruner(study.storage, study.name, asked.number, pruner)
+    stop = pruning.pruner(study.storage, study.name, asked.number, pruner)
     losses = level + np.linspace(-0.01, 0.01, 8)
     for epoch in EPOCHS:
         if stop(leg(epoch, losses + epoch * 1e-4)):
@@ -585,7 +586,7 @@ def test_what_a_cut_off_attempt_reported_decides_nothing(kind: str, url: str, mo
 
     def cut(study: Search) -> None:
         levels_and_epochs(study, kind, levels[:4])
-        stop = search.pruner(url, "parts", study.ask(1)[0].number, {"name": kind, **PRUNERS[kind]})
+        stop = pruning.pruner(url, "parts", study.ask(1)[0].number, {"name": kind, **PRUNERS[kind]})
         stop(leg(10, np.full(8, 0.001)))  # it would have been the best
 
     kill(monkeypatch, opened(url, name="parts"), cut)
@@ -597,10 +598,10 @@ def test_what_a_cut_off_attempt_reported_decides_nothing(kind: str, url: str, mo
 def test_the_wilcoxon_pruner_needs_evidence_over_the_replicates(url: str) -> None:
     study, settings = opened(url), {"name": "wilcoxon"}
     assert train(study, study.ask(1)[0], settings, 1.0) == 40
-    noisy = search.pruner(url, "s", study.ask(1)[0].number, settings)
+    noisy = pruning.pruner(url, "s", study.ask(1)[0].number, settings)
     better_and_worse = 1.0 + np.array([0.3, -0.2, 0.25, -0.25, 0.3, -0.3, 0.2, -0.15])
     assert not noisy(leg(10, better_and_worse)), "a worse mean alone is no evidence"
-    sure = search.pruner(url, "s", study.ask(1)[0].number, settings)
+    sure = pruning.pruner(url, "s", study.ask(1)[0].number, settings)
     assert sure(leg(10, 1.02 + np.linspace(-0.01, 0.01, 8))), "a little worse in each replicate is"
 
 
@@ -622,8 +623,8 @@ def test_what_does_not_fit_is_refused(sampler: dict, pruner: dict, objectives: t
     categories = {"kind": Choice("kind", ("a", "b"))}
     if told is None:
         if importlib.util.find_spec("torch"):
-            search.check(sampler, pruner, categories, objectives, 4)
+            kinds.check(sampler, pruner, categories, objectives, 4)
             return
         told = r"pip install 'mlp-study\[gp\]' first"
     with pytest.raises(BadInput, match=told):
-        search.check(sampler, pruner, categories, objectives, 4)
+        kinds.check(sampler, pruner, categories, objectives, 4)

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from study import network, searchable
+from study.analysis import forward, similarity
+from study.analysis.similarity import Index, Searchable, decode, encode, features, nearest
 from study.errors import Corrupt
 from study.records import Network, parameter_shapes
-from study.searchable import Index, Searchable, decode, encode, features, nearest
 from study.settings.model import Model
 
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -70,7 +70,7 @@ def canonical(net: Network) -> Network:
 
 
 def of(net: Network, activation: str = "relu", probes: Any = PROBES, canonically: bool = True) -> Searchable:
-    predictions = network.layer_outputs(Network.stack([net]), probes, Model(activation=activation))[-1][0]
+    predictions = forward.layer_outputs(Network.stack([net]), probes, Model(activation=activation))[-1][0]
     return features(canonical(net) if canonically else net, activation, probes, predictions)
 
 
@@ -128,8 +128,8 @@ def test_any_architecture_fits_a_tag(sizes: Any, probes: int, normalisation: Any
     draw = np.random.default_rng(0)
     net = Network({name: draw.random(shape, np.float32) for name, shape in shapes.items()})
     found = features(net, "relu", np.zeros((probes, sizes[0]), np.float32), draw.random((probes, sizes[-1]), np.float32))
-    assert len(found.values) == sum(found.blocks) <= searchable.VALUES
-    assert found.blocks[-1] == min(searchable.PROJECTED, min(probes, searchable.PROBES) * sizes[-1])
+    assert len(found.values) == sum(found.blocks) <= similarity.VALUES
+    assert found.blocks[-1] == min(similarity.PROJECTED, min(probes, similarity.PROBES) * sizes[-1])
     assert found.blocks[2] == (7 * 3 if normalisation else 7 * 2)
     text = encode(found)
     assert len(text) <= 4500 and decode(text).values.tobytes() == found.values.tobytes()

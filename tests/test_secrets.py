@@ -75,7 +75,7 @@ def in_process(folder: Path, *arguments: str) -> tuple[int, str]:
 
     from rich.console import Console
 
-    from study import terminal
+    from study.reporting import terminal
     from tests.command import run
 
     said = io.StringIO()

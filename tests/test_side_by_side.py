@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from study import side_by_side, spec
 from study.records import Network, TrackedNetwork
+from study.reporting import comparison_tables
+from study.settings import spec
 
 TARGET = np.linspace(-1, 1, 9, dtype=np.float32)[:, None]
 NOISE = [0.01, -0.02, 0.015, 0.0, -0.01, 0.02]
@@ -65,12 +66,12 @@ WORSE = [0.6 + each / 2 for each in NOISE]
     ],
 )
 def test_which_of_two_trials_is_better(first: list[TrackedNetwork], second: list[TrackedNetwork], expected: str) -> None:
-    found = side_by_side.better([*first, *second])
+    found = comparison_tables.better([*first, *second])
     assert expected in found and bool(expected) == bool(found)
 
 
 def test_three_trials_have_no_better_one() -> None:
-    assert side_by_side.better([*trial(1, BASE), *trial(2, WORSE), *trial(3, WORSE)]) == ""
+    assert comparison_tables.better([*trial(1, BASE), *trial(2, WORSE), *trial(3, WORSE)]) == ""
 
 
 @pytest.mark.parametrize("count", [7, 8])
@@ -80,7 +81,7 @@ def test_beyond_twelve_networks_the_pairs_are_summed_up_without_the_diagonal(cou
         for place, each in enumerate(trial(number, [0.5] * count)):
             weights = Network.of_layers((np.full((1, 1), 10.0 * number + place, np.float32),), (np.zeros(1, np.float32),))
             networks.append(dataclasses.replace(each, network=weights, config={}))
-    tables = dict(side_by_side.tables(networks, side_by_side.compared(networks)))
+    tables = dict(comparison_tables.tables(networks, comparison_tables.compared(networks)))
     [sums] = [table for title, table in tables.items() if title.startswith("summed")]
     assert sums.columns == ("mean of the pairs", "least", "most")
     assert float(sums.rows[0][1]) == 1 and float(sums.rows[0][2]) == 10 + count - 1
@@ -97,4 +98,4 @@ def test_beyond_twelve_networks_the_pairs_are_summed_up_without_the_diagonal(cou
     ],
 )
 def test_settings_are_rounded_for_people_where_they_stay_different(values: list[str], expected: list[str]) -> None:
-    assert side_by_side._rounded(values) == expected
+    assert comparison_tables._rounded(values) == expected

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from study import space
 from study.errors import BadInput
-from study.space import Choice, Domain, Interval
+from study.search import space
+from study.search.space import Choice, Domain, Interval
 
 AB = Choice("letter", ("a", "b"))
 ONE_TO_THREE = Interval("count", 1, 3, whole=True)

@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import study
-from study import spec
 from study.errors import BadInput, Fault
 from study.seeds import SOURCES
+from study.settings import spec
 from study.settings.data import CLASSIFICATION, Table
 from study.settings.init import DISTRIBUTIONS, MODES
 from study.settings.model import ACTIVATIONS
 from study.settings.optimizer import SGD
 from study.settings.rules import Section
-from study.spec import TrialSpec
+from study.settings.spec import TrialSpec
 
 # a busy machine must not fail a property
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

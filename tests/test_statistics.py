@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
 
-from study import batches, disagreement, distance, fingerprints, intervals, network, seeds, spec
+from study import seeds
+from study.analysis import disagreement, distance, fingerprints, forward
+from study.data import batches
 from study.records import Network, parameter_shapes
+from study.settings import spec
 from study.settings.model import ACTIVATIONS, Model
+from study.statistics import intervals
 
 # a busy machine must not fail a property
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -251,17 +255,17 @@ X = floats([3, 1], [1, 3], [-1, -1])
 
 
 def test_layer_outputs_by_hand() -> None:
-    hidden, output = network.layer_outputs(Network.of_layers(KERNELS, BIASES), X, Model())
+    hidden, output = forward.layer_outputs(Network.of_layers(KERNELS, BIASES), X, Model())
     assert hidden.tolist() == [[[2, 1], [0, 3], [0, 0]], [[1, 2], [1, 2], [1, 2]]]
     assert output.tolist() == [[[4.5], [6.5], [0.5]], [[3], [3], [3]]]
 
 
 def test_the_last_layer_has_no_activation() -> None:
     two = Network.of_layers([floats([[1.0]]), floats([[-5.0]])], [floats([0]), floats([0])])
-    hidden, output = network.layer_outputs(two, floats([2]), Model(activation="tanh"))
+    hidden, output = forward.layer_outputs(two, floats([2]), Model(activation="tanh"))
     assert hidden == pytest.approx(np.tanh(2)) and output == pytest.approx(-5 * np.tanh(2))
     one = Network.of_layers([floats([[-5.0]])], [floats([0])])
-    assert network.layer_outputs(one, floats([2]), Model())[-1].tolist() == [[[-10]]]
+    assert forward.layer_outputs(one, floats([2]), Model())[-1].tolist() == [[[-10]]]
 
 
 def test_normalised_layers_by_hand() -> None:
@@ -274,7 +278,7 @@ def test_normalised_layers_by_hand() -> None:
     def outputs(normalisation: str, parameters: Any, training: bool = False) -> Any:
         net, model = Network.stack([Network(parameters)]), Model(activation="linear", norm_epsilon=epsilon)
         assert net.normalisation == normalisation
-        return network.layer_outputs(net, x, model, training)[-1][0]
+        return forward.layer_outputs(net, x, model, training)[-1][0]
 
     by_row = (x - [[2], [4], [6]]) / np.sqrt(np.array([[1], [1], [9]]) + epsilon)
     own = (x - [3, 5]) / np.sqrt(np.array([8 / 3, 8]) + epsilon)
@@ -285,22 +289,22 @@ def test_normalised_layers_by_hand() -> None:
 
 
 def test_every_activation_that_a_spec_allows_is_known() -> None:
-    assert set(network.ACTIVATIONS) == set(ACTIVATIONS)
+    assert set(forward.ACTIVATIONS) == set(ACTIVATIONS)
 
 
 def test_mean_squared_errors_by_hand() -> None:
     outputs = floats([[1, 2], [3, 4]], [[0, 0], [0, 0]])
-    assert network.losses(outputs, floats([1, 0], [0, 4])).tolist() == [(0 + 4 + 9 + 0) / 4, (1 + 0 + 0 + 16) / 4]
+    assert forward.losses(outputs, floats([1, 0], [0, 4])).tolist() == [(0 + 4 + 9 + 0) / 4, (1 + 0 + 0 + 16) / 4]
 
 
 def test_cross_entropies_by_hand() -> None:
     logits = floats([[0, 0], [0, 0]], [[0, np.log(3)], [0, np.log(3)]])
     expected = [np.log(2), (np.log(4) + np.log(4 / 3)) / 2]
-    assert network.losses(logits, np.array([0, 1], np.int32)) == pytest.approx(np.array(expected))
+    assert forward.losses(logits, np.array([0, 1], np.int32)) == pytest.approx(np.array(expected))
 
 
 def test_cross_entropy_of_huge_logits_stays_finite() -> None:
-    assert network.losses(floats([[1e4, -1e4], [1e4, -1e4]]), np.array([0, 1], np.int32)).tolist() == [1e4]
+    assert forward.losses(floats([[1e4, -1e4], [1e4, -1e4]]), np.array([0, 1], np.int32)).tolist() == [1e4]
 
 
 # -- seeds -------------------------------------------------------------------------------------------------------------------

@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import study
-from study import dataset, inputs, metrics, report, seeds
+from study import seeds
+from study.analysis import metrics
+from study.data import dataset, inputs
 from study.errors import BadInput
 from study.records import Summary
-from study.search import check_identity
+from study.reporting import report
+from study.search.study import check_identity
 from study.settings import data as kinds
 
 COUNTS = st.lists(st.integers(1, 30), min_size=1, max_size=6).filter(lambda counts: sum(counts) >= 4)

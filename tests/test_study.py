@@ -13,16 +13,17 @@ import yaml
 from sklearn.metrics import mean_absolute_error, r2_score
 
 import study
-from study import artifacts, places, spec
+from study import locations
 from study.records import Failed
-from study.tracking import spool
+from study.settings import spec
+from study.tracking import artifacts, spool
 from tests.command import client, ran, run, runs_of
 
 TINY = ["training.epochs=3", "replicates.count=2", "model.units=[4]"]
 
 
 def records(name: str) -> dict:
-    found = optuna.load_study(study_name=name, storage=places.storage(None))
+    found = optuna.load_study(study_name=name, storage=locations.storage(None))
     return {trial.number: trial for trial in found.trials}
 
 
@@ -177,7 +178,7 @@ def test_n_trials_is_a_total_and_an_interrupted_study_goes_on_as_it_would_have()
     assert run(*sampled, "hydra.sweeper.study_name=whole", "hydra.sweeper.n_trials=4") == 0
     assert run(*sampled, "hydra.sweeper.study_name=parts", "hydra.sweeper.n_trials=2") == 0
     # a trial that another program asked for and left: it doesn't count
-    optuna.load_study(study_name="parts", storage=places.storage(None)).ask()
+    optuna.load_study(study_name="parts", storage=locations.storage(None)).ask()
     assert run(*sampled, "hydra.sweeper.study_name=parts", "hydra.sweeper.n_trials=4") == 0
     assert len(set(rates("whole"))) == 4
     assert rates("parts") == rates("whole")
@@ -187,7 +188,7 @@ def test_n_trials_is_a_total_and_an_interrupted_study_goes_on_as_it_would_have()
 def test_a_single_trial_is_recorded_too(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*TINY, "data=digits") == 0
     assert "2 different fingerprints" in capsys.readouterr().out
-    spool.writer(places.tracking_uri(None)).drain()
+    spool.writer(locations.tracking_uri(None)).drain()
     experiment = client().get_experiment_by_name("digits")
     assert len(client().search_runs([experiment.experiment_id])) == 3
     assert (empty / "mlruns" / "digits").is_dir()
@@ -195,7 +196,7 @@ def test_a_single_trial_is_recorded_too(empty: Path, capsys: pytest.CaptureFixtu
 
 def test_a_record_that_was_left_behind_is_written_by_the_next_writer(empty: Path) -> None:
     """As after a kill -9 of the trainer and the writer, when the record was on disk."""
-    sender = spool.Writer(places.tracking_uri(None))
+    sender = spool.Writer(locations.tracking_uri(None))
     held = spool.TrialRecorder(sender, "left", study.compose(TINY), "trial 7", 7)
     sender.drain()
     sender._process.kill()
@@ -204,7 +205,7 @@ def test_a_record_that_was_left_behind_is_written_by_the_next_writer(empty: Path
     with pytest.raises(spool.Unreachable):
         sender.drain()
 
-    later = spool.Writer(places.tracking_uri(None))
+    later = spool.Writer(locations.tracking_uri(None))
     later.prepare()
     later.drain()
     later.close()
@@ -215,7 +216,7 @@ def test_a_record_that_was_left_behind_is_written_by_the_next_writer(empty: Path
 
 
 def test_a_trial_that_was_killed_in_the_middle_leaves_no_run_open(empty: Path) -> None:
-    sender = spool.Writer(places.tracking_uri(None))
+    sender = spool.Writer(locations.tracking_uri(None))
     spool.TrialRecorder(sender, "cut", study.compose(TINY), "trial 0", 0)
     sender.close()  # the end of the input is all that a writer sees of a killed trainer
     experiment = client().get_experiment_by_name("cut")

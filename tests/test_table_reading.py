@@ -17,11 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import study
-from study import composition, dataset, encoding, inputs, number_texts, table_files, table_text, tables
-from study.encoding import Input
+from study.config import composition
+from study.data import dataset, encoding, inputs, number_texts, readers, table_text, tables
+from study.data.encoding import Input
 from study.errors import BadInput
 from study.settings.data import Table
-from study.spec import TrialSpec, flat, identifying
+from study.settings.spec import TrialSpec, flat, identifying
 
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 NINE = "'data.gaps=[-999]'"
@@ -441,13 +442,13 @@ def test_new_rows_are_read_as_the_table_was(tmp_path: Path) -> None:
     source = Table(path=str(new), target="column_1", header=False)
     for content in ("7,1.5,u\n8,2.5,v\n", "1.5,u\n2.5,v\n", "column_2,other,column_3\n1.5,9,u\n2.5,9,v\n"):
         new.write_text(content)
-        found = table_files.values(source, {"column_2", "column_3"}, ["column_3"], made_up)
+        found = readers.values(source, {"column_2", "column_3"}, ["column_3"], made_up)
         assert {name: column.tolist() for name, column in found.items()} == {"column_2": [1.5, 2.5], "column_3": ["u", "v"]}
     new.write_text("1.5\n2.5\n")
     with pytest.raises(BadInput, match="3 columns without names as in training, or 2 without the target"):
-        table_files.values(source, {"column_2"}, [], made_up)
+        readers.values(source, {"column_2"}, [], made_up)
     new.write_text(',a,b,\n0,-999,"1,200",\n1,5,950,\n')
-    found = table_files.values(Table(path=str(new), target="y", header=True, gaps=(-999,)), {"a", "b"}, [])
+    found = readers.values(Table(path=str(new), target="y", header=True, gaps=(-999,)), {"a", "b"}, [])
     np.testing.assert_equal({name: column.tolist() for name, column in found.items()}, {"a": [np.nan, 5], "b": [1200, 950]})
     columns = encoding.without_gaps({"a": np.array([-999, 5]), "b": np.array(["?", " u"], object)}, (-999, "?"))
     np.testing.assert_equal(encoding.encode([Input("a"), Input("b", "u", True)], columns), [[np.nan, 0], [5, 1]])

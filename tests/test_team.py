@@ -22,11 +22,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
-from study import artifacts, processes
+from study import processes
 from study.search import attributes
 from study.search.storage import GRACE_SECONDS
 from study.search.stored import OWNER, RESULT
-from study.tracking import spool
+from study.tracking import artifacts, spool
 from tests import servers
 
 pytestmark = [

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 
 import study
-from study import batches, cohort, convergence, dataset, network
+from study.analysis import convergence, forward
 from study.clock import Clock
-from study.cohort import export, model, schedules
+from study.data import batches, dataset
+from study.engine import export, model, schedules
+from study.engine.training import CohortTraining
 from study.records import Network
 from study.settings.data import BreastCancer, Diabetes
 from study.settings.loss import BinaryCrossentropy, Huber
 from study.settings.model import Model
 from study.settings.optimizer import SGD, Adam
 from study.settings.schedule import Cosine, ReduceOnPlateau
+from study.settings.spec import TrialSpec
 from study.settings.training import Replicates, Training
-from study.spec import TrialSpec
 
 # study.cohort sets TensorFlow's switches, so it must come first
 # isort: split
@@ -66,9 +68,9 @@ def test_batch_normalisation_keeps_the_best_statistics_and_averages_only_what_is
     )
     trained, data = study.train(spec), study.load_data(spec)
     assert (trained.epoch < trained.trained).all()
-    outputs = network.layer_outputs(trained.network, data.x_val, spec.model)[-1]
+    outputs = forward.layer_outputs(trained.network, data.x_val, spec.model)[-1]
     np.testing.assert_allclose(outputs, trained.predictions, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(network.losses(outputs, data.y_val), trained.final(trained.val_loss), rtol=1e-4)
+    np.testing.assert_allclose(forward.losses(outputs, data.y_val), trained.final(trained.val_loss), rtol=1e-4)
     assert np.ptp(trained.network.parameters["variance_0"]) > 0 and (trained.initial.parameters["variance_0"] == 1).all()
 
 
@@ -76,7 +78,7 @@ def test_batch_normalisation_keeps_the_best_statistics_and_averages_only_what_is
 def test_a_normalised_cohort_can_start_where_another_ended(normalisation):
     spec = small(model=Model((16, 8), normalisation=normalisation))
     start = study.train(spec).networks()
-    again = cohort.Training(spec, dataset.load_replicates(spec), Clock(), start)
+    again = CohortTraining(spec, dataset.load_replicates(spec), Clock(), start)
     for replicate, net in enumerate(start):
         assert all(np.array_equal(again.initial.parameters[name][replicate], value) for name, value in net.parameters.items())
 
@@ -112,8 +114,8 @@ def test_dropout_varies_between_replicates_only_where_it_is_named():
     assert study.fingerprint(alone, 0) == study.fingerprint(trained, 2)
     # nothing is dropped in validation: the network's own loss is what is reported
     data = study.load_data(spec)
-    outputs = network.layer_outputs(trained.network, data.x_val, trained.spec.model)[-1]
-    np.testing.assert_allclose(network.losses(outputs, data.y_val, spec.loss), trained.val_loss[:, -1], rtol=1e-5)
+    outputs = forward.layer_outputs(trained.network, data.x_val, trained.spec.model)[-1]
+    np.testing.assert_allclose(forward.losses(outputs, data.y_val, spec.loss), trained.val_loss[:, -1], rtol=1e-5)
 
 
 # Clipping
@@ -154,9 +156,9 @@ def test_each_replicate_stops_as_keras_would_and_keeps_its_best_weights(patience
     for curve, reference, count in zip(trained.val_loss, whole.val_loss, trained.trained, strict=True):
         np.testing.assert_allclose(curve[:count], reference[:count], rtol=1e-3)
         assert np.isnan(curve[count:]).all()
-    outputs = network.layer_outputs(trained.network, data.x_val, trained.spec.model)[-1]
+    outputs = forward.layer_outputs(trained.network, data.x_val, trained.spec.model)[-1]
     np.testing.assert_allclose(outputs, trained.predictions, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(network.losses(outputs, data.y_val, spec.loss), trained.final(trained.val_loss), rtol=1e-4)
+    np.testing.assert_allclose(forward.losses(outputs, data.y_val, spec.loss), trained.final(trained.val_loss), rtol=1e-4)
 
 
 def test_stopping_never_depends_on_the_neighbours_or_the_legs():
@@ -172,7 +174,7 @@ def test_stopping_never_depends_on_the_neighbours_or_the_legs():
 def test_training_until_a_plateau_stops_those_that_have_reached_one():
     spec = small(data=Diabetes(), optimizer=SGD(0.1), training=Training(600, batch_size=None, until="plateaued"))
     trained, data = study.train(spec), study.load_data(spec)
-    trivial = network.trivial_loss(spec.loss, data.y_train)
+    trivial = forward.trivial_loss(spec.loss, data.y_train)
     for curve, count, label in zip(trained.train_loss, trained.trained, trained.labels, strict=True):
         assert count % spec.training.leg_epochs == 0 and np.isnan(curve[count:]).all()
         stopped = count < spec.training.epochs
@@ -225,8 +227,8 @@ def test_replicates_with_data_of_their_own_train_as_if_alone(resample):
     for number in range(3):
         data = dataset.load_replicate(spec, number)
         net = together.networks()[number]
-        outputs = network.layer_outputs(Network.stack([net]), data.x_val, spec.model)[-1]
-        assert network.losses(outputs, data.y_val)[0] == pytest.approx(together.val_loss[number, -1], rel=1e-5)
+        outputs = forward.layer_outputs(Network.stack([net]), data.x_val, spec.model)[-1]
+        assert forward.losses(outputs, data.y_val)[0] == pytest.approx(together.val_loss[number, -1], rel=1e-5)
     alone = study.train(dataclasses.replace(spec, replicates=Replicates(1, vary=("data",), first=1)))
     assert study.fingerprint(alone, 0) == study.fingerprint(together, 1)
 

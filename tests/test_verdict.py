@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study import intervals, verdict
-from study.intervals import Interval
-from study.verdict import Evidence
+from study.analysis import verdict
+from study.analysis.verdict import Evidence
+from study.statistics import intervals
+from study.statistics.intervals import Interval
 
 
 def sure(value: float) -> Interval:

@@ -15,10 +15,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
-from study import artifacts, search, sqlite
-from study.search import attributes
+from study import sqlite
+from study.search import attributes, stored
 from study.search.mirror import place_of
-from study.tracking import spool
+from study.tracking import artifacts, spool
 from study.tracking.names import KIND, REPLICATE, TRIAL
 
 PARENT = "mlflow.parentRunId"
@@ -74,7 +74,7 @@ def verify(folder: Path, study: str, n: int) -> Verified:
 
 
 def _counts(trial: FrozenTrial) -> bool:
-    return trial.state != TrialState.FAIL or not trial.user_attrs[attributes.REASON].startswith(search.UNCOUNTED)
+    return trial.state != TrialState.FAIL or not trial.user_attrs[attributes.REASON].startswith(stored.UNCOUNTED)
 
 
 def _runs(client: MlflowClient, study: str) -> list[Run]:

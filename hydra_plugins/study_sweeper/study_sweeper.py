@@ -60,6 +60,6 @@ class StudySweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from study.launching import run_study
+        from study.runner.launching import run_study
 
         return run_study(self, self.settings, arguments)

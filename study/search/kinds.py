@@ -16,11 +16,11 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from study import space as spaces
 from study.errors import BadInput, Fault
-from study.objectives import LOSS, ROWS, Objective
+from study.search import space as spaces
+from study.search.space import Choice, Domain, Interval, Space
 from study.settings.rules import nearest
-from study.space import Choice, Domain, Interval, Space
+from study.statistics.objectives import LOSS, ROWS, Objective
 
 # each replicate's loss by epoch, which a trial keeps for the Wilcoxon pruner
 LOSSES = "losses"

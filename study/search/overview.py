@@ -10,11 +10,11 @@ import optuna
 from optuna.trial import TrialState
 
 from study.errors import BadInput
-from study.objectives import Objective
 from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import latest
 from study.search.stored import IDENTITY, OBJECTIVES, STATES, at_work, load, mirror_of, names, silent_trials
+from study.statistics.objectives import Objective
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study import processes, sqlite
 from study.errors import BadInput, Fault
-from study.objectives import Objective
 from study.records import Completed, Summary, TrialRecord, TrialResult
 from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import Mirror, latest
+from study.statistics.objectives import Objective
 
 IDENTITY, OBJECTIVES, OWNER, ATTEMPT, RESULT = "identity", "objectives", "owner", "attempt", "result"
 COMMAND, FINAL = "command", "final "

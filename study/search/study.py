@@ -16,17 +16,17 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from study import processes
-from study import space as spaces
 from study.errors import BadInput, Fault
-from study.objectives import Objective
 from study.records import Asked, Scalar
 from study.search import attributes
+from study.search import space as spaces
 from study.search import storage as storages
 from study.search.kinds import distribution, make_sampler
 from study.search.mirror import PLACE, latest, place_of, sampled
+from study.search.space import Space
 from study.search.stored import ATTEMPT, COMMAND, IDENTITY, INTERRUPTED, LOST, OBJECTIVES, OWNER, mirror_of, reason_of, uncounted
 from study.search.trials import Trials
-from study.space import Space
+from study.statistics.objectives import Objective
 
 DEFAULT_TRIALS = 24
 

@@ -12,7 +12,6 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from study import processes
-from study.objectives import Objective
 from study.records import Asked, Failed, Summary, TrialRecord, TrialResult
 from study.search import attributes
 from study.search import storage as storages
@@ -34,6 +33,7 @@ from study.search.stored import (
     silent_trials,
     uncounted,
 )
+from study.statistics.objectives import Objective
 
 # a trial whose process keeps dying is most likely what it dies of
 MOST_ATTEMPTS = 5

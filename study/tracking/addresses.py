@@ -18,11 +18,11 @@ import numpy as np
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from study import artifacts, spec
 from study.errors import BadInput, Fault, collecting
 from study.records import Network, TrackedNetwork
+from study.settings import spec
 from study.settings.rules import suggestion
-from study.tracking import reader, store
+from study.tracking import artifacts, reader, store
 from study.tracking.names import DEFAULT, KIND, REPLICATE, TRIAL, address
 from study.tracking.store import Store
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from study import places, searchable
+from study import locations
+from study.analysis import similarity
+from study.analysis.similarity import Searchable
 from study.errors import Corrupt
 from study.records import Array
-from study.searchable import Searchable
 from study.tracking.names import SEARCHABLE
 from study.tracking.store import Store
 
@@ -21,7 +22,7 @@ from study.tracking.store import Store
 OVERLAP_MS = 60_000
 
 
-def load(store: Store, query: Searchable) -> tuple[list[str], searchable.Index]:
+def load(store: Store, query: Searchable) -> tuple[list[str], similarity.Index]:
     """The ids of all replicates' runs that can be compared with `query`, and an index of their fingerprints in that order."""
     file = _file(store.uri, query.kind)
     ids, values, since = _read(file, len(query.values))
@@ -29,20 +30,20 @@ def load(store: Store, query: Searchable) -> tuple[list[str], searchable.Index]:
     fresh = _since(store, query.kind, since - OVERLAP_MS)
     for run, (text, ended) in fresh.items():
         with contextlib.suppress(Corrupt):  # another program's tag
-            found[run], since = searchable.decode(text).values, max(since, ended)
+            found[run], since = similarity.decode(text).values, max(since, ended)
     if fresh.keys() - set(ids):
         _write(file, list(found), np.stack(list(found.values())), since)
-    return list(found), searchable.Index([Searchable(query.kind, query.blocks, row) for row in found.values()])
+    return list(found), similarity.Index([Searchable(query.kind, query.blocks, row) for row in found.values()])
 
 
 def _since(store: Store, kind: str, since: int) -> dict[str, tuple[str, int]]:
     """Run → its fingerprint and its end, of the runs that have ended since."""
-    text = f"tags.`{SEARCHABLE}` LIKE '{searchable.VERSION}:{kind}:%' AND attributes.end_time > {max(0, since)}"
+    text = f"tags.`{SEARCHABLE}` LIKE '{similarity.VERSION}:{kind}:%' AND attributes.end_time > {max(0, since)}"
     return {run.info.run_id: (run.data.tags[SEARCHABLE], run.info.end_time) for run in store.search(text)}
 
 
 def _file(uri: str, kind: str) -> Path:
-    return places.cache("similar") / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{kind}.npz"
+    return locations.cache("similar") / f"{hashlib.sha256(uri.encode()).hexdigest()[:16]}-{kind}.npz"
 
 
 def _read(file: Path, size: int) -> tuple[list[str], Array, int]:

@@ -14,11 +14,12 @@ from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from study import artifacts, fingerprints, sqlite
+from study import sqlite
+from study.analysis import fingerprints
 from study.errors import Corrupt
 from study.records import Floats
 from study.settings.training import ALL_EPOCHS
-from study.tracking import reader, spool
+from study.tracking import artifacts, reader, spool
 from study.tracking.names import EPOCH, FINGERPRINT, KEY, KIND, OWNER, REPLICATE, TRIAL
 from study.tracking.store import PAGE, Store
 

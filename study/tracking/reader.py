@@ -13,10 +13,11 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mlflow.utils.uri import is_local_uri
 
-from study import artifacts, fingerprints, searchable
+from study.analysis import fingerprints, similarity
+from study.analysis.similarity import Searchable
 from study.errors import BadInput, Corrupt, Fault
 from study.records import Network, TrackedNetwork, TrackedTrial
-from study.searchable import Searchable
+from study.tracking import artifacts
 from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, REPLICATE, SEARCHABLE, TRIAL
 from study.tracking.store import Store
 
@@ -121,7 +122,7 @@ def load_searchable(store: Store, run_id: str) -> Searchable:
     text = load_run(store, run_id).data.tags.get(SEARCHABLE)
     if text is None:
         raise BadInput([Fault("RUN", run_id, "the run of a replicate that has a searchable fingerprint (tag `searchable`)")])
-    return searchable.decode(text)
+    return similarity.decode(text)
 
 
 def describe(store: Store, run_id: str) -> dict[str, str]:

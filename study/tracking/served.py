@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from study.encoding import NUMBERS, Input, encode, named_alike, without_gaps
+from study.data.encoding import NUMBERS, Input, encode, named_alike, without_gaps
 from study.errors import BadInput
 
 if TYPE_CHECKING:

@@ -23,11 +23,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from study import artifacts, batches, places, processes
+from study import locations, processes
+from study.data import batches
 from study.errors import EXIT_CODES, StudyError, Unreachable, writing
 from study.records import Array, Cohort, Completed, Failed, Leg, Pruned, Summary, TrialResult
 from study.redaction import redact
-from study.spec import TrialSpec, flat
+from study.settings.spec import TrialSpec, flat
+from study.tracking import artifacts
 from study.tracking.names import STATUS
 
 FOLDER = Path(".mlp-study", "spool")
@@ -134,7 +136,7 @@ class Writer:
             self._process.stdout.close()
 
 
-_check, _start = cache(places.check), cache(Writer)
+_check, _start = cache(locations.check), cache(Writer)
 
 
 def writer(uri: str, *, patient: bool = False) -> Writer:

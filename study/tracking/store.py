@@ -26,7 +26,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
-from study import places, sqlite
+from study import locations, sqlite
 from study.errors import BadInput, Fault
 from study.tracking import descriptions, views
 from study.tracking.names import KIND, REASON
@@ -57,8 +57,8 @@ class Store:
 
     def search(self, wanted: str, experiment: str | None = None, order: Sequence[str] = ()) -> Iterator[Run]:
         """The runs that MLflow's expression describes, in one experiment or in all, by pages."""
-        places = [experiment] if experiment else list(self.experiments().values())
-        return _pages(partial(self.client.search_runs, places, wanted, order_by=list(order)))
+        experiments = [experiment] if experiment else list(self.experiments().values())
+        return _pages(partial(self.client.search_runs, experiments, wanted, order_by=list(order)))
 
     def runs(self, tag: str, value: str, experiment: str | None = None) -> list[Run]:
         """The runs with this tag, in one experiment or in all."""
@@ -83,7 +83,7 @@ class Store:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             local = sqlite.path_of(self.uri)
-            location = (local.parent / "mlruns" / places.file_name(name)).as_uri() if local else None
+            location = (local.parent / "mlruns" / locations.file_name(name)).as_uri() if local else None
             try:
                 tags = EXPERIMENT_TAGS | views.tags(settings)
                 created: str = self.client.create_experiment(name, artifact_location=location, tags=tags)
@@ -147,7 +147,7 @@ def _pages(search: Callable[..., Any]) -> Iterator[Any]:
 
 def connect(uri: str) -> Store:
     """Opens the store as `open_store` does. Raises Unreachable if a server doesn't answer within seconds."""
-    places.check(uri)
+    locations.check(uri)
     return open_store(uri)
 
 

@@ -49,7 +49,7 @@ def slow(seconds: float) -> Wrap:
 
 
 def lose(learning_rate: float) -> Wrap:
-    """For `Training.legs`."""
+    """For `CohortTraining.legs`."""
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(training: Any) -> Any:
@@ -98,4 +98,4 @@ if given := os.environ.get("SLOW"):
     module, function, seconds = given.split(":")
     sys.meta_path.insert(0, Patching(module, function, slow(float(seconds))))
 if given := os.environ.get("NAN"):
-    sys.meta_path.insert(0, Patching("study.cohort.training", "Training.legs", lose(float(given))))
+    sys.meta_path.insert(0, Patching("study.engine.training", "CohortTraining.legs", lose(float(given))))

@@ -1,0 +1,115 @@
+"""Networks side by side: what is the same, and how far apart the rest is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from study.analysis import alignment, disagreement, distance, fingerprints, pairwise
+from study.analysis.distance import Matrix
+from study.analysis.pairwise import Examination
+from study.analysis.verdict import Verdict
+from study.records import Dataset, Floats, Integers, Network
+from study.settings.loss import Loss, MeanSquaredError
+from study.settings.model import Model
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """N networks compared pair by pair; every matrix is [N, N].
+
+    The distances are None when the architectures differ, `differing_shapes` then says how. `disagreement` is churn for class
+    numbers and normalised RMSE for real targets, and None without predictions of equal shape. `aligned`: relative L2 after matching
+    neurons, of those networks (at most 16, evenly spread) that are at `places`, and `null` what that is for fresh networks; None
+    without the model's settings.
+    `examined`: these, barriers and the verdict; None without labels and losses, too.
+    """
+
+    fingerprints: list[str]
+    differing_shapes: str | None
+    relative_l2: Matrix | None
+    cosine: Matrix | None
+    summed_absolute_difference: Matrix | None
+    disagreement: Matrix | None
+    disagreement_kind: str | None
+    places: Integers | None = None
+    aligned: Matrix | None = None
+    null: float | None = None
+    examined: Examination | None = None
+
+    def __repr__(self) -> str:
+        apart = f"relative L2 {distance.mean_of_pairs(self.relative_l2):.3g}" if self.relative_l2 is not None else "other shapes"
+        verdict = f": {self.verdict}" if self.verdict else ""
+        return f"Comparison({len(self.fingerprints)} networks, {self.distinct} different fingerprints, {apart}{verdict})"
+
+    @property
+    def distinct(self) -> int:
+        return len(set(self.fingerprints))
+
+    @property
+    def verdict(self) -> Verdict | None:
+        return self.examined.verdict if self.examined else None
+
+
+def compare(
+    networks: Sequence[Network],
+    *,
+    predictions: Sequence[Floats] | None = None,
+    target: Floats | Integers | None = None,
+    model: Model | None = None,
+    labels: Sequence[str] | None = None,
+    losses: Sequence[float] | None = None,
+    data: Dataset | None = None,
+    loss: Loss | None = None,
+) -> Comparison:
+    """Compares trained networks. predictions: each [n, outputs], on the same n inputs, whose target decides churn or NRMSE.
+
+    model, whose activation decides which neurons can be matched: for matched distances. With labels of convergence and validation
+    losses of each, a verdict; with data, and the loss that they were trained by, barriers and representations too.
+
+    >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2"]))
+    >>> found = study.compare(cohort.networks())
+    >>> found.distinct, found.relative_l2.shape
+    (2, (2, 2))
+    """
+    architectures = list(dict.fromkeys(net.architecture for net in networks))
+    alike = len(architectures) == 1
+    rows = distance.vectors(networks) if alike else None
+    apart = kind = stacked = None
+    if predictions is not None and target is not None and len({p.shape for p in predictions}) == 1:
+        stacked = np.stack(predictions)
+        apart, kind = disagreement.between(stacked, target), disagreement.kind(target)
+    places = aligned = null = examined = None
+    if alike and len(networks) > 1 and model is not None:
+        if labels is not None and losses is not None:
+            examined = pairwise.of_networks(
+                networks,
+                labels=labels,
+                losses=losses,
+                model=model,
+                loss=loss or MeanSquaredError(),
+                predictions=stacked,
+                target=target,
+                data=data,
+            )
+            places, aligned, null = examined.places, examined.aligned, examined.null
+        else:
+            places = pairwise.affordable(networks)
+            chosen = Network.stack([networks[place] for place in places])
+            aligned = alignment.matched_distances(chosen, model.activation, norm_epsilon=model.norm_epsilon)
+            null = alignment.null_distance(networks[0], model.activation)
+    return Comparison(
+        fingerprints=[fingerprints.digest(net) for net in networks],
+        differing_shapes=None if alike else "; ".join(architectures),
+        relative_l2=distance.relative_l2(rows) if rows is not None else None,
+        cosine=distance.cosine(rows) if rows is not None else None,
+        summed_absolute_difference=distance.summed_absolute_difference(rows) if rows is not None else None,
+        disagreement=apart,
+        disagreement_kind=kind,
+        places=places,
+        aligned=aligned,
+        null=null,
+        examined=examined,
+    )

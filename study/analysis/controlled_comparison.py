@@ -1,0 +1,135 @@
+"""What one factor does to trained networks: the same starting points and batches under several of its levels, compared.
+
+Comparing networks of two levels that also start elsewhere, as the study's source document does, mixes two causes. Replicate r of
+every trial has the same seeds, so both comparisons can be read off the same networks: r against another replicate is the
+comparison *as written*, r against r the *controlled* one, and two replicates of one level show what a restart alone does.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from study.analysis import disagreement, distance
+from study.analysis.distance import Matrix
+from study.records import TrackedNetwork, same_rows
+from study.statistics import ranking
+from study.statistics.ranking import Difference
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the factor: its name, its networks, and its replicates' final losses or scores, in order.
+
+    networks: of all replicates, or of the first ones.
+    """
+
+    name: str
+    networks: Sequence[TrackedNetwork]
+    values: Sequence[float]
+
+    @property
+    def copies(self) -> bool:
+        """Whether the replicates are bit for bit the same."""
+        marks = {net.fingerprint for net in self.networks}
+        return len(self.networks) > 1 and len(marks) == 1 and "" not in marks
+
+
+@dataclass(frozen=True)
+class Means:
+    """Means over pairs of networks. `restarted`: of one level and different replicates; None where there is only one."""
+
+    as_written: float | None
+    restarted: float | None
+    controlled: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two levels. The numbers of weights are None where the architectures differ, those of functions where the rows do.
+
+    difference: of the second's values from the first's, replicate by replicate.
+    """
+
+    first: str
+    second: str
+    summed: Means | None
+    relative_l2: Means | None
+    disagreement: Means | None
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far the replicates of one level are apart: means over their pairs, and the SD of their values."""
+
+    level: str
+    summed: float
+    relative_l2: float
+    disagreement: float | None
+    value_sd: float
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The factor's levels with the values of their replicates, [levels, R], and every pair of levels."""
+
+    levels: tuple[str, ...]
+    values: Matrix
+    pairs: tuple[Pair, ...]
+
+
+def effect(levels: Sequence[Level]) -> Effect:
+    """Compares the levels pair by pair. All need the same number of replicates.
+
+    A difference is shown by the same rule as a win (`ranking.choose`), lest the two contradict each other.
+    """
+    values, confidence = np.array([level.values for level in levels]), ranking.confidence(len(levels))
+    pairs = tuple(_pair(a, b, confidence) for a, b in itertools.combinations(levels, 2))
+    return Effect(tuple(level.name for level in levels), values, pairs)
+
+
+def spread(level: Level) -> Spread:
+    """What makes the replicates of a level differ is its own: what of them varies. There must be at least two."""
+    rows = distance.vectors([net.network for net in level.networks])
+    apart = _disagreement(level.networks)
+    return Spread(
+        level.name,
+        distance.mean_of_pairs(distance.summed_absolute_difference(rows)),
+        distance.mean_of_pairs(distance.relative_l2(rows)),
+        None if apart is None else distance.mean_of_pairs(apart),
+        float(np.std(level.values, ddof=1)),
+    )
+
+
+def _pair(a: Level, b: Level, confidence: float) -> Pair:
+    networks = [*a.networks, *b.networks]
+    summed = relative = None
+    if len({net.network.architecture for net in networks}) == 1:
+        rows = distance.vectors([net.network for net in networks])
+        summed, relative = _means(distance.summed_absolute_difference(rows)), _means(distance.relative_l2(rows))
+    apart = _disagreement(networks)
+    function, count = None if apart is None else _means(apart), 1 if a.copies and b.copies else None
+    return Pair(a.name, b.name, summed, relative, function, ranking.difference(a.values[:count], b.values[:count], confidence))
+
+
+def _disagreement(networks: Sequence[TrackedNetwork]) -> Matrix | None:
+    """Churn or normalised RMSE of each pair; None unless all were validated on the same rows."""
+    target, shape = networks[0].target, networks[0].predictions.shape
+    if not same_rows(networks) or any(net.predictions.shape != shape for net in networks):
+        return None
+    return disagreement.between(np.stack([net.predictions for net in networks]), target)
+
+
+def _means(matrix: Matrix) -> Means:
+    """matrix: [2R, 2R], the first level's networks and then the second's."""
+    count = len(matrix) // 2
+    across, within = matrix[:count, count:], [matrix[:count, :count], matrix[count:, count:]]
+    controlled = float(np.mean(np.diag(across)))
+    if count < 2:
+        return Means(None, None, controlled)
+    others = ~np.eye(count, dtype=bool)
+    return Means(float(across[others].mean()), float(np.mean([block[others].mean() for block in within])), controlled)

@@ -1,0 +1,114 @@
+"""What a trained cohort comes down to: the numbers that its trial is judged by, and the texts that its networks are found by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from study.analysis import convergence, disagreement, distance, forward, metrics, rescaling, similarity
+from study.analysis.pairwise import Examination
+from study.records import Cohort, Dataset, Floats, Integers, Summary, shared
+from study.settings.data import CLASSIFICATION
+from study.statistics import intervals, ranking
+
+WIDEST_SEARCHABLE = 256
+REGRESSION_SCORES = {"r2": metrics.r2, "mae": metrics.mae}
+CLASS_SCORES = {"accuracy": metrics.accuracy, "auc": metrics.auc}
+
+
+def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str], examined: Examination | None = None) -> Summary:
+    """What the trial is judged by. Distance and disagreement are means over the pairs of replicates.
+
+    Networks that were validated on different rows have no disagreement.
+    """
+    final = [float(loss) for loss in trained.final(trained.val_loss)]
+    rows, target = distance.vectors(trained.networks()), datasets[0].y_val
+    apart = finite_test = None
+    if shared(datasets, "x_val"):
+        apart, finite_test = disagreement.between(trained.predictions, target), _finite_test(trained.predictions, target)
+    return Summary(
+        val_losses=final,
+        val_loss_mean=float(np.mean(final)),
+        val_loss_std=float(np.std(final, ddof=1)) if len(final) > 1 else 0.0,
+        val_loss_halfwidth=None if trained.spec.replicates.crossed else intervals.mean_halfwidth(final),
+        train_loss_mean=float(np.mean(trained.final(trained.train_loss))),
+        distance=distance.mean_of_pairs(distance.relative_l2(rows)),
+        disagreement=None if apart is None else distance.mean_of_pairs(apart),
+        distinct=len(set(marks)),
+        labels={name: trained.labels.count(name) for name in convergence.LABELS if name in trained.labels},
+        scores=_scores(trained, datasets),
+        finite_test=finite_test,
+        parameters=sum(array[0].size for array in trained.network.trainable.values()),
+        **_classes(trained, datasets),
+        **_progress(trained, datasets),
+        **_examined(examined),
+    )
+
+
+def _classes(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
+    """What an accuracy has to be compared with, and how many networks predict a single class though there are more to judge by."""
+    if trained.spec.data.task != CLASSIFICATION:
+        return {}
+    shares = [metrics.majority(data.y_val) for data in datasets]
+    return {"majority": float(np.mean(shares)), "one_class": int(metrics.one_class(trained.predictions)[np.less(shares, 1)].sum())}
+
+
+def _progress(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
+    """Where each replicate's training loss stands, and where it goes."""
+    improvements: list[list[float] | None] = []
+    relative = []
+    trivial = forward.trivial_losses(trained.spec.loss, datasets)
+    for curve, count, unit in zip(trained.train_loss, trained.trained, trivial, strict=True):
+        known = curve[: max(1, count)]
+        ends = list(convergence.projected_improvement(convergence.tail_of(known), unit)) if np.isfinite(known).all() else [np.nan]
+        improvements.append(ends if np.isfinite(ends).all() else None)
+        relative.append(float(known[-1]) / unit)
+    return {"improvements": improvements, "relative_losses": relative}
+
+
+def _finite_test(predictions: Floats, target: Floats | Integers) -> float | None:
+    """See `ranking.error_spread`."""
+    if disagreement.kind(target) == "churn":
+        errors = forward.predicted_classes(predictions) != target
+    else:
+        errors = np.square(predictions.astype(np.float64) - target).mean(axis=2)
+    spread = ranking.error_spread(errors)
+    return spread.finite_test if spread and np.isfinite(spread.finite_test) else None
+
+
+def _examined(found: Examination | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+
+    def known(value: float) -> float | None:
+        return value if np.isfinite(value) else None
+
+    return {
+        "aligned": known(distance.mean_of_pairs(found.aligned)),
+        "null": known(found.null),
+        "barrier": None if found.barriers is None else known(float(found.barriers.max())),
+        "aligned_barrier": None if found.aligned_barriers is None else known(float(found.aligned_barriers.max())),
+        "cka": None if found.cka is None else known(distance.mean_of_pairs(found.cka)),
+        "verdict": str(found.verdict),
+        "reasons": list(found.verdict.reasons),
+    }
+
+
+def _scores(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, list[float]]:
+    """Each replicate's metrics on its validation part; one that a part can't give, such as the AUC of one class, is left out."""
+    measures = CLASS_SCORES if trained.spec.data.task == CLASSIFICATION else REGRESSION_SCORES
+    rows = list(zip(trained.predictions[:, None], datasets, strict=True))
+    found = {name: [float(measure(outputs, data.y_val)[0]) for outputs, data in rows] for name, measure in measures.items()}
+    return {name: values for name, values in found.items() if np.all(np.isfinite(values))}
+
+
+def searchable_texts(trained: Cohort, datasets: Sequence[Dataset]) -> list[str]:
+    """Each replicate's searchable fingerprint; none for layers so wide that their singular values take seconds."""
+    if max(min(kernel.shape[1:]) for kernel in trained.kernels) > WIDEST_SEARCHABLE:
+        return []
+    model = trained.spec.model
+    plain = rescaling.canonical(trained.network, model.activation, norm_epsilon=model.norm_epsilon).unstack()
+    found = zip(plain, datasets, trained.predictions, strict=True)
+    return [similarity.encode(similarity.features(net, model.activation, data.x_val, outputs)) for net, data, outputs in found]

@@ -1,0 +1,241 @@
+"""The `mlp-study` command: Hydra's command line for training, click's for looking at what was trained."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from study import flags, locations, processes, redaction
+from study.cli import completion
+from study.cli.commands import commands
+from study.clock import STARTED
+from study.config import composition, decode, grammar, precedence
+from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Stopped, StudyError, refused
+from study.records import Completed, TrialResult
+from study.reporting import answers, narrative, report, terminal
+from study.runner import job
+from study.settings.rules import suggestion
+from study.tracking import spool
+
+commands.add_command(completion.completion)
+
+# the records' writer goes on alone after that
+LEAVE_SECONDS = 2.5
+WORKERS_SECONDS = 1.0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command and exits with its code: 0 done, 2 bad input, 3 unreachable, 4 not writable, 5 failed trials, 6 corrupt."""
+    of_process = arguments is None
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    sys.excepthook = redaction.excepthook
+    if of_process and (asked := os.environ.get(completion.VARIABLE)):
+        print(completion.answer(commands, asked))
+        return
+    if of_process:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _stop)
+    try:
+        _run(arguments)
+    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except (StudyError, HydraException, OmegaConfBaseException, click.ClickException, OSError, MemoryError) as error:
+        if not (told := _told(error)):
+            raise
+        terminal.error(str(told), error)
+        sys.exit(told.exit_code)
+    except (KeyboardInterrupt, click.Abort) as stopped:
+        code = stopped.exit_code if isinstance(stopped, Stopped) else 130
+        if of_process:
+            _leave(code)
+        sys.exit(code)
+
+
+def _run(arguments: list[str]) -> None:
+    terminal.speak()
+    locations.check_arguments(arguments)
+    given, rest = flags.taken(arguments)
+    terminal.speak(quiet=given.quiet, verbose=given.verbose)
+    first = rest[0] if rest else ""
+    if "--version" in rest:
+        terminal.show_text(f"{completion.PROGRAM} {metadata.version(completion.PROGRAM)}")
+    elif first in commands.commands:
+        # only training has a dry run; a command that has one too gets the flag
+        commands.main([*rest, *["--dry-run"] * given.dry_run], prog_name=completion.PROGRAM, standalone_mode=False)
+    elif first.replace("-", "").isalpha() and not first.startswith("-"):
+        meant = suggestion(first, commands.commands)
+        raise BadInput(f"no command {first}: {meant or 'mlp-study --help lists the commands; '}a setting is key=value")
+    else:
+        _launch(rest, given.dry_run)
+
+
+def _told(error: Exception) -> StudyError | None:
+    """An error as the user is told of it; None for one that is a bug."""
+    if isinstance(error, StudyError):
+        return error
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return composition.bad_input(error)
+    if isinstance(error, click.ClickException):
+        shown = io.StringIO()
+        error.show(shown)
+        return BadInput(shown.getvalue())
+    if isinstance(error, MemoryError):
+        return BadInput(f"the data and the networks don't fit into the memory: {error}")
+    return refused(error, f"a file in {Path.cwd()}") if isinstance(error, OSError) else None
+
+
+def _stop(number: int, _: object) -> None:
+    """Ends the program in order; at a second signal at once, which the records survive too."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, lambda number, _: os._exit(128 + number))
+    raise Stopped(number)
+
+
+def _leave(code: int) -> None:
+    """Ends the process and its workers without waiting for what they train, which can take as long as a leg does."""
+    until = time.monotonic() + WORKERS_SECONDS
+    for worker in (workers := processes.children() - spool.writers()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGTERM)
+    while workers & processes.children() and time.monotonic() < until:
+        time.sleep(0.05)
+    spool.close_all(LEAVE_SECONDS)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _launch(arguments: list[str], dry_run: bool) -> None:
+    # with this, Hydra hands errors over instead of printing them, and `main` tells them in our own form
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]  # the command's own way to tell it
+    parsed = parser.parse_intermixed_args(arguments)
+    source = composition.Source(parsed.config_name or composition.CONFIG_NAME, parsed.config_path, parsed.config_dir)
+    source.check()
+    options, lines = [each for each in arguments if each not in parsed.overrides], grammar.named(parsed.overrides)
+    asks_only = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
+    if asks_only and parsed.multirun:
+        # Hydra shows the config of one job, and refuses to do so with --multirun
+        options = [each for each in options if each not in ("--multirun", "-m")]
+        lines = [line for line in lines if not composition.searches(line)]
+    elif not asks_only:
+        multirun = parsed.multirun or composition.mode(lines, source) == RunMode.MULTIRUN
+        if multirun:
+            # the sweeper reads it from a setting of its own
+            lines = [*precedence.of_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run]
+        elif not _check(lines, source, dry_run):
+            return
+        else:
+            lines += composition.shape_resets(lines, source)
+    sys.argv = [sys.argv[0], *options, *lines]
+    folder = str(composition.config_folder())
+    try:
+        hydra.main(version_base=composition.VERSION_BASE, config_path=folder, config_name=composition.CONFIG_NAME)(_job)()
+    except composition.REFUSALS:
+        composition.check_fixed(parsed.overrides, source)
+        raise
+
+
+def _check(lines: list[str], source: composition.Source, dry_run: bool) -> bool:
+    """Refuses what is wrong with a launch of one trial before Hydra makes its folder; whether it is to be trained."""
+    config = composition.compose_config(lines, source)
+    reading = job.check(config)
+    if dry_run:
+        from study.runner.dry_run import of_trial
+
+        of_trial(config, reading)
+    elif reading:
+        terminal.message(reading, "dim")
+    return not dry_run
+
+
+def _refuse(message: str) -> NoReturn:
+    raise BadInput(f"{message}; see mlp-study --help and --hydra-help")
+
+
+def _job(config: DictConfig) -> TrialResult:
+    # records, and a table's path, don't depend on the folder that `hydra.job.chdir` makes of a job's
+    with contextlib.chdir(HydraConfig.get().runtime.cwd):
+        return _trained(config)
+
+
+def _trained(config: DictConfig) -> TrialResult:
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return job.run(config)
+    try:
+        with terminal.TrialProgress(config.training.epochs) as progress:
+            result = job.run(config, progress)
+        _tell(result)
+        _portray(result, config)
+    except StudyError as error:
+        # told here, since Hydra would announce it as a crash of the job
+        terminal.error(str(error), error)
+        raise SystemExit(error.exit_code) from error
+    if not isinstance(result.outcome, Completed):
+        raise SystemExit(FAILED_TRIALS_EXIT_CODE)
+    return result
+
+
+def _tell(result: TrialResult) -> None:
+    if result.summary:
+        found = result.summary
+        count = len(found.val_losses)
+        apart = f"{found.distinct} different fingerprints, {report.number(found.distance)} apart (relative L2)"
+        if found.distinct == 1:
+            apart = "one fingerprint: the same weights, bit for bit"
+        mean = "mean" if found.val_loss_halfwidth is None else "mean ± 95 % interval"
+        over = f" ({mean} over {count} replicates)" if count > 1 else ""
+        pairs = f"; {apart}, disagreement {report.number(found.disagreement)}" if count > 1 else ""
+        terminal.show_text(f"validation loss {report.loss_text(found)}{over}; {report.labels_text(found)}{pairs}")
+        if scores := report.scores_text(found):
+            notes = ["means over the replicates"] * (count > 1) + ["mae on the normalised target"] * ("mae" in found.scores)
+            terminal.show_text(f"{scores} ({', '.join(notes)})" if notes else scores)
+        if found.verdict:
+            terminal.show_text(f"{answers.headline(found)}.", "bold")
+            terminal.show_text(f"verdict: {found.verdict}: {'; '.join(found.reasons)}")
+        if found.blame:
+            terminal.show_table(narrative.blame_table(found.blame))
+            terminal.show_text(narrative.blame_answer(found.blame))
+    else:
+        terminal.show_text(getattr(result.outcome, "reason", ""), "red")
+    if result.run_id:
+        terminal.show_text(f"run {result.run_id}")
+    terminal.message(report.seconds_text(result.seconds, _since_start()), "dim")
+
+
+def _portray(result: TrialResult, config: DictConfig) -> None:
+    """Draws the replicates' picture into the job's folder, and puts it into the trial's run."""
+    uri = job.store_uri(decode.section(config, "tracking"))
+    if not (uri and result.run_id and result.summary and result.summary.verdict):
+        return
+    with terminal.status("drawing the replicates"):
+        from study.reporting import portraits
+
+        title = f"{decode.trial_spec(config).optimizer.name} on {config.data.name}: {result.summary.verdict}"
+        picture = portraits.draw(uri, result.run_id, title, result.summary, Path(HydraConfig.get().runtime.output_dir))
+        if picture:
+            spool.writer(uri).ask(op="files", run_id=result.run_id, files=[str(picture.absolute())])
+            terminal.message(f"picture: {picture}", "dim")
+
+
+def _since_start() -> float:
+    return time.perf_counter() - STARTED

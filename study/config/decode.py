@@ -1,0 +1,100 @@
+"""From Hydra's composed config to a `TrialSpec`. Elsewhere OmegaConf is only a type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from study.errors import BadInput, Fault
+from study.settings import model as model_settings
+from study.settings import spec
+from study.settings.data import AUTO, REGRESSION, Table
+from study.settings.rules import accepted, optional
+from study.settings.spec import TrialSpec
+
+# nodes of the config that say how a trial is run, recorded or searched, and not what it trains
+APART = ("tracking", "sampler", "pruner", "study", "hydra")
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The config as plain mappings, interpolations resolved."""
+    try:
+        content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise BadInput([Fault(error.full_key or "config", str(error).splitlines()[0], "a value")]) from error
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def section(config: DictConfig, key: str) -> dict[str, Any]:
+    """One node of the config as a plain mapping. Raises BadInput if there is none."""
+    node = config.get(key)
+    if not isinstance(node, DictConfig):
+        raise BadInput([Fault(key, node, "a mapping of its settings")])
+    return plain(node)
+
+
+def trial_spec(config: DictConfig) -> TrialSpec:
+    """The trial that a config asks for. Raises BadInput with all faults."""
+    built = _built(config)
+    spec.check_crossed(built)
+    return built
+
+
+def _built(config: DictConfig) -> TrialSpec:
+    trained = OmegaConf.masked_copy(config, [str(key) for key in config if key not in APART])
+    settings = plain(trained)
+    if isinstance(settings.get("model"), dict):
+        settings["model"] = with_units(settings["model"])
+    data = settings.get("data")
+    if isinstance(data, dict) and data.get("name") == Table.name:
+        settings["data"] = data = _with_names(data)
+        if data.get("task") == AUTO:
+            return _with_task(settings, data)
+    return spec.build(settings)
+
+
+def _with_names(data: dict[str, Any]) -> dict[str, Any]:
+    """A column that YAML takes for a whole number, such as 2019, is known by its name."""
+    named = {key: _name(value) for key, value in data.items() if key == "target"}
+    named |= {key: list(map(_name, value)) for key, value in data.items() if key == "drop" and isinstance(value, list)}
+    return data | named
+
+
+def _name(column: object) -> object:
+    return str(column) if isinstance(column, int) and not isinstance(column, bool) else column
+
+
+def _with_task(settings: dict[str, Any], data: dict[str, Any]) -> TrialSpec:
+    """The trial on a table whose target says what its task is; the table's faults are told beside the other settings'."""
+    from study.data import tables  # pyarrow is slow to load
+
+    faults: list[Fault] = []
+    task = REGRESSION
+    try:
+        table = spec.build({"data": data | {"task": REGRESSION}}).data
+        assert isinstance(table, Table)
+        task = tables.resolve_task(table)
+    except BadInput as bad:
+        faults += bad.faults
+        settings = {key: value for key, value in settings.items() if key != "loss"}  # whether it suits the data is unknown
+    try:
+        built = spec.build(settings | {"data": data | {"task": task}})
+    except BadInput as bad:
+        faults += [fault for fault in bad.faults if fault not in faults]
+    if faults:
+        raise BadInput(faults)
+    return built
+
+
+def with_units(model: dict[str, Any]) -> dict[str, Any]:
+    """`width` and `depth`, the two numbers that a search varies, replace what `units` says."""
+    units, width, depth = (model.get(key) for key in ("units", "width", "depth"))
+    rest = {key: value for key, value in model.items() if key not in ("width", "depth")}
+    if width is None and depth is None:
+        return rest
+    accepted("model", model, {"width": optional(model_settings.WIDTH), "depth": optional(model_settings.DEPTH)})
+    listed = units if isinstance(units, list) and units else [64, 64]
+    return rest | {"units": [width if width is not None else listed[0]] * (depth if depth is not None else len(listed))}

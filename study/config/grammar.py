@@ -1,0 +1,113 @@
+"""Hydra's grammar of overrides: lines parsed, what to quote in them, and values written so that they are read as they are."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
+from hydra.errors import HydraException
+
+from study.errors import BadInput, Fault
+from study.search import space as spaces
+
+# columns' names, and other settings that are free texts
+COLUMN, COLUMNS = "data.target", "data.drop"
+TEXTS = {COLUMN, "data.path", "data.delimiter", "data.decimal", "data.encoding", "init.same_as", "tracking.uri"}
+TEXTS |= {"hydra.sweeper.study_name", "hydra.sweeper.storage"}
+
+
+def parse(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Overrides from the command line. Raises BadInput for each that breaks the grammar."""
+    parser, parsed, faults = OverridesParser.create(config_loader=loader), [], []
+    for line in lines:
+        try:
+            parsed += parser.parse_overrides([line])
+        except HydraException as error:
+            valid = f"key=value in Hydra's grammar ({str(error).splitlines()[0]}){_quoted(line)}"
+            faults.append(Fault(line.split("=")[0], line, valid))
+    if faults:
+        raise BadInput(faults)
+    return parsed
+
+
+def _quoted(line: str) -> str:
+    """How to write a text that the grammar doesn't take as it is, ready for a shell; nothing for another kind of setting."""
+    written, _, value = line.partition("=")
+    key = written.lstrip("+")
+    if key == COLUMNS and value[:1] == "[" and value[-1:] == "]":
+        tries = {f"[{_each_in_quotes(value[1:-1])}]": ""}
+    elif key == COLUMN and (listed := re.fullmatch(r"choice\((.*)\)", value)):
+        tries = {_each_in_quotes(listed[1]): ""}
+    elif key == COLUMN and "," in value:
+        tries = {_in_quotes(value): " (one column)", _each_in_quotes(value): " (each of them)"}
+    else:
+        tries = {_in_quotes(value): ""} if key in TEXTS else {}
+    hints = [f"{shlex.quote(f'{written}={text}')}{kind}" for text, kind in tries.items() if is_grammatical(f"{written}={text}")]
+    return f"; with quotes: {' or '.join(hints)}" if hints else ""
+
+
+def _in_quotes(text: str) -> str:
+    return text if text[:1] in ("'", '"') else QuotedString(text, Quote.double).with_quotes()
+
+
+def _each_in_quotes(text: str) -> str:
+    return ",".join(_in_quotes(each.strip()) for each in text.split(","))
+
+
+def is_grammatical(line: str) -> bool:
+    try:
+        return bool(parse([line]))
+    except BadInput:
+        return False
+
+
+def named(lines: Sequence[str]) -> list[str]:
+    """The overrides with columns' names as texts where the grammar takes them for something else, such as 2019, null or true."""
+    return [_named(line) for line in lines]
+
+
+def _named(line: str) -> str:
+    written, _, text = line.partition("=")
+    if written.lstrip("+") not in (COLUMN, COLUMNS) or not is_grammatical(line):
+        return line
+    value = parse([line])[0]._value
+    if isinstance(value, list):
+        return f"{written}={_name(value)}"
+    if isinstance(value, ChoiceSweep):
+        names, same = ",".join(map(_name, value.list)), ",".join(map(as_text, value.list))
+        return line if names == same else f"{written}={names}"
+    if written.lstrip("+") == COLUMN and (value is None or isinstance(value, bool | int | float)):
+        # as it was typed: 1e3 and 007 would come back otherwise
+        return f"{written}={_in_quotes(text.strip())}"
+    return line
+
+
+def _name(element: object) -> str:
+    """A column's name, or a list of them, as override text."""
+    if isinstance(element, list):
+        return f"[{','.join(map(_name, element))}]"
+    text = as_text(element)
+    if isinstance(element, QuotedString) or (isinstance(element, str) and isinstance(parse([f"x={text}"])[0]._value, str)):
+        return text
+    return _in_quotes(text)
+
+
+def as_text(element: object) -> str:
+    if element is None or isinstance(element, bool | int | float):
+        return spaces.text(element)
+    return str(Override._get_value_element_as_str(element))  # type: ignore[arg-type]
+
+
+def encode(value: object) -> str:
+    """A value as an override's right-hand side, such that Hydra reads the same value back."""
+    if value is None or isinstance(value, bool):
+        return spaces.text(value)
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{','.join(map(encode, value))}]"
+    return QuotedString(str(value), Quote.single).with_quotes()

@@ -1,0 +1,192 @@
+"""Hydra's override grammar: search spaces from it, and overrides back into it.
+
+The syntax is that of Hydra's own Optuna sweeper: `x=choice(a,b)`, `x=a,b`, `x=range(1,9)` (1 to 8, as everywhere in Hydra),
+`x=interval(1e-5,1e-1)`, `x=tag(log,interval(1e-5,1e-1))`, `x=int(interval(1,128))`, `x=glob(*)`. Beyond it, a tag can name a
+condition: `optimizer.momentum=tag(optimizer:sgd|rmsprop,interval(0.5,0.99))` is sampled, and set, with these optimizers alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Sweep
+from hydra.errors import HydraException
+
+from study.config.grammar import as_text, encode, named, parse
+from study.config.precedence import DEPTH, SAME_AS, WIDTH, check, decided, plain, settings
+from study.errors import BadInput, Fault, collecting
+from study.records import Scalar
+from study.search import space as spaces
+from study.search.space import Choice, Condition, Domain, Interval
+
+INTERVAL = re.compile(r"interval\(\s*(?:start\s*=)?([^,()=]+),\s*(?:end\s*=)?([^,()=]+)\)")
+
+
+def split(
+    lines: Sequence[str],
+    params: Mapping[str, Any],
+    default_params: Mapping[str, Any],
+    loader: ConfigLoader | None = None,
+    known: Mapping[str, object] | None = None,
+) -> tuple[dict[str, Domain], list[str]]:
+    """The search space and the fixed overrides.
+
+    lines: the command line's overrides; params: the config's (`hydra.sweeper.params`), which the command line replaces key by
+    key; default_params: the space when neither has anything to search, but for what `lines`, `params` and `known` decide, which is
+    what the user's own files set, by plain keys. Raises BadInput for what is given twice.
+    """
+    given = parse(lines, loader)
+    on_line = settings(given)
+    configured = _configured(params, on_line, loader)
+    if not any(each.is_sweep_override() for each in [*given, *configured]):
+        stronger = {**(known or {}), **settings(configured), **on_line}
+        if stronger.get(SAME_AS) is not None:
+            stronger |= {WIDTH: "", DEPTH: ""}
+        configured += _configured(default_params, stronger, loader)
+    check([*configured, *given])
+    space: dict[str, Domain] = {}
+    fixed: list[str] = []
+    faults: list[Fault] = []
+    searched: dict[str, bool] = {}
+    for override in [*configured, *given]:
+        key, line, searches = plain(override), str(override.input_line), override.is_sweep_override()
+        keys = settings([override])
+        if any(searched[each] or searches for each in keys if each in searched):
+            faults.append(Fault(key, line, "a setting that is given once: searched, or fixed"))
+            continue
+        searched |= dict.fromkeys(keys, searches)
+        if not searches:
+            fixed.append(line)
+            continue
+        with collecting(faults):
+            prefix = line[: len(line) - len(line.lstrip("+"))]
+            space[key] = replace(_domain(key, override), prefix=prefix)
+    if faults:
+        raise BadInput(faults)
+    return spaces.ordered(_settled(space, [*configured, *given])), fixed
+
+
+def layers(lines: Sequence[str], params: Mapping[str, Any]) -> list[dict[str, object]]:
+    """What the config's params and the command line set, by plain keys, the one that takes precedence last."""
+    on_line = settings(parse(lines))
+    return [settings(_configured(params, on_line)), on_line]
+
+
+def _configured(params: Mapping[str, Any], by: Mapping[str, object], loader: ConfigLoader | None = None) -> list[Override]:
+    """The overrides of a config's params, but for those that settings that take precedence decide."""
+    return [each for each in parse(named(_lines(params)), loader) if not decided(each, by)]
+
+
+def _settled(space: Mapping[str, Domain], given: Sequence[Override]) -> dict[str, Domain]:
+    """The space without the conditions on settings that are fixed, and without what these rule out."""
+    fixed = {plain(each): spaces.text(_scalar(each.value())) for each in given if not each.is_sweep_override()}
+    found = {}
+    for key, domain in space.items():
+        known = [condition for condition in domain.when if condition.key in fixed]
+        if all(condition.holds(fixed[condition.key]) for condition in known):
+            found[key] = replace(domain, when=tuple(each for each in domain.when if each not in known))
+    return found
+
+
+def _lines(params: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """A config's params as override lines; nested keys are joined by dots."""
+    lines = []
+    for key, value in params.items():
+        if isinstance(value, Mapping):
+            lines += _lines(value, f"{prefix}{key}.")
+        else:
+            lines.append(f"{prefix}{key}={value if isinstance(value, str) else encode(value)}")
+    return lines
+
+
+def _domain(key: str, override: Override) -> Domain:
+    value = override.value()
+    log, when = _tags(key, getattr(value, "tags", ()))
+    if isinstance(value, IntervalSweep):
+        # the grammar reads interval(1,10) as floats; only int(interval(1,10)) leaves whole bounds
+        whole = isinstance(value.start, int) and isinstance(value.end, int)
+        written = INTERVAL.search(str(override.input_line))
+        # Hydra's int(…) cuts bounds off without a word
+        if whole and written and not all(float(bound).is_integer() for bound in written.groups()):
+            raise BadInput([Fault(key, written[0], "whole bounds for whole numbers")])
+        return Interval(key, *_bounds(key, value.start, value.end), log=log, whole=whole, when=when)
+    if isinstance(value, RangeSweep):
+        return replace(_range(key, value, log, override.input_line), when=when)
+    # not the iterator's, which shuffles anew at each look: a study is the same study at each launch
+    elements = value.list if isinstance(value, ChoiceSweep) else list(override.sweep_iterator())
+    if any(isinstance(each, Sweep) for each in elements):
+        raise BadInput([Fault(key, override.input_line, "choices that are values")])
+    return Choice(key, tuple(map(_scalar, elements)), when=when)
+
+
+def _tags(key: str, tags: Iterable[str]) -> tuple[bool, tuple[Condition, ...]]:
+    """Whether a domain is on a log scale, and when it is there."""
+    conditions = []
+    for tag in sorted(set(tags) - {"log"}):
+        on, colon, values = tag.partition(":")
+        if not (on and colon and all(values.split("|"))):
+            raise BadInput([Fault(key, f"tag({tag}, …)", "log, or a condition such as optimizer:sgd|rmsprop")])
+        conditions.append(Condition(on, tuple(values.split("|"))))
+    return "log" in tags, tuple(conditions)
+
+
+def _range(key: str, value: RangeSweep, log: bool, text: str | None) -> Domain:
+    try:
+        members = sorted(value.range())
+    except (HydraException, ValueError, ArithmeticError, AssertionError) as error:
+        raise BadInput([Fault(key, text, "range(start,stop,step) of numbers, with a step that isn't 0")]) from error
+    if not members:
+        raise BadInput([Fault(key, text, "a range that isn't empty")])
+    if len(members) == 1:
+        return Choice(key, (members[0],))
+    # the step as it was written: a difference of members would be off by rounding
+    step = abs(value.step)
+    whole = all(isinstance(member, int) for member in members)
+    return Interval(key, members[0], members[-1], log=log, step=None if whole and step == 1 else step, whole=whole)
+
+
+def _bounds(key: str, low: object, high: object) -> tuple[float, float]:
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        raise BadInput([Fault(key, f"interval({low},{high})", "interval(low,high) of numbers")])
+    return low, high
+
+
+def _scalar(element: object) -> Scalar:
+    """A number or truth value as it is; anything else as the text that stands for it in an override, quotes kept."""
+    return element if element is None or isinstance(element, bool | int | float) else as_text(element)
+
+
+def fixed_value(key: str, fixed: Sequence[str]) -> Choice | None:
+    """What the last of the fixed overrides of this key gives, as a domain of one value."""
+    given = [each for each in parse(fixed) if plain(each) == key]
+    return Choice(key, (_scalar(given[-1]._value),)) if given else None
+
+
+def with_condition(domain: Domain, on: str, values: Sequence[str]) -> str:
+    """An override that searches a domain where the setting `on` has one of the values alone."""
+    when = [*domain.when, Condition(on, tuple(values))]
+    tags = ["log"] * (isinstance(domain, Interval) and domain.log) + [f"{each.key}:{'|'.join(each.values)}" for each in when]
+    return f"{domain.prefix}{domain.key}=tag({','.join(tags)},{_text(domain)})"
+
+
+def _text(domain: Domain) -> str:
+    if isinstance(domain, Choice):
+        return f"choice({','.join(value if isinstance(value, str) else encode(value) for value in domain.values)})"
+    if domain.step or (domain.whole and not domain.log):
+        step = domain.step or 1
+        end = domain.high + (step if domain.whole else step / 2)
+        return f"range({domain.low:.12g},{end:.12g},{step:.12g})"
+    text = f"interval({domain.low:.12g},{domain.high:.12g})"
+    return f"int({text})" if domain.whole else text
+
+
+def assignments(params: Mapping[str, Scalar], space: Mapping[str, Domain]) -> list[str]:
+    """Sampled settings as overrides. Texts are override text already (`_scalar`)."""
+    return [
+        f"{space[key].prefix if key in space else ''}{key}={value if isinstance(value, str) else encode(value)}"
+        for key, value in params.items()
+    ]

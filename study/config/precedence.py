@@ -1,0 +1,146 @@
+"""Which setting decides where several are given: by the command line, a config's params, a file, or the default search."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType, Quote, QuotedString
+
+from study.config.grammar import COLUMNS, as_text, encode, is_grammatical, parse
+from study.errors import BadInput, Fault
+from study.settings.spec import KINDS, SECTIONS, TrialSpec, kinds_with
+
+# the hidden layers at once, and the two numbers that a search varies in their place
+UNITS, WIDTH, DEPTH = "model.units", "model.width", "model.depth"
+# the shapes of another run's networks
+SAME_AS = "init.same_as"
+LISTS = {UNITS, COLUMNS, "replicates.vary", "replicates.crossed", "data.units", "schedule.boundaries", "schedule.factors"}
+LISTS |= {"hydra.sweeper.objective", "hydra.sweeper.direction"}
+# what stands in the place of a section that is deleted
+INSTEAD = {"pruner": "pruner=none", "tracking": "tracking=none", "sampler": "sampler=random"}
+SWEEPER = "hydra/sweeper"
+
+
+def plain(override: Override) -> str:
+    """The key without what Hydra writes before it to add or to delete; a kind's name is its section's key."""
+    key = override.key_or_group
+    section, _, setting = key.rpartition(".")
+    if setting == "name" and section in KINDS:
+        return section
+    return key if override.package is None else f"{key}@{override.package}"
+
+
+def settings(given: Iterable[Override]) -> dict[str, object]:
+    """What overrides set, by plain keys: of a mapping, each of its settings. The value of what is searched is its text."""
+    found: dict[str, object] = {}
+    for each in given:
+        key, value = plain(each), each._value
+        elements = value.list if isinstance(value, ChoiceSweep) else [value]
+        mappings = [Override._convert_value(element) for element in elements if isinstance(element, dict)]
+        for mapping in mappings:
+            found |= flattened({key: mapping})
+        if not mappings:
+            found[key] = each.get_value_string() if each.is_sweep_override() else each.value()
+    return found
+
+
+def flattened(content: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings by dotted keys; a kind's name by its section's key."""
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{name}.")
+        else:
+            section = name.removesuffix(".name")
+            yield section if section in KINDS else name, value
+
+
+def decided(override: Override, by: Mapping[str, object]) -> bool:
+    """Whether settings that take precedence leave nothing to this one."""
+    key = plain(override)
+    rivals = {UNITS: (WIDTH, DEPTH), WIDTH: (UNITS,), DEPTH: (UNITS,)}.get(key, ())
+    return key in by or any(by.get(each) is not None for each in rivals)
+
+
+def shape_resets(layers: Sequence[Mapping[str, object]]) -> list[str]:
+    """Overrides that undo a width or depth where a later layer of settings gives the hidden layers' sizes.
+
+    layers: what each gives, by plain keys, the one that takes precedence last. Raises BadInput for one that gives both.
+    """
+    parts: list[str] = []
+    resets: list[str] = []
+    for layer in layers:
+        given = {key: layer[key] for key in (UNITS, WIDTH, DEPTH) if layer.get(key) is not None}
+        if UNITS in given and len(given) > 1:
+            both = " beside ".join(
+                f"{key}={encode(value) if not isinstance(value, str) else value}" for key, value in given.items()
+            )
+            raise BadInput([Fault(UNITS, both, f"either {UNITS}, each hidden layer's size, or {WIDTH} and {DEPTH}")])
+        if UNITS in given:
+            resets, parts = [*resets, *parts], []
+        parts += [key for key in given if key != UNITS and key not in parts]
+    return [f"{key}=null" for key in dict.fromkeys(resets) if key not in parts]
+
+
+def of_searched_kinds(lines: Sequence[str]) -> list[str]:
+    """The overrides of a multirun, with settings added that Hydra would refuse beside the default kind: others are searched."""
+    try:
+        given = parse(lines)
+    except BadInput:
+        return list(lines)
+    chosen = {plain(each) for each in given if not each.is_sweep_override()}
+    return [f"++{each.input_line}" if _of_another_kind(each, chosen) else str(each.input_line) for each in given]
+
+
+def _of_another_kind(override: Override, chosen: Container[str]) -> bool:
+    section, kinds = override.key_or_group.partition(".")[0], kinds_with(override.key_or_group)
+    if override.type is not OverrideType.CHANGE or override.is_sweep_override() or section in chosen or not kinds:
+        return False
+    return getattr(TrialSpec(), section).name not in kinds
+
+
+def check(given: Sequence[Override]) -> None:
+    """Raises BadInput for overrides that Hydra accepts, or refuses in words that don't help."""
+    faults = []
+    for each in given:
+        key, line = each.key_or_group, str(each.input_line)
+        if each.is_delete() and (key in KINDS or key in SECTIONS or key in INSTEAD):
+            change = f"{key}=NAME for another, and {key}.SETTING=VALUE for one of its settings" if key in KINDS else ""
+            valid = INSTEAD.get(key) or change or f"a section that stays; {key}.SETTING=VALUE changes one of its settings"
+            faults.append(Fault(key, line, valid))
+        elif named_kind := _named_kind(each):
+            faults.append(Fault(key, each.get_value_string(), f"{named_kind}, which brings the kind's own settings along"))
+        elif key == SWEEPER and each.value() != "study":
+            valid = "study, which keeps the trials of a --multirun together; others know none of its settings (hydra.sweeper.…)"
+            faults.append(Fault(key, each.value(), valid))
+        elif key in LISTS and (without := _without_quotes(each)):
+            faults.append(Fault(key, each.get_value_string(), f"lists without quotes: {shlex.quote(without)}"))
+    if faults:
+        raise BadInput(faults)
+
+
+def _named_kind(override: Override) -> str:
+    """How to choose the kind that an override gives as a mere name, for a shell; nothing if it doesn't."""
+    section, value = plain(override), override._value
+    if section not in KINDS or override.is_delete():
+        return ""
+    if override.key_or_group != section:
+        return shlex.quote(f"{section}={override.get_value_string()}")
+    mapping = dict(flattened({section: override.value()})) if isinstance(value, dict) else {}
+    return shlex.join(f"{key}={as_text(each)}" for key, each in mapping.items()) if section in mapping else ""
+
+
+def _without_quotes(override: Override) -> str:
+    """The override with quoted texts that look like lists as lists; nothing if there is none."""
+    value = override._value
+    elements = value.list if isinstance(value, ChoiceSweep) else [value]
+    texts = [each.text if isinstance(each, QuotedString) else each for each in elements]
+    line = str(override.input_line)
+    for text in texts:
+        # choice(…) has taken the quotes away
+        if isinstance(text, str) and text[:1] == "[" and is_grammatical(f"x={text}"):
+            for quote in Quote:
+                line = line.replace(QuotedString(text, quote).with_quotes(), text.replace(" ", ""))
+    return line if line != override.input_line else ""

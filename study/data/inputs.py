@@ -1,0 +1,119 @@
+"""What a run was trained on, as a record names it: plain texts, the data's own and none of this machine's."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import PurePath
+
+import numpy as np
+import numpy.typing as npt
+
+from study.data import dataset
+from study.records import Array, Dataset
+from study.settings.data import KFOLD, BreastCancer, Diabetes, Digits, Iris, Table, Wine
+from study.settings.data import Data as Settings
+from study.settings.spec import TrialSpec
+
+LOADED = (BreastCancer, Diabetes, Digits, Iris, Wine)
+# what MLflow keeps of a digest, and of a table of thousands of columns what somebody may look at
+DIGEST, MOST_COLUMNS, MOST_NAME, MOST_TEXT = 36, 200, 100, 300
+
+
+def describe(spec: TrialSpec, data: Dataset) -> dict[str, str]:
+    """name, digest, source_type, source, schema and profile, as MLflow's `Dataset` has them. data: of the first replicate.
+
+    The digest is the beginning of the study's own (`dataset.digest`): of all rows as they came.
+    """
+    rows = {"training": len(data.x_train), "validation": len(data.x_val)}
+    width = {"inputs": data.x_train.shape[1], "classes" if data.y_train.ndim == 1 else "targets": data.outputs}
+    return {
+        "name": PurePath(spec.data.path).name if isinstance(spec.data, Table) else spec.data.name,
+        "digest": dataset.digest(spec)[:DIGEST],
+        "schema": json.dumps({"mlflow_colspec": _columns(spec.data, data)}, ensure_ascii=False),
+        "profile": json.dumps({"num_rows": sum(rows.values())} | rows | width),
+    } | _source(spec.data)
+
+
+def reading(spec: TrialSpec, data: Dataset) -> str:
+    """How a table was read, and what was guessed for it, one line each; for other data only what a part lacks.
+
+    data: as for `describe`.
+    """
+    lines = [_table(spec, spec.data, data), *dataset.rows(spec).notes] if isinstance(spec.data, Table) else []
+    return "\n".join([*lines, *_lacking(spec, data)])
+
+
+def _table(spec: TrialSpec, settings: Table, data: Dataset) -> str:
+    made_of = dataset.inputs(spec)
+    levels = Counter(each.column for each in made_of if each.level is not None)
+    names = (f"{name} ({levels[name]} levels)" if levels[name] else name for name in dict.fromkeys(each.column for each in made_of))
+    columns = textwrap.shorten(", ".join(names), MOST_TEXT)
+    target = settings.target
+    if data.y_train.ndim == 1:
+        target += f", {data.outputs} classes: {textwrap.shorten(', '.join(data.target_names), MOST_NAME)}"
+        if all(_is_number(name) for name in data.target_names):
+            target += " (data.task=regression takes them as numbers)"
+    return (
+        f"{PurePath(settings.path).name}: {len(data.x_train):,} rows to train on, {len(data.x_val):,} to validate on; "
+        f"{settings.task} of {target}; {len(made_of)} input{'s' * (len(made_of) > 1)} from {columns}"
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _lacking(spec: TrialSpec, data: Dataset) -> Iterator[str]:
+    """Which classes a part lacks, a line for each reason."""
+    if data.y_train.ndim != 1:
+        return
+    rows, judged = _judged(spec, data)
+    folds = spec.data.folds if spec.data.resample == KFOLD else 0
+    for classes, told in [
+        (rows == 1, "a single row, which trains and never judges"),
+        ((rows > 1) & ~judged & (rows < folds), f"fewer rows than the {folds} folds, so that some folds judge without"),
+        ((rows > 1) & ~judged & (rows >= folds), "no row in the validation part (data.validation_fraction)"),
+    ]:
+        if classes.any():
+            names = ", ".join(f"{data.target_names[each]} ({rows[each]})" for each in np.flatnonzero(classes))
+            yield f"class{'es' * (int(classes.sum()) > 1)} with {told}: {textwrap.shorten(names, MOST_NAME)}"
+
+
+def _judged(spec: TrialSpec, data: Dataset) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """The rows of each class, and which classes are in every replicate's validation part; both [classes]."""
+    rows = np.bincount(dataset.rows(spec).y, minlength=data.outputs)
+    if spec.data.resample == KFOLD:
+        return rows, rows >= spec.data.folds
+    # how many rows of a class judge doesn't depend on the seed
+    return rows, np.bincount(data.y_val, minlength=data.outputs) > 0
+
+
+def classes_judged(spec: TrialSpec) -> int:
+    """How many classes are in every replicate's validation part."""
+    return int(_judged(spec, dataset.load_data(spec))[1].sum())
+
+
+def _source(data: Settings) -> dict[str, str]:
+    if isinstance(data, Table):
+        return {"source_type": "local", "source": json.dumps({"uri": PurePath(data.path).name})}
+    origin = f"sklearn.datasets.load_{data.name}" if isinstance(data, LOADED) else f"mlp-study data={data.name}"
+    return {"source_type": "code", "source": json.dumps({"tags": {"mlflow.source.name": origin}})}
+
+
+def _columns(settings: Settings, data: Dataset) -> list[dict[str, object]]:
+    """The targets first, so that they are seen, then the inputs."""
+    if data.y_train.ndim == 1:
+        targets = [(settings.target if isinstance(settings, Table) else "class", "string")]
+    else:
+        targets = [(name, "double") for name in data.target_names]
+    columns = [(f"{name} (target)", kind) for name, kind in targets] + [(name, "double") for name in data.input_names]
+    if len(columns) > MOST_COLUMNS:
+        columns = [*columns[:MOST_COLUMNS], (f"… and {len(columns) - MOST_COLUMNS:,} more", "double")]
+    return [{"name": name[:MOST_NAME], "type": kind, "required": True} for name, kind in columns]

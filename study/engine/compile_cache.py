@@ -1,0 +1,64 @@
+"""XLA's compiled programs, kept on disk between processes: a process that repeats another compiles in a third of the time.
+
+XLA's own key holds the program, and the number of functions traced before it: the same study again finds its programs, another
+one seldom does. It holds neither the processor, the version nor the switches, so each of these has its own folder. XLA neither
+creates the folder, nor empties it, nor survives a torn file in it: all of this is done here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from study import locations
+
+FLAG = "--tf_xla_persistent_cache_directory="
+MOST_PROGRAMS = 500  # about 200 MB
+ROOM = 8_000_000  # bytes, of a few programs
+
+
+def folder() -> Path:
+    switches = [os.environ.get(name, "") for name in ("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")]
+    identity = "\n".join([version("tensorflow"), platform.machine(), processor(), *switches])
+    return locations.cache("xla") / hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+def processor() -> str:
+    """The processor's model and instruction sets, as far as the system tells."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        told = {line.split(":")[0].strip(): line.split(":", 1)[1].strip() for line in lines if ":" in line}
+        return f"{told.get('model name', '')} {told.get('flags', told.get('Features', ''))}"
+    return platform.processor()
+
+
+def enable() -> None:
+    """Switches the cache on, where there is room for it and the user has no XLA switches of their own. Before TensorFlow.
+
+    A program that can't be written ends the training, and TensorFlow can't be told later to go without.
+    """
+    if "TF_XLA_FLAGS" in os.environ:
+        return
+    try:
+        folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder(), buffering=0) as probe:
+            if probe.write(bytes(ROOM)) < ROOM:
+                return
+    except OSError:
+        return
+    os.environ["TF_XLA_FLAGS"] = f"{FLAG}{folder()}"
+    if len(os.listdir(folder())) > MOST_PROGRAMS:
+        clear()
+
+
+def clear() -> None:
+    """Removes the programs of the folder in use, if it is one of ours; those that run stay loaded."""
+    used = Path(os.environ.get("TF_XLA_FLAGS", "").removeprefix(FLAG))
+    if used.parent.parts[-2:] == locations.cache("xla").parts[-2:]:
+        for file in used.glob("*.pb"):
+            file.unlink(missing_ok=True)

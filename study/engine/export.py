@@ -1,0 +1,188 @@
+"""A trained replicate as a real Keras model."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+
+from study.data.dataset import Scaling
+from study.engine.backend import keras
+from study.errors import Corrupt
+from study.records import STATISTICS, Cohort, Doubles, Floats, Network
+from study.settings import optimizer as optimizers
+from study.settings.loss import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Huber,
+    LogCosh,
+    Loss,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
+from study.settings.model import BATCH
+from study.settings.optimizer import Optimizer
+from study.settings.spec import TrialSpec
+
+OPTIMIZERS: dict[type[Optimizer], type[keras.optimizers.Optimizer]] = {
+    optimizers.SGD: keras.optimizers.SGD,
+    optimizers.Adam: keras.optimizers.Adam,
+    optimizers.AdamW: keras.optimizers.AdamW,
+    optimizers.Adamax: keras.optimizers.Adamax,
+    optimizers.Nadam: keras.optimizers.Nadam,
+    optimizers.RMSprop: keras.optimizers.RMSprop,
+    optimizers.Adagrad: keras.optimizers.Adagrad,
+    optimizers.Adadelta: keras.optimizers.Adadelta,
+    optimizers.Lion: keras.optimizers.Lion,
+}
+
+
+def keras_optimizer(optimizer: Optimizer) -> keras.optimizers.Optimizer:
+    """The Keras optimizer with the same settings."""
+    settings = {each.name: getattr(optimizer, each.name) for each in dataclasses.fields(optimizer)}
+    ema = settings.pop("ema")
+    return OPTIMIZERS[type(optimizer)](
+        **settings
+        | {
+            "weight_decay": settings["weight_decay"] or None,
+            "clipvalue": settings.pop("clip_value"),
+            "global_clipnorm": settings.pop("clip_norm"),
+            "use_ema": ema is not None,
+            "ema_momentum": 0.99 if ema is None else ema,
+        }
+    )
+
+
+def keras_loss(loss: Loss, classes: int) -> keras.losses.Loss:
+    """The Keras loss with the same settings, for the targets that `Dataset` holds. classes: the network's outputs."""
+    match loss:
+        case MeanSquaredError():
+            return keras.losses.MeanSquaredError()
+        case MeanAbsoluteError():
+            return keras.losses.MeanAbsoluteError()
+        case MeanAbsolutePercentageError():
+            return keras.losses.MeanAbsolutePercentageError()
+        case Huber(delta=delta):
+            return keras.losses.Huber(delta)
+        case LogCosh():
+            return keras.losses.LogCosh()
+        case BinaryCrossentropy(label_smoothing=smoothing):
+            return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
+        case SparseCategoricalCrossentropy(label_smoothing=0.0):
+            return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        case SparseCategoricalCrossentropy(label_smoothing=smoothing) | CategoricalCrossentropy(label_smoothing=smoothing):
+            return SmoothedCrossentropy(classes, smoothing)
+    raise NotImplementedError(loss)
+
+
+@keras.saving.register_keras_serializable("mlp_study")
+class SmoothedCrossentropy(keras.losses.Loss):  # type: ignore[misc]
+    """Keras' categorical cross-entropy of logits, from class numbers: its own wants one-hot targets where labels are smoothed."""
+
+    def __init__(self, classes: int, label_smoothing: float, name: str = "smoothed_crossentropy", **settings: str) -> None:
+        super().__init__(name=name, **settings)
+        self.classes, self.label_smoothing = classes, label_smoothing
+
+    def call(self, y_true, y_pred):  # type: ignore[no-untyped-def]
+        targets = keras.ops.one_hot(keras.ops.reshape(y_true, [-1]), self.classes)
+        return keras.losses.categorical_crossentropy(targets, y_pred, from_logits=True, label_smoothing=self.label_smoothing)
+
+    def get_config(self) -> dict[str, object]:
+        return {**super().get_config(), "classes": self.classes, "label_smoothing": self.label_smoothing}
+
+
+def untrained(spec: TrialSpec, inputs: int, outputs: int) -> keras.Sequential:
+    """The trial's architecture, compiled with its loss and optimizer; the weights are Keras' own random start."""
+    model = keras.Sequential([keras.Input((inputs,)), *_layers(spec, outputs)])
+    model.compile(keras_optimizer(spec.optimizer), keras_loss(spec.loss, outputs))
+    return model
+
+
+def _layers(spec: TrialSpec, outputs: int) -> list[keras.layers.Layer]:
+    penalty = keras.regularizers.L1L2(spec.model.l1, spec.model.l2) if spec.model.l1 or spec.model.l2 else None
+    layers: list[keras.layers.Layer] = []
+    momentum, epsilon = spec.model.norm_momentum, spec.model.norm_epsilon
+    for units in spec.model.units:
+        if spec.model.normalisation is None:
+            layers.append(keras.layers.Dense(units, activation=spec.model.activation, kernel_regularizer=penalty))
+        else:
+            layers.append(keras.layers.Dense(units, use_bias=False, kernel_regularizer=penalty))
+            if spec.model.normalisation == BATCH:
+                layers.append(keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon))
+            else:
+                layers.append(keras.layers.LayerNormalization(epsilon=epsilon))
+            layers.append(keras.layers.Activation(spec.model.activation))
+        if spec.model.dropout:
+            layers.append(keras.layers.Dropout(spec.model.dropout))
+    return [*layers, keras.layers.Dense(outputs, kernel_regularizer=penalty)]
+
+
+# in the order of a Keras layer's own weights, gamma before beta
+NAMES = ("kernel", "scale", "bias", *STATISTICS)
+
+
+def names_of_weights(net: Network) -> list[str]:
+    """The name of each of `model.get_weights()`, for the model that `untrained` makes of this architecture."""
+    every = (f"{name}_{layer}" for layer in range(net.depth) for name in NAMES)
+    return [name for name in every if name in net.parameters]
+
+
+def keras_model(cohort: Cohort, replicate: int) -> keras.Sequential:
+    """Replicate `replicate` as a `keras.Sequential` that predicts what the cohort holds: logits for classification.
+
+    It takes inputs as the networks saw them, after normalisation (`load_data`).
+    """
+    net = cohort.networks()[replicate]
+    model = untrained(cohort.spec, net.kernels[0].shape[0], net.kernels[-1].shape[1])
+    model.set_weights(_weights(net))
+    return model
+
+
+def _weights(net: Network) -> list[Floats]:
+    """In the order of a Keras model's own."""
+    return [net.parameters[name] for name in names_of_weights(net)]
+
+
+def predictor(spec: TrialSpec, net: Network, scaling: Scaling) -> keras.Model:
+    """A trained network as a model for use: from columns as they came to the target in its own units, or to class probabilities.
+
+    A gap (NaN) becomes what it was trained with; one in a column that had none, or an infinite value, makes the row's outputs NaN.
+    Standard layers and operations alone, and not compiled, so that it loads anywhere, in Keras' safe mode too. Two classes may have
+    one output: the second one's probability.
+    """
+    outputs = net.kernels[-1].shape[1]
+    network = keras.Sequential([keras.Input((len(scaling.inputs),)), *_layers(spec, outputs)])
+    network.set_weights(_weights(net))
+    spreads = np.array([each.spread for each in scaling.inputs])
+    first = _rescaling(1 / spreads, -np.array([each.centre for each in scaling.inputs]) / spreads, "inputs")
+    if scaling.targets:
+        spreads = np.array([each.spread if math.isfinite(each.spread) else 0.0 for each in scaling.targets])
+        last = _rescaling(spreads, np.array([each.centre for each in scaling.targets]), "targets")
+    else:
+        last = keras.layers.Activation("softmax" if outputs > 1 else "sigmoid", name="probabilities")
+    columns = keras.Input((len(scaling.inputs),), dtype="float64")
+    fills = np.array([np.nan if each.fill is None else each.fill for each in scaling.inputs])
+    filled = columns if np.isnan(fills).all() else keras.ops.where(keras.ops.isnan(columns), fills, columns)
+    # XLA's relu makes 0 of NaN, which would be a prediction like any other
+    nothing = keras.ops.sum(0.0 * filled, axis=1, keepdims=True)
+    found = last(network(first(filled)))
+    return keras.Model(columns, found + keras.ops.cast(nothing, found.dtype))
+
+
+def load_predictor(file: Path) -> keras.Model:
+    """A model that was saved as `predictor` makes it. What could run code isn't loaded. Raises Corrupt."""
+    try:
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # whatever a damaged archive, or a made-up one, leads to
+        raise Corrupt(
+            f"{file.name} is no Keras model of ours: {next(iter(str(error).splitlines()), type(error).__name__)}"
+        ) from error
+
+
+def _rescaling(scale: Doubles, offset: Doubles, name: str) -> keras.layers.Rescaling:
+    """In double precision, since a column's spread may be far smaller than its values. `Normalization` keeps its in single."""
+    return keras.layers.Rescaling(scale, offset, dtype="float64", name=name)

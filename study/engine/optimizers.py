@@ -1,0 +1,208 @@
+"""Update rules, each Keras' own equation for one parameter (keras/src/optimizers).
+
+Continuous settings are inputs, so that another value compiles nothing anew. What Keras computes in double precision before it
+rounds (1 − β in most rules) is computed so here too: 1 − 0.999 rounded in single precision is off by 5e-5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from study.engine.backend import tf
+from study.records import Floats
+from study.settings.optimizer import SGD, Adagrad, Adam, Nadam, Optimizer, RMSprop
+
+Settings = Mapping[str, tf.Tensor]
+# gradient, parameter, slots, settings (those of this step among them), step (from 1) → parameter, slots
+Update = Callable[[tf.Tensor, tf.Tensor, Sequence[tf.Tensor], Settings, tf.Tensor], tuple[tf.Tensor, tuple[tf.Tensor, ...]]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`slots` state tensors a parameter, and the update."""
+
+    slots: int
+    update: Update
+
+
+def _sgd(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+    velocity = slots[0] * settings["momentum"] - gradient * settings["learning_rate"]
+    return parameter + velocity, (velocity,)
+
+
+def _sgd_nesterov(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+    descent = gradient * settings["learning_rate"]
+    velocity = slots[0] * settings["momentum"] - descent
+    return parameter + (velocity * settings["momentum"] - descent), (velocity,)
+
+
+def _adam_moments(
+    gradient: tf.Tensor, slots: Sequence[tf.Tensor], settings: Settings, step: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    count = tf.cast(step, gradient.dtype)
+    correction = tf.sqrt(1 - tf.pow(settings["beta_2"], count)) / (1 - tf.pow(settings["beta_1"], count))
+    mean = slots[0] + (gradient - slots[0]) * settings["1-beta_1"]
+    square = slots[1] + (tf.square(gradient) - slots[1]) * settings["1-beta_2"]
+    return settings["learning_rate"] * correction, mean, square
+
+
+def _adam(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+    alpha, mean, square = _adam_moments(gradient, slots, settings, step)
+    return parameter - mean * alpha / (tf.sqrt(square) + settings["epsilon"]), (mean, square)
+
+
+def _amsgrad(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+    alpha, mean, square = _adam_moments(gradient, slots, settings, step)
+    largest = tf.maximum(slots[2], square)
+    return parameter - mean * alpha / (tf.sqrt(largest) + settings["epsilon"]), (mean, square, largest)
+
+
+def _adamax(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+    power = tf.pow(settings["beta_1"], tf.cast(step, gradient.dtype))
+    mean = slots[0] + (gradient - slots[0]) * settings["1-beta_1"]
+    largest = tf.maximum(settings["beta_2"] * slots[1], tf.abs(gradient))
+    return parameter - settings["learning_rate"] * mean / ((1 - power) * (largest + settings["epsilon"])), (mean, largest)
+
+
+def _nadam(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+    mean = slots[0] + (gradient - slots[0]) * (1 - settings["beta_1"])
+    square = slots[1] + (tf.square(gradient) - slots[1]) * (1 - settings["beta_2"])
+    ahead = settings["ahead"] * mean + settings["now"] * gradient
+    unbiased = square / (1 - tf.pow(settings["beta_2"], tf.cast(step, gradient.dtype)))
+    return parameter - ahead * settings["learning_rate"] / (tf.sqrt(unbiased) + settings["epsilon"]), (mean, square)
+
+
+def _rmsprop(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+    square = settings["rho"] * slots[0] + settings["1-rho"] * tf.square(gradient)
+    increment = settings["learning_rate"] * gradient / tf.sqrt(square + settings["epsilon"])
+    velocity = settings["momentum"] * slots[1] + increment
+    return parameter - velocity, (square, velocity)
+
+
+def _rmsprop_centered(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+    square = settings["rho"] * slots[0] + settings["1-rho"] * tf.square(gradient)
+    mean = settings["rho"] * slots[2] + settings["1-rho"] * gradient
+    increment = settings["learning_rate"] * gradient / tf.sqrt(square - tf.square(mean) + settings["epsilon"])
+    velocity = settings["momentum"] * slots[1] + increment
+    return parameter - velocity, (square, velocity, mean)
+
+
+def _adagrad(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+    total = slots[0] + tf.square(gradient)
+    return parameter - settings["learning_rate"] * gradient / tf.sqrt(total + settings["epsilon"]), (total,)
+
+
+def _adadelta(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+    square = settings["rho"] * slots[0] + settings["1-rho"] * tf.square(gradient)
+    change = -tf.sqrt(slots[1] + settings["epsilon"]) * gradient / tf.sqrt(square + settings["epsilon"])
+    moved = settings["rho"] * slots[1] + settings["1-rho"] * tf.square(change)
+    return parameter + settings["learning_rate"] * change, (square, moved)
+
+
+def _lion(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+    # the complements in single precision, as in Keras: a sign near zero turns on the last digit
+    direction = tf.sign(slots[0] * settings["beta_1"] + gradient * (1 - settings["beta_1"]))
+    return parameter - settings["learning_rate"] * direction, (slots[0] * settings["beta_2"] + gradient * (1 - settings["beta_2"]),)
+
+
+RULES: dict[str, Rule] = {
+    "sgd": Rule(1, _sgd),
+    "sgd_nesterov": Rule(1, _sgd_nesterov),
+    "adam": Rule(2, _adam),
+    "adam_amsgrad": Rule(3, _amsgrad),
+    "adamax": Rule(2, _adamax),
+    "nadam": Rule(2, _nadam),
+    "rmsprop": Rule(2, _rmsprop),
+    "rmsprop_centered": Rule(3, _rmsprop_centered),
+    "adagrad": Rule(1, _adagrad),
+    "adadelta": Rule(2, _adadelta),
+    "lion": Rule(1, _lion),
+}
+
+
+def rule_name(optimizer: Optimizer) -> str:
+    """The name of the optimizer's rule: what of its settings changes the program's graph."""
+    match optimizer:
+        case SGD(nesterov=True):
+            return "sgd_nesterov"
+        case Adam(amsgrad=amsgrad):  # AdamW differs in a default only
+            return "adam_amsgrad" if amsgrad else "adam"
+        case RMSprop(centered=True):
+            return "rmsprop_centered"
+    return optimizer.name
+
+
+def settings_of(optimizer: Optimizer) -> dict[str, float]:
+    """The settings that are inputs of the program: all numbers but the learning rate, and what is left to 1 of the decays."""
+    numbers = {
+        each.name: getattr(optimizer, each.name)
+        for each in dataclasses.fields(optimizer)
+        if each.name != "learning_rate" and type(getattr(optimizer, each.name)) is float
+    }
+    return numbers | {f"1-{name}": 1 - numbers[name] for name in ("beta_1", "beta_2", "rho") if name in numbers}
+
+
+def settings_by_step(optimizer: Optimizer, steps: int) -> dict[str, Floats]:
+    """Further inputs, which depend on the step alone, each [steps]: the products of Nadam's rising momentum."""
+    if not isinstance(optimizer, Nadam):
+        return {}
+    momenta = optimizer.beta_1 * (1 - 0.5 * 0.96 ** np.arange(1, steps + 2, dtype=np.float64))
+    products = np.cumprod(momenta)
+    factors = {"ahead": momenta[1:] / (1 - products[1:]), "now": (1 - momenta[:-1]) / (1 - products[:-1])}
+    return {name: values.astype(np.float32) for name, values in factors.items()}
+
+
+def initial_slots(optimizer: Optimizer, parameter: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """The rule's state for one parameter before the first step."""
+    start = optimizer.initial_accumulator_value if isinstance(optimizer, Adagrad) else 0.0
+    return tuple(tf.fill(parameter.shape, start) for _ in range(RULES[rule_name(optimizer)].slots))
+
+
+def clip(gradients: Mapping[str, tf.Tensor], settings: Settings) -> Mapping[str, tf.Tensor]:
+    """The gradients [W, …], clipped as the settings say, each replicate by its own norm."""
+    if "clip_norm" in settings:
+        squares = [tf.reduce_sum(tf.square(g), axis=list(range(1, g.shape.rank))) for g in gradients.values()]
+        norm = tf.sqrt(tf.add_n(squares))
+        scale = settings["clip_norm"] * tf.minimum(1 / norm, 1 / settings["clip_norm"])
+        return {name: g * spread(scale, g) for name, g in gradients.items()}
+    if "clip_value" in settings:
+        return {name: tf.clip_by_value(g, -settings["clip_value"], settings["clip_value"]) for name, g in gradients.items()}
+    return gradients
+
+
+def spread(values: tf.Tensor, over: tf.Tensor) -> tf.Tensor:
+    """Values [W] in a shape that multiplies `over` [W, …]; a lone number stays one."""
+    return tf.reshape(values, [-1] + [1] * (over.shape.rank - 1)) if values.shape.rank else values
+
+
+def apply(
+    rule: Rule,
+    gradients: Mapping[str, tf.Tensor],
+    parameters: Mapping[str, tf.Tensor],
+    slots: Mapping[str, Sequence[tf.Tensor]],
+    settings: Settings,
+    step: tf.Tensor,
+) -> tuple[dict[str, tf.Tensor], dict[str, tuple[tf.Tensor, ...]]]:
+    """One step for all parameters, in Keras' order: gradients clipped, weights decayed, then the update.
+
+    settings["learning_rate"] is one number, or one for each replicate, [W].
+    """
+    new_parameters, new_slots = {}, {}
+    for name, gradient in clip(gradients, settings).items():
+        parameter = parameters[name]
+        mine = {**settings, "learning_rate": spread(settings["learning_rate"], parameter)}
+        decayed = parameter - parameter * mine["weight_decay"] * mine["learning_rate"]
+        new_parameters[name], new_slots[name] = rule.update(gradient, decayed, slots[name], mine, step)
+    return new_parameters, new_slots
+
+
+def average(
+    averages: Mapping[str, tf.Tensor], parameters: Mapping[str, tf.Tensor], settings: Settings, step: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """The moving averages after a step (from 0); the first takes the parameters as they are, as Keras does."""
+    momentum = tf.where(step > 0, settings["ema"], 0.0)
+    return {name: momentum * averages[name] + (1 - momentum) * new for name, new in parameters.items()}

@@ -1,0 +1,289 @@
+"""What a study answers: does training converge to a single, stable value, and is the best setting's win more than chance?"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from study.analysis import verdict
+from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
+from study.records import Scalar, Summary, TrialRecord
+from study.reporting.report import (
+    COPIES,
+    interval_text,
+    labels_text,
+    listed,
+    loss_text,
+    number,
+    ranked,
+    score_text,
+    settings_text,
+    sources,
+)
+from study.search import space as spaces
+from study.statistics import ranking
+from study.statistics.objectives import ROWS, Objective, unlike
+
+HEADLINES = {
+    verdict.SAME_WEIGHTS: "Yes, bit for bit",
+    verdict.SAME_ROUNDING: "Yes, up to rounding",
+    verdict.SAME_SYMMETRY: "Yes, up to the symmetry of its neurons",
+    verdict.SAME_FUNCTION: "One function, different weights",
+    verdict.SAME_LOSS: "One loss, different functions",
+    verdict.DIFFERENT_LOSS: "No: different losses",
+    verdict.UNDECIDED: "Not decided",
+}
+# what the training losses of networks that have not plateaued do
+UNSETTLED = {
+    IMPROVING: "Too early to say: the training loss still falls",
+    OSCILLATING: "No: the training loss oscillates",
+    DIVERGED: "No: training diverges",
+    STUCK: "Too early to say: nothing has been learned yet",
+    UNDECIDED: "Not decided: the training loss doesn't show yet whether it still falls",
+}
+# settings of Hydra that one trial has no use for
+OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
+LONGER = 100  # times as many epochs, at most, for a run that ends when it has plateaued
+MOST_NAMED = 10
+SPACE = "space: "  # begins the searched settings in a study's identity
+# settings of which another value makes other pairs of replicates
+PAIRING = ("replicates.count", "replicates.first", "replicates.vary", "replicates.crossed")
+RESTART = ("init", "order")  # what another run of the same script changes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """headline: the answer in a few words; text: its evidence; command: what would settle it, if it isn't and something would."""
+
+    headline: str
+    text: str = ""
+    command: str = ""
+
+    def __str__(self) -> str:
+        settle = f"To settle it, train longer: {self.command}" if self.command else ""
+        return " ".join(filter(None, (f"{self.headline}.", self.text, settle)))
+
+
+def headline(found: Summary) -> str:
+    """Does training converge to a single, stable value? In a few words, by the verdict on a trial's replicates."""
+    count = sum(found.labels.values())
+    if (name := verdict.name_of(found.verdict or "")) in HEADLINES:
+        return HEADLINES[name]
+    if name is None:
+        return "Not decided: no verdict was recorded" if count > 1 else "Not decided: one network can't show it"
+    label = _unsettled(found)
+    return f"{UNSETTLED[label]} ({found.labels.get(label, 0)} of {count} replicates)"
+
+
+def _unsettled(found: Summary) -> str:
+    """What most of the replicates that have not plateaued do, of UNSETTLED; of two equally frequent labels the first."""
+    return max(UNSETTLED, key=lambda label: found.labels.get(label, 0))
+
+
+def answer(
+    records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, str], command: str = "", alone: bool = True
+) -> Answer:
+    """The answer by the best trial's replicates.
+
+    settings: the study's fixed settings, in `spec.flat`'s form; command: its launch; alone: whether the objective is the only one.
+    """
+    best = ranked(records, objective)
+    if not best:
+        return Answer("No trial completed, so there is no answer", "The table gives the reason for each.")
+    record, summary = best[0], best[0].summary
+    assert summary is not None
+    count, who, reached = len(summary.val_losses), named(record), f"validation loss {loss_text(summary)}"
+    if count < 2:
+        return Answer(
+            headline(summary), f"The best trial, {who}, reaches {reached}. Train two replicates or more (replicates.count=8)."
+        )
+    settled = summary.labels.get(PLATEAUED, 0)
+    plateaued = "all have plateaued" if settled == count else "not all have plateaued" if settled else "none has plateaued"
+    converged = plateaued if settled == count else f"{plateaued} ({labels_text(summary)})"
+    differ = listed(_sources(record, settings)) or "nothing"
+    best_one = "best trial" if alone and not unlike(records, objective) else f"trial with the {objective.best} {objective.quantity}"
+    replicates = f"The {count} replicates of the {best_one}, {who}, which differ in {differ},"
+    if summary.distinct == 1:
+        found = f"{replicates} have the same final weights, bit for bit. They reach {reached}, and {converged}."
+    else:
+        apart, unrelated = f"{number(summary.distance)} apart in weight space", "about 1.41"
+        if summary.aligned is not None:
+            apart += f", {number(summary.aligned)} after matching their neurons"
+            unrelated += f" and {number(summary.null)}"
+        found = (
+            f"{replicates} end {apart} (relative L2; unrelated networks: {unrelated}), with {summary.distinct} different "
+            f"fingerprints. They reach {reached}; {_functions(summary, settings)}; {converged}."
+        )
+    if summary.verdict:
+        found += f" Verdict: {summary.verdict}."
+    if (r2 := summary.scores.get("r2")) and sum(r2) <= 0:
+        some = sum(each > 0 for each in r2)
+        but = f", and above 0 in {some} of {len(r2)} replicates" if some else ""
+        found += f" On average no better than predicting the mean: R² is {number(sum(r2) / len(r2))}{but}."
+    accuracy = summary.scores.get("accuracy")
+    if accuracy and summary.majority is not None and sum(accuracy) / len(accuracy) <= summary.majority:
+        found += f" On average no better than always predicting the largest class: accuracy {score_text(summary, 'accuracy')}."
+    if summary.one_class:
+        found += f" {summary.one_class} of {count} networks predict one class only."
+    unsettled = verdict.name_of(summary.verdict or "") == verdict.NOT_CONVERGED and _unsettled(summary) in (IMPROVING, UNDECIDED)
+    return Answer(headline(summary), found, longer(command, record, settings) if unsettled else "")
+
+
+def _functions(found: Summary, settings: Mapping[str, str]) -> str:
+    if found.disagreement is None:
+        return "each was validated on rows of its own"
+    if settings.get("data.task") == "classification":
+        return f"their predicted classes differ on {found.disagreement:.1%} of the validation rows"
+    return f"their predictions differ by {found.disagreement:.0%} of the target's standard deviation"
+
+
+def named(record: TrialRecord) -> str:
+    """A trial by its number and its settings."""
+    return f"trial {record.number}" + (f" ({settings_text(record.params)})" if record.params else "")
+
+
+def _sources(record: TrialRecord, settings: Mapping[str, str]) -> list[str]:
+    return sources(record.params.get("replicates.vary", settings.get("replicates.vary", "")))
+
+
+def longer(command: str, record: TrialRecord, settings: Mapping[str, str]) -> str:
+    """The command that trains one trial's setting until its training loss has plateaued; nothing where the launch isn't known."""
+    epochs = record.params.get("training.epochs", settings.get("training.epochs"))
+    if not command or epochs is None or str(settings.get("training.patience")) not in ("None", "null"):
+        return ""
+    stop: dict[str, Scalar] = {"training.until": "plateaued", "training.epochs": LONGER * int(epochs)}
+    program, *words = shlex.split(command)
+    searched = {key.removeprefix(SPACE) for key in settings if key.startswith(SPACE)}
+    gone = {*record.params, *stop, *searched}
+    kept = [
+        word
+        for word in words
+        if word != "--multirun" and not word.lstrip("+~").startswith(OF_A_STUDY) and word.lstrip("+~").partition("=")[0] not in gone
+    ]
+    made = [f"{key}={spaces.text(value)}" for key, value in (record.params | stop).items()]
+    return shlex.join([program, *kept, *made])
+
+
+# -- is the win real? ------------------------------------------------------------------------------------------------------------
+
+
+def unlike_text(parts: Sequence[str]) -> str:
+    """Why trials that differ in what they are judged by (`objectives.unlike`) have no winner."""
+    if ROWS in parts:
+        return (
+            "no winner is named: trials are judged on different rows, so that a difference may be the rows' and not the setting's"
+        )
+    return "no winner is named: the trials have no validation loss in common"
+
+
+def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Choice | None:
+    """Which trials may be the best one, of those with as many replicates as it has.
+
+    None for fewer than two, for crossed ones, whose replicates aren't independent, and for trials that can't be compared.
+    """
+    if _unpaired(records):
+        return None
+    done = [each for each in ranked(records, objective) if each.summary and not each.summary.blame]
+    values = {each.number: objective.of_replicates(each.summary) for each in done if each.summary}
+    count = len(next(iter(values.values()), ()))
+    paired = {trial: each for trial, each in values.items() if len(each) == count}
+    if len(paired) < 2 or count == 0 or unlike(done, objective):
+        return None
+    copies = [each.number for each in done if each.summary and each.summary.distinct == 1 < count]
+    return ranking.choose(paired, objective.sign, copies)
+
+
+def _unpaired(records: Sequence[TrialRecord]) -> list[str]:
+    """The settings in which trials differ so that their replicates are no pairs."""
+    done = [record.params for record in records if record.summary]
+    return [key for key in PAIRING if len({str(params.get(key)) for params in done}) > 1]
+
+
+def choice_text(found: ranking.Choice | None, objective: Objective, differ: Sequence[str], completed: str = "") -> str:
+    """Whether the best trial's win is more than chance, and what would decide it; nothing without a choice.
+
+    differ: the sources in which the replicates differ. A win is one over these alone. completed: a word before 'trial' where others
+    weren't completed.
+    """
+    if found is None:
+        return ""
+    if found.copies:
+        return f"Nothing can be said of a winner: {COPIES}."
+    if found.too_few:
+        return (
+            f"Too few replicates to decide whether trial {found.best} wins: {found.pairs}, where at least {ranking.FEWEST} that "
+            "differ are needed (replicates.count=8)."
+        )
+    nearest, gap = next((rival, each) for rival, each in found.differences.items() if found.decided or not each.shown)
+    difference = interval_text(gap.mean, gap.halfwidth)
+    compared = (
+        f"The nearest one is trial {nearest}: its {objective.quantity} minus that of trial {found.best} is {difference}, over "
+        f"{gap.pairs} paired replicates that differ in {listed(differ) or 'nothing'}"
+    )
+    if found.decided and (shared := [source for source in RESTART if source not in differ]):
+        same = listed(shared)
+        return (
+            f"Trial {found.best} is better than every other {completed}trial with this {same}, which all replicates share; with "
+            f"another {same} another trial may win (replicates.vary=[{','.join(RESTART)}]). {compared}."
+        )
+    if found.decided:
+        return f"The win is real: trial {found.best} is better than every other {completed}trial. {compared}."
+    others = [str(rival) for rival in found.tied if rival != found.best]
+    rest = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+    trials = f"trial{'s' * (len(others) > 1)} {', '.join(others[:MOST_NAMED])}{rest}"
+    best = f"No winner yet: trial {found.best} has the best mean, but {trials} may be as good."
+    return f"{best} {compared.replace('one is', 'of these is', 1)}; {needed_text(gap)}."
+
+
+def needed_text(gap: ranking.Difference) -> str:
+    """How many replicates would show a difference that isn't shown."""
+    if gap.mean == 0:
+        return "they don't differ at all"
+    if gap.needed is None:
+        return "no number of replicates that can be trained would show a difference of that size"
+    return f"about {gap.needed:,} replicates would show a difference of that size"
+
+
+def win_text(
+    records: Sequence[TrialRecord], found: ranking.Choice | None, objective: Objective, settings: Mapping[str, str]
+) -> str:
+    """Whether the best trial's win is more than chance, or why none can be named."""
+    best = ranked(records, objective)
+    if not best:
+        return ""
+    if parts := unlike(records, objective):
+        return f"{unlike_text(parts).capitalize()}."
+    if keys := _unpaired(records):
+        return f"No winner is named: trials differ in {listed(keys)}, so that their replicates are no pairs."
+    if any(record.summary and record.summary.blame for record in best):
+        return "No winner is named: crossed replicates share seeds, and aren't independent."
+    completed = "completed " if len(best) < len(records) else ""
+    return choice_text(found, objective, _sources(best[0], settings), completed)
+
+
+def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:
+    """What the finalists' fresh replicates show: nothing was picked by them, so that they flatter none."""
+    found = choice(finals, objective)
+    if found is None:
+        return ""
+    if found.copies:
+        return f"Nothing can be said of the finalists: {COPIES}."
+    nearest = next(iter(found.differences if found.decided else found.tied[1:]))
+    gap = found.differences[nearest]
+    compared = f"{objective.quantity} of trial {nearest} minus that of trial {found.best}: {interval_text(gap.mean, gap.halfwidth)}"
+    replicates = f"With {found.pairs} fresh replicates each, trial {found.best}"
+    if found.decided:
+        return f"{replicates} is better than every other finalist: it is the winner ({compared})."
+    tied = [str(number) for number in found.tied if number != found.best]
+    others = f"trial{'s' * (len(tied) > 1)} {listed(tied)}"
+    return f"{replicates} has the best mean, but {others} may be as good: choose by cost ({compared})."
+
+
+def front_text(front: Sequence[int], objectives: Sequence[Objective]) -> str:
+    """The Pareto front of several objectives; nothing for one."""
+    if len(objectives) < 2 or not front:
+        return ""
+    names = ", ".join(f"{each.name} ({'least' if each.sign > 0 else 'most'})" for each in objectives)
+    trials = ", ".join(map(str, front))
+    return f"Pareto front of {names}: no trial beats trial{'s' * (len(front) > 1)} {trials} in all of them at once."

@@ -1,0 +1,287 @@
+"""A comparison of tracked networks as tables, as text and as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+
+from study.analysis import comparison, metrics
+from study.analysis.comparison import Comparison
+from study.analysis.distance import Matrix
+from study.analysis.forward import layer_outputs
+from study.errors import BadInput, Fault
+from study.records import Dataset, Network, TrackedNetwork, same_rows
+from study.reporting.answers import needed_text
+from study.reporting.report import Table, interval_text, number
+from study.settings import spec
+from study.settings.loss import Loss, measured
+from study.settings.model import Model
+from study.settings.spec import TrialSpec
+from study.statistics import ranking
+from study.statistics.objectives import LOSS, MAXIMIZE, Objective
+from study.tracking.names import address
+
+
+def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) -> Comparison:
+    """Compares networks by all that their records allow: of networks that are read from files, perhaps only their weights.
+
+    activation: of hidden layers, where the records don't tell it. Raises BadInput if they tell another.
+    """
+    first, shared = networks[0], common(networks)
+    if activation:
+        models = [each.model for each in _specs(networks)]
+        if other := sorted({each.activation for each in models} - {activation}):
+            raise BadInput([Fault("--activation", activation, f"{', '.join(other)}, as the records tell")])
+        shared["model"] = shared["model"] or next(iter(models), Model(activation=activation))
+    same_target = first.target.size > 0 and same_rows(networks)
+    trained = all(each.label for each in networks)
+    return comparison.compare(
+        [each.network for each in networks],
+        predictions=[each.predictions for each in networks] if same_target else None,
+        target=first.target if same_target else None,
+        labels=[each.label for each in networks] if trained else None,
+        losses=[each.val_loss for each in networks] if trained else None,
+        **shared,
+    )
+
+
+def differing(networks: Sequence[TrackedNetwork]) -> list[str]:
+    """The settings and seeds that aren't the same for all networks."""
+    merged = [network.settings | network.seeds for network in networks]
+    return [key for key in dict.fromkeys(key for each in merged for key in each) if len({each.get(key) for each in merged}) > 1]
+
+
+class Common(TypedDict):
+    """What networks share of their settings, each None where they don't."""
+
+    model: Model | None
+    loss: Loss | None
+    data: Dataset | None
+
+
+def common(networks: Sequence[TrackedNetwork]) -> Common:
+    """The settings and the data that the networks of all trials share."""
+    found: Common = {"model": None, "loss": None, "data": None}
+    if not all(each.config for each in networks):
+        return found
+    from study.data import dataset  # scikit-learn takes a second to load
+
+    specs = _specs(networks)
+    first = specs[0]
+    if all(
+        (each.model.activation, each.model.norm_epsilon) == (first.model.activation, first.model.norm_epsilon) for each in specs
+    ):
+        found["model"] = first.model
+    if all(each.loss == first.loss for each in specs):
+        found["loss"] = first.loss
+    seen = {(each.data, each.seed, bool({"data", "noise"} & set(each.replicates.vary))) for each in specs}
+    if found["loss"] and len(seen) == 1 and not next(iter(seen))[2]:
+        with contextlib.suppress(BadInput):  # a table that is no longer there
+            data = dataset.load_data(first)
+            if _is_of(data, first, networks[0]):
+                found["data"] = data
+    return found
+
+
+def _specs(networks: Sequence[TrackedNetwork]) -> list[TrialSpec]:
+    """Of the trials whose settings are known."""
+    return [spec.build(config) for config in {id(each.config): each.config for each in networks if each.config}.values()]
+
+
+def _is_of(data: Dataset, spec: TrialSpec, network: TrackedNetwork) -> bool:
+    """Whether these are what the network was trained on: a table may have changed, and a record may come from anywhere.
+
+    Other rows may have the same few classes; on them the network predicts something else.
+    """
+    if data.y_val.shape != network.target.shape or data.x_val.shape[1] != network.network.kernels[0].shape[0]:
+        return False
+    outputs = layer_outputs(Network.stack([network.network]), data.x_val, spec.model)[-1][0]
+    # another machine may round in another way
+    return np.allclose(data.y_val, network.target) and np.allclose(outputs, network.predictions, rtol=1e-3, atol=1e-3)
+
+
+def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tuple[str, Table]]:
+    """A title and a table for the networks themselves, and one for every number of a pair."""
+    # settings first, seeds last: these differ between any two replicates
+    settings, seeds = ([key for key in differing(networks) if key.startswith("seed.") == last] for last in (False, True))
+    marks = [str(place) for place in range(len(networks))]
+    values = [_rounded([network.settings.get(key, "–") for network in networks]) for key in settings]
+    columns = ("", "network", *settings, "train loss", "val loss", "convergence", "fingerprint", "run", *seeds)
+    rows = tuple(
+        (
+            mark,
+            _address(network),
+            *(of_networks[place] for of_networks in values),
+            number(network.train_loss, 4),
+            number(network.val_loss, 4),
+            network.label or "–",
+            sha[:16],
+            network.run_id[:8] or "–",
+            *(network.seeds.get(key, "–") for key in seeds),
+        )
+        for place, (mark, network, sha) in enumerate(zip(marks, networks, found.fingerprints, strict=True))
+    )
+    yield "networks, with the settings that differ", Table(columns, rows)
+    for title, matrix in _matrices(found):
+        if len(networks) > 12:
+            apart = matrix[np.triu_indices(len(matrix), k=1)]  # without what each network is to itself
+            spread = tuple(number(float(each)) for each in (apart.mean(), apart.min(), apart.max()))
+            yield title, Table(("mean of the pairs", "least", "most"), (spread,))
+        else:
+            rows = tuple((mark, *map(number, row)) for mark, row in zip(marks, matrix.tolist(), strict=True))
+            yield title, Table(("", *marks), rows)
+    if found.examined and found.examined.barriers is not None and found.examined.aligned_barriers is not None:
+        places = found.examined.places
+        columns = ("pair", "as they lie", "aligned")
+        pairs = zip(found.examined.pairs, found.examined.barriers, found.examined.aligned_barriers, strict=True)
+        rows = tuple((f"{places[i]} – {places[j]}", number(float(raw)), number(float(moved))) for (i, j), raw, moved in pairs)
+        yield "loss barrier on the line between two networks (in error rate, or in trivial losses)", Table(columns, rows)
+
+
+MOST_DIGITS = 17  # of a double
+
+
+def _rounded(values: Sequence[str]) -> list[str]:
+    """A setting's values as a person reads them: numbers with a fraction to as few digits, three or more, as keep them apart."""
+    for digits in range(3, MOST_DIGITS):
+        found = [_number(text, digits) for text in values]
+        if len(set(found)) == len(set(values)):
+            return found
+    return list(values)
+
+
+def _number(text: str, digits: int) -> str:
+    try:
+        return text if text.lstrip("-").isdecimal() else number(float(text), digits)
+    except ValueError:
+        return text
+
+
+def _address(network: TrackedNetwork) -> str:
+    return address(network.study, network.name) if network.study else network.name
+
+
+def _matrices(found: Comparison) -> Iterator[tuple[str, Matrix]]:
+    named: tuple[tuple[str, Matrix | None], ...] = (
+        ("relative L2 distance of the weights (unaligned; unrelated networks are about 1.41 apart)", found.relative_l2),
+        ("cosine of the weights", found.cosine),
+        ("summed |a − b| of the weights", found.summed_absolute_difference),
+        (f"disagreement on the validation part ({found.disagreement_kind})", found.disagreement),
+    )
+    named += ((f"relative L2 after matching neurons (fresh networks: {number(found.null)})", found.aligned),)
+    if found.examined:
+        named += (("similarity of the last hidden layer (debiased CKA)", found.examined.cka),)
+    for title, matrix in named:
+        # of many networks some are matched
+        if matrix is not None and len(matrix) == len(found.fingerprints):
+            yield title, matrix
+
+
+def better(networks: Sequence[TrackedNetwork]) -> str:
+    """Which of two trials is better, by the paired difference of their replicates; nothing for another number of trials.
+
+    By the loss, or where the trials minimise different ones by R² or accuracy. Replicates with the same seeds are pairs.
+    """
+    trials: dict[str, dict[tuple[tuple[str, str], ...], TrackedNetwork]] = {}
+    for each in networks:
+        if each.config and each.target.size:
+            trials.setdefault(_address(each).rpartition("/")[0], {})[tuple(sorted(each.seeds.items()))] = each
+    if len(trials) != 2:
+        return ""
+    (one, first), (other, second) = trials.items()
+    pairs = [(first[seeds], second[seeds]) for seeds in first if seeds in second]
+    some = pairs or [(next(iter(first.values())), next(iter(second.values())))]
+    if not all(map(same_rows, some)):
+        return f"{one} and {other} are judged on different rows, or on a target scaled in another way: neither is called better."
+    if not pairs:
+        return f"{one} and {other} have no replicates with the same seeds: neither is called better."
+    losses = {measured(each.loss) for each in _specs([net for pair in pairs for net in pair])}
+    classes = pairs[0][0].target.ndim == 1
+    goal = Objective() if len(losses) == 1 else Objective("accuracy" if classes else "r2", MAXIMIZE)
+    measure = metrics.accuracy if classes else metrics.r2
+
+    def values(side: int) -> list[float]:
+        chosen = [pair[side] for pair in pairs]
+        if goal.name == LOSS:
+            return [net.val_loss for net in chosen]
+        return [float(measure(net.predictions[None], net.target)[0]) for net in chosen]
+
+    copies = len(pairs) > 1 and all(len({pair[side].fingerprint for pair in pairs}) == 1 for side in (0, 1))
+    a, b = (values(side)[: 1 if copies else None] for side in (0, 1))
+    gap, quantity = ranking.difference(a, b), goal.quantity
+    numbers = f"{number(float(np.mean(a)), 4)} and {number(float(np.mean(b)), 4)}"
+    pairs_text = f"{gap.pairs} paired replicate{'s' * (gap.pairs > 1)}"
+    told = f"mean {quantity} {numbers}, difference {interval_text(gap.mean, gap.halfwidth)} over {pairs_text}"
+    if copies:
+        return f"{one} and {other} have copies of one network each: neither is called better ({told})."
+    if gap.pairs < ranking.FEWEST:
+        needed = f"at least {ranking.FEWEST} that differ are needed"
+        return f"Too few replicates to decide which of {one} and {other} is better ({told}; {needed})."
+    if not gap.shown:
+        return f"Neither of {one} and {other} is shown to be better ({told}; {needed_text(gap)})."
+    return f"{one if goal.sign * gap.mean > 0 else other} is better than {other if goal.sign * gap.mean > 0 else one} ({told})."
+
+
+def conclusion(networks: Sequence[TrackedNetwork], found: Comparison) -> str:
+    """What the fingerprints say, and what couldn't be compared."""
+    count = len(networks)
+    text = f"{found.distinct} different fingerprints among {count} networks"
+    if found.distinct == 1:
+        text = f"The same weights, bit for bit: one fingerprint for all {count} networks"
+    if found.differing_shapes:
+        text += f"; the weights can't be compared, since the shapes differ: {found.differing_shapes}"
+    if found.disagreement is None and not all(network.target.size for network in networks):
+        text += "; the functions aren't compared, since a file of weights tells only the weights"
+        if found.aligned is None and found.relative_l2 is not None and not all(network.config for network in networks):
+            text += ", and neurons aren't matched, since it doesn't tell their activation (--activation)"
+    elif found.disagreement is None:
+        text += "; the functions aren't compared, since the validation data differ"
+    if found.verdict:
+        text += f". Verdict: {found.verdict}: {'; '.join(found.verdict.reasons)}"
+    return text + "."
+
+
+def as_json(networks: Sequence[TrackedNetwork], found: Comparison) -> dict[str, Any]:
+    """Everything that the tables show, in full precision."""
+    return {
+        "networks": [
+            {
+                "run_id": network.run_id or None,
+                "study": network.study or None,
+                "name": network.name,
+                "settings": network.settings,
+                "seeds": network.seeds,
+                "train_loss": network.train_loss,
+                "val_loss": network.val_loss,
+                "convergence": network.label,
+                "fingerprint": sha,
+                "recorded_fingerprint": network.fingerprint,
+            }
+            for network, sha in zip(networks, found.fingerprints, strict=True)
+        ],
+        "differing_settings": differing(networks),
+        "distinct_fingerprints": found.distinct,
+        "differing_shapes": found.differing_shapes,
+        "relative_l2": found.relative_l2,
+        "cosine": found.cosine,
+        "summed_absolute_difference": found.summed_absolute_difference,
+        "disagreement": found.disagreement,
+        "disagreement_kind": found.disagreement_kind,
+        **_examined(found),
+        "better": better(networks) or None,
+        "conclusion": conclusion(networks, found),
+    }
+
+
+def _examined(found: Comparison) -> dict[str, Any]:
+    if found.examined is None:
+        return {"verdict": None, "places": found.places, "aligned": found.aligned, "null": found.null}
+    return {
+        "verdict": found.examined.verdict.name,
+        "qualifier": found.examined.verdict.qualifier,
+        "evidence": list(found.examined.verdict.reasons),
+        **found.examined.arrays(),
+    }

@@ -1,0 +1,103 @@
+"""A study that varies one setting only answers what that setting does: its trials' networks, read back and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from study.analysis import controlled_comparison, disagreement
+from study.records import TrialRecord
+from study.reporting import narrative, report
+from study.settings.spec import KINDS
+from study.statistics.objectives import Objective, unlike
+
+if TYPE_CHECKING:
+    from study.tracking.store import Store
+
+MOST_LEVELS, MOST_REPLICATES = 8, 32
+SEEDS = {"seed", "replicates.first"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """effect: of the setting called `name` on weights, function and objective; or spreads: of each level of `replicates.vary`.
+
+    kind: of the disagreement. differ: the sources in which the replicates differ.
+    """
+
+    name: str
+    objective: Objective
+    kind: str
+    replicates: int
+    differ: Sequence[str]
+    effect: controlled_comparison.Effect | None = None
+    spreads: tuple[controlled_comparison.Spread, ...] = ()
+
+    @property
+    def quantity(self) -> str:
+        return self.objective.quantity
+
+    @property
+    def table(self) -> report.Table:
+        if self.effect:
+            return narrative.factor_table(self.effect, self.quantity)
+        return narrative.sources_table(self.spreads, self.quantity)
+
+    @property
+    def answer(self) -> str:
+        if self.effect:
+            return narrative.factor_answer(self.effect, self.name, self.objective, self.differ, self.name in KINDS)
+        return narrative.sources_answer(self.spreads, self.quantity, self.replicates)
+
+
+def of(keys: Collection[str], records: Sequence[TrialRecord], objective: Objective) -> str | None:
+    """The only setting that a study varied, if two to eight of its values were completed by one trial each, alike in replicates.
+
+    None for a seed, which is no setting, and for trials that can't be compared.
+    """
+    completed = [record for record in records if record.summary]
+    if len(keys) != 1 or SEEDS & set(keys) or unlike(completed, objective):
+        return None
+    [key] = keys
+    done = [(record.params[key], len(record.summary.val_losses)) for record in completed if record.summary]
+    values, counts = [value for value, _ in done], {count for _, count in done}
+    return key if 2 <= len(done) <= MOST_LEVELS and len(set(values)) == len(done) and len(counts) == 1 else None
+
+
+def compare(
+    opened: Store, key: str, records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, str]
+) -> Comparison | None:
+    """Compares the completed trials' networks; None where the objective has no value of each replicate.
+
+    settings: the study's fixed ones, in `spec.flat`'s form.
+    """
+    from study.tracking import reader
+
+    done = [record for record in records if record.summary and record.run_id]
+    values = [objective.of_replicates(record.summary) for record in done if record.summary]
+    if not all(values):
+        return None
+    trials = [reader.load_networks(opened, record.run_id or "")[:MOST_REPLICATES] for record in done]
+    kind, replicates = disagreement.kind(trials[0][0].target), len(trials[0])
+    name, differ = report.short(key), report.sources(settings.get("replicates.vary", ""))
+    named = [report.setting(record.params[key]) for record in done]
+    levels = [controlled_comparison.Level(*each) for each in zip(named, trials, values, strict=True)]
+    if key == "replicates.vary" and replicates > 1:
+        return Comparison(
+            name, objective, kind, replicates, differ, spreads=tuple(controlled_comparison.spread(level) for level in levels)
+        )
+    return Comparison(name, objective, kind, replicates, differ, controlled_comparison.effect(levels))
+
+
+def draw(found: Comparison, folder: Path) -> Path:
+    """The comparison's picture, in `folder`."""
+    from study.reporting import figures
+
+    picture = folder / f"{found.name}.png"
+    if found.effect:
+        figures.factor(found.effect, found.name, found.quantity, found.kind, picture)
+    else:
+        figures.sources(found.spreads, found.kind, picture)
+    return picture

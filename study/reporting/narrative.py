@@ -1,0 +1,200 @@
+"""Why networks differ, in words and tables: what each setting does, one varied factor, and each source of randomness."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from study.records import Blame, TrialRecord
+from study.reporting.report import COPIES, Table, interval_text, listed, number, ranked, short, trial_name
+from study.statistics.objectives import Objective
+from study.statistics.ranking import FEWEST
+
+if TYPE_CHECKING:  # a start loads little
+    from study.analysis.controlled_comparison import Effect, Spread
+    from study.statistics.setting_effects import SettingEffect
+
+
+def effects_table(found: Sequence[SettingEffect], objective: Objective) -> Table:
+    """What each setting does to the objective, beside chance."""
+    rows = [(short(each.key), number(each.effect), number(each.chance), "" if each.shown else "not shown") for each in found]
+    return Table(("setting", f"SD of the {objective.quantity} between its values", "by chance, at most", "effect"), tuple(rows))
+
+
+def effects_foot(objective: Objective) -> str:
+    return (
+        f"The SD is that of the mean {objective.quantity} of trials with one value of the setting; more than three numbers are cut "
+        "into three groups of about as many trials each. With other settings and other seeds, chance alone moves these means; an "
+        "effect is shown where the SD is larger than chance makes it in 95 % of studies."
+    )
+
+
+def factor_table(found: Effect, quantity: str) -> Table:
+    """Every pair of levels: what of their networks' difference is the levels', and what is the restart's."""
+    rows = []
+    for pair in found.pairs:
+        means = (pair.summed, pair.relative_l2, pair.disagreement)
+        three = [
+            " / ".join(number(value) for value in (each.as_written, each.restarted, each.controlled)) if each else "–"
+            for each in means
+        ]
+        gap = interval_text(pair.difference.mean, pair.difference.halfwidth) + ("" if pair.difference.shown else " (not shown)")
+        rows.append((f"{pair.first} – {pair.second}", *three, gap))
+    written = "Σ|a − b|: as written / restarted / controlled"
+    columns = ("pair", written, "relative L2", "disagreement", f"difference in {quantity}, 95 % jointly")
+    return Table(columns, tuple(rows))
+
+
+def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequence[str], kinds: bool = False) -> str:
+    """What the factor does to the final weights, to the function and to the objective, with the numbers.
+
+    differ: the sources in which the replicates of a level differ; what is said of restarts is about these. kinds: whether the
+    levels are kinds, such as optimizers, that bring settings of their own along.
+    """
+
+    def mean(values: Iterable[float | None]) -> float:
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if known else math.nan
+
+    sentences = []
+    distances = [pair.relative_l2 for pair in found.pairs]
+    sums = [pair.summed for pair in found.pairs]
+    levels, sources = f"the {len(found.levels)} settings of {name}", listed(differ)
+    restarts = bool(differ) and found.values.shape[1] > 1
+    weights = [each for each in distances if each]
+    if len(weights) == len(found.pairs):
+        alone = number(mean(each.controlled for each in weights))
+        if restarts:
+            written, restarted = (mean(getattr(each, way) for each in sums if each) for way in ("as_written", "restarted"))
+            where = (
+                "As written, where every model starts elsewhere" if "init" in differ else f"With another {sources} for every model"
+            )
+            share = f" ({restarted / written:.0%} of it)" if written else ""
+            sentences.append(
+                f"{where}, {levels} end a summed |a − b| of {number(written)} apart; networks of one and the same setting that "
+                f"differ in {sources} end {number(restarted)} apart{share}."
+            )
+        controlled = number(mean(each.controlled for each in sums if each))
+        same = f"the same seeds and each {name}'s own settings" if kinds else "every other seed and setting the same"
+        sentences.append(
+            f"Controlled, with {same}, {levels} end {controlled} apart (relative L2 {alone}, where unrelated networks are about "
+            f"1.41 apart): that is what {name} does to the weights."
+        )
+    else:
+        sentences.append(f"The weights of {levels} have different shapes, so that only the functions and losses can be compared.")
+    functions = [pair.disagreement for pair in found.pairs if pair.disagreement]
+    if functions:
+        text = f"As functions they differ by {number(mean(each.controlled for each in functions))} (disagreement, controlled)"
+        if restarts:
+            text += (
+                f", and networks of one setting that differ in {sources} by {number(mean(each.restarted for each in functions))}"
+            )
+        sentences.append(f"{text}.")
+    means = objective.sign * found.values.mean(axis=1)
+    best = found.levels[int(means.argmin())]
+    pairs = min(pair.difference.pairs for pair in found.pairs)
+    shown = [pair for pair in found.pairs if pair.difference.shown]
+    quantity = objective.quantity
+    which = "the two are" if len(found.pairs) == 1 else f"{len(shown)} of {len(found.pairs)} pairs of settings are"
+    if pairs == 1 < found.values.shape[1]:
+        sentences.append(f"Their {quantity} isn't compared: {COPIES}.")
+    elif pairs < FEWEST:
+        sentences.append(
+            f"Too few replicates to compare their {quantity}: {pairs}, where at least {FEWEST} that differ are needed "
+            "(replicates.count=8)."
+        )
+    elif not shown:
+        none = "They aren't" if len(found.pairs) == 1 else "No two of them are"
+        sentences.append(f"{none} shown to differ in {quantity}: the interval of every difference includes zero.")
+    else:
+        sentences.append(
+            f"The {objective.best} mean {quantity} is that of {best}; {which} shown to differ, over {pairs} paired replicates."
+        )
+    return " ".join(sentences)
+
+
+def sources_table(found: Sequence[Spread], quantity: str) -> Table:
+    """For each choice of what varies, how far the replicates are apart."""
+    rows = [
+        (each.level, number(each.summed), number(each.relative_l2), number(each.disagreement), number(each.value_sd))
+        for each in found
+    ]
+    return Table(("what differs", "Σ|a − b|", "relative L2", "disagreement", f"SD of the {quantity}"), tuple(rows))
+
+
+def sources_answer(found: Sequence[Spread], quantity: str, replicates: int) -> str:
+    """Which source of randomness moves the weights, and which the function."""
+    weights = sorted(found, key=lambda each: -each.relative_l2)
+    parts = [f"{number(each.relative_l2)} apart where {each.level} differs" for each in weights]
+    text = (
+        f"{replicates} replicates of one setting end {', '.join(parts)} (relative L2, mean of the pairs; unrelated networks are "
+        "about 1.41 apart)."
+    )
+    functions = [each for each in found if each.disagreement is not None]
+    if functions:
+        apart = ", ".join(f"{number(each.disagreement)} ({each.level})" for each in functions)
+        text += f" As functions they differ by {apart}, and in {quantity} by an SD of " + ", ".join(
+            f"{number(each.value_sd)} ({each.level})" for each in found
+        )
+        text += "."
+    return text
+
+
+def blame_table(found: Sequence[Blame]) -> Table:
+    """Each source's share of each quantity's variance, with its interval."""
+
+    def cell(share: float, low: float, high: float) -> str:
+        return f"{share:.0%} [{low:.0%}, {high:.0%}]"
+
+    rows = [(source, *(cell(*each.shares[source]) for each in found)) for source in found[0].shares]
+    if any(each.ulp is not None for each in found):
+        floors = ("–" if each.ulp is None else f"{each.ulp:.0%}" if each.ulp > 0.005 else number(each.ulp, 2) for each in found)
+        rows.append(("one ulp (noise floor)", *floors))
+    rows.append(("SD of all together", *(number(each.total_sd) for each in found)))
+    return Table(("share of the variance", *(each.of for each in found)), tuple(rows))
+
+
+def blame_answer(found: Sequence[Blame]) -> str:
+    """Which source is to blame for what, with the numbers, or that it can't be told."""
+    sentences = []
+    for each in found:
+        if not each.total_sd:
+            sentences.append(f"The {each.of} don't differ at all.")
+            continue
+        ranked_shares = sorted(each.shares.items(), key=lambda item: -item[1][0])
+        (source, (share, low, high)), (rival, (_, _, rivals_high)) = ranked_shares[:2]
+        who = source.replace(" × ", " and ") + (" in interaction" if "×" in source else "")
+        told = f"{who} {'are' if '×' in source else 'is'} to blame for {share:.0%} [{low:.0%}, {high:.0%}]"
+        if low <= rivals_high:
+            told = f"the largest share is that of {who}, {share:.0%} [{low:.0%}, {high:.0%}], but {rival} may have as much"
+        sentences.append(f"Of what differs in the {each.of}, {told}.")
+    floors = {each.of: each.ulp for each in found if each.ulp is not None}
+    loud = {of: "more than all" if floor > 1 else f"{floor:.0%}" for of, floor in floors.items() if floor > 0.05}
+    if loud:
+        told = ", ".join(f"{share} of that of the {of}" for of, share in loud.items())
+        text = f"One unit in the last place of one weight of the first cell makes a spread of {told}: there, any cause will do."
+        sentences.append(text)
+    elif floors:
+        sentences.append("One unit in the last place of one weight makes next to nothing of any of it: none of this is rounding.")
+    return " ".join(sentences)
+
+
+def blame_tables(trials: Mapping[str, Sequence[Blame]]) -> tuple[Table, str]:
+    """The tables of several trials as one, and their answers. Trials may be crossed differently."""
+    tables = {name: blame_table(found) for name, found in trials.items()}
+    head = next(iter(tables.values())).columns[0]
+    columns = list(dict.fromkeys(column for table in tables.values() for column in table.columns[1:]))
+    rows = []
+    for name, table in tables.items():
+        for place, row in enumerate(table.rows):
+            cells = dict(zip(table.columns, row, strict=True))
+            rows.append(("" if place else name, row[0], *(cells.get(column, "–") for column in columns)))
+    answer = "\n".join(f"{name}: {blame_answer(found)}" for name, found in trials.items())
+    return Table(("trial", head, *columns), tuple(rows)), answer
+
+
+def blamed(records: Sequence[TrialRecord], objective: Objective) -> dict[str, Sequence[Blame]]:
+    """The blame of each crossed trial by its name, best first."""
+    done = ranked(records, objective)
+    return {trial_name(record): record.summary.blame for record in done if record.summary and record.summary.blame}

@@ -1,0 +1,154 @@
+"""A self-contained HTML page of sections with charts and tables.
+
+It holds everything that it shows, Plotly's program too, and asks nothing of any server: so it opens offline, in MLflow's artifact
+view, and in ten years. What comes from a user's settings and columns is escaped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from study.redaction import redact
+from study.reporting.report import Table
+from study.tracking.artifacts import write_atomically
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+# a cell of them: 0.604 ± 0.010, 0.700 (94%), 15% [0%, 56%], 6.25e-04, 200 / 200 / 18.9, –
+NUMBERS = re.compile(r"[-+–.,\d\s±%()\[\]/e]*")
+
+
+@dataclass(frozen=True)
+class Chart:
+    """figure: by `charts`. alt: what it shows, for who can't see it; caption: how to read it. wide: takes a row of its own."""
+
+    title: str
+    figure: go.Figure
+    alt: str
+    caption: str = ""
+    wide: bool = False
+
+    @property
+    def height(self) -> int:
+        return int(self.figure.layout.height)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table. foot: below it; marked: the places of rows that stand out."""
+
+    title: str
+    table: Table
+    foot: str = ""
+    marked: frozenset[int] = frozenset()
+
+    @property
+    def words(self) -> set[int]:
+        """The columns that are read as words and not compared as numbers."""
+        if len(self.table.columns) == 2:
+            return {0, 1}
+        columns = zip(*self.table.rows, strict=True)
+        return {place for place, cells in enumerate(columns) if not all(map(NUMBERS.fullmatch, cells))}
+
+
+@dataclass(frozen=True)
+class Code:
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """closed: only its title is shown until it is asked for."""
+
+    title: str
+    texts: Sequence[str] = ()
+    charts: Sequence[Chart] = ()
+    tables: Sequence[Listing] = ()
+    codes: Sequence[Code] = ()
+    closed: bool = False
+
+    @property
+    def empty(self) -> bool:
+        return not (self.texts or self.charts or self.tables or self.codes)
+
+
+@dataclass(frozen=True)
+class Page:
+    """headline: what a reader came for, in a few words; answer: the same with its evidence; facts: name → value, below it."""
+
+    title: str
+    subtitle: str
+    headline: str
+    answer: Sequence[str]
+    facts: Mapping[str, str]
+    sections: Sequence[Section] = field(default_factory=list)
+
+
+def write(content: Page, file: Path) -> None:
+    """Raises NotWritable."""
+    write_atomically(file, render(content))
+
+
+def render(content: Page) -> str:
+    charts = [chart for section in content.sections for chart in section.charts]
+    numbers = {id(chart): number for number, chart in enumerate(charts)}
+    page = _template().render(
+        page=content, number=lambda chart: numbers[id(chart)], specs=_script([_spec(chart.figure) for chart in charts])
+    )
+    return page.replace("/*plotly*/", _plotly(), 1) if charts else page
+
+
+def _spec(figure: go.Figure) -> dict[str, Any]:
+    """A chart as Plotly's program takes it, without Python's default theme: the page has its own, for light and for dark."""
+    spec: dict[str, Any] = json.loads(figure.to_json())
+    spec["layout"].pop("template", None)
+    return spec
+
+
+def _script(content: object) -> Markup:
+    """JSON that can stand in a script element, whatever text it holds."""
+    text = json.dumps(_redacted(content), separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def _redacted(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _redacted(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_redacted(value) for value in content]
+    return redact(content) if isinstance(content, str) else content
+
+
+def _shown(value: object) -> object:
+    return redact(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("study.reporting.pages"),
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())

@@ -1,0 +1,169 @@
+"""A study's table of trials, and how numbers, settings and times are written. Text only; `terminal` draws it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from study.records import Scalar, Summary, TrialRecord
+from study.statistics.objectives import LOSS, Objective
+
+
+@dataclass(frozen=True)
+class Table:
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number to a few significant digits; '–' for none."""
+    if value is None or math.isnan(value):
+        return "–"
+    magnitude = abs(value)
+    if magnitude and not 1e-3 <= magnitude < 1e5:
+        return f"{value:.{digits - 1}e}"
+    return f"{value:.{max(0, digits - 1 - (math.floor(math.log10(magnitude)) if magnitude else 0))}f}"
+
+
+def setting(value: Scalar) -> str:
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def short(key: str) -> str:
+    """A setting's last word: learning_rate for optimizer.learning_rate."""
+    return key.rsplit(".", 1)[-1]
+
+
+# why replicates that are copies decide nothing
+COPIES = "the replicates are copies of one network, since nothing that differs changes anything (replicates.vary=[init,order] does)"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words in a sentence: init, order and data."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def settings_text(params: Mapping[str, Scalar]) -> str:
+    """Sampled settings in a line: adam, learning_rate 0.003, batch_size 32."""
+    # the choice of a group, such as the optimizer, speaks for itself
+    return ", ".join(
+        setting(value) if "." not in key and isinstance(value, str) else f"{short(key)} {setting(value)}"
+        for key, value in params.items()
+    )
+
+
+def loss_text(summary: Summary) -> str:
+    """The mean validation loss and its 95 % interval's half-width, if it has one."""
+    return interval_text(summary.val_loss_mean, summary.val_loss_halfwidth)
+
+
+def interval_text(mean: float, halfwidth: float | None) -> str:
+    """A number and its interval's half-width, if it has one, to the half-width's two digits."""
+    if halfwidth is None or not halfwidth > 0:
+        return number(mean, 4)
+    if halfwidth >= 100 or halfwidth < 1e-8:
+        return f"{number(mean, 4)} ± {number(halfwidth, 2)}"
+    decimals = max(0, 1 - math.floor(math.log10(halfwidth)))
+    return f"{round(mean, decimals) + 0.0:.{decimals}f} ± {halfwidth:.{decimals}f}"  # + 0.0: no -0.0
+
+
+def scores_text(summary: Summary) -> str:
+    """What else is asked of a trial, as means over its replicates; nothing for targets that give none."""
+    return ", ".join(f"{name.upper() if name == 'auc' else name} {score_text(summary, name)}" for name in summary.scores)
+
+
+def labels_text(summary: Summary) -> str:
+    labels = [f"{count} {name}" for name, count in summary.labels.items()]
+    one_class = [f"{summary.one_class} of {len(summary.val_losses)} predict one class only"] if summary.one_class else []
+    return ", ".join([*labels, *one_class])
+
+
+def sources(vary: object) -> list[str]:
+    """The names of what differs between replicates, of `replicates.vary` as a record or a sampled setting has it."""
+    return [name.strip(" []'\"()") for name in str(vary).split(",") if name.strip(" []'\"()")]
+
+
+def aligned_text(summary: Summary) -> str:
+    """The distance after matching neurons, and what share that is of what matching leaves between fresh networks."""
+    if summary.aligned is None or not summary.null:
+        return "–"
+    return f"{number(summary.aligned)} ({summary.aligned / summary.null:.0%})"
+
+
+def ranked(records: Sequence[TrialRecord], objective: Objective) -> list[TrialRecord]:
+    """Completed trials, the best in `objective`, the study's first, before the others."""
+    done = [record for record in records if record.state == "complete" and record.value is not None]
+    return sorted(done, key=lambda record: (objective.sign * record.value, record.number))  # type: ignore[operator]
+
+
+def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front: Collection[int] = ()) -> Table:
+    """Completed trials, best first, then those that failed or were pruned, with the reason.
+
+    front: the numbers of the trials that no other beats in every one of several objectives.
+    """
+    keys = tuple(dict.fromkeys(key for record in records for key in record.params))
+    best = ranked(records, objectives[0])
+    extra = [place for place, objective in enumerate(objectives) if objective.name != LOSS]
+    # the first score says most to a person, unless the search goes by it
+    known = [name for record in best if record.summary for name in list(record.summary.scores)[:1] if record.summary.scores[name]]
+    scores = [name for name in dict.fromkeys(known) if name not in {objective.name for objective in objectives}]
+    done = {record.number for record in best}
+    others = [record for record in records if record.number not in done]
+    rows = []
+    for record in [*best, *others]:
+        summary = record.summary
+        if summary:
+            alone = len(summary.val_losses) < 2
+            numbers = ("–",) * 3 if alone else (number(summary.distance), aligned_text(summary), number(summary.disagreement))
+            found = (loss_text(summary), *(score_text(summary, name) for name in scores), labels_text(summary), *numbers)
+        else:
+            found = ("–", *("–" for _ in scores), record.reason or record.state, "–", "–", "–")
+        settings = (setting(record.params[key]) if key in record.params else "–" for key in keys)
+        values = [
+            value_text(record.values[place]) + _majority_text(summary, objectives[place].name) if record.values else "–"
+            for place in extra
+        ]
+        rows.append((str(record.number), *settings, *values, *found, *(["●" * (record.number in front)] if front else [])))
+    found_columns = ("val loss", *scores, "convergence", "distance", "aligned", "disagreement", *(["front"] if front else []))
+    return Table(("trial", *map(short, keys), *(objectives[place].name for place in extra), *found_columns), tuple(rows))
+
+
+def score_text(summary: Summary, name: str) -> str:
+    """The mean over the replicates, an accuracy beside that of predicting the largest class always."""
+    found = summary.scores.get(name)
+    return number(sum(found) / len(found)) + _majority_text(summary, name) if found else "–"
+
+
+def _majority_text(summary: Summary | None, name: str) -> str:
+    known = name == "accuracy" and summary is not None and summary.majority is not None
+    return f" (majority {number(summary.majority)})" if known and summary else ""
+
+
+def value_text(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() else number(value)
+
+
+def markdown(content: Table) -> str:
+    lines = [content.columns, tuple("---" for _ in content.columns), *content.rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def trial_name(record: TrialRecord) -> str:
+    return f"{record.number}: {settings_text(record.params)}" if record.params else f"trial {record.number}"
+
+
+def seconds_text(seconds: Mapping[str, float], total: float) -> str:
+    """Where the time went, with what no phase accounts for as 'other'."""
+    parts = {name: value for name, value in seconds.items() if value >= 0.05}
+    parts["other"] = max(0.0, total - sum(seconds.values()))
+    return f"{total:.1f} s: " + " · ".join(f"{name} {value:.1f}" for name, value in parts.items())
+
+
+def size_text(count: float) -> str:
+    """Bytes, in the unit that leaves few digits."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{number(count)} {unit}"
+        count /= 1000
+    return f"{number(count)} TB"

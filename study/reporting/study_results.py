@@ -1,0 +1,122 @@
+"""What a study found, gathered once for whoever tells it: the terminal, MLflow, the report's page, and Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from study.records import Blame, Portrait, TrackedTrial, TrialRecord
+from study.reporting import answers, factor_tables, narrative, portraits, report
+from study.reporting.answers import Answer
+from study.statistics import ranking, setting_effects
+from study.statistics.objectives import Objective
+from study.statistics.setting_effects import SettingEffect
+
+MOST_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the study's own records tell. identity: its fixed settings and its space (`space: KEY`), as text.
+
+    finals: of the finalists' fresh replicates; front: the numbers of the trials that no other beats in every objective;
+    command: the launch that made it, or nothing.
+    """
+
+    name: str
+    objectives: tuple[Objective, ...]
+    identity: Mapping[str, str]
+    records: list[TrialRecord]
+    finals: Sequence[TrialRecord] = ()
+    front: Sequence[int] = ()
+    command: str = ""
+
+    @property
+    def objective(self) -> Objective:
+        return self.objectives[0]
+
+    @cached_property
+    def ranked(self) -> list[TrialRecord]:
+        """The completed trials, best first."""
+        return report.ranked(self.records, self.objective)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        return self.ranked[0] if self.ranked else None
+
+    @cached_property
+    def choice(self) -> ranking.Choice | None:
+        return answers.choice(self.records, self.objective)
+
+    @cached_property
+    def answer(self) -> Answer:
+        return answers.answer(self.records, self.objective, self.identity, self.command, alone=len(self.objectives) == 1)
+
+    @property
+    def win(self) -> str:
+        """Whether the best trial's win is more than chance, and the Pareto front of several objectives."""
+        # fresh replicates decide what those of the search left open
+        win = answers.finals_text(self.finals, self.objective) or answers.win_text(
+            self.records, self.choice, self.objective, self.identity
+        )
+        if win and len(self.objectives) > 1:
+            win = f"By {self.objective.quantity} alone: {win}"
+        return " ".join(filter(None, (win, answers.front_text(self.front, self.objectives))))
+
+    @cached_property
+    def effects(self) -> list[SettingEffect]:
+        return setting_effects.effects(self.records, self.objective)
+
+    @cached_property
+    def blamed(self) -> dict[str, Sequence[Blame]]:
+        return narrative.blamed(self.records, self.objective)
+
+    @property
+    def keys(self) -> list[str]:
+        """The searched settings."""
+        return list(dict.fromkeys(key for record in self.records for key in record.params))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A trial with what its run keeps. portrait: None for a trial of one network."""
+
+    record: TrialRecord
+    kept: TrackedTrial
+    portrait: Portrait | None
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What only the trials' networks tell. shown: of the best trials, best first; factor: of a study that varies one setting."""
+
+    shown: list[Shown] = field(default_factory=list)
+    factor: factor_tables.Comparison | None = None
+
+
+def read(storage: str, name: str) -> Findings:
+    """Of a study in Optuna's storage. Raises BadInput if there is none of this name."""
+    from study.search.stored import open_study
+
+    stored = open_study(storage, name)
+    return Findings(name, stored.objectives, stored.identity, stored.records, stored.finals, stored.front, stored.command)
+
+
+def networks(found: Findings, uri: str) -> Networks:
+    """Reads the runs of the best trials. Raises StudyError if they can't be had."""
+    from study.tracking import reader, store
+
+    opened = store.existing(uri)
+    # a trial that was adopted from its record on disk doesn't know its run
+    done = [replace(each, run_id=each.run_id or reader.run_of(opened, found.name, each.number)) for each in found.ranked]
+    shown = []
+    for record in done[:MOST_SHOWN]:
+        if record.run_id and record.summary:
+            kept = reader.load_trial(opened, record.run_id)
+            title = f"trial {report.trial_name(record).removeprefix('trial ')}: {record.summary.verdict}"
+            shown.append(Shown(record, kept, portraits.of(kept, title, record.summary)))
+    # the replicates of a crossed design are no restarts: they share sources
+    key = None if found.blamed else factor_tables.of(found.keys, found.records, found.objective)
+    in_order = sorted(done, key=lambda each: each.number)
+    return Networks(shown, factor_tables.compare(opened, key, in_order, found.objective, found.identity) if key else None)

@@ -1,0 +1,253 @@
+"""A study that was run, as tables and arrays: what `study.open` gives. The only module that imports pandas."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from study import locations
+from study.data import readers
+from study.data.encoding import columns_of, is_boolean
+from study.errors import BadInput, Fault
+from study.records import Network, TrialRecord
+from study.reporting import listings, report, study_results
+from study.reporting.pages import of_study
+from study.results import champion
+from study.settings.data import Table
+from study.tracking import artifacts, reader, runs, served, store
+from study.tracking.runs import Replicate
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+MOST_SHOWN = 10
+OF_PAIRS = ("distance", "aligned", "null", "barrier", "aligned_barrier", "cka", "disagreement", "distinct", "finite_test")
+MEASURED = ("val_loss_mean", "val_loss_std", "val_loss_halfwidth", "train_loss_mean", *OF_PAIRS, "parameters", "verdict")
+
+
+class Study:
+    """A study by its name: what it found, its trials, replicates and curves as pandas tables, and its weights as NumPy arrays.
+
+    It is read when it is opened, and tells nothing of later trials. Losses are on the normalised target, in units of which 1 is the
+    mean predictor's; distances are relative L2; seconds are wall time.
+    """
+
+    def __init__(self, name: str, storage: str, tracking_uri: str) -> None:
+        """storage, tracking_uri: as `places` gives them. Raises BadInput if Optuna's storage has no study of this name."""
+        self.name, self._uri = name, tracking_uri
+        self._found = study_results.read(storage, name)
+        self._records = {record.number: record for record in self._found.records}
+
+    @property
+    def answer(self) -> str:
+        """Whether the MLP converges to a single, stable value, with the numbers."""
+        return str(self._found.answer)
+
+    @property
+    def win(self) -> str:
+        """Whether the best trial's win is more than chance; empty for fewer than two trials."""
+        return self._found.win
+
+    @property
+    def best(self) -> int | None:
+        """The number of the best trial by the study's first objective; None if no trial is complete."""
+        return self._found.best.number if self._found.best else None
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """A row a trial, its number the index.
+
+        state, value (of several objectives `value.NAME` each), every searched setting under its full key, how many replicates, what
+        a trial is judged by (see `records.Summary`), means of the scores as `val_r2`, labels, seconds, run_id, and why it has no
+        result, if it has none.
+        """
+        rows = [self._row(record) for record in self._found.records]
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        # the settings where they are found, beside the state and the values
+        return _table(rows, columns, ["trial"])
+
+    def _row(self, record: TrialRecord) -> dict[str, Any]:
+        goals = self._found.objectives
+        names = [f"value.{each.name}" for each in goals] if len(goals) > 1 else ["value"]
+        row: dict[str, Any] = {"trial": record.number, "state": record.state}
+        row |= dict(zip(names, record.values, strict=False)) if record.values else dict.fromkeys(names)
+        row |= {key: record.params.get(key) for key in self._found.keys}
+        summary = record.summary
+        row["replicates"] = len(summary.val_losses) if summary else None
+        row |= {key: getattr(summary, key, None) for key in MEASURED}
+        row |= {f"val_{name}": sum(each) / len(each) for name, each in (summary.scores if summary else {}).items() if each}
+        row["labels"] = report.labels_text(summary) if summary else None
+        return row | {"seconds": sum(record.seconds.values()), "run_id": record.run_id, "reason": record.reason}
+
+    @cached_property
+    def replicates(self) -> pd.DataFrame:
+        """A row a replicate of each complete trial; the index is (trial, replicate), their numbers.
+
+        val_loss and scores as `val_r2`; from MLflow, where it has them: label, fingerprint (64 hex digits), train_loss, the kept
+        epoch, the seed of every source as `seed.init`, run_id.
+        """
+        tracked: dict[tuple[str, int], Replicate] = {}
+        if self._store:
+            tracked = {(each.trial_run, each.number): each for each in runs.replicates(self._store, self.name)}
+        rows = []
+        for record in self._found.records:
+            if record.summary:
+                # one that was adopted from its record on disk doesn't know its run
+                trial_run = record.run_id or (self._run_id(record.number) if self._store else "")
+                for place, number in enumerate(listings.numbers(self._found, record)):
+                    rows.append(_replicate_row(record, place, number, tracked.get((trial_run, number))))
+        columns = dict.fromkeys(["trial", "replicate", "val_loss", *(key for row in rows for key in row if key.startswith("val_"))])
+        seeds = dict.fromkeys(key for row in rows for key in row if key.startswith("seed."))
+        last = ["train_loss", "epoch", "label", "fingerprint", *seeds, "run_id"]
+        return _table(rows, [*columns, *last], ["trial", "replicate"])
+
+    def curves(self, trial: int | None = None) -> pd.DataFrame:
+        """A complete trial's curves: a row a replicate and epoch, from 1, with train_loss, val_loss and learning_rate.
+
+        The training loss is the mean of the epoch's batches, the validation loss is taken after it; both are NaN after a stop.
+        Without a number those of all complete trials, with the column `trial` in front. Raises BadInput for a trial that isn't
+        complete or not in MLflow, Corrupt for damaged files, and Unreachable.
+        """
+        if trial is None:
+            done = [record.number for record in self._found.records if record.state == "complete"]
+            if not done:
+                raise BadInput([Fault("STUDY", self.name, "a study with a complete trial")])
+            return pd.concat({number: self.curves(number) for number in done}, names=["trial"]).reset_index("trial")
+        found = runs.curves(self._needed(), self._run_id(trial))
+        count, epochs = found["val_loss"].shape
+        table = {"replicate": found["replicate"].repeat(epochs), "epoch": list(range(1, epochs + 1)) * count}
+        return pd.DataFrame(table | {key: found[key].ravel() for key in artifacts.LOSSES})
+
+    def weights(self, trial: int, replicate: int | None = None) -> Network:
+        """A complete trial's networks: `kernels`, float32 [R, in, out], and `biases`, [R, out], of each layer; of one replicate,
+        by its number, without the axis [R].
+
+        They are checked against the fingerprints. Raises as `curves` does.
+        """
+        found = reader.load_networks(self._needed(), self._run_id(trial))
+        if replicate is None:
+            return Network.stack([each.network for each in found])
+        numbers = listings.numbers(self._found, self._records[trial])
+        if replicate not in numbers:
+            raise BadInput([Fault("replicate", replicate, f"one of trial {trial}: {numbers.start} to {numbers.stop - 1}")])
+        return next(each.network for each in found if each.name.endswith(f"/{replicate}"))
+
+    def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """What the study's best network, its champion, makes of new rows: a table with their index.
+
+        rows: the columns that it was trained on, by their names and as they came, unscaled and with texts as texts; others are left
+        out. The result has a column a target, in its own units, or a column a class, with its probability. A gap in a column that
+        had none in training gives NaN. Raises BadInput if the study has no champion, for a column that isn't there or is there
+        twice, and for a text that training hasn't seen; Corrupt and Unreachable.
+        """
+        found = self._champion.predict(served.columns(rows))
+        return pd.DataFrame(found, index=rows.index, columns=list(self._champion.names))
+
+    @cached_property
+    def _champion(self) -> champion.Predictor:
+        return champion.load(self.name, self._uri)
+
+    @cached_property
+    def figures(self) -> dict[str, go.Figure]:
+        """The report's charts by their titles, as Plotly figures; those of a trial's networks with the trial in front."""
+        content = of_study.of(self._found, self._networks)
+        return {
+            f"{section.title}: {chart.title}" if section.title.startswith("The networks") else chart.title: chart.figure
+            for section in content.sections
+            for chart in section.charts
+        }
+
+    def report(self, file: str | Path) -> Path:
+        """Writes the report, one page that needs nothing else, and returns its file. Raises NotWritable."""
+        of_study.write(self._found, self._networks, Path(file))
+        return Path(file)
+
+    @cached_property
+    def _networks(self) -> study_results.Networks:
+        return study_results.networks(self._found, self._uri) if self._store and self._found.ranked else study_results.Networks()
+
+    @cached_property
+    def _store(self) -> store.Store | None:
+        """The records in MLflow; None if there is no such database, as for a study with `tracking=none`."""
+        try:
+            return store.existing(self._uri)
+        except BadInput:
+            return None
+
+    def _needed(self) -> store.Store:
+        return self._store or store.existing(self._uri)
+
+    def _run_id(self, trial: int) -> str:
+        record = self._records.get(trial)
+        if record is None:
+            known = f"{min(self._records)} to {max(self._records)}" if self._records else "none yet"
+            raise BadInput([Fault("trial", trial, f"a trial of study {self.name}: {known}")])
+        if record.state != "complete":
+            raise BadInput([Fault("trial", trial, f"a complete trial; this one is {record.state}: {record.reason or 'no result'}")])
+        run_id = record.run_id or reader.run_of(self._needed(), self.name, trial)
+        if not run_id:
+            raise BadInput([Fault("trial", trial, f"a trial whose run is in {self._uri}")])
+        return run_id
+
+    def __repr__(self) -> str:
+        states = ", ".join(f"{count} {state}" for state, count in Counter(each.state for each in self._records.values()).items())
+        text = f"Study({self.name!r}): {len(self._records)} trials ({states or 'none'})"
+        best = self._found.best
+        return f"{text}; best: trial {best.number}, {report.loss_text(best.summary)}" if best and best.summary else text
+
+    def _repr_html_(self) -> str:
+        table = report.table(self._found.ranked[:MOST_SHOWN], self._found.objectives, self._found.front)
+        head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
+        rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+        told = "".join(f"<p>{html.escape(text)}</p>" for text in (repr(self), self.answer, self.win) if text)
+        return f"{told}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def open_study(name: str, storage: str | None = None, tracking_uri: str | None = None) -> Study:
+    return Study(name, locations.storage(storage), locations.tracking_uri(tracking_uri))
+
+
+def predict_file(
+    name: str, tracking_uri: str, file: Path, *, decimal: str | None, delimiter: str | None, encoding: str | None
+) -> pd.DataFrame:
+    """As `Study.predict`, of the rows of a file that a study's `data.path` could name.
+
+    decimal: the mark; None is that of the study's own table. delimiter, encoding: None finds them out. Raises BadInput also for a
+    file that can't be read.
+    """
+    found = champion.load(name, tracking_uri)
+    settings = {"target": found.names[0]} | dict(found.reading)
+    made_up = settings.pop("made_up", ())
+    if decimal and decimal != settings["decimal"]:
+        settings |= {"decimal": decimal, "thousands": None}
+    source = Table(path=str(file), delimiter=delimiter, encoding=encoding, **settings)
+    known = columns_of(found.inputs)
+    # a text may look like a number; Arrow reads truth values as training did
+    texts = [name for name, of_column in known.items() if of_column[0].level is not None and not is_boolean(of_column)]
+    columns = readers.values(source, known, texts, made_up)
+    return pd.DataFrame(found.predict(columns), columns=list(found.names))
+
+
+def _replicate_row(record: TrialRecord, place: int, number: int, run: Replicate | None) -> dict[str, Any]:
+    assert record.summary
+    row: dict[str, Any] = {"trial": record.number, "replicate": number, "val_loss": record.summary.val_losses[place]}
+    row |= {f"val_{name}": each[place] for name, each in record.summary.scores.items() if each}
+    if run:
+        row |= {"label": run.label or None, "fingerprint": run.fingerprint or None, "run_id": run.run_id, "epoch": run.epoch}
+        row |= {"train_loss": run.metrics.get("train_loss")} | {f"seed.{source}": seed for source, seed in run.seeds.items()}
+    return row
+
+
+def _table(rows: list[dict[str, Any]], columns: list[str], index: list[str]) -> pd.DataFrame:
+    """The rows, whole numbers as such also in a column where some are missing."""
+    table = pd.DataFrame(rows, columns=columns)
+    for name in columns:
+        there = [row[name] for row in rows if row.get(name) is not None]
+        if there and len(there) < len(rows) and all(type(each) is int for each in there):
+            table[name] = pd.array([row.get(name) for row in rows], dtype="Int64")
+    return table.set_index(index)

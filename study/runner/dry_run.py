@@ -1,0 +1,250 @@
+"""A dry run: tells what a launch would train and what that would take. Nothing stays of it.
+
+Everything is checked as a real launch checks it. A study that exists is asked as a copy, in a folder that is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from study import locations, sqlite
+from study.clock import STARTED
+from study.config import composition, decode, overrides, precedence
+from study.records import Scalar, TrialRecord
+from study.reporting import report, terminal
+from study.runner import job, planning
+from study.runner.planning import Plan
+from study.sampling import evenly
+from study.search import space as spaces
+from study.settings.spec import KINDS, TrialSpec
+from study.tracking import spool
+
+if TYPE_CHECKING:
+    from study.runner.estimate import Estimate, Probe
+    from study.search.study import Search
+
+# settings whose kinds bring others along
+GROUPS = (*KINDS, "sampler", "pruner", "tracking")
+LEARNING = {"tpe", "gp", "cmaes", "nsgaii"}
+MOST_COMPOSED, MOST_DRAWN = 12, 10_000
+
+
+def of_study(plan: Plan) -> None:
+    """Tells what a study would train, from here on, and what that would take."""
+    with terminal.status("looking at the study"):
+        standing = _standing(plan)
+    done, remaining = standing.total - standing.remaining, standing.remaining
+    opening = planning.opening(plan, standing.total, standing.exhaustive, done)
+    terminal.show_line(opening, "bold")
+    _show_fixed(plan.compose([*plan.fixed, *overrides.assignments(spaces.example(plan.space), plan.space)]), set(plan.space))
+    jobs = plan.settings["n_jobs"]
+    terminal.show_line(f"sampler: {planning.kind_text(plan.sampler)}")
+    terminal.show_line(f"pruner: {planning.kind_text(decode.section(plan.config, 'pruner'))}")
+    terminal.show_line(f"objective: {', '.join(f'{each.direction} {each.name}' for each in plan.objectives)}")
+    terminal.show_line(f"launcher: {plan.launcher_name}, {jobs} {'trial' if jobs == 1 else 'trials'} at a time")
+    with terminal.steps("loading TensorFlow") as step:
+        from study.runner import estimate
+
+        loaded, sampled = time.perf_counter() - STARTED, [plan.base]
+        if remaining:
+            found, sampled = _time(plan, standing, step)
+    if remaining:
+        _show_estimate(found, loaded)
+        if not plan.in_process and jobs > 1:
+            terminal.show_line(f"  on this machine, whose cores one trial keeps busy; on more of them up to {jobs} times as fast")
+        if count := plan.settings["finalists"]:
+            terminal.show_line(f"  and then the finalists, if need be: {count} networks each")
+    kept = estimate.of_study(sampled, standing.total, plan.uri is not None)
+    if not sqlite.path_of(plan.storage):
+        kept = {"in the storage": kept.pop("optuna.db")} | kept
+    _show_disk(_by_server(kept, plan.uri))
+
+
+def of_trial(config: DictConfig, reading: str) -> None:
+    """As `of_study`, for a single trial. reading: how its table was read, if any."""
+    spec, uri = decode.trial_spec(config), job.store_uri(decode.section(config, "tracking"))
+    terminal.show_line(f"one trial: {spec.replicates.count} networks on {spec.data.name}", "bold")
+    for line in reading.splitlines():
+        terminal.show_line(f"  {line}", "bold")
+    _show_fixed(config, set())
+    with terminal.steps("loading TensorFlow") as step:
+        from study.runner import estimate
+
+        loaded = time.perf_counter() - STARTED
+        probes = _probes([spec], uri, step)
+    _show_estimate(estimate.of_probes(probes, [spec], 1, 1, 0.0), loaded)
+    _show_disk(_by_server(estimate.of_trial(spec, uri is not None), uri))
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """How far a study is. records: its trials'."""
+
+    total: int
+    remaining: int
+    exhaustive: bool
+    records: Sequence[TrialRecord]
+
+
+def _standing(plan: Plan) -> _Standing:
+    """What the launch would find, and refuse."""
+    path = sqlite.path_of(plan.storage)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "optuna.db")
+        if path and path.exists():
+            try:
+                with sqlite.reading(path) as original, closing(sqlite3.connect(copy)) as target:
+                    original.backup(target)
+            except sqlite3.Error as error:
+                raise sqlite.fault(error, f"{locations.STORAGE} {plan.storage}") from error
+        if path is None:
+            return _standing_elsewhere(plan, plan.search(sqlite.url_of(copy)))
+        study = plan.resume(sqlite.url_of(copy), spool.recorded() if plan.uri else ())
+        return _Standing(study.n_trials, study.remaining(), study.exhaustive, study.records())
+
+
+def _standing_elsewhere(plan: Plan, like: Search) -> _Standing:
+    """The same, of a study on a server, which is read where it is. like: the study as it would be made."""
+    from study.search import stored
+    from study.search import study as search_study
+
+    records: Sequence[TrialRecord] = ()
+    if plan.name in stored.names(plan.storage):
+        found = stored.open_study(plan.storage, plan.name)
+        wanted = stored.open_study(like.storage, plan.name).identity
+        search_study.check_identity(plan.name, found.identity, wanted)
+        records = found.records
+    ended = sum(record.state in ("complete", "pruned", "failed") for record in records)
+    return _Standing(like.n_trials, max(0, like.n_trials - ended), like.exhaustive, records)
+
+
+def _show_fixed(config: DictConfig, searched: set[str]) -> None:
+    """The settings that aren't searched and differ from the defaults of their kind."""
+    kinds = [f"{each}={config[each].name}" for each in GROUPS if OmegaConf.select(config, f"{each}.name")]
+    of_kinds, usual, given = (
+        _flat(each, searched) for each in (composition.compose_config(kinds), composition.compose_config([]), config)
+    )
+    shown = []
+    for key, value in given.items():
+        name = key.removesuffix(".name")
+        if value != (of_kinds if name == key else usual).get(key) and not {key, name} & searched:
+            shown.append(f"  {name}: {value}")
+    terminal.show_line("fixed, and not as by default:" if shown else "all other settings are the defaults")
+    for line in shown:
+        terminal.show_line(line)
+
+
+def _flat(config: DictConfig, searched: set[str]) -> dict[str, str]:
+    """What a trial trains and keeps, as text by dotted names; not what is Hydra's, nor what a sweeper fills in.
+
+    The hidden layers are described by what isn't searched: their sizes, or else their width or their number.
+    """
+    settings = OmegaConf.to_container(config)
+    assert isinstance(settings, dict)
+    model = decode.with_units(settings["model"])
+    if searched & {precedence.WIDTH, precedence.DEPTH}:
+        units = model.pop("units")
+        model |= {"width": units[0], "depth": len(units)}
+    kept = {str(key): value for key, value in settings.items() if key not in ("hydra", "study")} | {"model": model}
+    return dict(composition.flatten(kept))
+
+
+def _ahead(plan: Plan, standing: _Standing) -> list[dict[str, Scalar]]:
+    """The settings that remain, or such as a sampler may draw; of very many some."""
+    from study.runner import estimate
+
+    count = min(standing.remaining, MOST_DRAWN)
+    if not standing.exhaustive:
+        return estimate.draws(plan.space, count, plan.base.seed)
+    tried = [record.params for record in standing.records]
+    return list(itertools.islice((each for each in spaces.combinations(plan.space) if each not in tried), count))
+
+
+def _time(plan: Plan, standing: _Standing, step: Callable[[str], None]) -> tuple[Estimate, list[TrialSpec]]:
+    """The estimate for the trials that remain, and settings of some of them."""
+    from study.runner import estimate
+
+    def composed(params: Mapping[str, Scalar]) -> TrialSpec:
+        return decode.trial_spec(plan.compose([*plan.fixed, *overrides.assignments(params, plan.space)]))
+
+    step("composing settings")
+    ahead, started = _ahead(plan, standing), time.perf_counter()
+    # in a grid, neighbours are alike
+    sampled = [composed(ahead[place]) for place in evenly(len(ahead), MOST_COMPOSED)]
+    composing = (time.perf_counter() - started) / len(sampled)
+    if found := estimate.of_records(standing.records, standing.remaining, composing):
+        return found, sampled
+    deciding = _deciding(plan, composed)
+    programs = len({json.dumps([each.get(key) for key in deciding]) for each in ahead})
+    probes = _probes(sampled, plan.uri, step)
+    learns, prunes = plan.sampler["name"] in LEARNING, decode.section(plan.config, "pruner")["name"] != "none"
+    return estimate.of_probes(probes, sampled, programs, standing.remaining, composing, learns, prunes), sampled
+
+
+def _deciding(plan: Plan, composed: Callable[[Mapping[str, Scalar]], TrialSpec]) -> list[str]:
+    """The settings by which programs differ."""
+    from study.runner import estimate
+
+    first = spaces.example(plan.space)
+    usual = estimate.compiled_once(composed(first))
+    return [
+        key
+        for key, domain in plan.space.items()
+        if any(estimate.compiled_once(composed(spaces.example(plan.space, key, value))) != usual for value in domain.samples())
+    ]
+
+
+def _probes(sampled: Sequence[TrialSpec], uri: str | None, step: Callable[[str], None]) -> list[Probe]:
+    """The cheapest of the settings, the dearest, the cheapest again, and others while there is time."""
+    from study.runner import estimate
+
+    started, compiled, probes = time.perf_counter(), set(), list[estimate.Probe]()
+    by_work = sorted(sampled, key=lambda spec: estimate.work(spec)[1])
+    for number, spec in enumerate([by_work[0], by_work[-1], by_work[0], *sampled]):
+        passed, program = time.perf_counter() - started, estimate.compiled_once(spec)
+        if number == 1 and program in compiled:
+            continue
+        ahead = passed / number if number > 2 else 0.0
+        if number > 1 and passed + ahead > estimate.PROBING_SECONDS:
+            break
+        step(f"training {number + 1} settings for a moment ({passed:.0f} of about {estimate.PROBING_SECONDS:.0f} s)")
+        found = estimate.probe(spec, uri or locations.tracking_uri(None))
+        probes.append(replace(found, compile=None) if program in compiled else found)
+        compiled.add(program)
+    return probes
+
+
+def _show_estimate(found: Estimate, start: float) -> None:
+    from study.runner import estimate
+
+    end = estimate.END_SHARE * start
+    likely, low, high = (terminal.duration(seconds + start + end) for seconds in (found.likely, found.low, found.high))
+    terminal.show_line(f"time: about {likely} ({low} to {high})", "bold")
+    parts = {"start": start, **found.parts, "end": end}
+    terminal.show_line("  " + " · ".join(f"{name} {terminal.duration(seconds)}" for name, seconds in parts.items()))
+    terminal.show_line(f"  by {found.basis}")
+
+
+def _by_server(kept: dict[str, int], uri: str | None) -> dict[str, int]:
+    """What an MLflow server keeps isn't kept here."""
+    if uri is None or sqlite.path_of(uri):
+        return kept
+    there = kept.pop("mlflow.db") + kept.pop("mlruns")
+    return kept | {f"at {uri}": there}
+
+
+def _show_disk(kept: Mapping[str, int]) -> None:
+    terminal.show_line(f"disk: about {report.size_text(sum(kept.values()))} in all", "bold")
+    terminal.show_line("  " + " · ".join(f"{place} {report.size_text(size)}" for place, size in kept.items()))
+    terminal.show_line("a dry run: nothing was trained to its end, or written", "dim")

@@ -1,0 +1,306 @@
+"""How long a study will take, and how much it will keep: from a few of its settings, trained here for a moment.
+
+A trial's time is compiling (once for each program, which depends on shapes and kinds), training (by epochs, steps and the size of
+a step), analysing its networks, and what Hydra, Optuna and MLflow take. All but the last is measured, on this machine; where the
+study has trials already, theirs is the better measure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import nnls
+
+from study.analysis.pairwise import MOST
+from study.clock import Clock
+from study.data import batches, dataset
+from study.engine import training
+from study.engine.program import WIDTH
+from study.engine.training import available_cores
+from study.records import Dataset, Scalar, TrialRecord, parameter_shapes
+from study.runner import trial
+from study.search.space import Choice, Domain, Space, active
+from study.settings.loss import outputs as network_outputs
+from study.settings.spec import TrialSpec
+from study.settings.training import PLATEAUED
+from study.tracking import warm_start
+from study.tracking.spool import NoRecorder
+
+PROBING_SECONDS, LEG_SECONDS, MOST_PROBED = 10.0, 1.0, 16
+# a first guess, before anything is measured: operations a second on one core
+SPEED = 5e9
+# trials of a study that say more than probes do
+ENOUGH_TRIALS = 3
+# what isn't measured here, of runs of `mlp-study -m` on two cores (2.1 GHz): making a trial's config and folder over composing it;
+# asking and telling; MLflow's writer, a point and a run; the pictures and pages of the end over the start, which loads as much
+CONFIG_SHARE, SEARCH_SECONDS, POINT_SECONDS, RUN_SECONDS, END_SHARE = 1.8, 0.04, 1e-4, 0.015, 0.9
+# measured and estimated times differ by this much either way, since machines are shared and caches cold or warm
+SLACK = 0.7, 1.5
+# of the training, where trials or replicates may stop early
+MOST_SAVED = 0.7
+
+# bytes, fitted to mlflow.db and optuna.db after studies of 4 and 12 trials, 8 and 32 replicates, 100 and 400 epochs; see
+# tests/test_command_line.py, which compares
+MLFLOW_BASE, MLFLOW_RUN, MLFLOW_POINT, POINTS_A_TRIAL, POINTS_A_REPLICATE = 990_000, 13_100, 253, 19, 5
+OPTUNA_BASE, OPTUNA_TRIAL, OPTUNA_REPLICATE = 115_000, 3_400, 85
+BLOCK, FOLDER_BLOCKS, CONFIG_BLOCKS = 4096, 2, 6
+# report.html holds its drawing library; it and the pictures lie in the launch's folder and, with tracking, in the study's run
+REPORT, PORTRAIT = 5_300_000, 260_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds: likely ones, and the range that they should lie in. parts: of the likely ones; basis: what they rest on."""
+
+    likely: float
+    low: float
+    high: float
+    parts: Mapping[str, float]
+    basis: str
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a trial of these settings would take, from a shorter one: seconds by phase.
+
+    compile: None if the program was there; what is computed once for an architecture, such as its null distance, was there too.
+    """
+
+    spec: TrialSpec
+    compile: float | None
+    train: float
+    analyse: float
+
+
+def of_records(records: Sequence[TrialRecord], remaining: int, composing: float) -> Estimate | None:
+    """From a study's own trials; None if there are too few."""
+    done = [record.seconds for record in records if record.state in ("complete", "pruned") and record.seconds]
+    if len(done) < ENOUGH_TRIALS:
+        return None
+    # a launch's first trial also loads TensorFlow
+    names = dict.fromkeys(name for each in done for name in each if name != "import")
+    means = {name: float(np.mean([each.get(name, 0.0) for each in done])) for name in names}
+    means["compose and search"] = CONFIG_SHARE * composing + SEARCH_SECONDS
+    parts = {name: remaining * seconds for name, seconds in means.items()}
+    low, high = SLACK
+    total = sum(parts.values())
+    return Estimate(total, low * total, high * total, parts, f"the {len(done)} trials that this study has had")
+
+
+def of_probes(
+    probes: Sequence[Probe],
+    sampled: Sequence[TrialSpec],
+    programs: int,
+    remaining: int,
+    composing: float,
+    learns: bool = False,
+    prunes: bool = False,
+) -> Estimate:
+    """From probes, for trials of which `sampled` are some. programs: how many different ones the trials need.
+
+    learns: the sampler may come to prefer cheap settings, or dear ones; prunes: trials may end before their last epoch.
+    """
+    # the very first pays for what is loaded once
+    fresh = [probe for probe in probes if probe.compile is not None]
+    fresh = fresh[1:] or fresh
+    known = [probe for probe in probes if probe.compile is None] or fresh
+    trains = _predicted(sampled, list({*fresh, *known}), lambda probe: probe.train, work)
+    compiles = _predicted(sampled, fresh, lambda probe: probe.compile or 0.0, lambda spec: (1.0, float(len(spec.model.units))))
+    first_analyses, analyses = (
+        _predicted(sampled, some, lambda probe: probe.analyse, lambda spec: (1.0, float(_parameters(spec))))
+        for some in (fresh, known)
+    )
+    written = remaining * float(np.mean([POINT_SECONDS * _points(spec) + RUN_SECONDS * _runs(spec) for spec in sampled]))
+    parts = {
+        "compose and search": remaining * (CONFIG_SHARE * composing + SEARCH_SECONDS),
+        f"compile ({programs} programs)": programs * float(compiles.mean()),
+        "train": remaining * float(trains.mean()),
+        "analyse": programs * float(first_analyses.mean()) + max(0, remaining - programs) * float(analyses.mean()),
+    }
+    trained = sum(parts.values())
+    # the writer works meanwhile, and is waited for at the end
+    parts["records"] = max(0.1 * written, written - trained)
+    total, each = sum(parts.values()), np.sort(trains + analyses)
+    quarter = max(1, len(each) // 4)
+    cheap, dear = (learns * remaining * float(some.mean() - each.mean()) for some in (each[:quarter], each[-quarter:]))
+    if prunes or any(spec.training.patience or spec.training.until == PLATEAUED for spec in sampled):
+        cheap -= MOST_SAVED * parts["train"]
+    low, high = SLACK
+    basis = f"{len(probes)} of its settings, each trained here for a moment"
+    return Estimate(total, low * max(0.0, total + cheap), high * (total + dear), parts, basis)
+
+
+def _predicted(
+    sampled: Sequence[TrialSpec],
+    probes: Sequence[Probe],
+    seconds: Callable[[Probe], float],
+    features: Callable[[TrialSpec], Sequence[float]],
+) -> np.ndarray:
+    """Each sampled setting's seconds: features weighted by what fits the probes' relative errors, no weight below 0.
+
+    Of the features only the first are used, as many as there are probes.
+    """
+    count = len(probes)
+    known = np.array([features(probe.spec)[:count] for probe in probes])
+    measured = np.maximum([seconds(probe) for probe in probes], 1e-6)
+    weights, _ = nnls(known / measured[:, None], np.ones(count))
+    return np.array([features(spec)[:count] for spec in sampled]) @ weights
+
+
+def work(spec: TrialSpec, rows: int | None = None) -> tuple[float, float, float]:
+    """What training goes by: operations of layers, multiplications, and updates of weights; of the busiest core.
+
+    rows: of the training part, if it isn't the whole.
+    """
+    rows = rows or len(dataset.load_data(spec).x_train)
+    size = batches.batch_size(spec, rows)
+    steps = spec.training.epochs * batches.steps_per_epoch(rows, size, spec.training.partial_batch)
+    rounds = math.ceil(math.ceil(spec.replicates.count / WIDTH) / available_cores())
+    weights = _parameters(spec)
+    return (
+        float(rounds * steps * (1 + len(spec.model.units))),
+        float(rounds * steps * weights * size),
+        float(rounds * steps * weights),
+    )
+
+
+def probe(spec: TrialSpec, uri: str) -> Probe:
+    """Trains and examines a trial that is as short as need be. uri: the store that holds a run which `init.same_as` names."""
+    short = _shortened(spec)
+    datasets = _cut(dataset.load_replicates(short), short)
+    clock = Clock()
+    trial.run_trial(short, datasets, NoRecorder(), clock, start=warm_start.load(short, datasets[0], uri))
+    longer = float(np.dot(work(spec), _WEIGHTS) / np.dot(work(short, len(datasets[0].x_train)), _WEIGHTS))
+    return Probe(spec, clock.seconds["compile"], longer * clock.seconds["train"], clock.seconds.get("analyse", 0.0))
+
+
+# of steps' operations and of multiplications, where it matters only how one part of a probe goes by both
+_WEIGHTS = (1.0, 1.0 / 20_000, 0.0)
+
+
+def _shortened(spec: TrialSpec) -> TrialSpec:
+    """One leg at most, and fewer replicates: as many as are examined in pairs."""
+    replicates, training = spec.replicates, spec.training
+    if replicates.crossed is None:
+        replicates = replace(replicates, count=min(replicates.count, MOST_PROBED))
+    leg = replace(spec, replicates=replicates, training=replace(training, epochs=min(training.epochs, training.leg_epochs)))
+    affordable = int(leg.training.epochs * LEG_SECONDS / _guessed(leg))
+    return leg if affordable >= leg.training.epochs else replace(leg, training=replace(leg.training, epochs=max(1, affordable)))
+
+
+def _cut(datasets: Sequence[Dataset], spec: TrialSpec) -> list[Dataset]:
+    """The data without the rows that would make even one epoch take too long."""
+    share = LEG_SECONDS / _guessed(spec)
+    if spec.training.epochs > 1 or share >= 1:
+        return list(datasets)
+
+    def rows(of: int) -> int:
+        return max(min(of, batches.batch_size(spec, 1)), math.ceil(share * of))
+
+    def cut(data: Dataset) -> Dataset:
+        train, val = rows(len(data.x_train)), rows(len(data.x_val))
+        return replace(
+            data, x_train=data.x_train[:train], y_train=data.y_train[:train], x_val=data.x_val[:val], y_val=data.y_val[:val]
+        )
+
+    done = {id(data): cut(data) for data in datasets}
+    return [done[id(data)] for data in datasets]
+
+
+def _guessed(spec: TrialSpec) -> float:
+    """Seconds of training, before anything is measured."""
+    return max(6 * WIDTH * work(spec)[1] / SPEED, 1e-9)
+
+
+def _parameters(spec: TrialSpec) -> int:
+    return sum(math.prod(shape) for shape in _shapes(spec).values())
+
+
+def _shapes(spec: TrialSpec) -> dict[str, tuple[int, ...]]:
+    data = dataset.load_data(spec)
+    sizes = (data.x_train.shape[1], *spec.model.units, network_outputs(spec.loss, data.outputs))
+    return parameter_shapes(sizes, spec.model.normalisation)
+
+
+def compiled_once(spec: TrialSpec) -> object:
+    """What is compiled once for all trials that have it."""
+    lone = replace(spec, replicates=replace(spec.replicates, count=1, crossed=None))
+    return training.CohortTraining(lone, dataset.load_replicates(lone), Clock()).signature
+
+
+def draws(space: Space, count: int, seed: int) -> list[dict[str, Scalar]]:
+    """Settings drawn from a space as a sampler that doesn't learn would. space: as `ordered`."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        params: dict[str, Scalar] = {}
+        for key, domain in space.items():
+            if active(domain, params):
+                params[key] = _drawn(domain, rng)
+        found.append(params)
+    return found
+
+
+def _drawn(domain: Domain, rng: np.random.Generator) -> Scalar:
+    if isinstance(domain, Choice):
+        return domain.values[int(rng.integers(len(domain.values)))]
+    if domain.log:
+        value = math.exp(rng.uniform(math.log(domain.low), math.log(domain.high)))
+    else:
+        value = float(rng.uniform(domain.low, domain.high))
+    step = domain.step or (1 if domain.whole else None)
+    if step:
+        value = domain.low + step * round((value - domain.low) / step)
+    return int(value) if domain.whole else value
+
+
+def of_study(sampled: Sequence[TrialSpec], trials: int, tracked: bool) -> dict[str, int]:
+    """Bytes that a study will have on the disk, by place, of whose trials `sampled` are some; those pruned or failed keep less."""
+    replicates = np.mean([spec.replicates.count for spec in sampled])
+    kept = {"optuna.db": OPTUNA_BASE + round(trials * (OPTUNA_TRIAL + OPTUNA_REPLICATE * replicates))}
+    kept["multirun"] = REPORT + trials * CONFIG_BLOCKS * BLOCK
+    return kept | _tracked(sampled, trials, REPORT) if tracked else kept
+
+
+def of_trial(spec: TrialSpec, tracked: bool) -> dict[str, int]:
+    """As `of_study`, of a single trial."""
+    kept = {"outputs": CONFIG_BLOCKS * BLOCK + PORTRAIT * tracked}
+    return kept | _tracked([spec], 1, PORTRAIT) if tracked else kept
+
+
+def _tracked(sampled: Sequence[TrialSpec], trials: int, more: int) -> dict[str, int]:
+    """What MLflow keeps of trials, and files of `more` bytes."""
+    rows = np.mean([MLFLOW_RUN * _runs(spec) + MLFLOW_POINT * _points(spec) for spec in sampled])
+    files = np.mean([_artifacts(spec) for spec in sampled])
+    return {"mlflow.db": MLFLOW_BASE + round(trials * rows), "mlruns": more + round(trials * files)}
+
+
+def _runs(spec: TrialSpec) -> int:
+    return 1 + spec.replicates.count
+
+
+def _points(spec: TrialSpec) -> int:
+    """Values in MLflow: two curves a replicate, and a few more."""
+    count = spec.replicates.count
+    return 2 * count * spec.training.epochs + POINTS_A_TRIAL + POINTS_A_REPLICATE * count
+
+
+def _artifacts(spec: TrialSpec) -> int:
+    """A trial's files: each takes whole blocks. See `artifacts.write` for what is in them."""
+    data, count, epochs = dataset.load_data(spec), spec.replicates.count, spec.training.epochs
+    shapes, compared = _shapes(spec), min(count, MOST)
+    values = len(data.x_val) * network_outputs(spec.loss, data.outputs)
+    files = {
+        "weights": 8 * count * _parameters(spec) + 500 * len(shapes),
+        "predictions": 4 * (count + 1) * values + 600,
+        "curves.npz": 12 * count * epochs + 1_100,
+        "curves.parquet": 12 * count * epochs + 1_100,
+        "comparison": (32 * compared**2 + 7_500) * (count > 1),
+        "config": 900,
+        "environment": 1_300,
+        "manifest": 700,
+    }
+    return BLOCK * (FOLDER_BLOCKS + sum(math.ceil(size / BLOCK) for size in files.values()))

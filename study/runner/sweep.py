@@ -1,0 +1,121 @@
+"""Runs a study: asks for trials, launches them, tells their results, until the total is reached."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from study import redaction
+from study.clock import Clock
+from study.errors import BadInput, StudyError, refused
+from study.records import Asked, Failed, TrialResult
+from study.search.study import Search
+
+# runs a batch of trials to their ends: each gives its result, or the exception that ended it
+Launch = Callable[[Sequence[Asked]], Sequence[TrialResult | BaseException]]
+# what another attempt may not meet again: a full memory, a broken connection, a file system that was away
+TRANSIENT = (OSError, MemoryError)
+TRANSIENT_NAMES = {"ResourceExhaustedError", "UnavailableError", "AbortedError"}  # TensorFlow's
+
+
+class Watcher(Protocol):
+    """What is told of a study's progress; see `terminal.StudyProgress`."""
+
+    def launched(self, asked: Sequence[Asked], ended: int) -> None: ...
+    def finished(self, asked: Asked, result: TrialResult) -> None: ...
+    def again(self, asked: Asked, reason: str) -> None: ...
+
+
+def run(search: Search, launch: Launch, watcher: Watcher, n_jobs: int, most_failures: float, clock: Clock) -> str | None:
+    """Runs the trials that remain, `n_jobs` at a time; returns why it stopped before the total, or None.
+
+    A trial that crashes is told as failed and the study goes on, until more than `most_failures` have failed; where another
+    attempt may help, it gets one. An error of storage or tracking, which every further trial would meet too, ends the study, and so
+    does an interrupt; the trials in flight then don't count, and the same command resumes. The clock gets the trials' phases, and
+    'compose' for the rest of a launch.
+    """
+    with search.signs_of_life():
+        try:
+            while batch := _ask(search, n_jobs, clock):
+                watcher.launched(batch, search.ended)
+                failed = _run(search, batch, launch, watcher, clock)
+                if failed and (failures := search.failures()) > most_failures:
+                    return f"{failures} trials failed, more than hydra.sweeper.max_failure_rate allows"
+        except BaseException:
+            search.stop()
+            raise
+    return None
+
+
+def _ask(search: Search, n_jobs: int, clock: Clock) -> list[Asked]:
+    with clock.phase("search"):
+        batch = search.ask(n_jobs)
+        if not batch:  # another driver on this study may have died meanwhile
+            search.reap()
+            batch = search.ask(n_jobs)
+        return batch
+
+
+def _run(search: Search, batch: Sequence[Asked], launch: Launch, watcher: Watcher, clock: Clock) -> bool:
+    """Runs a batch to its end; whether a trial of it failed for good."""
+    start = time.perf_counter()
+    failed = False
+    results = _results(launch, batch)
+    launched = time.perf_counter() - start
+    for asked, result in zip(batch, results, strict=True):
+        if not isinstance(result, TrialResult):
+            if isinstance(result, StudyError) and not isinstance(result, BadInput):
+                raise result
+            reason = _reason(result)
+            if _may_help(result) and search.again(asked, reason):
+                watcher.again(asked, reason)
+                continue
+            result = TrialResult(Failed(reason))
+            with clock.phase("search"):
+                search.tell_failed(asked.number, reason)
+        else:
+            with clock.phase("search"):
+                search.tell(asked.number, result)
+        failed = failed or isinstance(result.outcome, Failed)
+        watcher.finished(asked, result)
+        launched -= sum(result.seconds.values())
+        for phase, seconds in result.seconds.items():
+            clock.add(phase, seconds)
+    # what is left is Hydra's: composing the job's config and preparing its folder
+    clock.add("compose", max(0.0, launched))
+    return failed
+
+
+def _results(launch: Launch, batch: Sequence[Asked]) -> Sequence[TrialResult | BaseException]:
+    try:
+        return launch(batch)
+    except StudyError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and (told := refused(error, f"the output folder in {Path.cwd()}")):
+            raise told from error  # every further trial would need a folder too
+        # the launcher's own: a worker was killed, and nobody knows whose trial killed it
+        lost = WorkerLost(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no word why'}")
+        lost.__cause__ = error
+        return [lost] * len(batch)
+
+
+class WorkerLost(Exception):
+    """The launcher gave up a batch."""
+
+
+def _may_help(error: BaseException) -> bool:
+    return isinstance(error, (*TRANSIENT, WorkerLost)) or type(error).__name__ in TRANSIENT_NAMES
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, BadInput):
+        return redaction.redact(f"bad input: {error}")
+    if isinstance(error, WorkerLost):
+        return redaction.redact(f"its worker was lost: {error}")
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return redaction.redact(f"crashed: {type(error).__name__}: {error}{where}")

@@ -1,0 +1,188 @@
+"""One trial: train a cohort leg by leg, watch it, and end in an `Outcome`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from study import locations
+from study.analysis import blame, convergence, fingerprints, forward, pairwise, summaries
+from study.clock import Clock
+from study.data import batches, dataset
+from study.engine import program
+from study.engine.training import CohortTraining, environment
+from study.records import Array, Cohort, Completed, Dataset, Failed, Floats, Integers, Leg, Network, Pruned, Summary, TrialResult
+from study.settings.spec import TrialSpec
+from study.settings.training import Replicates
+from study.tracking import provenance, warm_start
+
+
+class Recorder(Protocol):
+    """Where a trial's record goes; see `tracking.TrialRecorder`. Every method returns at once, `close` when all is written."""
+
+    run_id: str | None
+
+    def leg(self, leg: Leg) -> None: ...
+    def cohort(
+        self,
+        cohort: Cohort,
+        summary: Summary,
+        fingerprints: Sequence[str],
+        targets: Sequence[Floats | Integers],
+        environment: Mapping[str, str],
+        comparison: Mapping[str, Array],
+        searchable: Sequence[str],
+    ) -> None: ...
+    def close(self, result: Completed | Pruned | Failed | None) -> None: ...
+
+
+Prune = Callable[[Leg], bool]
+LABEL_ROWS = 20_000
+
+
+def never(_: Leg) -> bool:
+    return False
+
+
+def train(spec: TrialSpec) -> Cohort:
+    """Trains all replicates of `spec` and labels them. Diverged networks are kept, with the label 'diverged'.
+
+    Raises BadInput if the settings don't fit the data.
+    """
+    datasets = dataset.load_replicates(spec)
+    training = CohortTraining(spec, datasets, Clock(), warm_start.load(spec, datasets[0], locations.tracking_uri(None)))
+    return finish(spec, datasets, training, list(training.legs()))
+
+
+def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: CohortTraining, legs: Sequence[Leg]) -> Cohort:
+    """The cohort after the last leg."""
+    weights = training.weights()
+    train_loss = np.concatenate([leg.train_loss for leg in legs]).T
+    labels = tuple(
+        convergence.label(
+            curve[: max(1, count)],
+            _loss(start, data, spec),
+            net,
+            data.x_train,
+            trivial,
+            spec.model,
+        )
+        for curve, count, start, net, data, trivial in zip(
+            train_loss,
+            weights.trained,
+            training.initial.unstack(),
+            weights.network.unstack(),
+            [_sample(data) for data in datasets],
+            forward.trivial_losses(spec.loss, datasets),
+            strict=True,
+        )
+    )
+    return Cohort(
+        spec=spec,
+        initial=training.initial,
+        network=weights.network,
+        train_loss=train_loss,
+        val_loss=np.concatenate([leg.val_loss for leg in legs]).T,
+        learning_rate=np.concatenate([leg.learning_rate for leg in legs]).T,
+        predictions=weights.predictions,
+        trained=weights.trained,
+        epoch=weights.epoch,
+        labels=labels,
+        seeds=batches.replicate_seeds(spec),
+        width=program.WIDTH,
+    )
+
+
+def _sample(data: Dataset) -> Dataset:
+    """At most LABEL_ROWS training rows, evenly spread: enough to tell a dead layer and the loss before training by."""
+    step = -(-len(data.x_train) // LABEL_ROWS)
+    return data if step == 1 else replace(data, x_train=data.x_train[::step], y_train=data.y_train[::step])
+
+
+def _loss(net: Network, data: Dataset, spec: TrialSpec) -> float:
+    """A network's loss on its training part, as training sees it."""
+    outputs = forward.layer_outputs(Network.stack([net]), data.x_train, spec.model, training=True)[-1]
+    return float(forward.losses(outputs, data.y_train, spec.loss)[0])
+
+
+def run_trial(
+    spec: TrialSpec,
+    datasets: Sequence[Dataset],
+    recorder: Recorder,
+    clock: Clock,
+    prune: Prune = never,
+    progress: Callable[[Leg], None] | None = None,
+    start: Sequence[Network] | None = None,
+) -> TrialResult:
+    """Trains, records and judges one trial. A network that diverges makes it `Failed`, which is a result and no exception."""
+    outcome: Completed | Pruned | Failed | None = None
+    try:
+        outcome = _run(spec, datasets, recorder, clock, prune, progress, start)
+    finally:
+        # without an outcome, an exception or a signal is on its way up: the run is closed as killed
+        with clock.phase("track"):
+            recorder.close(outcome)
+    return TrialResult(outcome, recorder.run_id, dict(clock.seconds))
+
+
+def _run(
+    spec: TrialSpec,
+    datasets: Sequence[Dataset],
+    recorder: Recorder,
+    clock: Clock,
+    prune: Prune,
+    progress: Callable[[Leg], None] | None,
+    start: Sequence[Network] | None,
+) -> Completed | Pruned | Failed:
+    # before training, in the course of which a file may change
+    origin, judged_by = provenance.of(spec), dataset.judged_by(spec)
+    training = CohortTraining(spec, datasets, clock, start)
+    legs: list[Leg] = []
+    for leg in training.legs():
+        legs.append(leg)
+        with clock.phase("track"):
+            recorder.leg(leg)
+        if progress:
+            progress(leg)
+        if not leg.finite.all():
+            return Failed(_divergence(leg, legs))
+        if prune(leg):
+            return Pruned(leg.epochs_done, float(np.mean(leg.current)))
+    with clock.phase("analyse"):
+        trained = finish(spec, datasets, training, legs)
+        marks = [fingerprints.digest(net) for net in trained.networks()]
+        examined = pairwise.examine(trained, datasets) if len(trained) > 1 else None
+        summary = summaries.summarise(trained, datasets, marks, examined)
+        summary = replace(summary, judged_by=judged_by, seconds=clock.seconds.get("train", 0.0) / len(trained))
+    if spec.replicates.crossed:
+        near = _one_ulp_apart(spec, datasets, clock, start)
+        with clock.phase("analyse"):
+            summary = replace(summary, blame=blame.blame(trained, datasets, near))
+    with clock.phase("track"):
+        targets = [data.y_val for data in datasets]
+        comparison = examined.arrays() if examined else {}
+        surroundings = environment() | origin
+        recorder.cohort(trained, summary, marks, targets, surroundings, comparison, summaries.searchable_texts(trained, datasets))
+    return Completed(summary)
+
+
+def _one_ulp_apart(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None) -> Cohort:
+    """The first cell of a crossed design again and again, one weight moved by one unit in its last place."""
+    near = replace(spec, replicates=Replicates(count=blame.ULP_REPLICATES, vary=("ulp",)))
+    data = [datasets[0]] * blame.ULP_REPLICATES
+    training = CohortTraining(near, data, clock, start and [start[0]] * blame.ULP_REPLICATES)
+    legs = list(training.legs())
+    with clock.phase("analyse"):
+        return finish(near, data, training, legs)
+
+
+def _divergence(leg: Leg, legs: Sequence[Leg]) -> str:
+    losses = np.concatenate([np.stack([each.train_loss, each.val_loss]) for each in legs], axis=1)
+    # a healthy replicate's losses are no numbers only after its stop
+    wrong = ~np.isfinite(losses).all(axis=0) & ~leg.finite  # [epochs, R]
+    wrong[-1] |= ~leg.finite
+    epoch, replicate = np.argwhere(wrong)[0]
+    return f"diverged: {np.sum(~leg.finite)} of {len(leg.finite)} replicates, replicate {replicate} not finite in epoch {epoch + 1}"

@@ -1,0 +1,76 @@
+"""What each searched setting does to the objective on average over the trials, beside what chance would make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from study.records import Scalar, TrialRecord
+from study.statistics.objectives import Objective, unlike
+from study.statistics.ranking import ERROR
+
+FEWEST_TRIALS = 8
+BINS = 3  # into which the values of a continuous setting are cut, equally many trials in each
+
+
+@dataclass(frozen=True)
+class SettingEffect:
+    """effect: SD of the trials' means between the setting's values; chance: what this SD is at most, with 95 % for all settings
+    together, where the setting does nothing: the other settings and the seeds move a value's mean too."""
+
+    key: str
+    effect: float
+    chance: float
+
+    @property
+    def shown(self) -> bool:
+        return self.effect > self.chance
+
+
+def effects(records: Sequence[TrialRecord], objective: Objective) -> list[SettingEffect]:
+    """Of each setting that several completed trials share values of; the largest first. Nothing for few trials, nor for trials that
+    can't be compared.
+
+    A one-way analysis of variance a setting: `effect` is the root of MS_between / n and `chance` that of F · MS_within / n, with
+    n trials a value, and F the quantile of Fisher's distribution (Bonferroni over the settings). What the other settings do counts
+    as noise within.
+    """
+    done = [record for record in records if record.summary and record.value is not None and np.isfinite(record.value)]
+    if len(done) < FEWEST_TRIALS or unlike(done, objective):
+        return []
+    groups = {}
+    for key in dict.fromkeys(key for record in done for key in record.params):
+        has = [record for record in done if key in record.params]
+        parts = _groups([record.params[key] for record in has], np.array([record.value for record in has]))
+        if len(parts) > 1:
+            groups[key] = parts
+    found = [_effect(key, parts, 1 - ERROR / len(groups)) for key, parts in groups.items()]
+    return sorted(found, key=lambda each: -each.effect)
+
+
+def _groups(values: Sequence[Scalar], means: np.ndarray) -> list[np.ndarray]:
+    """The trials' means by value, or by bins of equally many; those of a single trial are left out."""
+    distinct = list(dict.fromkeys(values))
+    if len(distinct) <= BINS or not all(isinstance(value, int | float) for value in distinct):
+        groups = [means[[value == each for value in values]] for each in distinct]
+    else:
+        # the trials of one value stay together: its bin is that of its middle place in their order
+        order = np.sort(np.array(values, float))
+        middle = np.array([np.flatnonzero(order == each).mean() for each in np.array(values, float)])
+        bins = (BINS * (middle + 0.5) / len(order)).astype(int)
+        groups = [means[bins == each] for each in range(BINS)]
+    return [group for group in groups if len(group) > 1]
+
+
+def _effect(key: str, groups: Sequence[np.ndarray], confidence: float) -> SettingEffect:
+    counts = np.array([len(group) for group in groups])
+    total, between_df = int(counts.sum()), len(groups) - 1
+    centre = np.concatenate(groups).mean()
+    between = np.sum(counts * np.array([(group.mean() - centre) ** 2 for group in groups])) / between_df
+    within = sum(np.sum((group - group.mean()) ** 2) for group in groups) / (total - len(groups))
+    a_value = (total - np.sum(counts**2) / total) / between_df
+    quantile = special.fdtri(between_df, total - len(groups), confidence)
+    return SettingEffect(key, float(np.sqrt(between / a_value)), float(np.sqrt(quantile * within / a_value)))

@@ -1,0 +1,275 @@
+"""A trial's files: weights, predictions, curves and settings, with a manifest of checksums that is written last.
+
+They may come from anywhere, so reading them runs nothing, follows no link, and takes no more memory than the files have bytes:
+arrays are stored uncompressed, and texts are short. curves.parquet is for other programs and never read here: in Arrow's reader a
+forged file can fill the memory or end the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import json
+import math
+import os
+import stat
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import yaml
+from pyarrow import parquet
+
+from study.errors import BadInput, Corrupt, writing
+from study.records import Array, Cohort, Floats, Integers, Network, parameter_shapes
+from study.settings.spec import as_mapping, build
+
+NOTHING: Mapping[str, Array] = MappingProxyType({})
+WEIGHTS, PREDICTIONS, COMPARISON, CURVES, TABLE, CONFIG, ENVIRONMENT, MANIFEST = (
+    "weights.npz",
+    "predictions.npz",
+    "comparison.npz",
+    "curves.npz",
+    "curves.parquet",
+    "config.yaml",
+    "environment.json",
+    "manifest.json",
+)
+ALWAYS = {WEIGHTS, PREDICTIONS, TABLE, CONFIG, ENVIRONMENT}
+FILES = {*ALWAYS, CURVES, COMPARISON, MANIFEST}
+INITIAL = "initial_"
+LOSSES = ("train_loss", "val_loss", "learning_rate")
+TEXTS, MOST_TEXT, MOST_TOLD = (".yaml", ".json"), 100_000, 300
+
+
+def write(
+    folder: Path,
+    cohort: Cohort,
+    targets: Sequence[Floats | Integers],
+    environment: Mapping[str, str],
+    comparison: Mapping[str, Array] = NOTHING,
+) -> None:
+    """Writes the files of a trained cohort into an empty folder.
+
+    weights.npz: `Network`'s parameters by name, [R, …], and the same with the prefix `initial_`. predictions.npz: predictions
+    [R, n_val, outputs] and the validation part's target, with an axis [R] in front if replicates have their own. curves.npz: as
+    `read_curves` gives them; curves.parquet: the same, a row for each replicate and epoch. config.yaml: settings that rebuild the
+    trial. comparison.npz: the replicates' matrices and paths (see `examination`), if there is a comparison. Raises NotWritable.
+    """
+    initial = {f"{INITIAL}{name}": array for name, array in cohort.initial.parameters.items()}
+    shared = all(target is targets[0] for target in targets)
+    curves = {"replicate": np.array(cohort.spec.replicates.numbers)} | {name: getattr(cohort, name) for name in LOSSES}
+    target = {"target": targets[0]} if shared else {"targets": np.stack(targets)}
+    with writing(folder):
+        np.savez(folder / WEIGHTS, **cohort.network.parameters, **initial)  # type: ignore[arg-type]
+        np.savez(folder / PREDICTIONS, predictions=cohort.predictions, **target)
+        if comparison:
+            np.savez(folder / COMPARISON, **comparison)  # type: ignore[arg-type]
+        np.savez(folder / CURVES, **curves)
+        parquet.write_table(_table(curves), folder / TABLE)
+        (folder / CONFIG).write_text(yaml.safe_dump(as_mapping(cohort.spec), sort_keys=False))
+        (folder / ENVIRONMENT).write_text(json.dumps(dict(environment), indent=2))
+        sums = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+        (folder / MANIFEST).write_text(json.dumps(sums, indent=2))
+
+
+def _table(curves: Mapping[str, Array]) -> pa.Table:
+    epochs = curves["train_loss"].shape[1]
+    numbers = curves["replicate"]
+    rows = {"replicate": np.repeat(numbers, epochs), "epoch": np.tile(np.arange(1, epochs + 1), len(numbers))}
+    return pa.table(rows | {name: curves[name].ravel() for name in LOSSES})
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Writes a whole file or none: under another name first, forced to the disk, then renamed. Raises NotWritable."""
+    draft = file.with_name(f".{file.name}.new")
+    with writing(file):
+        with draft.open("w") as content:
+            content.write(text)
+            content.flush()
+            os.fsync(content.fileno())
+        draft.rename(file)
+
+
+def check(folder: Path) -> None:
+    """Raises Corrupt unless every file of the manifest is there with its checksum, and no other that is read."""
+    try:
+        sums = json.loads(_text(folder / MANIFEST))
+        unknown = sums.keys() - FILES
+        wrong = [name for name, sha in sums.items() if name in FILES and _sha256(folder / name) != sha]
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise _damaged(folder, f"the artifacts are incomplete: {error}") from error
+    if unknown:
+        raise _damaged(folder, f"the manifest lists what is none of a trial's files: {', '.join(sorted(unknown))}")
+    if missing := ALWAYS - sums.keys():
+        raise _damaged(folder, f"the manifest doesn't list {', '.join(sorted(missing))}")
+    if wrong:
+        raise _damaged(folder, f"changed since they were written (checksums differ): {', '.join(wrong)}")
+    if added := [name for name in FILES - {MANIFEST} - sums.keys() if os.path.lexists(folder / name)]:
+        raise _damaged(folder, f"files that the manifest doesn't list: {', '.join(added)}")
+
+
+def read_trained(folder: Path) -> tuple[dict[str, Any], list[Network], Floats, Sequence[Floats | Integers]]:
+    """The settings, the networks, and what `read_predictions` gives. Raises Corrupt unless they fit together."""
+    config, networks, (predictions, targets) = read_config(folder), read_networks(folder), read_predictions(folder)
+    spec, kernels = build(config), networks[0].kernels
+    outputs = kernels[-1].shape[1]
+    expected = parameter_shapes((kernels[0].shape[0], *spec.model.units, outputs), spec.model.normalisation)
+    if networks[0].shapes != expected or not len(networks) == len(predictions) == len(spec.replicates.numbers):
+        raise _damaged(folder, f"{WEIGHTS} and {PREDICTIONS} hold other networks than {CONFIG} describes")
+    if predictions.shape[2] != outputs:
+        raise _damaged(folder, f"{PREDICTIONS} has {predictions.shape[2]} outputs and {WEIGHTS} has {outputs}")
+    return config, networks, predictions, targets
+
+
+def read_networks(folder: Path) -> list[Network]:
+    """The trained networks in a trial's weights.npz, one a replicate."""
+    return read_weights(folder / WEIGHTS)
+
+
+def read_weights(file: Path) -> list[Network]:
+    """The trained networks in a file that is written as weights.npz is."""
+    arrays = _load(file)
+    stacked = Network({name: array for name, array in arrays.items() if not name.startswith(INITIAL)})
+    try:
+        kernels = stacked.kernels
+        sound = len(kernels) > 0 and all(kernel.ndim == 3 for kernel in kernels)
+        sound = sound and all(out.shape[1] == into.shape[2] for into, out in itertools.pairwise(kernels))
+        if sound:
+            expected = parameter_shapes((kernels[0].shape[1], *(kernel.shape[2] for kernel in kernels)), stacked.normalisation)
+            sound = stacked.shapes == {name: (len(kernels[0]), *shape) for name, shape in expected.items()}
+        sound = sound and all(a.dtype == np.float32 and a.size for a in stacked.parameters.values())
+    except KeyError as error:
+        raise _damaged(file, f"no array {error}") from error
+    if not sound:
+        raise _damaged(file, "these arrays are no networks: their names, types or shapes don't fit together")
+    return stacked.unstack()
+
+
+def read_predictions(folder: Path) -> tuple[Floats, Sequence[Floats | Integers]]:
+    """Predictions on the validation part, [R, n_val, outputs], and each replicate's target."""
+    arrays = _load(folder / PREDICTIONS)
+    try:
+        predictions = arrays["predictions"]
+        shared = arrays.get("target")
+        targets = arrays["targets"] if shared is None else np.broadcast_to(shared, (len(predictions), *shared.shape))
+    except (KeyError, TypeError) as error:
+        raise _damaged(folder / PREDICTIONS, f"no array {error}") from error
+    axes = {np.dtype(np.float32): 3, np.dtype(np.int32): 2}.get(targets.dtype)  # of a regression's targets, and of class numbers
+    sound = predictions.ndim == 3 and predictions.dtype == np.float32 and predictions.size > 0 and targets.ndim == axes
+    if not sound or targets.shape[:2] != predictions.shape[:2]:
+        raise _damaged(folder / PREDICTIONS, "predictions and targets don't fit together")
+    return predictions, list(targets)
+
+
+def read_comparison(folder: Path) -> dict[str, Array]:
+    """The matrices and paths of `examination`; nothing for a trial of one network."""
+    return dict(_load(folder / COMPARISON)) if (folder / COMPARISON).exists() else {}
+
+
+def read_curves(folder: Path) -> dict[str, Array]:
+    """train_loss, val_loss and learning_rate, each [R, epochs], and each replicate's number, `replicate` [R]."""
+    curves = _load(folder / CURVES)
+    shapes = [curves[name].shape for name in LOSSES if name in curves]
+    numbers = curves.get("replicate", np.empty(0))
+    sound = len(shapes) == len(LOSSES) and len(set(shapes)) == 1 and len(shapes[0]) == 2
+    if not sound or numbers.shape != shapes[0][:1] or numbers.dtype != np.int64:
+        raise _damaged(folder / CURVES, "no curves of the replicates")
+    return curves
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The settings, which `spec.build` accepts. Nothing in them is resolved, and no text is a `${…}` that something else might."""
+    try:
+        text = _text(folder / CONFIG)
+        content = yaml.load(text, _Settings)
+        if not isinstance(content, dict) or "${" in text:
+            raise ValueError("no settings in it, or some that are to be resolved")
+        build(content)
+    except (OSError, ValueError, ArithmeticError, RecursionError, yaml.YAMLError, BadInput) as error:
+        raise _damaged(folder / CONFIG, error) from error
+    return content
+
+
+class _Settings(yaml.SafeLoader):
+    """YAML without tags, and without aliases, by which a few lines can stand for billions of values."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
+            raise yaml.YAMLError("settings have neither aliases nor tags")
+        return super().compose_node(parent, index)
+
+
+def read_environment(folder: Path) -> dict[str, str]:
+    """What the trial was trained by and on: versions, processor and switches, by name."""
+    try:
+        content = json.loads(_text(folder / ENVIRONMENT))
+        if not isinstance(content, dict) or not all(isinstance(text, str) for text in content.values()):
+            raise ValueError("not a text for each name")
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(folder / ENVIRONMENT, error) from error
+    return content
+
+
+def _load(file: Path) -> dict[str, Array]:
+    """The arrays of an npz file."""
+    try:
+        with _open(file) as content, zipfile.ZipFile(content) as archive:
+            members = archive.infolist()
+            names = [member.filename.removesuffix(".npy") for member in members]
+            stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+            # together, since they may lie on top of one another
+            if not stored or sum(member.file_size for member in members) > os.fstat(content.fileno()).st_size:
+                raise ValueError("compressed, or shorter than it says")
+            if len(set(names)) < len(names):
+                raise ValueError("arrays of the same name")
+            return {name: _member(archive, member) for name, member in zip(names, members, strict=True)}
+    except Exception as error:  # a damaged archive raises whatever its parsers stumble over
+        raise _damaged(file, error) from error
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    with archive.open(member) as content:
+        version = np.lib.format.read_magic(content)
+        if version != (1, 0):
+            raise ValueError(f"{member.filename}: array format {version}")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(content)
+    if dtype.kind not in "biuf" or math.prod(shape) * dtype.itemsize > member.file_size:
+        raise ValueError(f"{member.filename}: not an array of plain numbers as long as its header says")
+    with archive.open(member) as content:
+        array: Array = np.lib.format.read_array(content, allow_pickle=False)
+        if content.read(1):  # to its end, where the checksum is
+            raise ValueError(f"{member.filename}: longer than its header says")
+        return array
+
+
+def _open(file: Path) -> io.BufferedReader:
+    """Opens a plain file. A link may lead anywhere, a device has no end, and a pipe waits for somebody to write."""
+    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    found = os.fstat(handle)
+    if stat.S_ISREG(found.st_mode) and (file.suffix not in TEXTS or found.st_size <= MOST_TEXT):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    raise OSError(f"{file.name} is no plain file, or a text of more than {MOST_TEXT:,} bytes")
+
+
+def _text(file: Path) -> str:
+    with _open(file) as content:
+        return content.read().decode()
+
+
+def _sha256(file: Path) -> str:
+    with _open(file) as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _damaged(place: Path, reason: object) -> Corrupt:
+    """The error, in one printable line: the reason may repeat what the file holds."""
+    line = " ".join(str(reason).split())[:MOST_TOLD]
+    return Corrupt(f"{place}: {''.join(each if each.isprintable() else '?' for each in line)}")
