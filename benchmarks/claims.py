@@ -37,7 +37,8 @@ from scipy import stats
 import study
 from benchmarks.engine import versions
 from study.analysis import barrier, convergence, disagreement, distance, forward, metrics
-from study.records import Cohort, Dataset
+from study.records.cohort import Cohort
+from study.records.dataset import Dataset
 from study.statistics import intervals
 from study.statistics.intervals import Interval
 

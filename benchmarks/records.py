@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from study import sqlite
-from study.records import Completed, Summary, TrialResult
+from study.records.outcome import Completed, Summary, TrialResult
 from study.search import stored
 from study.search import study as search_study
 from study.search.space import Interval

@@ -253,7 +253,7 @@ def trained_by_us(work: Workload, replicates: int) -> dict[str, float]:
     """Seconds by phase of `study.engine.training.CohortTraining` with its own defaults; one row is the least it validates."""
     from study.clock import Clock
     from study.engine.training import CohortTraining
-    from study.records import Dataset
+    from study.records.dataset import Dataset
     from study.settings import training
     from study.settings.data import Diabetes, Digits
     from study.settings.model import Model

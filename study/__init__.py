@@ -13,7 +13,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 from study.errors import BadInput, StudyError
-from study.records import Cohort, Dataset, Integers
+from study.records.arrays import Integers
+from study.records.cohort import Cohort
+from study.records.dataset import Dataset
 from study.settings.spec import TrialSpec
 
 if TYPE_CHECKING:

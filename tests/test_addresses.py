@@ -12,7 +12,7 @@ import pytest
 from mlflow.entities import Metric
 
 from study.errors import BadInput, Corrupt
-from study.records import Network
+from study.records.network import Network
 from study.tracking import addresses, artifacts, store
 from study.tracking.store import Store
 

@@ -12,7 +12,7 @@ from study.analysis import alignment, distance, forward, weight_matching
 from study.analysis.alignment import align, aligned_to, centre, matched_distances
 from study.analysis.rescaling import canonical, folded
 from study.errors import BadInput
-from study.records import Network, parameter_shapes
+from study.records.network import Network, parameter_shapes
 from study.settings.model import Model
 
 # a busy machine must not fail a property

@@ -13,7 +13,9 @@ import pytest
 import study
 from study.analysis import verdict
 from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
-from study.records import Blame, Scalar, Summary, TrialRecord
+from study.records.arrays import Scalar
+from study.records.outcome import Blame, Summary
+from study.records.trial import TrialRecord
 from study.reporting import answers
 from study.statistics.objectives import MAXIMIZE, Objective
 from tests.command import run

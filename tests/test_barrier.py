@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from study.analysis import barrier, forward
-from study.records import Dataset, Network, parameter_shapes
+from study.records.dataset import Dataset
+from study.records.network import Network, parameter_shapes
 from study.settings.loss import Huber
 from study.settings.model import Model
 

@@ -13,7 +13,7 @@ from scipy import signal
 
 from study.analysis import convergence
 from study.analysis.convergence import DIVERGED, IMPROVING, LABELS, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
-from study.records import Network
+from study.records.network import Network
 from study.settings.model import Model
 
 X = np.array([[1, 2], [-1, 1], [2, -1], [-2, -2]], np.float32)

@@ -22,7 +22,8 @@ from study.cli.program import commands
 from study.config import composition
 from study.errors import BadInput
 from study.flags import Flags, taken
-from study.records import Asked, Failed, TrialResult
+from study.records.outcome import Failed, TrialResult
+from study.records.trial import Asked
 from study.reporting import terminal
 from study.statistics.objectives import Objective
 from tests.command import ran, run

@@ -11,7 +11,9 @@ import pytest
 
 from study import locations
 from study.errors import NotWritable
-from study.records import Blame, Portrait, Summary, TrialRecord
+from study.records.outcome import Blame, Summary
+from study.records.tracked import Portrait
+from study.records.trial import TrialRecord
 from study.reporting import answers, conclusions, figures, narrative, report
 from study.reporting.study_results import Findings, Networks
 from study.statistics.objectives import Objective

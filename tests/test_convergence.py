@@ -8,7 +8,8 @@ import pytest
 
 from study.analysis import convergence
 from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
-from study.records import Dataset, Network
+from study.records.dataset import Dataset
+from study.records.network import Network
 from study.settings.model import Model
 
 

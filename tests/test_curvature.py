@@ -12,7 +12,8 @@ import study
 from study.analysis import forward
 from study.engine import curvature
 from study.engine.curvature import Stationarity, extreme_eigenvalues, stationarity
-from study.records import Dataset, Network, parameter_shapes
+from study.records.dataset import Dataset
+from study.records.network import Network, parameter_shapes
 from study.settings.data import BreastCancer, Diabetes, Digits
 from study.settings.loss import BinaryCrossentropy, CategoricalCrossentropy, Huber, LogCosh, SparseCategoricalCrossentropy
 from study.settings.model import Model

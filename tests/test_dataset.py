@@ -20,7 +20,7 @@ from study.config import decode
 from study.data import dataset, encoding, tables
 from study.data.encoding import Input
 from study.errors import BadInput, Fault
-from study.records import Dataset
+from study.records.dataset import Dataset
 from study.settings import data as kinds
 from study.settings import spec
 from study.settings.data import Data, Table

@@ -17,7 +17,7 @@ from mlflow.entities import Run
 
 import study
 from study import locations, processes, sqlite
-from study.records import Failed
+from study.records.outcome import Failed
 from study.search import storage
 from study.tracking import spool
 from tests.command import DEAD, client, forget, ran, run, runs_of

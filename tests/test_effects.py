@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from study.records import Scalar, Summary, TrialRecord
+from study.records.arrays import Scalar
+from study.records.outcome import Summary
+from study.records.trial import TrialRecord
 from study.statistics.objectives import MAXIMIZE, Objective
 from study.statistics.setting_effects import effects
 

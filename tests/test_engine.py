@@ -24,7 +24,7 @@ from study.clock import Clock
 from study.data import batches, dataset
 from study.engine.program import WIDTH, program
 from study.engine.training import CohortTraining
-from study.records import Completed, Failed, Pruned
+from study.records.outcome import Completed, Failed, Pruned
 from study.runner import trial
 from study.settings.data import Diabetes, Digits
 from study.settings.init import HeNormal

@@ -15,7 +15,8 @@ from study.analysis import blame, distance, fingerprints, forward, pairwise, sum
 from study.analysis.convergence import PLATEAUED
 from study.clock import Clock
 from study.data import dataset
-from study.records import Blame, Network, Summary, parameter_shapes
+from study.records.network import Network, parameter_shapes
+from study.records.outcome import Blame, Summary
 from study.runner import trial
 from study.settings import loss
 from study.tracking import artifacts, spool

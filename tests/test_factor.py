@@ -11,7 +11,10 @@ from omegaconf import OmegaConf
 
 from study.analysis import controlled_comparison
 from study.config import composition, overrides
-from study.records import Network, Summary, TrackedNetwork, TrialRecord
+from study.records.network import Network
+from study.records.outcome import Summary
+from study.records.tracked import TrackedNetwork
+from study.records.trial import TrialRecord
 from study.reporting import factor_tables, figures, narrative
 from study.runner import planning
 from study.statistics import ranking

@@ -21,7 +21,8 @@ from mlflow import MlflowClient
 
 from study import sqlite
 from study.clock import Clock
-from study.records import Asked, Completed, Summary, TrialResult
+from study.records.outcome import Completed, Summary, TrialResult
+from study.records.trial import Asked
 from study.runner.sweep import run
 from study.search import space
 from study.search.space import Interval

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 import study
 from study import locations
 from study.data import inputs
-from study.records import Leg
+from study.records.cohort import Leg
 from study.tracking import descriptions, spool
 from tests.command import client, ran, runs_of
 

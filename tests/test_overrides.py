@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from study.config import grammar, overrides
 from study.errors import BadInput
-from study.records import Scalar
+from study.records.arrays import Scalar
 from study.search.space import Choice, Domain, Interval
 
 # a busy machine must not fail a property

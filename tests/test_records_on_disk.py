@@ -22,7 +22,8 @@ from pyarrow import parquet
 
 from study import sqlite
 from study.errors import Corrupt, NotWritable
-from study.records import Cohort, Network, parameter_shapes
+from study.records.cohort import Cohort
+from study.records.network import Network, parameter_shapes
 from study.settings import spec
 from study.tracking import artifacts
 

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from study.analysis.controlled_comparison import Effect, Means, Pair, Spread
-from study.records import Blame, Portrait, Summary, TrackedTrial, TrialRecord
+from study.records.outcome import Blame, Summary
+from study.records.tracked import Portrait, TrackedTrial
+from study.records.trial import TrialRecord
 from study.reporting import factor_tables
 from study.reporting.pages import charts, of_study, page
 from study.reporting.pages.page import Chart, Code, Listing, Page, Section

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from study.analysis import cka, forward
-from study.records import Network, parameter_shapes
+from study.records.network import Network, parameter_shapes
 from study.settings.model import Model
 
 

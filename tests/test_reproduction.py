@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from study.config import composition
-from study.records import Network
+from study.records.network import Network
 from study.reporting import terminal
 from study.runner import job, reproduction
 from study.tracking import artifacts, provenance, warm_start

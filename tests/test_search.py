@@ -21,7 +21,9 @@ from optuna import cli
 from study import processes, sqlite
 from study.clock import Clock
 from study.errors import BadInput, Unreachable
-from study.records import Asked, Completed, Failed, Leg, Pruned, Summary, TrialResult
+from study.records.cohort import Leg
+from study.records.outcome import Completed, Failed, Pruned, Summary, TrialResult
+from study.records.trial import Asked
 from study.runner.sweep import run
 from study.search import attributes, kinds, overview, pruning, space, storage, stored
 from study.search.space import Choice, Condition, Interval

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from study.analysis import forward, similarity
 from study.analysis.similarity import Index, Searchable, decode, encode, features, nearest
 from study.errors import Corrupt
-from study.records import Network, parameter_shapes
+from study.records.network import Network, parameter_shapes
 from study.settings.model import Model
 
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from study.records import Network, TrackedNetwork
+from study.records.network import Network
+from study.records.tracked import TrackedNetwork
 from study.reporting import comparison_tables
 from study.settings import spec
 

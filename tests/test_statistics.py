@@ -14,7 +14,7 @@ from scipy import stats
 from study import seeds
 from study.analysis import disagreement, distance, fingerprints, forward
 from study.data import batches
-from study.records import Network, parameter_shapes
+from study.records.network import Network, parameter_shapes
 from study.settings import spec
 from study.settings.model import ACTIVATIONS, Model
 from study.statistics import intervals

@@ -15,7 +15,7 @@ from study import seeds
 from study.analysis import metrics
 from study.data import dataset, inputs
 from study.errors import BadInput
-from study.records import Summary
+from study.records.outcome import Summary
 from study.reporting import report
 from study.search.study import check_identity
 from study.settings import data as kinds

@@ -14,7 +14,7 @@ from sklearn.metrics import mean_absolute_error, r2_score
 
 import study
 from study import locations
-from study.records import Failed
+from study.records.outcome import Failed
 from study.settings import spec
 from study.tracking import artifacts, spool
 from tests.command import client, ran, run, runs_of

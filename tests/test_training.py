@@ -13,7 +13,7 @@ from study.clock import Clock
 from study.data import batches, dataset
 from study.engine import export, model, schedules
 from study.engine.training import CohortTraining
-from study.records import Network
+from study.records.network import Network
 from study.settings.data import BreastCancer, Diabetes
 from study.settings.loss import BinaryCrossentropy, Huber
 from study.settings.model import Model

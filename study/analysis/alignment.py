@@ -45,7 +45,8 @@ from study.analysis.rescaling import (
 )
 from study.analysis.weight_matching import inner_products, match, only, pairs_at_once, relative_distances, with_places
 from study.errors import BadInput
-from study.records import Array, Doubles, Floats, Network, parameter_shapes
+from study.records.arrays import Array, Doubles, Floats
+from study.records.network import Network, parameter_shapes
 from study.settings.model import LAYER
 
 RESTARTS = 2

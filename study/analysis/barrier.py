@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from study.analysis import disagreement, forward, metrics
-from study.records import Array, Dataset, Doubles, Floats, Network
+from study.records.arrays import Array, Doubles, Floats
+from study.records.dataset import Dataset
+from study.records.network import Network
 from study.settings.loss import Loss
 from study.settings.model import BATCH, Model
 

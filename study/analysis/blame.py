@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from study.analysis import alignment, distance
-from study.records import Array, Blame, Cohort, Dataset, shared
+from study.records.arrays import Array
+from study.records.cohort import Cohort
+from study.records.dataset import Dataset, shared
+from study.records.outcome import Blame
 from study.statistics.variance_components import Attribution, attribute, attribute_distances
 
 ULP_REPLICATES = 8

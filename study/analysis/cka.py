@@ -13,7 +13,8 @@ import numpy as np
 
 from study.analysis import forward
 from study.analysis.distance import Matrix
-from study.records import Array, Floats, Network
+from study.records.arrays import Array, Floats
+from study.records.network import Network
 from study.settings.model import Model
 
 MEMORY = 64 * 2**20

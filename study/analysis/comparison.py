@@ -11,7 +11,9 @@ from study.analysis import alignment, disagreement, distance, fingerprints, pair
 from study.analysis.distance import Matrix
 from study.analysis.pairwise import Examination
 from study.analysis.verdict import Verdict
-from study.records import Dataset, Floats, Integers, Network
+from study.records.arrays import Floats, Integers
+from study.records.dataset import Dataset
+from study.records.network import Network
 from study.settings.loss import Loss, MeanSquaredError
 from study.settings.model import Model
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from study.analysis import disagreement, distance
 from study.analysis.distance import Matrix
-from study.records import TrackedNetwork, same_rows
+from study.records.tracked import TrackedNetwork, same_rows
 from study.statistics import ranking
 from study.statistics.ranking import Difference
 

@@ -35,7 +35,8 @@ import numpy as np
 from scipy import special
 
 from study.analysis import forward
-from study.records import Doubles, Floats, Network
+from study.records.arrays import Doubles, Floats
+from study.records.network import Network
 from study.settings.model import Model
 
 DIVERGED, STUCK, OSCILLATING = "diverged", "stuck", "oscillating"

@@ -6,7 +6,7 @@ import numpy as np
 
 from study.analysis.distance import Matrix
 from study.analysis.forward import predicted_classes
-from study.records import Array, Floats
+from study.records.arrays import Array, Floats
 
 
 def kind(target: Array) -> str:

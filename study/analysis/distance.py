@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from study.records import Network
+from study.records.network import Network
 
 Matrix = npt.NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from study.records import Network
+from study.records.network import Network
 
 
 def digest(network: Network) -> str:

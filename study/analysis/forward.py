@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import optimize, special
 
-from study.records import STATISTICS, Array, Dataset, Doubles, Floats, Integers, Network
+from study.records.arrays import Array, Doubles, Floats, Integers
+from study.records.dataset import Dataset
+from study.records.network import STATISTICS, Network
 from study.settings.loss import (
     BinaryCrossentropy,
     CategoricalCrossentropy,

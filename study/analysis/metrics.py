@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import special, stats
 
 from study.analysis.forward import predicted_classes
-from study.records import Array, Doubles, Floats
+from study.records.arrays import Array, Doubles, Floats
 
 
 def r2(outputs: Floats, y: Array) -> Doubles:

@@ -11,7 +11,10 @@ from study.analysis import alignment, barrier, cka, disagreement, distance, fing
 from study.analysis.barrier import Paths
 from study.analysis.distance import Matrix
 from study.analysis.verdict import Evidence, Verdict, verdict
-from study.records import Array, Cohort, Dataset, Doubles, Floats, Integers, Network, shared
+from study.records.arrays import Array, Doubles, Floats, Integers
+from study.records.cohort import Cohort
+from study.records.dataset import Dataset, shared
+from study.records.network import Network
 from study.sampling import evenly
 from study.settings.loss import Loss
 from study.settings.model import Model

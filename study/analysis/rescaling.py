@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from study.errors import BadInput, Fault
-from study.records import Array, Doubles, Network
+from study.records.arrays import Array, Doubles
+from study.records.network import Network
 from study.settings.model import ACTIVATIONS, BATCH, Model
 
 HOMOGENEOUS = ("relu", "leaky_relu", "linear")

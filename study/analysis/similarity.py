@@ -30,7 +30,8 @@ import numpy.typing as npt
 from study import seeds
 from study.analysis.rescaling import ODD
 from study.errors import Corrupt
-from study.records import Array, Doubles, Floats, Network
+from study.records.arrays import Array, Doubles, Floats
+from study.records.network import Network
 from study.sampling import evenly
 
 PROBES = 512

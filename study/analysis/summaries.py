@@ -9,7 +9,10 @@ import numpy as np
 
 from study.analysis import convergence, disagreement, distance, forward, metrics, rescaling, similarity
 from study.analysis.pairwise import Examination
-from study.records import Cohort, Dataset, Floats, Integers, Summary, shared
+from study.records.arrays import Floats, Integers
+from study.records.cohort import Cohort
+from study.records.dataset import Dataset, shared
+from study.records.outcome import Summary
 from study.settings.data import CLASSIFICATION
 from study.statistics import intervals, ranking
 

@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from study import seeds
 from study.analysis.rescaling import TOLERANCE, Order, Weights, hidden_layers, rescale, rows_of, scaled_by_factor
-from study.records import Array, Doubles
+from study.records.arrays import Array, Doubles
 
 CHUNK_BYTES = 2**26
 

@@ -28,7 +28,7 @@ from study.cli.commands import commands
 from study.clock import STARTED
 from study.config import composition, decode, grammar, precedence
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Stopped, StudyError, refused
-from study.records import Completed, TrialResult
+from study.records.outcome import Completed, TrialResult
 from study.reporting import answers, narrative, report, terminal
 from study.runner import job
 from study.settings.rules import suggestion

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from study.config.grammar import as_text, encode, named, parse
 from study.config.precedence import DEPTH, SAME_AS, WIDTH, check, decided, plain, settings
 from study.errors import BadInput, Fault, collecting
-from study.records import Scalar
+from study.records.arrays import Scalar
 from study.search import space as spaces
 from study.search.space import Choice, Condition, Domain, Interval
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from study import seeds
-from study.records import Integers
+from study.records.arrays import Integers
 from study.settings.spec import TrialSpec
 from study.settings.training import DROP, KEEP
 

@@ -20,7 +20,8 @@ from study import seeds
 from study.data import strata
 from study.data.encoding import Input
 from study.errors import BadInput, Fault
-from study.records import Array, Dataset, Doubles, Floats, Integers
+from study.records.arrays import Array, Doubles, Floats, Integers
+from study.records.dataset import Dataset
 from study.settings.data import (
     BOOTSTRAP,
     KFOLD,

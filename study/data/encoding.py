@@ -17,7 +17,7 @@ from study.errors import BadInput, Fault
 from study.settings.rules import nearest, suggestion
 
 if TYPE_CHECKING:  # this module is logged with a champion, and `records` isn't
-    from study.records import Array, Doubles
+    from study.records.arrays import Array, Doubles
 
 NUMBERS = "iuf"  # NumPy's kinds of them
 

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from study.data import dataset
-from study.records import Array, Dataset
+from study.records.arrays import Array
+from study.records.dataset import Dataset
 from study.settings.data import KFOLD, BreastCancer, Diabetes, Digits, Iris, Table, Wine
 from study.settings.data import Data as Settings
 from study.settings.spec import TrialSpec

@@ -19,7 +19,7 @@ import pyarrow.parquet as parquet
 from study.data import number_texts, table_text
 from study.data.encoding import absent, named_alike
 from study.errors import BadInput, Fault
-from study.records import Array
+from study.records.arrays import Array
 from study.settings.data import AUTO, KEEP, Table
 
 MOST_TEXT = 300

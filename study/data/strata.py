@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from study.records import Array, Integers
+from study.records.arrays import Array, Integers
 
 
 def chosen(labels: Integers, count: int) -> npt.NDArray[np.bool_]:

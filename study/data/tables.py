@@ -17,7 +17,7 @@ from study.data import number_texts
 from study.data.encoding import Input, named_alike, row_text
 from study.data.readers import DECIMAL_COMMA, Column, columns, is_numeric, is_text, made_up_names, stamp
 from study.errors import BadInput, Fault
-from study.records import Array, Floats
+from study.records.arrays import Array, Floats
 from study.settings.data import CLASSIFICATION, LARGEST, REFUSE, REGRESSION, Table
 from study.settings.rules import nearest
 

@@ -20,7 +20,9 @@ from study.analysis.forward import trivial_loss
 from study.engine import losses, model
 from study.engine.backend import tf
 from study.engine.program import penalty
-from study.records import Array, Dataset, Doubles, Network
+from study.records.arrays import Array, Doubles
+from study.records.dataset import Dataset
+from study.records.network import Network
 from study.sampling import evenly
 from study.settings.model import BATCH
 from study.settings.spec import TrialSpec

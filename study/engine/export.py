@@ -11,7 +11,9 @@ import numpy as np
 from study.data.dataset import Scaling
 from study.engine.backend import keras
 from study.errors import Corrupt
-from study.records import STATISTICS, Cohort, Doubles, Floats, Network
+from study.records.arrays import Doubles, Floats
+from study.records.cohort import Cohort
+from study.records.network import STATISTICS, Network
 from study.settings import optimizer as optimizers
 from study.settings.loss import (
     BinaryCrossentropy,

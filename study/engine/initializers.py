@@ -12,7 +12,8 @@ import numpy as np
 from study import seeds
 from study.data import batches
 from study.engine.backend import keras
-from study.records import Floats, Network, parameter_shapes
+from study.records.arrays import Floats
+from study.records.network import Network, parameter_shapes
 from study.settings import init as kinds
 from study.settings.init import Init
 from study.settings.spec import TrialSpec

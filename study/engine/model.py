@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from study.engine.backend import tf
-from study.records import STATISTICS
+from study.records.network import STATISTICS
 from study.settings.model import BATCH
 
 # Keras' own definitions

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from study.engine.backend import tf
-from study.records import Floats
+from study.records.arrays import Floats
 from study.settings.optimizer import SGD, Adagrad, Adam, Nadam, Optimizer, RMSprop
 
 Settings = Mapping[str, tf.Tensor]

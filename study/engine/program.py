@@ -16,7 +16,7 @@ import numpy as np
 
 from study.engine import losses, model, optimizers, stopping
 from study.engine.backend import tf
-from study.records import STATISTICS
+from study.records.network import STATISTICS
 from study.settings.model import BATCH
 from study.settings.spec import TrialSpec
 

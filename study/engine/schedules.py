@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from study.records import Array, Doubles, Floats
+from study.records.arrays import Array, Doubles, Floats
 from study.settings.schedule import (
     Constant,
     Cosine,

@@ -26,7 +26,10 @@ from study.engine import compile_cache, losses, optimizers, schedules
 from study.engine.backend import keras, tf
 from study.engine.initializers import initial_networks
 from study.engine.program import WIDTH, Signature, initial_state, kept, program
-from study.records import Dataset, Floats, Integers, Leg, Network
+from study.records.arrays import Floats, Integers
+from study.records.cohort import Leg
+from study.records.dataset import Dataset
+from study.records.network import Network
 from study.settings.loss import outputs as network_outputs
 from study.settings.model import BATCH
 from study.settings.schedule import ReduceOnPlateau

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from study.analysis import verdict
 from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
-from study.records import Scalar, Summary, TrialRecord
+from study.records.arrays import Scalar
+from study.records.outcome import Summary
+from study.records.trial import TrialRecord
 from study.reporting.report import (
     COPIES,
     interval_text,

@@ -13,7 +13,9 @@ from study.analysis.comparison import Comparison
 from study.analysis.distance import Matrix
 from study.analysis.forward import layer_outputs
 from study.errors import BadInput, Fault
-from study.records import Dataset, Network, TrackedNetwork, same_rows
+from study.records.dataset import Dataset
+from study.records.network import Network
+from study.records.tracked import TrackedNetwork, same_rows
 from study.reporting.answers import needed_text
 from study.reporting.report import Table, interval_text, number
 from study.settings import spec

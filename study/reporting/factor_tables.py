@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from study.analysis import controlled_comparison, disagreement
-from study.records import TrialRecord
+from study.records.trial import TrialRecord
 from study.reporting import narrative, report
 from study.settings.spec import KINDS
 from study.statistics.objectives import Objective, unlike

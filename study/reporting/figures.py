@@ -14,7 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 from study.analysis.controlled_comparison import Effect, Means, Spread
 from study.analysis.distance import Matrix, classical_map
-from study.records import Blame, Portrait
+from study.records.outcome import Blame
+from study.records.tracked import Portrait
 
 COLOURS = ("#8da0cb", "#bdbdbd", "#d95f02")
 WAYS = (

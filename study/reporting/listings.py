@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from study.records import TrialRecord
+from study.records.trial import TrialRecord
 from study.reporting import report
 from study.reporting.report import Table, number
 from study.tracking.names import address

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from study.records import Blame, TrialRecord
+from study.records.outcome import Blame
+from study.records.trial import TrialRecord
 from study.reporting.report import COPIES, Table, interval_text, listed, number, ranked, short, trial_name
 from study.statistics.objectives import Objective
 from study.statistics.ranking import FEWEST

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from study.analysis import disagreement
-from study.records import Portrait, Summary, TrackedTrial
+from study.records.outcome import Summary
+from study.records.tracked import Portrait, TrackedTrial
 
 
 def of(kept: TrackedTrial, title: str, summary: Summary) -> Portrait | None:

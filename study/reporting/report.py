@@ -6,7 +6,9 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from study.records import Scalar, Summary, TrialRecord
+from study.records.arrays import Scalar
+from study.records.outcome import Summary
+from study.records.trial import TrialRecord
 from study.statistics.objectives import LOSS, Objective
 
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from study.records import Blame, Portrait, TrackedTrial, TrialRecord
+from study.records.outcome import Blame
+from study.records.tracked import Portrait, TrackedTrial
+from study.records.trial import TrialRecord
 from study.reporting import answers, factor_tables, narrative, portraits, report
 from study.reporting.answers import Answer
 from study.statistics import ranking, setting_effects

@@ -24,7 +24,9 @@ from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from study.records import Asked, Completed, Failed, Leg, Pruned, TrialResult
+from study.records.cohort import Leg
+from study.records.outcome import Completed, Failed, Pruned, TrialResult
+from study.records.trial import Asked
 from study.redaction import redact
 from study.reporting import narrative, report
 from study.statistics.objectives import Objective

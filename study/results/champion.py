@@ -13,7 +13,9 @@ from study.data import dataset, encoding
 from study.data.dataset import Scaling
 from study.data.encoding import Input
 from study.errors import BadInput, Fault
-from study.records import Array, TrackedNetwork, TrialRecord
+from study.records.arrays import Array
+from study.records.tracked import TrackedNetwork
+from study.records.trial import TrialRecord
 from study.reporting import report
 from study.reporting.study_results import Findings
 from study.settings.data import Table

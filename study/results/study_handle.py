@@ -14,7 +14,8 @@ from study import locations
 from study.data import readers
 from study.data.encoding import columns_of, is_boolean
 from study.errors import BadInput, Fault
-from study.records import Network, TrialRecord
+from study.records.network import Network
+from study.records.trial import TrialRecord
 from study.reporting import listings, report, study_results
 from study.reporting.pages import of_study
 from study.results import champion

@@ -21,7 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 from study import locations, sqlite
 from study.clock import STARTED
 from study.config import composition, decode, overrides, precedence
-from study.records import Scalar, TrialRecord
+from study.records.arrays import Scalar
+from study.records.trial import TrialRecord
 from study.reporting import report, terminal
 from study.runner import job, planning
 from study.runner.planning import Plan

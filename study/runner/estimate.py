@@ -20,7 +20,10 @@ from study.data import batches, dataset
 from study.engine import training
 from study.engine.program import WIDTH
 from study.engine.training import available_cores
-from study.records import Dataset, Scalar, TrialRecord, parameter_shapes
+from study.records.arrays import Scalar
+from study.records.dataset import Dataset
+from study.records.network import parameter_shapes
+from study.records.trial import TrialRecord
 from study.runner import trial
 from study.search.space import Choice, Domain, Space, active
 from study.settings.loss import outputs as network_outputs

@@ -11,7 +11,8 @@ from study import locations, sqlite
 from study.clock import Clock
 from study.config import decode
 from study.errors import BadInput, Fault, check_writable, collecting
-from study.records import Leg, TrialResult
+from study.records.cohort import Leg
+from study.records.outcome import TrialResult
 from study.settings.rules import TEXT, accepted, integer, one_of, optional
 from study.settings.spec import TrialSpec
 from study.tracking import spool, warm_start

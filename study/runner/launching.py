@@ -13,7 +13,9 @@ from hydra.core.utils import JobReturn
 from study.clock import STARTED, Clock
 from study.config import grammar, overrides
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
-from study.records import Asked, Scalar, TrialRecord, TrialResult
+from study.records.arrays import Scalar
+from study.records.outcome import TrialResult
+from study.records.trial import Asked, TrialRecord
 from study.reporting import answers, conclusions, narrative, report, study_results, terminal
 from study.results import champion
 from study.runner import dry_run, planning

@@ -20,7 +20,7 @@ from study.clock import Clock
 from study.config import composition, decode, overrides, precedence
 from study.data import dataset, inputs
 from study.errors import BadInput, Fault, check_writable
-from study.records import Scalar
+from study.records.arrays import Scalar
 from study.reporting import answers, terminal
 from study.runner import job
 from study.search import space as spaces

@@ -14,7 +14,9 @@ from study.clock import Clock
 from study.data import dataset
 from study.engine.training import CohortTraining, environment
 from study.errors import Corrupt, visible
-from study.records import Dataset, Leg, Network
+from study.records.cohort import Leg
+from study.records.dataset import Dataset
+from study.records.network import Network
 from study.reporting.report import Table, number
 from study.settings import spec
 from study.settings.spec import TrialSpec

@@ -11,7 +11,8 @@ from typing import Protocol
 from study import redaction
 from study.clock import Clock
 from study.errors import BadInput, StudyError, refused
-from study.records import Asked, Failed, TrialResult
+from study.records.outcome import Failed, TrialResult
+from study.records.trial import Asked
 from study.search.study import Search
 
 # runs a batch of trials to their ends: each gives its result, or the exception that ended it

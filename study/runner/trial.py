@@ -14,7 +14,11 @@ from study.clock import Clock
 from study.data import batches, dataset
 from study.engine import program
 from study.engine.training import CohortTraining, environment
-from study.records import Array, Cohort, Completed, Dataset, Failed, Floats, Integers, Leg, Network, Pruned, Summary, TrialResult
+from study.records.arrays import Array, Floats, Integers
+from study.records.cohort import Cohort, Leg
+from study.records.dataset import Dataset
+from study.records.network import Network
+from study.records.outcome import Completed, Failed, Pruned, Summary, TrialResult
 from study.settings.spec import TrialSpec
 from study.settings.training import Replicates
 from study.tracking import provenance, warm_start

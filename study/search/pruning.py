@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from study.records import Leg
+from study.records.cohort import Leg
 from study.search import attributes
 from study.search import storage as storages
 from study.search.kinds import LOSSES, make_pruner

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from study.errors import BadInput, Fault
-from study.records import Scalar
+from study.records.arrays import Scalar
 
 MOST_COUNTED = 1_000_000
 

@@ -14,7 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study import processes, sqlite
 from study.errors import BadInput, Fault
-from study.records import Completed, Summary, TrialRecord, TrialResult
+from study.records.outcome import Completed, Summary, TrialResult
+from study.records.trial import TrialRecord
 from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import Mirror, latest

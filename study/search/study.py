@@ -17,7 +17,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from study import processes
 from study.errors import BadInput, Fault
-from study.records import Asked, Scalar
+from study.records.arrays import Scalar
+from study.records.trial import Asked
 from study.search import attributes
 from study.search import space as spaces
 from study.search import storage as storages

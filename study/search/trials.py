@@ -12,7 +12,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from study import processes
-from study.records import Asked, Failed, Summary, TrialRecord, TrialResult
+from study.records.outcome import Failed, Summary, TrialResult
+from study.records.trial import Asked, TrialRecord
 from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import latest

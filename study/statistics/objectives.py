@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from study.errors import BadInput, Fault
-from study.records import Summary, TrialRecord
+from study.records.outcome import Summary
+from study.records.trial import TrialRecord
 from study.settings.data import CLASSIFICATION
 from study.settings.rules import nearest
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from study.records import Array
+from study.records.arrays import Array
 from study.statistics import intervals
 
 ERROR = 0.05  # of all comparisons with the best together

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from study.records import Scalar, TrialRecord
+from study.records.arrays import Scalar
+from study.records.trial import TrialRecord
 from study.statistics.objectives import Objective, unlike
 from study.statistics.ranking import ERROR
 

@@ -57,7 +57,7 @@ from scipy.spatial import distance as pairs
 
 from study import seeds
 from study.errors import BadInput, Fault
-from study.records import Array, Doubles
+from study.records.arrays import Array, Doubles
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000

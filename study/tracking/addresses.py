@@ -19,7 +19,8 @@ from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from study.errors import BadInput, Fault, collecting
-from study.records import Network, TrackedNetwork
+from study.records.network import Network
+from study.records.tracked import TrackedNetwork
 from study.settings import spec
 from study.settings.rules import suggestion
 from study.tracking import artifacts, reader, store

@@ -26,7 +26,9 @@ import yaml
 from pyarrow import parquet
 
 from study.errors import BadInput, Corrupt, writing
-from study.records import Array, Cohort, Floats, Integers, Network, parameter_shapes
+from study.records.arrays import Array, Floats, Integers
+from study.records.cohort import Cohort
+from study.records.network import Network, parameter_shapes
 from study.settings.spec import as_mapping, build
 
 NOTHING: Mapping[str, Array] = MappingProxyType({})

@@ -14,7 +14,7 @@ from study import locations
 from study.analysis import similarity
 from study.analysis.similarity import Searchable
 from study.errors import Corrupt
-from study.records import Array
+from study.records.arrays import Array
 from study.tracking.names import SEARCHABLE
 from study.tracking.store import Store
 

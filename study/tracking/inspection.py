@@ -17,7 +17,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from study import sqlite
 from study.analysis import fingerprints
 from study.errors import Corrupt
-from study.records import Floats
+from study.records.arrays import Floats
 from study.settings.training import ALL_EPOCHS
 from study.tracking import artifacts, reader, spool
 from study.tracking.names import EPOCH, FINGERPRINT, KEY, KIND, OWNER, REPLICATE, TRIAL

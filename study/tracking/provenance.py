@@ -21,7 +21,7 @@ DECIDING = (
     "analysis/forward.py",
     "data/",
     "engine/",
-    "records",
+    "records/",
     "sampling.py",
     "seeds.py",
     "settings/",

@@ -16,7 +16,8 @@ from mlflow.utils.uri import is_local_uri
 from study.analysis import fingerprints, similarity
 from study.analysis.similarity import Searchable
 from study.errors import BadInput, Corrupt, Fault
-from study.records import Network, TrackedNetwork, TrackedTrial
+from study.records.network import Network
+from study.records.tracked import TrackedNetwork, TrackedTrial
 from study.tracking import artifacts
 from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, REPLICATE, SEARCHABLE, TRIAL
 from study.tracking.store import Store

@@ -11,7 +11,7 @@ from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from study.errors import BadInput, Fault
-from study.records import Array
+from study.records.arrays import Array
 from study.tracking import artifacts, reader
 from study.tracking.inspection import CURVES
 from study.tracking.names import CONVERGENCE, EPOCH, EVIDENCE, FINGERPRINT, KIND, REASON, REPLICATE, TRIAL, VERDICT

@@ -17,7 +17,7 @@ from study.data.encoding import NUMBERS, Input, encode, named_alike, without_gap
 from study.errors import BadInput
 
 if TYPE_CHECKING:
-    from study.records import Array
+    from study.records.arrays import Array
 
 BATCH = 4096  # rows predicted at once: Keras' own 32 take a million rows minutes
 

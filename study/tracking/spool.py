@@ -26,7 +26,9 @@ from typing import Any
 from study import locations, processes
 from study.data import batches
 from study.errors import EXIT_CODES, StudyError, Unreachable, writing
-from study.records import Array, Cohort, Completed, Failed, Leg, Pruned, Summary, TrialResult
+from study.records.arrays import Array
+from study.records.cohort import Cohort, Leg
+from study.records.outcome import Completed, Failed, Pruned, Summary, TrialResult
 from study.redaction import redact
 from study.settings.spec import TrialSpec, flat
 from study.tracking import artifacts

@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 
 from study.errors import BadInput, Fault
-from study.records import Dataset, Network, parameter_shapes
+from study.records.dataset import Dataset
+from study.records.network import Network, parameter_shapes
 from study.settings import loss
 from study.settings.spec import TrialSpec
 

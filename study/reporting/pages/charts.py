@@ -15,7 +15,8 @@ import plotly.graph_objects as go
 
 from study.analysis.controlled_comparison import Effect, Means, Spread
 from study.analysis.distance import classical_map
-from study.records import Blame, Doubles, Floats, Scalar
+from study.records.arrays import Doubles, Floats, Scalar
+from study.records.outcome import Blame
 from study.statistics.setting_effects import SettingEffect
 
 # Okabe and Ito's, which the colour-blind tell apart too, in tints that stand out on white and on black

@@ -9,7 +9,7 @@ import numpy as np
 
 from study.analysis.comparison import Comparison
 from study.analysis.distance import Matrix
-from study.records import TrackedNetwork
+from study.records.tracked import TrackedNetwork
 from study.reporting import comparison_tables, report
 from study.reporting.pages import charts, page
 from study.reporting.pages.page import Chart, Listing, Page, Section

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from study.records import TrialRecord
+from study.records.trial import TrialRecord
 from study.reporting import answers, factor_tables, narrative, report
 from study.reporting.answers import SPACE
 from study.reporting.pages import charts, page

@@ -1,0 +1,40 @@
+"""Data as the networks see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from study.records.arrays import Floats, Integers
+
+
+@dataclass(frozen=True, repr=False)
+class Dataset:
+    """What the networks see, after splitting and normalisation.
+
+    x: float32 [n, inputs]. y: float32 [n, outputs] for regression, int32 [n] class numbers for classification.
+    input_names: a name for each input. target_names: one for each output, which for classification is the class.
+
+    >>> study.load_data(study.compose(["data=iris"]))
+    Dataset(120 rows to train on and 30 to validate on, 4 inputs, 3 outputs)
+    """
+
+    x_train: Floats
+    y_train: Floats | Integers
+    x_val: Floats
+    y_val: Floats | Integers
+    outputs: int
+    input_names: tuple[str, ...] = ()
+    target_names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        rows = f"{len(self.x_train)} rows to train on and {len(self.x_val)} to validate on"
+        return f"Dataset({rows}, {self.x_train.shape[1]} inputs, {self.outputs} outputs)"
+
+
+def shared(datasets: Sequence[Dataset], *parts: str) -> bool:
+    """Whether all replicates see the same of these parts, such as `x_val`."""
+    others = {id(each): each for each in datasets if each is not datasets[0]}.values()
+    return all(np.array_equal(getattr(each, part), getattr(datasets[0], part)) for each in others for part in parts)

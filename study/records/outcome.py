@@ -1,0 +1,127 @@
+"""The outcome of a trial: completed with a summary, pruned, or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Blame:
+    """Who is to blame for the spread of one quantity over a crossed cohort (see `blame`).
+
+    shares: source, or interaction such as `init × order` → its share of the variance and the ends of its 95 % interval. chaos: the
+    same of all interactions together. ulp: the share that one unit in the last place of one weight makes; None if not tried.
+    """
+
+    of: str
+    shares: dict[str, tuple[float, float, float]]
+    chaos: tuple[float, float, float]
+    total_sd: float
+    ulp: float | None
+
+    @classmethod
+    def of_plain(cls, content: Mapping[str, Any]) -> Blame:
+        """From what `dataclasses.asdict` and JSON make of it, which has lists for tuples."""
+        shares = {source: tuple(share) for source, share in content["shares"].items()}
+        return cls(**{**content, "shares": shares, "chaos": tuple(content["chaos"])})
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a completed trial is judged by; plain numbers, so that it survives JSON.
+
+    val_loss_halfwidth: of the mean's 95 % interval; None for one replicate, and for crossed ones, which share seeds: an interval as
+    of independent ones would be far too narrow.
+    scores: of each replicate on its validation part, what else is asked of it: r2 and mae, or accuracy and auc.
+    The rest is about the pairs of replicates (see `examination`), and None where there is none, or where those with data of their
+    own can't be compared: aligned, the mean distance after matching, and null, what that is for fresh networks; barrier and
+    aligned_barrier, the largest; cka, the mean. finite_test: the share of the variance of the error (rate, or squared) over the
+    replicates that is only there because the validation part is small (arXiv:2304.01910). blame: of a crossed cohort.
+    majority: of classes, the share of the largest one in the validation part (the mean over the replicates), which is the accuracy
+    of whoever knows nothing but the classes; one_class: how many replicates predict the same class for all its rows.
+    judged_by: what the validation loss is a number of (see `dataset.judged_by`); empty in records of earlier versions.
+    parameters: the weights of one network; seconds: its share of the time that training took.
+    Of each replicate: improvements, the interval of what as many epochs as `convergence` judges by would improve further, and
+    relative_losses, the training loss; both in units of the trivial loss.
+    """
+
+    val_losses: list[float]
+    val_loss_mean: float
+    val_loss_std: float
+    val_loss_halfwidth: float | None
+    train_loss_mean: float
+    distance: float
+    disagreement: float | None
+    distinct: int
+    labels: dict[str, int]
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    aligned: float | None = None
+    null: float | None = None
+    barrier: float | None = None
+    aligned_barrier: float | None = None
+    cka: float | None = None
+    verdict: str | None = None
+    reasons: list[str] = field(default_factory=list)
+    blame: list[Blame] = field(default_factory=list)
+    finite_test: float | None = None
+    improvements: list[list[float] | None] = field(default_factory=list)
+    relative_losses: list[float] = field(default_factory=list)
+    parameters: int = 0
+    seconds: float = 0.0
+    majority: float | None = None
+    one_class: int = 0
+    judged_by: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_plain(cls, content: Mapping[str, Any]) -> Summary:
+        """From what `dataclasses.asdict` and JSON make of it."""
+        blame = [Blame.of_plain(each) for each in content.get("blame", ())]
+        # earlier versions gave crossed replicates an interval too
+        return cls(**{**content, "blame": blame, "val_loss_halfwidth": None if blame else content["val_loss_halfwidth"]})
+
+
+@dataclass(frozen=True)
+class Completed:
+    """state: of a trial that ended so, as in `TrialRecord`."""
+
+    summary: Summary
+    state: ClassVar[str] = "complete"
+
+
+@dataclass(frozen=True)
+class Pruned:
+    epoch: int
+    value: float
+    state: ClassVar[str] = "pruned"
+
+    @property
+    def reason(self) -> str:
+        return f"pruned after {self.epoch} epochs"
+
+
+@dataclass(frozen=True)
+class Failed:
+    reason: str
+    state: ClassVar[str] = "failed"
+
+
+Outcome = Completed | Pruned | Failed
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a job gives back to its coordinator. `seconds` says where the time went: compile, train, analyse, track."""
+
+    outcome: Outcome
+    run_id: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> Summary | None:
+        return self.outcome.summary if isinstance(self.outcome, Completed) else None
+
+    def __float__(self) -> float:
+        """The objective's value, for other sweepers than ours; NaN unless the trial completed."""
+        return self.summary.val_loss_mean if self.summary else float("nan")

@@ -1,0 +1,84 @@
+"""Networks and trials as MLflow keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from study.records.arrays import Array, Doubles, Floats, Integers
+from study.records.network import Network
+from study.settings.data import BOOTSTRAP
+
+
+@dataclass(frozen=True)
+class TrackedNetwork:
+    """A replicate as its record in MLflow tells it. predictions: [n_val, outputs]; target as in `Dataset.y_val`.
+
+    config: what `spec.build` makes its trial's spec of; settings: the same as flat text. curves: train_loss and val_loss, each
+    [epochs], if they are kept. Of a network that is read from a file, much isn't known: texts are empty, losses NaN, and n_val may
+    be 0.
+    """
+
+    run_id: str
+    name: str
+    config: dict[str, Any]
+    settings: dict[str, str]
+    seeds: dict[str, str]
+    fingerprint: str
+    label: str
+    train_loss: float
+    val_loss: float
+    network: Network
+    predictions: Floats
+    target: Floats | Integers
+    curves: dict[str, Floats] = field(default_factory=dict)
+    study: str = ""
+
+    @property
+    def rows(self) -> str:
+        """Which of several draws of the data it was validated on; the same for all where each replicate has the same rows."""
+        own = self.config.get("data", {}).get("resample") != BOOTSTRAP
+        return self.seeds.get("seed.data", "") if own else ""
+
+
+def same_rows(networks: Sequence[TrackedNetwork]) -> bool:
+    """Whether networks were validated on the same rows: of few classes, other rows may have the same targets."""
+    first = networks[0]
+    return all(each.rows == first.rows and np.array_equal(each.target, first.target) for each in networks)
+
+
+@dataclass(frozen=True)
+class TrackedTrial:
+    """What a trial's run keeps: the replicates' numbers, curves [R, epochs], the first one's target, and `examination`'s arrays."""
+
+    numbers: list[int]
+    train_loss: Floats
+    val_loss: Floats
+    target: Floats | Integers
+    comparison: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """What a picture of R replicates shows: curves [R, epochs], matrices [N, N] of N ≤ R of them, paths [pairs, alphas].
+
+    numbers: the N replicates' numbers; final_loss: [N], of the validation part.
+    """
+
+    title: str
+    train_loss: Array
+    val_loss: Array
+    numbers: list[str]
+    final_loss: Array
+    relative_l2: Doubles
+    aligned: Doubles
+    null: float
+    disagreement: Doubles | None
+    kind: str
+    alphas: Array | None
+    raw_path: Array | None
+    aligned_path: Array | None
+    path_of: str
