@@ -32,7 +32,6 @@ import pytest
 from study.cli.program import commands
 from study.tracking import names
 from tests.command import client, forget, ran
-from tests.test_architecture import LAYERS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -262,10 +261,3 @@ def test_the_index_lists_all_pages() -> None:
     index = ROOT / "docs" / "README.md"
     listed = set(LINK.findall(index.read_text()))
     assert {page.name for page in PAGES[1:]} - {"README.md"} <= listed
-
-
-def test_the_architecture_page_has_the_layers_of_the_code() -> None:
-    rows = re.findall(r"^\| (\d) \| [^|]* \| ([^|]*) \|$", (ROOT / "docs" / "architecture.md").read_text(), re.M)
-    assert [int(number) for number, _ in rows] == list(range(len(LAYERS)))
-    for number, modules in rows:
-        assert set(re.findall(r"`(\w+)`", modules)) <= LAYERS[int(number)]
