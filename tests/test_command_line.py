@@ -360,7 +360,11 @@ ESCAPE = "\x1b["
 
 def printed(*, in_terminal: bool, **environment: str) -> str:
     """What an error looks like in a terminal, or in a pipe."""
-    command = [sys.executable, "-c", "from study import terminal\nwith terminal.status('working'): terminal.error('wrong')"]
+    command = [
+        sys.executable,
+        "-c",
+        "from study.reporting import terminal\nwith terminal.status('working'): terminal.error('wrong')",
+    ]
     given = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
     given |= {"TERM": "xterm-256color", **environment}
     if not in_terminal:

@@ -10,17 +10,18 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from study.analysis import controlled_comparison
-from study.config import composition, overrides
+from study.config import composition, overrides, source
 from study.records.network import Network
 from study.records.outcome import Summary
 from study.records.tracked import TrackedNetwork
 from study.records.trial import TrialRecord
 from study.reporting import factor_tables, figures, narrative
-from study.runner import planning
+from study.runner import validation
+from study.runner.validation import Trials
 from study.statistics import ranking
 from study.statistics.objectives import Objective
 
-EXPERIMENTS = sorted(file.stem for file in (composition.config_folder() / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(file.stem for file in (source.config_folder() / "experiment").glob("*.yaml"))
 
 
 def tracked(weight, prediction=0.0, target=(0.0, 2.0)):
@@ -148,8 +149,8 @@ def test_a_seed_is_no_factor_and_losses_of_unlike_kinds_are_none():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_can_be_run(name):
-    with initialize_config_dir(str(composition.config_folder()), version_base=composition.VERSION_BASE):
-        config = compose(composition.CONFIG_NAME, [f"+experiment={name}"], return_hydra_config=True)
+    with initialize_config_dir(str(source.config_folder()), version_base=source.VERSION_BASE):
+        config = compose(source.CONFIG_NAME, [f"+experiment={name}"], return_hydra_config=True)
     space, fixed = overrides.split([f"+experiment={name}"], OmegaConf.to_container(config.hydra.sweeper.params), {})
-    planning.check_space(space, fixed, composition.compose_config, "")
+    validation.check_space(space, Trials(fixed, composition.compose_config, ""))
     assert len(space) == 1

@@ -11,8 +11,8 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from study.clock import Clock
-from study.config import composition, grammar, precedence
-from study.config.composition import OWN, Source
+from study.config import composition, grammar, precedence, source
+from study.config.source import OWN, Source
 from study.errors import BadInput
 from study.runner import planning
 from study.runner.planning import Plan
@@ -21,14 +21,15 @@ RATE, BATCH, WIDTH, DEPTH = "optimizer.learning_rate", "training.batch_size", "m
 DEFAULT = ["optimizer", RATE, BATCH, WIDTH, DEPTH]
 
 
-def planned(lines: Sequence[str], source: Source = OWN) -> Plan:
+def planned(lines: Sequence[str], chosen: Source = OWN) -> Plan:
     """The study that a multirun of these overrides would be."""
     given = [*precedence.of_searched_kinds(grammar.named(lines)), "tracking=none"]
-    with source.loader() as loader:
-        config = loader.load_configuration(source.name, [*given, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
+    with chosen.application() as application:
+        loader = application.config_loader
+        config = loader.load_configuration(chosen.name, [*given, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
         sweeper = SimpleNamespace(config=config, launcher=object(), hydra_context=SimpleNamespace(config_loader=loader))
         settings = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
-        return planning.check(sweeper, settings, composition.given(config)[0], Clock())  # type: ignore[arg-type]
+        return planning.check(sweeper, settings, source.given(config)[0], Clock())  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +140,7 @@ def test_two_commands_that_differ_in_what_is_fixed_have_two_names(empty: Path) -
 
 def test_a_setting_of_another_kind_than_the_first_is_in_the_name(empty: Path) -> None:
     (empty / "optimizer").mkdir()
-    stock = (composition.config_folder() / "optimizer" / "sgd.yaml").read_text()
+    stock = (source.config_folder() / "optimizer" / "sgd.yaml").read_text()
     names = set()
     for momentum in ("0.4", "0.5"):
         (empty / "optimizer" / "mine.yaml").write_text(stock.replace("momentum: 0.0", f"momentum: {momentum}"))
@@ -234,6 +235,8 @@ def test_a_column_of_digits_is_known_in_a_file_too(empty: Path) -> None:
 
 def test_a_jobs_folder_is_named_after_its_settings_and_not_after_what_the_sweeper_fills_in() -> None:
     plan = planned(["optimizer=adam,sgd", "training.epochs=2", "hydra.sweep.subdir=${hydra.job.override_dirname}"])
-    config = plan.compose([*plan.fixed, "optimizer=sgd", "study.name=x", "study.trial=1", "study.storage='sqlite:////tmp/o.db'"])
+    config = plan.trials.compose(
+        [*plan.trials.fixed, "optimizer=sgd", "study.name=x", "study.trial=1", "study.storage='sqlite:////tmp/o.db'"]
+    )
     assert config.hydra.sweep.subdir == "optimizer=sgd,tracking=none,training.epochs=2"
     assert "'hydra.sweep.subdir=${hydra.job.override_dirname}'" in plan.command

@@ -30,7 +30,7 @@ from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 from omegaconf.errors import OmegaConfBaseException
 
 from study import flags, locations, sqlite
-from study.config import composition, grammar
+from study.config import grammar, source
 from study.errors import StudyError
 from study.search import recent as search
 from study.tracking import recent as tracking
@@ -135,14 +135,14 @@ def suggestions(commands: click.Group, arguments: Sequence[str], incomplete: str
 
 def _settings(words: Sequence[str], incomplete: str) -> list[str]:
     """Hydra's completions: groups, their choices, and settings with their values."""
-    loader = ConfigLoaderImpl(create_config_search_path(str(composition.config_folder())))
+    loader = ConfigLoaderImpl(create_config_search_path(str(source.config_folder())))
     Plugins.instance()  # finds the sweeper and the launchers
     given = [word for word in words if _decides(word)]
     key, equals, value = incomplete.partition("=")
     before, comma, last = value.rpartition(",")  # of several choices only the last is incomplete
     try:
         line = " ".join([*given, f"{key}{equals}{last}"])
-        found = DefaultCompletionPlugin(loader)._query(composition.CONFIG_NAME, line if key else f"{line} ")
+        found = DefaultCompletionPlugin(loader)._query(source.CONFIG_NAME, line if key else f"{line} ")
     except (HydraException, OmegaConfBaseException):
         return []
     if comma:

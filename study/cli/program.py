@@ -15,18 +15,19 @@ from typing import NoReturn
 
 import click
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from study import flags, locations, processes, redaction
-from study.cli import completion
-from study.cli.commands import commands
+from study.cli import completion, runs, studies
+from study.cli.group import commands
 from study.clock import STARTED
-from study.config import composition, decode, grammar, precedence
+from study.config import composition, grammar, precedence, source
+from study.config.refusals import REFUSALS
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Stopped, StudyError, refused
 from study.records.outcome import Completed, TrialResult
 from study.reporting import answers, narrative, report, terminal
@@ -34,8 +35,12 @@ from study.runner import job
 from study.settings.rules import suggestion
 from study.tracking import spool
 
+# each module adds its commands at its import
+MODULES = (runs, studies)
 commands.add_command(completion.completion)
 
+# Hydra's options that print something, or launch a job of their own
+ANSWERED_BY_HYDRA = ("help", "hydra_help", "cfg", "info", "shell_completion", "resolve", "package", "experimental_rerun")
 # the records' writer goes on alone after that
 LEAVE_SECONDS = 2.5
 WORKERS_SECONDS = 1.0
@@ -124,72 +129,84 @@ def _leave(code: int) -> None:
 
 
 def _launch(arguments: list[str], dry_run: bool) -> None:
-    # with this, Hydra hands errors over instead of printing them, and `main` tells them in our own form
+    # with this, Hydra raises errors instead of printing them, and `main` prints them in our own form
     os.environ["HYDRA_FULL_ERROR"] = "1"
     parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]  # the command's own way to tell it
+    parser.error = _refuse  # type: ignore[method-assign]  # the command's own way to say it
     parsed = parser.parse_intermixed_args(arguments)
-    source = composition.Source(parsed.config_name or composition.CONFIG_NAME, parsed.config_path, parsed.config_dir)
-    source.check()
-    options, lines = [each for each in arguments if each not in parsed.overrides], grammar.named(parsed.overrides)
-    asks_only = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
-    if asks_only and parsed.multirun:
-        # Hydra shows the config of one job, and refuses to do so with --multirun
-        options = [each for each in options if each not in ("--multirun", "-m")]
-        lines = [line for line in lines if not composition.searches(line)]
-    elif not asks_only:
-        multirun = parsed.multirun or composition.mode(lines, source) == RunMode.MULTIRUN
-        if multirun:
-            # the sweeper reads it from a setting of its own
-            lines = [*precedence.of_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run]
-        elif not _check(lines, source, dry_run):
+    chosen = source.Source(parsed.config_name or source.CONFIG_NAME, parsed.config_path, parsed.config_dir)
+    chosen.check()
+    lines = grammar.named(parsed.overrides)
+    if any(getattr(parsed, option) for option in ANSWERED_BY_HYDRA):
+        _let_hydra_answer([word for word in arguments if word not in parsed.overrides], lines, parsed.multirun)
+        return
+    with chosen.application() as application:
+        config = None if parsed.multirun else composition.compose_launch(application, lines, chosen)
+        if config:
+            _launch_trial(application, config, chosen.name, dry_run)
             return
-        else:
-            lines += composition.shape_resets(lines, source)
+        # the sweeper reads dry_run from a setting of its own
+        searched = [*precedence.of_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run, "hydra.mode=MULTIRUN"]
+        try:
+            application.multirun(chosen.name, _run_job, searched)
+        except REFUSALS:
+            composition.check_fixed(lines, chosen)
+            raise
+
+
+def _let_hydra_answer(options: list[str], lines: list[str], multirun: bool) -> None:
+    """Run Hydra's own command line for options that only print something."""
+    if multirun:
+        # Hydra shows the config of one job, and refuses to do so with --multirun
+        options = [option for option in options if option not in ("--multirun", "-m")]
+        lines = [line for line in lines if not composition.searches(line)]
     sys.argv = [sys.argv[0], *options, *lines]
-    folder = str(composition.config_folder())
+    launch = hydra.main(version_base=source.VERSION_BASE, config_path=str(source.config_folder()), config_name=source.CONFIG_NAME)
     try:
-        hydra.main(version_base=composition.VERSION_BASE, config_path=folder, config_name=composition.CONFIG_NAME)(_job)()
-    except composition.REFUSALS:
-        composition.check_fixed(parsed.overrides, source)
-        raise
+        launch(_run_job)()
+    except ValueError as error:  # options that don't go together
+        raise BadInput(str(error)) from error
 
 
-def _check(lines: list[str], source: composition.Source, dry_run: bool) -> bool:
-    """Refuses what is wrong with a launch of one trial before Hydra makes its folder; whether it is to be trained."""
-    config = composition.compose_config(lines, source)
-    reading = job.check(config)
+def _launch_trial(application: Hydra, config: DictConfig, name: str, dry_run: bool) -> None:
+    """Check a launch of one trial before Hydra makes its folder, and train it unless this is a dry run."""
+    asked = job.decoded(config, single=True)
+    reading = job.check(asked)
     if dry_run:
         from study.runner.dry_run import of_trial
 
-        of_trial(config, reading)
-    elif reading:
+        of_trial(config, asked, reading)
+        return
+    if reading:
         terminal.message(reading, "dim")
-    return not dry_run
+    # it is composed already, so that Hydra needn't do so again
+    application.config_loader.load_configuration = lambda *_, **__: config  # type: ignore[method-assign]
+    application.run(name, lambda _: _train(asked), [])
 
 
 def _refuse(message: str) -> NoReturn:
     raise BadInput(f"{message}; see mlp-study --help and --hydra-help")
 
 
-def _job(config: DictConfig) -> TrialResult:
+def _run_job(config: DictConfig) -> TrialResult:
+    """Run a study's trial."""
     # records, and a table's path, don't depend on the folder that `hydra.job.chdir` makes of a job's
     with contextlib.chdir(HydraConfig.get().runtime.cwd):
-        return _trained(config)
+        return job.run(job.decoded(config))
 
 
-def _trained(config: DictConfig) -> TrialResult:
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        return job.run(config)
-    try:
-        with terminal.TrialProgress(config.training.epochs) as progress:
-            result = job.run(config, progress)
-        _tell(result)
-        _portray(result, config)
-    except StudyError as error:
-        # told here, since Hydra would announce it as a crash of the job
-        terminal.error(str(error), error)
-        raise SystemExit(error.exit_code) from error
+def _train(asked: job.Job) -> TrialResult:
+    """Train a single trial and show what came out."""
+    with contextlib.chdir(HydraConfig.get().runtime.cwd):
+        try:
+            with terminal.TrialProgress(asked.spec.training.epochs) as progress:
+                result = job.run(asked, progress)
+            _tell(result)
+            _portray(result, asked)
+        except StudyError as error:
+            # reported here, since Hydra would announce it as a crash of the job
+            terminal.error(str(error), error)
+            raise SystemExit(error.exit_code) from error
     if not isinstance(result.outcome, Completed):
         raise SystemExit(FAILED_TRIALS_EXIT_CODE)
     return result
@@ -222,18 +239,17 @@ def _tell(result: TrialResult) -> None:
     terminal.message(report.seconds_text(result.seconds, _since_start()), "dim")
 
 
-def _portray(result: TrialResult, config: DictConfig) -> None:
-    """Draws the replicates' picture into the job's folder, and puts it into the trial's run."""
-    uri = job.store_uri(decode.section(config, "tracking"))
-    if not (uri and result.run_id and result.summary and result.summary.verdict):
+def _portray(result: TrialResult, asked: job.Job) -> None:
+    """Draw the replicates' picture into the job's folder, and put it into the trial's run."""
+    if not (asked.uri and result.run_id and result.summary and result.summary.verdict):
         return
     with terminal.status("drawing the replicates"):
         from study.reporting import portraits
 
-        title = f"{decode.trial_spec(config).optimizer.name} on {config.data.name}: {result.summary.verdict}"
-        picture = portraits.draw(uri, result.run_id, title, result.summary, Path(HydraConfig.get().runtime.output_dir))
+        title = f"{asked.spec.optimizer.name} on {asked.spec.data.name}: {result.summary.verdict}"
+        picture = portraits.draw(asked.uri, result.run_id, title, result.summary, Path(HydraConfig.get().runtime.output_dir))
         if picture:
-            spool.writer(uri).ask(op="files", run_id=result.run_id, files=[str(picture.absolute())])
+            spool.writer(asked.uri).ask(op="files", run_id=result.run_id, files=[str(picture.absolute())])
             terminal.message(f"picture: {picture}", "dim")
 
 

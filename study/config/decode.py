@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -26,6 +27,19 @@ def plain(config: DictConfig) -> dict[str, Any]:
         raise BadInput([Fault(error.full_key or "config", str(error).splitlines()[0], "a value")]) from error
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
+
+
+def texts(config: DictConfig) -> dict[str, str]:
+    """Return a config's settings as text by their dotted names, interpolations as they are written."""
+    return dict(_texts(OmegaConf.to_container(config)))
+
+
+def _texts(content: object, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if not isinstance(content, dict):
+        yield prefix.rstrip("."), str(content)
+        return
+    for key, value in content.items():
+        yield from _texts(value, f"{prefix}{key}.")
 
 
 def section(config: DictConfig, key: str) -> dict[str, Any]:

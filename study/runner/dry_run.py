@@ -20,11 +20,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from study import locations, sqlite
 from study.clock import STARTED
-from study.config import composition, decode, overrides, precedence
+from study.config import composition, decode, precedence
 from study.records.arrays import Scalar
 from study.records.trial import TrialRecord
 from study.reporting import report, terminal
 from study.runner import job, planning
+from study.runner.identity import kind_text
 from study.runner.planning import Plan
 from study.sampling import evenly
 from study.search import space as spaces
@@ -48,10 +49,10 @@ def of_study(plan: Plan) -> None:
     done, remaining = standing.total - standing.remaining, standing.remaining
     opening = planning.opening(plan, standing.total, standing.exhaustive, done)
     terminal.show_line(opening, "bold")
-    _show_fixed(plan.compose([*plan.fixed, *overrides.assignments(spaces.example(plan.space), plan.space)]), set(plan.space))
+    _show_fixed(plan.trials.config(spaces.example(plan.space), plan.space), set(plan.space))
     jobs = plan.settings["n_jobs"]
-    terminal.show_line(f"sampler: {planning.kind_text(plan.sampler)}")
-    terminal.show_line(f"pruner: {planning.kind_text(decode.section(plan.config, 'pruner'))}")
+    terminal.show_line(f"sampler: {kind_text(plan.sampler)}")
+    terminal.show_line(f"pruner: {kind_text(plan.pruner)}")
     terminal.show_line(f"objective: {', '.join(f'{each.direction} {each.name}' for each in plan.objectives)}")
     terminal.show_line(f"launcher: {plan.launcher_name}, {jobs} {'trial' if jobs == 1 else 'trials'} at a time")
     with terminal.steps("loading TensorFlow") as step:
@@ -72,9 +73,9 @@ def of_study(plan: Plan) -> None:
     _show_disk(_by_server(kept, plan.uri))
 
 
-def of_trial(config: DictConfig, reading: str) -> None:
+def of_trial(config: DictConfig, asked: job.Job, reading: str) -> None:
     """As `of_study`, for a single trial. reading: how its table was read, if any."""
-    spec, uri = decode.trial_spec(config), job.store_uri(decode.section(config, "tracking"))
+    spec, uri = asked.spec, asked.uri
     terminal.show_line(f"one trial: {spec.replicates.count} networks on {spec.data.name}", "bold")
     for line in reading.splitlines():
         terminal.show_line(f"  {line}", "bold")
@@ -158,7 +159,7 @@ def _flat(config: DictConfig, searched: set[str]) -> dict[str, str]:
         units = model.pop("units")
         model |= {"width": units[0], "depth": len(units)}
     kept = {str(key): value for key, value in settings.items() if key not in ("hydra", "study")} | {"model": model}
-    return dict(composition.flatten(kept))
+    return decode.texts(OmegaConf.create(kept))
 
 
 def _ahead(plan: Plan, standing: _Standing) -> list[dict[str, Scalar]]:
@@ -176,34 +177,30 @@ def _time(plan: Plan, standing: _Standing, step: Callable[[str], None]) -> tuple
     """The estimate for the trials that remain, and settings of some of them."""
     from study.runner import estimate
 
-    def composed(params: Mapping[str, Scalar]) -> TrialSpec:
-        return decode.trial_spec(plan.compose([*plan.fixed, *overrides.assignments(params, plan.space)]))
-
     step("composing settings")
     ahead, started = _ahead(plan, standing), time.perf_counter()
+    plan.trials.config(ahead[0], plan.space)
+    composing = time.perf_counter() - started
     # in a grid, neighbours are alike
-    sampled = [composed(ahead[place]) for place in evenly(len(ahead), MOST_COMPOSED)]
-    composing = (time.perf_counter() - started) / len(sampled)
+    sampled = [plan.trials.spec(ahead[place], plan.space) for place in evenly(len(ahead), MOST_COMPOSED)]
     if found := estimate.of_records(standing.records, standing.remaining, composing):
         return found, sampled
-    deciding = _deciding(plan, composed)
+    deciding = _deciding(plan)
     programs = len({json.dumps([each.get(key) for key in deciding]) for each in ahead})
     probes = _probes(sampled, plan.uri, step)
-    learns, prunes = plan.sampler["name"] in LEARNING, decode.section(plan.config, "pruner")["name"] != "none"
+    learns, prunes = plan.sampler["name"] in LEARNING, plan.pruner["name"] != "none"
     return estimate.of_probes(probes, sampled, programs, standing.remaining, composing, learns, prunes), sampled
 
 
-def _deciding(plan: Plan, composed: Callable[[Mapping[str, Scalar]], TrialSpec]) -> list[str]:
+def _deciding(plan: Plan) -> list[str]:
     """The settings by which programs differ."""
     from study.runner import estimate
 
-    first = spaces.example(plan.space)
-    usual = estimate.compiled_once(composed(first))
-    return [
-        key
-        for key, domain in plan.space.items()
-        if any(estimate.compiled_once(composed(spaces.example(plan.space, key, value))) != usual for value in domain.samples())
-    ]
+    def program(key: str | None = None, value: Scalar = None) -> object:
+        return estimate.compiled_once(plan.trials.spec(spaces.example(plan.space, key, value), plan.space))
+
+    usual = program()
+    return [key for key, domain in plan.space.items() if any(program(key, value) != usual for value in domain.samples())]
 
 
 def _probes(sampled: Sequence[TrialSpec], uri: str | None, step: Callable[[str], None]) -> list[Probe]:

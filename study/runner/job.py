@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig
@@ -21,34 +22,59 @@ TRACKING = {"name": one_of(("mlflow", "none")), "uri": optional(TEXT)}
 STUDY = {"name": optional(TEXT), "trial": optional(integer(0, 1_000_000_000)), "storage": optional(TEXT)}
 
 
-def check(config: DictConfig) -> str:
-    """Raises what would be refused of this single run, without doing or writing anything. Tells how its table was read, if any."""
-    from study.data import dataset, inputs
+@dataclass(frozen=True)
+class Job:
+    """A trial and where it is recorded.
 
+    study: the name, storage and trial number that a study has given it, or None for each. pruner: the pruner's settings. uri: the
+    MLflow store; None if nothing is recorded.
+    """
+
+    spec: TrialSpec
+    study: Mapping[str, Any]
+    pruner: Mapping[str, Any]
+    uri: str | None
+
+    @property
+    def store(self) -> str:
+        """The MLflow store to read other runs from."""
+        return self.uri or locations.tracking_uri(None)
+
+
+def decoded(config: DictConfig, *, single: bool = False) -> Job:
+    """Return the job that a config asks for. Raises BadInput, with all faults, and what `store_uri` raises.
+
+    single: no study launches it, so it has no trial number.
+    """
     faults: list[Fault] = []
     with collecting(faults):
         spec = decode.trial_spec(config)
     with collecting(faults):
         uri = store_uri(decode.section(config, "tracking"))
     with collecting(faults):
-        if (number := _study(config)["trial"]) is not None:
-            faults.append(Fault("study.trial", number, "null: a study sets it for its own trials"))
+        study = accepted("study", decode.section(config, "study"), STUDY)
+        if single and study["trial"] is not None:
+            faults.append(Fault("study.trial", study["trial"], "null: a study sets it for its own trials"))
     if faults:
         raise BadInput(faults)
-    data = dataset.load_data(spec)
-    warm_start.load(spec, data, uri or locations.tracking_uri(None))
-    if uri:
-        locations.check(uri)
-    return inputs.reading(spec, data)
+    return Job(spec, study, decode.section(config, "pruner"), uri)
 
 
-def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> TrialResult:
-    """Trains and records the trial of `config`. Everything that can be refused is refused before a run is made."""
-    clock = Clock()
-    study, pruner = _study(config), decode.section(config, "pruner")
-    spec = decode.trial_spec(config)
-    uri = store_uri(decode.section(config, "tracking"))
-    sender = spool.writer(uri, patient=study["trial"] is not None) if uri else None
+def check(job: Job) -> str:
+    """Raise what would be refused of a single run, without doing or writing anything; return how its table was read, if any."""
+    from study.data import dataset, inputs
+
+    data = dataset.load_data(job.spec)
+    warm_start.load(job.spec, data, job.store)
+    if job.uri:
+        locations.check(job.uri)
+    return inputs.reading(job.spec, data)
+
+
+def run(job: Job, progress: Callable[[Leg], None] | None = None) -> TrialResult:
+    """Train and record a trial. Everything that can be refused is refused before a run is made."""
+    clock, spec, number = Clock(), job.spec, job.study["trial"]
+    sender = spool.writer(job.uri, patient=number is not None) if job.uri else None
     with clock.phase("import"):
         from study.data import dataset, inputs
     datasets = dataset.load_replicates(spec)
@@ -56,33 +82,29 @@ def run(config: DictConfig, progress: Callable[[Leg], None] | None = None) -> Tr
         sender.prepare()
     with clock.phase("import"):
         from study.runner import trial
-    start = warm_start.load(spec, datasets[0], uri or locations.tracking_uri(None))
-    name, number = study["name"] or spec.data.name, study["trial"]
+    start = warm_start.load(spec, datasets[0], job.store)
     recorder: trial.Recorder = spool.NoRecorder()
     if sender:
-        recorder = spool.TrialRecorder(sender, name, spec, name_of(spec, number), number, inputs.describe(spec, datasets[0]))
-    result = trial.run_trial(spec, datasets, recorder, clock, _prune(pruner, study), progress, start)
+        name, described = job.study["name"] or spec.data.name, inputs.describe(spec, datasets[0])
+        recorder = spool.TrialRecorder(sender, name, spec, name_of(spec, number), number, described)
+    result = trial.run_trial(spec, datasets, recorder, clock, _prune(job), progress, start)
     if number is not None:
         from study.search import stored
 
         with clock.phase("search"):
-            stored.keep(study["storage"], study["name"], number, result)
+            stored.keep(job.study["storage"], job.study["name"], number, result)
     if sender and number is None:  # a study goes on meanwhile, and waits at its end
         with clock.phase("track"):
             sender.drain()
     return result
 
 
-def _prune(pruner: Mapping[str, Any], study: Mapping[str, Any]) -> Callable[[Leg], bool]:
+def _prune(job: Job) -> Callable[[Leg], bool]:
     from study.search import pruning
 
-    if study["trial"] is None:
+    if job.study["trial"] is None:
         return lambda leg: False
-    return pruning.pruner(study["storage"], study["name"], study["trial"], pruner)
-
-
-def _study(config: DictConfig) -> dict[str, Any]:
-    return accepted("study", decode.section(config, "study"), STUDY)
+    return pruning.pruner(job.study["storage"], job.study["name"], job.study["trial"], job.pruner)
 
 
 def store_uri(tracking: Mapping[str, Any]) -> str | None:

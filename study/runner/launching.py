@@ -86,7 +86,7 @@ def _open(plan: Plan, clock: Clock) -> Launching:
             writer.send(op="disown", name=plan.name, trials=study.interrupted())
 
     def line(params: Mapping[str, Scalar], *more: str) -> list[str]:
-        common = [*plan.fixed, f"study.name={grammar.encode(plan.name)}", f"study.storage={grammar.encode(study.storage)}"]
+        common = [*plan.trials.fixed, f"study.name={grammar.encode(plan.name)}", f"study.storage={grammar.encode(study.storage)}"]
         return [*common, *overrides.assignments(params, plan.space), *more]
 
     def launch(batch: Sequence[Asked]) -> list[TrialResult | BaseException]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,21 +15,19 @@ from omegaconf import DictConfig
 
 from study import locations, sqlite
 from study.clock import Clock
-from study.config import composition, decode, overrides, precedence
+from study.config import decode, overrides, precedence, refusals, source
 from study.data import dataset, inputs
 from study.errors import BadInput, Fault, check_writable
-from study.records.arrays import Scalar
 from study.reporting import answers, terminal
-from study.runner import job
-from study.search import space as spaces
-from study.search.space import Choice, Space
+from study.runner import identity as identities
+from study.runner import job, validation
+from study.runner.validation import Compose, Trials
+from study.search.space import Space
 from study.settings import rules
-from study.settings import spec as specs
-from study.settings.data import CLASSIFICATION, Table
 from study.settings.spec import TrialSpec
 from study.statistics import objectives
 from study.statistics.objectives import Objective
-from study.tracking import spool, warm_start
+from study.tracking import spool
 
 if TYPE_CHECKING:
     from study.search.study import Search
@@ -56,10 +52,9 @@ class HydraSweeper(Protocol):
 class Plan:
     """A study that was asked for.
 
-    config: Hydra's, of the launch; settings: the sweeper's. fixed: the overrides that all trials share; base: the first setting;
-    reading: how its table was read, if any; judging: how trials are compared, if not as usual; identity: the fixed settings, as
-    text. uri: of the MLflow store, if there is tracking.
-    compose: a trial's config, from overrides.
+    config: Hydra's, of the launch; settings: the sweeper's. trials: what settings of the space make; base: the first one. reading:
+    how its table was read, if any; judging: how trials are compared, if not as usual; identity: the fixed settings, as text. uri:
+    of the MLflow store, if there is tracking.
     """
 
     name: str
@@ -67,7 +62,7 @@ class Plan:
     settings: Mapping[str, Any]
     launcher: Launcher
     space: Space
-    fixed: Sequence[str]
+    trials: Trials
     base: TrialSpec
     reading: str
     judging: str
@@ -75,18 +70,21 @@ class Plan:
     objectives: Sequence[Objective]
     storage: str
     uri: str | None
-    compose: Callable[[Sequence[str]], DictConfig]
 
     @property
     def sampler(self) -> dict[str, Any]:
         return decode.section(self.config, "sampler")
 
     @property
+    def pruner(self) -> dict[str, Any]:
+        return decode.section(self.config, "pruner")
+
+    @property
     def command(self) -> str:
         """What a person types for it."""
-        task, of_hydra = composition.given(self.config)
+        task, of_hydra = source.given(self.config)
         words = [each for each in (*task, *of_hydra) if each.partition("=")[0] not in OF_THE_FLAGS]
-        return shlex.join([PROGRAM, "--multirun", *composition.options(self.config), *words])
+        return shlex.join([PROGRAM, "--multirun", *source.options(self.config), *words])
 
     @property
     def launcher_name(self) -> str:
@@ -129,66 +127,45 @@ class Plan:
 
 
 def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequence[str], clock: Clock) -> Plan:
-    """The study that the arguments ask for. Raises what is wrong with it."""
+    """Return the study that the arguments ask for. Raises what is wrong with it; writes nothing."""
     assert sweeper.config is not None and sweeper.launcher is not None and sweeper.hydra_context is not None
     config, loader = sweeper.config, sweeper.hydra_context.config_loader
-    # as the launchers compose a job's config
-    of_hydra = composition.given(config)[1]
-
-    def load(lines: Sequence[str]) -> DictConfig:
-        return loader.load_configuration(config.hydra.job.config_name, [*of_hydra, *lines], RunMode.RUN)
-
-    def compose(lines: Sequence[str]) -> DictConfig:
-        try:
-            return load(lines)
-        except composition.REFUSALS as error:
-            # a group's choice decides which settings there are
-            raise composition.bad_input(error, [line for line in lines if "." not in line.partition("=")[0]], load) from error
-
-    files = composition.settings_in_files(loader, config.hydra.job.config_name, [*of_hydra, *arguments])
-    space, fixed, by_default = _asked(arguments, settings, files, loader)
+    space, fixed, by_default = _asked(config, loader, arguments, settings)
     uri = job.store_uri(decode.section(config, "tracking"))
     if uri and settings["dry_run"]:
         locations.check(uri)
     elif uri:
         spool.writer(uri)  # loads while the settings are checked
+    trials = Trials(fixed, _composer(config, loader), uri or locations.tracking_uri(None))
     with terminal.status("checking the settings"), clock.phase("compose"):
         _check_settings(settings)
         storage = locations.storage(settings["storage"])
         sqlite.check(storage)
         check_writable(Path(config.hydra.sweep.dir))
-        store = uri or locations.tracking_uri(None)
         if not space:
             raise BadInput([Fault("--multirun", "nothing to search", _something_to_search(config))])
         if by_default:
-            space = narrowed(space, fixed, compose, store)
-        tried = check_space(space, fixed, compose, store, config.hydra.runtime.choices)
-        base, *others = tried
-        judged_by = [dataset.judged_by(spec) for spec in tried]
-    tasks = [spec.data.task for spec in tried]
+            space = validation.narrowed(space, trials)
+        validated = validation.check_space(space, trials, config.hydra.runtime.choices)
+        judged_by = [dataset.judged_by(spec) for spec in validated]
+    base = validated[0]
+    tasks = [spec.data.task for spec in validated]
     goals = objectives.parse(settings["objective"], settings["direction"], base.data.task, list(zip(tasks, judged_by, strict=True)))
     with terminal.status("loading Optuna"), clock.phase("import"):
         from study.search import kinds
     _check_judged(goals, base)
-    sampler, pruner = (decode.section(config, each) for each in ("sampler", "pruner"))
+    sampler, pruner = (decode.section(config, section) for section in ("sampler", "pruner"))
     kinds.check(sampler, pruner, space, goals, base.replicates.count, unlike=Objective().unlike(judged_by))
 
-    identity = {key: value for key, value in specs.identifying(base).items() if key not in space} | {"data.task": base.data.task}
-    # a table is known by what it holds, wherever it lies
-    identity.pop("data.path", None)
-    identity["data.digest"] = dataset.digest(base)
-    if base.data.task == CLASSIFICATION:
-        # earlier versions drew other parts: trials that were judged on other rows belong to another study
-        identity["data.parts"] = "stratified"
-    identity |= _of_other_choices(base, others, identity, space) | _of_search(config)
-    choice = config.hydra.runtime.choices.get("experiment")
+    identity = identities.identity(validated, space, config)
+    prefix = config.hydra.runtime.choices.get("experiment") or base.data.name
     return Plan(
-        name=settings["study_name"] or study_name(choice or base.data.name, identity, space),
+        name=settings["study_name"] or identities.study_name(prefix, identity, space),
         config=config,
         settings=settings,
         launcher=sweeper.launcher,
         space=space,
-        fixed=fixed,
+        trials=trials,
         base=base,
         reading=_reading(base, space),
         judging=_judging(settings["objective"], goals[0], goals[0].unlike(judged_by)),
@@ -196,37 +173,38 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         objectives=goals,
         storage=storage,
         uri=uri,
-        compose=compose,
     )
 
 
-def _of_other_choices(base: TrialSpec, others: Sequence[TrialSpec], identity: Mapping[str, str], space: Space) -> dict[str, str]:
-    """What the first setting doesn't show of the fixed ones: those of other kinds than its own, and other tables' contents."""
-    found = {}
-    for other in others:
-        of_other = specs.flat(other)
-        for section in specs.KINDS:
-            kind = getattr(other, section)
-            if kind.name != getattr(base, section).name:
-                for name, usual in specs.defaults(type(kind)).items():
-                    key, value = f"{section}.{name}", of_other[f"{section}.{name}"]
-                    if key not in space and value not in (usual, identity.get(key)) and key != "data.path":
-                        found[f"{key} with {section}={kind.name}"] = value
-        if isinstance(other.data, Table) and other.data.path != getattr(base.data, "path", None):
-            found[f"data.digest of {Path(other.data.path).name}"] = dataset.digest(other)
-    return found
+def _composer(config: DictConfig, loader: ConfigLoader) -> Compose:
+    """Return what composes a trial's config as Hydra's launchers do."""
+    _, of_hydra = source.given(config)
+
+    def load(lines: Sequence[str]) -> DictConfig:
+        return loader.load_configuration(config.hydra.job.config_name, [*of_hydra, *lines], RunMode.RUN)
+
+    def compose(lines: Sequence[str]) -> DictConfig:
+        try:
+            return load(lines)
+        except refusals.REFUSALS as error:
+            # a group's choice decides which settings there are
+            raise refusals.bad_input(error, load, [line for line in lines if "." not in line.partition("=")[0]]) from error
+
+    return compose
 
 
-def _of_search(config: DictConfig) -> dict[str, str]:
-    """How the study samples and prunes, where that isn't as by default: other samples, or other trials to their ends."""
-    given = {section: decode.section(config, section) for section in ("sampler", "pruner")}
-    return {section: kind_text(settings) for section, settings in given.items() if settings != composition.by_default(section)}
-
-
-def kind_text(settings: Mapping[str, Any]) -> str:
-    """A section's kind with its settings: tpe (n_startup_trials 10)."""
-    more = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "name")
-    return f"{settings['name']} ({more})" if more else str(settings["name"])
+def _asked(
+    config: DictConfig, loader: ConfigLoader, arguments: Sequence[str], settings: Mapping[str, Any]
+) -> tuple[Space, list[str], bool]:
+    """Return the space, the fixed overrides, and whether the space is the one by default."""
+    _, of_hydra = source.given(config)
+    files = source.settings_in_files(loader, config.hydra.job.config_name, [*of_hydra, *arguments])
+    params, default_params = settings["params"] or {}, settings["default_params"] or {}
+    by_default = not overrides.split(arguments, params, {}, loader)[0]
+    parts = (precedence.WIDTH, precedence.DEPTH)
+    known = {key: value for file in files for key, value in file.items() if value is not None or key not in parts}
+    space, fixed = overrides.split(arguments, params, default_params, loader, known)
+    return space, [*fixed, *precedence.shape_resets([*files, *overrides.layers(arguments, params)])], by_default
 
 
 def _judging(wanted: object, objective: Objective, unlike: Sequence[str]) -> str:
@@ -247,114 +225,12 @@ def _reading(base: TrialSpec, space: Space) -> str:
     return "\n".join([f"{first} (in the first setting)", *others])
 
 
-def study_name(prefix: str, identity: Mapping[str, str], space: Space) -> str:
-    """A name that only depends on what is searched and trained, so that the same command resumes the same study."""
-    content = json.dumps([identity, {key: str(domain) for key, domain in space.items()}], sort_keys=True)
-    return f"{prefix}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
-
-
-def _asked(
-    arguments: Sequence[str], settings: Mapping[str, Any], files: Sequence[Mapping[str, Any]], loader: ConfigLoader
-) -> tuple[Space, list[str], bool]:
-    """The space, the fixed overrides, and whether the space is the one by default. files: what each of the user's configs sets."""
-    params, default_params = settings["params"] or {}, settings["default_params"] or {}
-    by_default = not overrides.split(arguments, params, {}, loader)[0]
-    parts = (precedence.WIDTH, precedence.DEPTH)
-    known = {key: value for file in files for key, value in file.items() if value is not None or key not in parts}
-    space, fixed = overrides.split(arguments, params, default_params, loader, known)
-    return space, [*fixed, *precedence.shape_resets([*files, *overrides.layers(arguments, params)])], by_default
-
-
-def check_space(
-    space: Space,
-    fixed: Sequence[str],
-    compose: Callable[[Sequence[str]], DictConfig],
-    uri: str,
-    choices: Mapping[str, str] | None = None,
-) -> list[TrialSpec]:
-    """Tries every choice and both ends of every interval beside the first values of the others; returns these settings.
-
-    uri: the store that holds a run which `init.same_as` names; choices: of the groups that aren't searched. Raises BadInput with
-    all faults.
-    """
-    found: list[TrialSpec] = []
-    faults: list[Fault] = []
-    of_other_kinds: list[Fault] = []
-
-    def attempt(params: Mapping[str, Scalar]) -> None:
-        try:
-            found.append(_spec([*fixed, *overrides.assignments(params, space)], compose, uri))
-        except BadInput as bad:
-            for fault in bad.faults or [Fault("search space", ", ".join(overrides.assignments(params, space)), str(bad))]:
-                kinds = specs.kinds_with(fault.key)
-                if kinds and {**(choices or {}), **params}.get(fault.key.partition(".")[0]) not in kinds:
-                    of_other_kinds.append(_of_other_kinds(fault, kinds, space, fixed))
-                else:
-                    faults.append(fault)
-
-    tried: list[Mapping[str, Scalar]] = []
-    for params in [spaces.example(space), *(spaces.example(space, key, each) for key in space for each in space[key].samples())]:
-        if params not in tried:
-            tried.append(params)
-            attempt(params)
-    # where a value is wrong with every kind, that comes first
-    wrong = {fault.key for fault in faults}
-    faults += [fault for fault in of_other_kinds if fault.key not in wrong]
-    if faults:
-        raise BadInput({str(fault): fault for fault in faults}.values())
-    return found
-
-
-def _of_other_kinds(fault: Fault, kinds: Sequence[str], space: Space, fixed: Sequence[str]) -> Fault:
-    """That a setting is refused which only `kinds` of its section have, with how to set it where one of these is searched."""
-    section = fault.key.partition(".")[0]
-    searched, domain = space.get(section), space.get(fault.key) or overrides.fixed_value(fault.key, fixed)
-    having = [value for value in map(spaces.text, searched.samples() if searched else ()) if value in kinds]
-    got = fault.got if domain is None else str(domain) if fault.key in space else domain.samples()[0]
-    if not having or domain is None:
-        return Fault(fault.key, got, f"{section}={' or '.join(having or kinds)} beside it")
-    text = overrides.with_condition(domain, section, having)
-    return Fault(fault.key, got, f"a setting of {' and '.join(having)}; to set it there alone: {shlex.quote(text)}")
-
-
-def narrowed(space: Space, fixed: Sequence[str], compose: Callable[[Sequence[str]], DictConfig], uri: str) -> Space:
-    """The space without choices that the fixed settings don't go with, beside the first values of the others.
-
-    A setting none of whose choices goes with them is left as it is: others are to blame.
-    """
-    found = dict(space)
-    for key, domain in space.items():
-        if isinstance(domain, Choice):
-            values = tuple(value for value in domain.values if _goes(spaces.example(found, key, value), found, fixed, compose, uri))
-            if values and values != domain.values:
-                left_out = [spaces.text(value) for value in domain.values if value not in values]
-                terminal.message(f"left out of the default search, since it doesn't suit what is given: {key}={','.join(left_out)}")
-                found[key] = replace(domain, values=values)
-    return found
-
-
-def _goes(
-    params: Mapping[str, Scalar], space: Space, fixed: Sequence[str], compose: Callable[[Sequence[str]], DictConfig], uri: str
-) -> bool:
-    try:
-        return bool(_spec([*fixed, *overrides.assignments(params, space)], compose, uri))
-    except BadInput:
-        return False
-
-
-def _spec(lines: Sequence[str], compose: Callable[[Sequence[str]], DictConfig], uri: str) -> TrialSpec:
-    """The trial of these overrides. Raises BadInput if it can't be trained."""
-    spec = decode.trial_spec(compose(lines))
-    warm_start.load(spec, dataset.load_data(spec), uri)
-    return spec
-
-
 def _something_to_search(config: DictConfig) -> str:
-    task, of_hydra = composition.given(config)
+    task, of_hydra = source.given(config)
     words = [each for each in (*task, *of_hydra) if not each.startswith(OF_A_STUDY)]
     return (
         "several values for a setting, such as optimizer.learning_rate=0.001,0.01; "
-        f"or, to train this one setting: {shlex.join([PROGRAM, *composition.options(config), *words])}"
+        f"or, to train this one setting: {shlex.join([PROGRAM, *source.options(config), *words])}"
     )
 
 

@@ -63,7 +63,19 @@ def networks(uri: str, texts: Sequence[str], best: Best = unknown) -> list[Track
 
 
 def run_id(opened: Store, text: str, best: Best = unknown) -> str:
-    """The id of the run that a text names. Raises BadInput, with what was probably meant or with all that it may mean."""
+    """Return the id of the run that a text names. Raises BadInput, with what was probably meant or with all that it may mean."""
+    run = find(opened, text, best)
+    if run is None:
+        studies = [name for name in opened.experiments() if name != DEFAULT]
+        raise BadInput([Fault("RUN", text, _valid(opened, text, studies))])
+    return run
+
+
+def find(opened: Store, text: str, best: Best = unknown) -> str | None:
+    """Return the id of the run that a text names; None if it names none.
+
+    Raises BadInput where it may mean several, or names a study that has no such trial or replicate.
+    """
     if RUN.fullmatch(text):
         return text
     experiments = {name: each for name, each in opened.experiments().items() if name != DEFAULT}
@@ -75,11 +87,9 @@ def run_id(opened: Store, text: str, best: Best = unknown) -> str:
     if faults and not found:
         raise BadInput(faults)
     found = found or _by_digits(opened, text, experiments) or _by_name(opened, text, experiments)
-    if not found:
-        raise BadInput([Fault("RUN", text, _valid(opened, text, list(experiments)))])
     if len(found) > 1:
         raise BadInput([Fault("RUN", text, f"one of the {len(found)} runs that it may mean: {_listed(found, experiments)}")])
-    return str(found[0].info.run_id)
+    return str(found[0].info.run_id) if found else None
 
 
 def _ways(opened: Store, text: str, experiments: dict[str, str]) -> Iterator[tuple[str, str, str | None]]:

@@ -1,0 +1,55 @@
+"""The group of commands beside training, the options that several of them share, and JSON for other programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+import numpy as np
+
+from study import locations, sqlite
+
+STORAGE = click.option("--storage", help="Optuna's storage; the default is MLP_STUDY_STORAGE, else optuna.db in this folder.")
+TRACKING = click.option(
+    "--tracking-uri", help="The MLflow store; the default is MLFLOW_TRACKING_URI, else mlflow.db in this folder."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")
+
+
+@click.group()
+def commands() -> None:
+    """Look at what was trained."""
+
+
+def best_of(storage: str | None) -> Callable[[str], int | None]:
+    """Return a function from a study's name to its best trial's number, or None where the storage doesn't know it."""
+    url = locations.storage(storage)
+
+    def best(study_name: str) -> int | None:
+        if not sqlite.is_there(url):
+            return None
+        from study.search import overview
+
+        return overview.best(url, study_name)
+
+    return best
+
+
+def print_json(content: Any) -> None:
+    # indented for a person alone, since it takes several times as long
+    click.echo(json.dumps(_plain(content), indent=2 if sys.stdout.isatty() else None, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold: arrays as lists, and null for a number that isn't finite."""
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,221 @@
+"""Commands about runs: trials and replicates, by their addresses."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from study import locations, sqlite
+from study.cli.group import JSON, STORAGE, TRACKING, best_of, commands, print_json
+from study.errors import BadInput, Corrupt
+from study.reporting import report, terminal
+from study.settings.model import ACTIVATIONS
+
+ROWS = 200  # of a table before its middle is left out
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """For thousands of records at once, none of which is garbage before the end: collecting would take a fifth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@commands.command()
+@click.argument("name", metavar="STUDY|RUN")
+@STORAGE
+@TRACKING
+@JSON
+@_uncollected()
+def show(name: str, storage: str | None, tracking_uri: str | None, as_json: bool) -> None:
+    """Show a study's trials, its best one and its answer; or one trial (STUDY/12, STUDY/best) or replicate (STUDY/12/3).
+
+    RUN may also be a run's id, its first digits, or its name.
+    """
+    url = locations.storage(storage)
+    if _has_study(url, name):
+        _show_study(url, name, as_json)
+        return
+    run_id = _run_id(name, storage, locations.tracking_uri(tracking_uri))
+    if run_id is None:
+        _show_study(url, name, as_json)  # raises, with the studies that there are
+    else:
+        _show_run(run_id, locations.tracking_uri(tracking_uri), as_json)
+
+
+def _has_study(url: str, name: str) -> bool:
+    if not sqlite.is_there(url):
+        return False
+    from study.search import stored
+
+    return name in stored.names(url)
+
+
+def _run_id(name: str, storage: str | None, uri: str) -> str | None:
+    """Return the run that a name stands for; None for what can only be meant as a study, whose trials are in another storage."""
+    from study.tracking import addresses, store
+
+    with terminal.status("looking for the run"):
+        if addresses.looks_like(name):
+            return addresses.run_id(store.existing(uri), name, best_of(storage))
+        if not sqlite.is_there(uri):
+            return None
+        opened = store.existing(uri)
+        return None if name in opened.experiments() else addresses.find(opened, name, best_of(storage))
+
+
+def _show_study(url: str, name: str, as_json: bool) -> None:
+    from study.reporting import study_results
+
+    findings = study_results.read(url, name)
+    if not as_json:
+        terminal.show_findings(findings)
+        return
+    choice = findings.choice
+    print_json(
+        {
+            "study": name,
+            "objectives": [dataclasses.asdict(objective) for objective in findings.objectives],
+            "front": findings.front,
+            "best": findings.best.number if findings.best else None,
+            "indistinguishable": choice.tied if choice else None,
+            "headline": findings.answer.headline,
+            "answer": str(findings.answer),
+            "command": findings.answer.command or None,
+            "win": findings.win,
+            "differences": choice and {number: dataclasses.asdict(difference) for number, difference in choice.differences.items()},
+            "finals": [dataclasses.asdict(record) for record in findings.finals],
+            "settings": [dataclasses.asdict(effect) for effect in findings.effects],
+            "trials": [{**dataclasses.asdict(record), "value": record.value} for record in findings.records],
+        }
+    )
+
+
+def _show_run(run_id: str, uri: str, as_json: bool) -> None:
+    with terminal.status("loading the run"):
+        from study.reporting import listings
+        from study.tracking import runs, store
+
+        opened = store.existing(uri)
+        run = runs.load(opened, run_id)
+        if isinstance(run, runs.Replicate):
+            curves, trial = runs.history(opened, run.run_id), runs.load(opened, run.trial_run)
+            assert isinstance(trial, runs.Trial)
+            content, sections = listings.replicate_plain(run, curves, trial), listings.replicate(run, curves, trial)
+        else:
+            content, sections = dataclasses.asdict(run), listings.trial(run)
+    if as_json:
+        print_json(content)
+        return
+    for title, section in sections:
+        terminal.show_text(title, "bold")
+        if isinstance(section, report.Table):
+            terminal.show_table(section, rows=ROWS)
+        else:
+            terminal.show_text(section)
+
+
+@commands.command()
+@click.argument("runs", metavar="RUN RUN…", nargs=-1, required=True)
+@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page for a browser to this file.")
+@click.option("--activation", type=click.Choice(ACTIVATIONS), help="Of hidden layers, where a file of weights doesn't say it.")
+@TRACKING
+@JSON
+def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tracking_uri: str | None, as_json: bool) -> None:
+    """Compare networks side by side. RUN is a replicate, a trial (all its replicates) or a study (its best trial).
+
+    RUN is STUDY, STUDY/12 (a trial), STUDY/12/3 (a replicate), STUDY/best, best, a run's id, its first digits or its name, a file
+    of weights (.npz), or a folder with a trial's files.
+    """
+    with terminal.status("loading the networks"):
+        from study.reporting import comparison_tables
+        from study.tracking import addresses
+
+        networks = addresses.networks(locations.tracking_uri(tracking_uri), runs, best_of(None))
+        if len(networks) < 2:
+            raise click.UsageError("give at least two networks: two replicates, or one trial or study")
+    with terminal.status(f"comparing {len(networks)} networks"):
+        comparison = comparison_tables.compared(networks, activation)
+    if page:
+        with terminal.status("drawing the page"):
+            from study.reporting.pages import of_comparison
+
+            of_comparison.write(networks, comparison, page)
+        terminal.message(f"page: {page}", "dim")
+    if as_json:
+        print_json(comparison_tables.as_json(networks, comparison))
+        return
+    if lead := comparison_tables.better(networks):
+        terminal.show_text(lead, "bold")
+    for title, table in comparison_tables.tables(networks, comparison):
+        terminal.show_text(title, "bold")
+        terminal.show_table(table, rows=ROWS)
+    terminal.show_text(comparison_tables.conclusion(networks, comparison))
+
+
+@commands.command()
+@click.argument("run", metavar="RUN")
+@TRACKING
+@JSON
+def reproduce(run: str, tracking_uri: str | None, as_json: bool) -> None:
+    """Train a run again from its record. RUN is a replicate, or a trial for all its replicates: an id, STUDY/12, STUDY/12/3.
+
+    Exits with 0 if every fingerprint is the recorded one, else with 6. Reports which code, versions, CPU or data have changed.
+    """
+    with terminal.status("loading the run"):
+        from study.runner import reproduction
+        from study.tracking import addresses, reader, store
+
+        uri = locations.tracking_uri(tracking_uri)
+        opened = store.existing(uri)
+        retraining = reproduction.prepare(reader.load_recorded(opened, addresses.run_id(opened, run, best_of(None))), uri)
+    with terminal.TrialProgress(retraining.spec.training.epochs) as progress:
+        reproduced = retraining.train(progress)
+    if as_json:
+        print_json(reproduction.as_json(reproduced))
+    else:
+        terminal.show_table(reproduction.table(reproduced), rows=ROWS)
+        terminal.show_text(reproduction.conclusion(reproduced))
+    if not reproduced.identical:
+        sys.exit(Corrupt.exit_code)
+
+
+@commands.command()
+@click.argument("run", metavar="RUN")
+@click.option("--count", default=10, show_default=True, type=click.IntRange(1), help="Number of networks to show.")
+@TRACKING
+@JSON
+def similar(run: str, count: int, tracking_uri: str | None, as_json: bool) -> None:
+    """Find the tracked networks nearest to a replicate's, by their searchable fingerprints. RUN is a replicate: an id, STUDY/12/3.
+
+    Compares networks of one architecture with the same validation inputs. A distance of 0 means the same network, perhaps with its
+    neurons in another order or at another scale; a disturbance of 1 % of the weights gives about 0.0025.
+    """
+    with terminal.status("loading the runs"):
+        from study.tracking import addresses, index, reader, store
+
+        opened = store.existing(locations.tracking_uri(tracking_uri))
+        run = addresses.run_id(opened, run, best_of(None))
+        query = reader.load_searchable(opened, run)
+        ids, known = index.load(opened, query)
+        nearest: list[tuple[float, dict[str, str]]] = []
+        for row, distance in zip(*known.nearest(query, len(ids)), strict=True):
+            if ids[row] != run and len(nearest) < count:
+                with contextlib.suppress(BadInput):  # deleted meanwhile
+                    nearest.append((float(distance), reader.describe(opened, ids[row])))
+    if as_json:
+        described = [{"distance": distance, **description} for distance, description in nearest]
+        print_json({"run_id": run, "compared": len(ids) - 1, "similar": described})
+        return
+    rows = tuple((report.number(distance), *map(str, description.values())) for distance, description in nearest)
+    terminal.show_text(f"the nearest of {len(ids) - 1} comparable networks", "bold")
+    terminal.show_table(report.Table(("distance", *(nearest[0][1] if nearest else ())), rows))

@@ -1,0 +1,237 @@
+"""Commands about whole studies, and about the records of all."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import sys
+from pathlib import Path
+
+import click
+
+from study import locations, sqlite
+from study.cli.group import JSON, STORAGE, TRACKING, commands, print_json
+from study.errors import BadInput, Corrupt, Fault, visible
+from study.reporting import terminal
+
+HOST = "127.0.0.1"
+
+
+@commands.command("report")
+@click.argument("study_name", metavar="STUDY")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The page's file; the default is STUDY.html here.")
+@STORAGE
+@TRACKING
+def report_page(study_name: str, output: Path | None, storage: str | None, tracking_uri: str | None) -> None:
+    """Write a study's report as one page for a browser: the answer, the evidence, and how to reproduce it."""
+    with terminal.status("reading the study"):
+        from study.reporting import study_results
+        from study.reporting.pages import of_study
+
+        findings = study_results.read(locations.storage(storage), study_name)
+        uri = locations.tracking_uri(tracking_uri)
+        networks = study_results.networks(findings, uri) if findings.ranked else study_results.Networks()
+    file = output or Path(f"{locations.file_name(study_name)}.html")
+    with terminal.status("drawing the report"):
+        of_study.write(findings, networks, file)
+    terminal.show_line(str(file))
+
+
+@commands.command("list")
+@click.argument("study_name", metavar="[STUDY]", required=False)
+@STORAGE
+@JSON
+def list_studies(study_name: str | None, storage: str | None, as_json: bool) -> None:
+    """List the studies here, the newest first; or a STUDY's trials, with their runs."""
+    with terminal.status("reading the studies"):
+        from study.reporting import listings
+
+        url = locations.storage(storage)
+        if study_name is not None:
+            from study.reporting import study_results
+
+            findings = study_results.read(url, study_name)
+            content, table = listings.trials_plain(findings), listings.trials(findings)
+        else:
+            from study.search import overview
+
+            studies = overview.overviews(url) if _check_storage(url, storage is not None) else []
+            content, table = list(map(listings.plain, studies)), listings.studies(studies)
+    if as_json:
+        print_json(content)
+    elif table.rows:
+        terminal.show_table(table, rows=len(table.rows))
+    else:
+        terminal.show_text("none yet")
+
+
+def _check_storage(url: str, given: bool) -> bool:
+    """Return whether there is a storage; say so if there is none. Raises BadInput for one that a user names."""
+    if sqlite.is_there(url):
+        return True
+    path = sqlite.path_of(url)
+    if given:
+        raise BadInput([Fault("--storage", url, f"a database with studies; there is no {path}")])
+    terminal.message(f"no studies yet: there is no {path}; --storage or MLP_STUDY_STORAGE name another")
+    return False
+
+
+@commands.command()
+@click.argument("study_name", metavar="STUDY")
+@click.argument("file", metavar="FILE.csv|.parquet", type=click.Path(path_type=Path))
+@click.option("--what", type=click.Choice(("trials", "replicates", "curves")), default="trials", show_default=True)
+@click.option("--layout", type=click.Choice(("wide", "long")), default="wide", show_default=True)
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+@STORAGE
+@TRACKING
+def export(study_name: str, file: Path, what: str, layout: str, force: bool, storage: str | None, tracking_uri: str | None) -> None:
+    """Export a study's trials, replicates or curves as a table for other programs.
+
+    wide: one row per trial, replicate or epoch, with columns such as `12/3 val_loss`. long: one row per value (`value`, or `text`
+    if it is no number), or per trial, replicate and epoch. In CSV, a text that looks like a formula starts with '.
+    """
+    with terminal.status(f"reading the {what}"):
+        from study.results import export
+
+        export.check(file, force=force)
+        from study.results import study_handle
+
+        table = export.table(study_handle.open_study(study_name, storage, tracking_uri), what, layout)
+        export.write(table, file)
+    terminal.show_line(f"{file}: {len(table)} rows, {len(table.columns)} columns")
+
+
+# the command's names for keys of data and of its readers
+OPTIONS = {
+    "data.path": "FILE",
+    "rows": "FILE",
+    "path": "FILE",
+    "data.encoding": "--encoding",
+    "encoding": "--encoding",
+    "delimiter": "--delimiter",
+}
+
+
+@commands.command()
+@click.argument("study_name", metavar="STUDY")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("output", metavar="[OUTPUT.csv|.parquet]", required=False, type=click.Path(path_type=Path))
+@click.option("--decimal", type=click.Choice((".", ",")), help="In FILE's numbers; the default is that of the study's table.")
+@click.option("--delimiter", help="Between FILE's fields; detected by default.")
+@click.option("--encoding", help="Of FILE's text; detected by default.")
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+@TRACKING
+def predict(study_name: str, file: Path, output: Path | None, force: bool, tracking_uri: str | None, **reading: str | None) -> None:
+    """Predict new rows with a study's best network: one row per row of FILE, to OUTPUT or as CSV to standard output.
+
+    FILE is a table like the study's own: columns by their names, unscaled, texts as texts; other columns are ignored. A regression
+    gives its target in its own units, a classification one column per class, with its probability.
+    """
+    with terminal.status("loading the best network"):
+        from study.results import export
+
+        if output:
+            export.check(output, force=force)
+        from study.results import study_handle
+
+        try:
+            predictions = study_handle.predict_file(study_name, locations.tracking_uri(tracking_uri), file, **reading)
+        except BadInput as bad:
+            renamed = [dataclasses.replace(fault, key=OPTIONS.get(fault.key, fault.key)) for fault in bad.faults]
+            raise (BadInput(renamed) if renamed else bad) from None
+        if output:
+            export.write(predictions, output)
+    if output:
+        terminal.show_line(f"{output}: {len(predictions)} rows, {len(predictions.columns)} columns")
+    else:
+        export.write_csv(predictions, sys.stdout)
+
+
+@commands.command()
+@click.argument("study_name", metavar="STUDY")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@STORAGE
+@TRACKING
+def delete(study_name: str, yes: bool, storage: str | None, tracking_uri: str | None) -> None:
+    """Delete a study: its trials in Optuna for good, its runs in MLflow so that they can be restored. Its name is free again."""
+    with terminal.status("loading MLflow and Optuna"):
+        from study.results import removal
+
+        records = removal.look(locations.storage(storage), locations.tracking_uri(tracking_uri), study_name)
+    if records.trials is None and storage is None:
+        valid = "its storage, by --storage or MLP_STUDY_STORAGE, or that of this folder to delete its runs alone"
+        raise BadInput([Fault("--storage", "nothing, and no study of this name here", valid)])
+    if not yes:
+        terminal.show_line(visible(str(records)))
+        if not sys.stdin.isatty():
+            raise BadInput("nobody can be asked here whether to delete it: add --yes")
+        if not click.confirm("Delete it?"):
+            terminal.show_line("nothing was deleted")
+            return
+    for line in records.remove().splitlines():
+        terminal.show_line(visible(line))
+
+
+@commands.command()
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535), help="On this machine alone, 127.0.0.1.")
+@TRACKING
+def ui(port: int, tracking_uri: str | None) -> None:
+    """Serve MLflow's pages for this folder's records, until Ctrl-C."""
+    with terminal.status("opening the records"):
+        from study.tracking import addresses, store
+
+        uri = locations.tracking_uri(tracking_uri)
+        opened = store.existing(uri)
+        page = addresses.newest_page(opened)
+    if opened.remote:
+        terminal.show_line(f"{uri.rstrip('/')}{page}")
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise BadInput([Fault("--port", port, f"a port that is free ({error.strerror})")]) from error
+    terminal.show_line(f"http://{HOST}:{port}{page}")
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", HOST, "--port", str(port)]
+    command += ["--uvicorn-opts", "--log-level warning"]  # no line for each request
+    os.execv(command[0], command)
+
+
+@commands.command()
+@click.argument("study_name", metavar="[STUDY]", required=False)
+@click.option("--repair", is_flag=True, help="Repair what can be repaired.")
+@click.option("--thorough", is_flag=True, help="Read every point of the curves and every file too: two requests per network.")
+@STORAGE
+@TRACKING
+@JSON
+def doctor(
+    study_name: str | None, repair: bool, thorough: bool, storage: str | None, tracking_uri: str | None, as_json: bool
+) -> None:
+    """Check the records of one study, or of all, for damage: nothing broken, missing, left open or not sent.
+
+    Reads the databases whole; of each curve its last epoch alone, and of files that they exist, unless --thorough. Exits with 6 if
+    something is wrong and stays so.
+    """
+    with terminal.steps("loading MLflow and Optuna") as step:
+        from study.results import doctor
+
+        records = doctor.Records(locations.storage(storage), locations.tracking_uri(tracking_uri), study_name, thorough)
+        health, mended = records.examine(step), list[doctor.Finding]()
+        if repair:
+            mended, health = records.repair(health, step)
+    if as_json:
+        content = {"mended": list(map(doctor.plain, mended)), "findings": list(map(doctor.plain, health.findings))}
+        print_json(content | {"notes": health.notes, "trials": health.trials, "runs": health.runs, "thorough": thorough})
+    else:
+        for finding in mended:
+            terminal.show_line(visible(f"mended: {finding.where}: {finding.what}"))
+        for finding in health.findings:
+            terminal.show_line(visible(str(finding)), "red")
+        for note in health.notes:
+            terminal.show_line(visible(note))
+        terminal.show_text(doctor.conclusion(health, mended))
+    if health.findings:
+        sys.exit(Corrupt.exit_code)

@@ -1,0 +1,121 @@
+"""The configs that a launch reads: the program's own, and those that Hydra's options name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_automatic_config_search_path
+from hydra.core import global_hydra
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.types import RunMode
+from hydra.version import setbase
+from omegaconf import DictConfig, OmegaConf
+
+from study.config import decode, precedence
+from study.errors import BadInput, Fault
+from study.settings.spec import KINDS
+
+CONFIG_NAME = "config"
+VERSION_BASE = "1.3"
+# the choices that come with the program
+STOCK: dict[str, Collection[str]] = {**KINDS, "model": ("mlp",), "training": ("default",), "replicates": ("default",)}
+
+
+def config_folder() -> Path:
+    """Return conf/: beside this package in a checkout, inside it in an installed wheel."""
+    package = Path(__file__).resolve().parent.parent
+    return next(folder for folder in (package / "conf", package.parent / "conf") if folder.is_dir())
+
+
+@dataclass(frozen=True)
+class Source:
+    """The config that a launch starts from: Hydra's --config-name, --config-path and --config-dir."""
+
+    name: str = CONFIG_NAME
+    path: str | None = None
+    folder: str | None = None
+
+    def check(self) -> None:
+        """Raise BadInput for folders that don't exist."""
+        # Hydra looks for a relative --config-path beside the program
+        absolute = self.path if self.path and os.path.isabs(self.path) else None
+        folders = {"--config-path": absolute, "--config-dir": self.folder}
+        if faults := [Fault(key, path, "a folder of configs") for key, path in folders.items() if path and not os.path.isdir(path)]:
+            raise BadInput(faults)
+
+    @contextmanager
+    def application(self) -> Iterator[Hydra]:
+        """Make this source's Hydra application. One that is running, such as a multirun's, is as before afterwards."""
+        current = global_hydra.GlobalHydra.instance()
+        running = current.hydra
+        current.clear()
+        try:
+            setbase(VERSION_BASE)
+            search = create_automatic_config_search_path(__file__, None, self.path or str(config_folder()))
+            if self.folder:
+                search.prepend("command-line", f"file://{os.path.abspath(self.folder)}", SearchPathQuery(provider="schema"))
+            yield Hydra.create_main_hydra2("mlp-study", search)
+        finally:
+            current.hydra = running
+
+
+OWN = Source()
+
+
+def options(config: DictConfig) -> list[str]:
+    """Return the Hydra options of a `Source` that launched a config. config: with Hydra's own settings."""
+    folders = {entry.provider: entry.path for entry in config.hydra.runtime.config_sources}
+    given = {
+        "--config-path": folders.get("main") if folders.get("main") != str(config_folder()) else None,
+        "--config-dir": folders.get("command-line"),
+        "--config-name": config.hydra.job.config_name if config.hydra.job.config_name != CONFIG_NAME else None,
+    }
+    return [word for option, value in given.items() if value for word in (option, value)]
+
+
+def given(config: DictConfig) -> tuple[list[str], list[str]]:
+    """Return the command line's overrides as they were written: the trial's settings, and Hydra's own."""
+    written = OmegaConf.to_container(config.hydra.overrides, resolve=False)
+    assert isinstance(written, dict)
+    return list(written["task"]), list(written["hydra"])
+
+
+def by_default(section: str) -> dict[str, Any]:
+    """Return the settings of a section such as the sampler where nobody chooses another kind."""
+    [choice] = [entry[section] for entry in OmegaConf.load(config_folder() / f"{CONFIG_NAME}.yaml").defaults if section in entry]
+    settings = OmegaConf.load(config_folder() / section / f"{choice}.yaml")
+    assert isinstance(settings, DictConfig)
+    return decode.plain(settings)
+
+
+def settings_in_files(loader: ConfigLoader, name: str | None, lines: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the settings of the user's own configs and of each experiment, by plain keys; the strongest comes last.
+
+    Choosing a group's option in a file is a setting of the user's; what the option brings along isn't.
+    """
+    _, repository = loader._parse_overrides_and_create_caching_repo(name, list(lines))  # type: ignore[attr-defined]
+    defaults = loader.compute_defaults_list(name, list(lines), RunMode.MULTIRUN)
+    own, files = f"file://{config_folder()}", []
+    for entry in defaults.defaults:
+        path = str(entry.config_path)
+        group, _, choice = path.rpartition("/")
+        if path.partition("/")[0] in ("hydra", "_dummy_empty_config_"):
+            continue
+        loaded = repository.load_config(path)
+        if loaded.path == own and group in STOCK and choice in STOCK[group]:
+            if entry.parent != CONFIG_NAME:
+                files.append({group: choice})
+            continue
+        content = OmegaConf.to_container(loaded.config)
+        chosen = {key for key, origin in defaults.overrides.override_metadata.items() if origin.containing_config_path == path}
+        files.append({key: defaults.overrides.override_choices[key] for key in chosen})
+        if isinstance(content, Mapping):
+            files[-1] |= dict(precedence.flattened(content, f"{entry.package}." if entry.package else ""))
+    return files

@@ -1,0 +1,77 @@
+"""A study's identity: everything fixed that decides its trials, as text; its name follows from it, so that a command resumes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from study.config import decode, source
+from study.data import dataset
+from study.search.space import Space
+from study.settings import spec as specs
+from study.settings.data import CLASSIFICATION, Table
+from study.settings.spec import TrialSpec
+
+
+def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -> dict[str, str]:
+    """Return the fixed settings of a study by key.
+
+    validated: settings that together have every searched choice; the first one's fixed settings are those of all. config: of the
+    launch.
+    """
+    base, *others = validated
+    return {
+        # a table is known by what it holds, wherever it lies
+        **{key: value for key, value in specs.identifying(base).items() if key not in space and key != "data.path"},
+        "data.task": base.data.task,
+        "data.digest": dataset.digest(base),
+        # earlier versions drew other parts: trials that were judged on other rows belong to another study
+        **({"data.parts": "stratified"} if base.data.task == CLASSIFICATION else {}),
+        **_other_kinds(base, others, space),
+        **_other_tables(base, others),
+        **_search(config),
+    }
+
+
+def study_name(prefix: str, fixed: Mapping[str, str], space: Space) -> str:
+    """Return a name that depends on what is searched and trained alone, so that the same command resumes the same study."""
+    content = json.dumps([fixed, {key: str(domain) for key, domain in space.items()}], sort_keys=True)
+    return f"{prefix}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
+
+
+def kind_text(settings: Mapping[str, Any]) -> str:
+    """Return a section's kind with its settings: tpe (n_startup_trials 10)."""
+    more = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "name")
+    return f"{settings['name']} ({more})" if more else str(settings["name"])
+
+
+def _other_kinds(base: TrialSpec, others: Sequence[TrialSpec], space: Space) -> dict[str, str]:
+    """Return the fixed settings that kinds beside the first one's have, where they aren't as by default."""
+    fixed, first = {}, specs.identifying(base)
+    for other in others:
+        settings = specs.flat(other)
+        for section in specs.KINDS:
+            kind = getattr(other, section)
+            if kind.name == getattr(base, section).name:
+                continue
+            for name, usual in specs.defaults(type(kind)).items():
+                key, value = f"{section}.{name}", settings[f"{section}.{name}"]
+                if key not in space and value not in (usual, first.get(key)) and key != "data.path":
+                    fixed[f"{key} with {section}={kind.name}"] = value
+    return fixed
+
+
+def _other_tables(base: TrialSpec, others: Sequence[TrialSpec]) -> dict[str, str]:
+    tables = [spec for spec in others if isinstance(spec.data, Table) and spec.data.path != getattr(base.data, "path", None)]
+    return {f"data.digest of {Path(spec.data.path).name}": dataset.digest(spec) for spec in tables if isinstance(spec.data, Table)}
+
+
+def _search(config: DictConfig) -> dict[str, str]:
+    """Return the sampler and the pruner where they aren't as by default: other samples, or other trials to their ends."""
+    given = {section: decode.section(config, section) for section in ("sampler", "pruner")}
+    return {section: kind_text(settings) for section, settings in given.items() if settings != source.by_default(section)}

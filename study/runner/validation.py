@@ -1,0 +1,109 @@
+"""Validation of a search space before its first trial: every choice, and both ends of every interval, make a trial that can run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from omegaconf import DictConfig
+
+from study.config import decode, overrides
+from study.data import dataset
+from study.errors import BadInput, Fault
+from study.records.arrays import Scalar
+from study.reporting import terminal
+from study.search import space as spaces
+from study.search.space import Choice, Space
+from study.settings import spec as specs
+from study.settings.spec import TrialSpec
+from study.tracking import warm_start
+
+# composes a trial's config from overrides
+Compose = Callable[[Sequence[str]], DictConfig]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The trials that settings of a space make beside the fixed overrides; each is composed once.
+
+    uri: of the store that holds a run which `init.same_as` names.
+    """
+
+    fixed: Sequence[str]
+    compose: Compose
+    uri: str
+    _validated: dict[tuple[str, ...], TrialSpec] = field(default_factory=dict, repr=False, compare=False)
+
+    def config(self, params: Mapping[str, Scalar], space: Space) -> DictConfig:
+        return self.compose([*self.fixed, *overrides.assignments(params, space)])
+
+    def spec(self, params: Mapping[str, Scalar], space: Space) -> TrialSpec:
+        """Return the trial with these settings. Raises BadInput if it can't be trained."""
+        key = tuple(overrides.assignments(params, space))
+        if key not in self._validated:
+            spec = decode.trial_spec(self.config(params, space))
+            warm_start.load(spec, dataset.load_data(spec), self.uri)
+            self._validated[key] = spec
+        return self._validated[key]
+
+
+def narrowed(space: Space, trials: Trials) -> Space:
+    """Return the space without choices that the fixed settings rule out, beside the first values of the others.
+
+    A setting none of whose choices is possible stays as it is: others are to blame.
+    """
+    for key, domain in space.items():
+        if isinstance(domain, Choice):
+            values = tuple(value for value in domain.values if _possible(spaces.example(space, key, value), space, trials))
+            if values and values != domain.values:
+                left_out = [spaces.text(value) for value in domain.values if value not in values]
+                terminal.message(f"left out of the default search, since it doesn't suit what is given: {key}={','.join(left_out)}")
+                space = {**space, key: replace(domain, values=values)}
+    return space
+
+
+def _possible(params: Mapping[str, Scalar], space: Space, trials: Trials) -> bool:
+    try:
+        return bool(trials.spec(params, space))
+    except BadInput:
+        return False
+
+
+def check_space(space: Space, trials: Trials, choices: Mapping[str, str] | None = None) -> list[TrialSpec]:
+    """Return a trial for every choice and both ends of every interval, beside the first values of the others.
+
+    choices: of the groups that aren't searched. Raises BadInput with all faults.
+    """
+    validated: list[TrialSpec] = []
+    faults: list[Fault] = []
+    of_other_kinds: list[Fault] = []
+    examples = [spaces.example(space), *(spaces.example(space, key, value) for key in space for value in space[key].samples())]
+    for params in {tuple(params.items()): params for params in examples}.values():
+        try:
+            validated.append(trials.spec(params, space))
+        except BadInput as bad:
+            for fault in bad.faults or [Fault("search space", ", ".join(overrides.assignments(params, space)), str(bad))]:
+                kinds = specs.kinds_with(fault.key)
+                if kinds and {**(choices or {}), **params}.get(fault.key.partition(".")[0]) not in kinds:
+                    of_other_kinds.append(_of_other_kinds(fault, kinds, space, trials.fixed))
+                else:
+                    faults.append(fault)
+    # where a value is wrong with every kind, that comes first
+    wrong = {fault.key for fault in faults}
+    faults += [fault for fault in of_other_kinds if fault.key not in wrong]
+    if faults:
+        raise BadInput({str(fault): fault for fault in faults}.values())
+    return validated
+
+
+def _of_other_kinds(fault: Fault, kinds: Sequence[str], space: Space, fixed: Sequence[str]) -> Fault:
+    """Return the fault of a setting that only `kinds` of its section have, with how to set it where one of these is searched."""
+    section = fault.key.partition(".")[0]
+    searched, domain = space.get(section), space.get(fault.key) or overrides.fixed_value(fault.key, fixed)
+    having = [value for value in map(spaces.text, searched.samples() if searched else ()) if value in kinds]
+    got = fault.got if domain is None else str(domain) if fault.key in space else domain.samples()[0]
+    if not having or domain is None:
+        return Fault(fault.key, got, f"{section}={' or '.join(having or kinds)} beside it")
+    text = overrides.with_condition(domain, section, having)
+    return Fault(fault.key, got, f"a setting of {' and '.join(having)}; to set it there alone: {shlex.quote(text)}")
