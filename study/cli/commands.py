@@ -128,14 +128,14 @@ def report_page(study_name: str, output: Path | None, storage: str | None, track
     """A study as one page for a browser, which needs nothing else: the answer, the evidence, and how to reproduce it."""
     with terminal.status("reading the study"):
         from study.reporting import study_results
-        from study.reporting.pages import of_study
+        from study.reporting.pages import study_page
 
         found = study_results.read(locations.storage(storage), study_name)
         uri = locations.tracking_uri(tracking_uri)
         networks = study_results.networks(found, uri) if found.ranked else study_results.Networks()
     file = output or Path(f"{locations.file_name(study_name)}.html")
     with terminal.status("drawing the report"):
-        of_study.write(found, networks, file)
+        study_page.write(found, networks, file)
     terminal.show_line(str(file))
 
 
@@ -162,9 +162,9 @@ def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tr
         found = comparison_tables.compared(networks, activation)
     if page:
         with terminal.status("drawing the page"):
-            from study.reporting.pages import of_comparison
+            from study.reporting.pages import comparison_page
 
-            of_comparison.write(networks, found, page)
+            comparison_page.write(networks, found, page)
         terminal.message(f"page: {page}", "dim")
     if as_json:
         _print_json(comparison_tables.as_json(networks, found))

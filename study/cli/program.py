@@ -223,18 +223,18 @@ def _tell(result: TrialResult) -> None:
 
 
 def _portray(result: TrialResult, config: DictConfig) -> None:
-    """Draws the replicates' picture into the job's folder, and puts it into the trial's run."""
+    """Write the page of the replicates into the job's folder, and put it into the trial's run."""
     uri = job.store_uri(decode.section(config, "tracking"))
     if not (uri and result.run_id and result.summary and result.summary.verdict):
         return
     with terminal.status("drawing the replicates"):
-        from study.reporting import portraits
+        from study.reporting import outputs
 
-        title = f"{decode.trial_spec(config).optimizer.name} on {config.data.name}: {result.summary.verdict}"
-        picture = portraits.draw(uri, result.run_id, title, result.summary, Path(HydraConfig.get().runtime.output_dir))
-        if picture:
-            spool.writer(uri).ask(op="files", run_id=result.run_id, files=[str(picture.absolute())])
-            terminal.message(f"picture: {picture}", "dim")
+        description = f"{decode.trial_spec(config).optimizer.name} on {config.data.name} data"
+        page = outputs.write_portrait(uri, result.run_id, description, result.summary, Path(HydraConfig.get().runtime.output_dir))
+        if page:
+            spool.writer(uri).ask(op="files", run_id=result.run_id, files=[str(page.absolute())])
+            terminal.message(f"networks: {page}", "dim")
 
 
 def _since_start() -> float:
