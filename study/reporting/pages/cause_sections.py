@@ -44,7 +44,8 @@ def factor(comparison: Comparison | None) -> Section:
         if all(spread.disagreement is not None for spread in spreads):
             functions = causes.spreads(spreads, functions=True)
             charts.append(Chart("Disagreement of the functions", functions, answer, f"On the validation part ({comparison.kind})."))
-    return Section(f"Effect of {name}", [answer], charts, [Listing("", comparison.table)])
+    title = f"Effect of {name}" if effect else "Effect of each source of randomness"
+    return Section(title, [answer], charts, [Listing("", comparison.table)])
 
 
 def blame(trials: Mapping[str, Sequence[Blame]]) -> Section:

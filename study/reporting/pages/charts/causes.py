@@ -60,7 +60,7 @@ def shares(trials: Mapping[str, Sequence[Blame]]) -> go.Figure:
             )
     figure.update_xaxes(range=[0, 1], tickformat=".0%")
     figure.update_yaxes(automargin=True, autorange="reversed")
-    figure.update_layout(margin={"t": 28})
+    figure.update_layout(margin={"t": 28, "r": 24})  # room for the titles and the last label
     return figure
 
 
