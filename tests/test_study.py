@@ -192,6 +192,9 @@ def test_a_single_trial_is_recorded_too(empty: Path, capsys: pytest.CaptureFixtu
     experiment = client().get_experiment_by_name("digits")
     assert len(client().search_runs([experiment.experiment_id])) == 3
     assert (empty / "mlruns" / "digits").is_dir()
+    [page] = empty.glob("outputs/*/*/portrait.html")
+    [kept] = empty.glob("mlruns/digits/*/artifacts/portrait.html")
+    assert "Disagreement of the functions" in page.read_text() == kept.read_text()
 
 
 def test_a_record_that_was_left_behind_is_written_by_the_next_writer(empty: Path) -> None:
