@@ -103,8 +103,8 @@ FILES = {
     "mlflow.db": "MLflow's records: experiments, runs, curves",
     "mlruns/": "MLflow's artifacts",
     "optuna.db": "Optuna's records: studies and their trials",
-    "outputs/": "Hydra's folder of each single launch, with its settings and the replicates' picture",
-    "multirun/": "the same of each study, with its pictures and `report.html`",
+    "outputs/": "Hydra's folder of each single launch, with its settings and `portrait.html`",
+    "multirun/": "the same of each study, with `report.html` and `portrait.html`",
     ".mlp-study/": "what MLflow has not taken yet; the next launch here sends it",
 }
 PARAMETERS = {
@@ -173,15 +173,14 @@ ARTIFACTS = {
     "ENVIRONMENT": "versions, CPU, switches, and digests of code and data",
     "MANIFEST": "sha256 of the other files; written last",
 }
+PORTRAIT = {"portrait.html": "the replicates as one page, for the best trial of a study and for a trial that is launched alone"}
 STUDY_FILES = {
     "trials.md": "the study's table",
     "answer.txt": "its answer",
     "settings.md": "what each setting does to the loss",
     "report.html": "the study as one page",
-    "portrait.png": "the best trial's replicates",
-    "SETTING.png, SETTING.md": "of a study that varies one setting, by its name: what that does",
-    "blame.png, blame.md": "of a crossed study: which source is to blame",
-    "front.png": "of several objectives: the Pareto front",
+    "SETTING.md": "of a study that varies one setting, by its name: what that does",
+    "blame.md": "of a crossed study: which source is to blame",
 }
 
 
@@ -521,8 +520,8 @@ def in_mlflow(faults: list[str]) -> Iterator[str]:
     yield from table(["tag", ""], [[f"`{known[name]}`", TAGS[name]] for name in TAGS if name in known])
     yield "Tags of a study's run:\n"
     yield from keyed(["tag", ""], STUDY_TAGS)
-    yield "Artifacts of a trial's run, besides the best trial's picture:\n"
-    yield from table(["file", ""], [[f"`{getattr(artifacts, name)}`", ARTIFACTS[name]] for name in ARTIFACTS if name in files])
+    yield "Artifacts of a trial's run:\n"
+    yield from keyed(["file", ""], {getattr(artifacts, name): ARTIFACTS[name] for name in ARTIFACTS if name in files} | PORTRAIT)
     yield "Artifacts of a study's run:\n"
     yield from keyed(["file", ""], STUDY_FILES)
 

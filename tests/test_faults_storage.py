@@ -184,7 +184,7 @@ def assert_whole(folder: Path) -> None:
     assert [file.name for file in (folder / ".mlp-study" / "spool").iterdir() if file.is_dir()] == []
 
 
-# from the schemas of both databases over their write-ahead logs to the pictures at the end; XLA's cache is met on the way
+# from the schemas of both databases over their write-ahead logs to the pages at the end; XLA's cache is met on the way
 @pytest.mark.fault
 @pytest.mark.parametrize("limit", [500, 4_000, 30_000, 100_000, 130_000, 300_000, 700_000, 1_050_000])
 def test_a_full_disk_is_told_and_the_study_resumes(tmp_path: Path, limit: int) -> None:

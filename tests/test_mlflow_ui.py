@@ -193,3 +193,15 @@ def test_runs_say_in_words_what_they_are_and_lead_on(server: str, page: Any, err
         page.get_by_role("link", name="Compare its replicates side by side").click()
     other.value.get_by_text("Comparing 3 Runs").first.wait_for()
     assert [text for text in errors if not NOT_OURS.search(text)] == []
+
+
+@pytest.mark.usefixtures("here")
+def test_the_page_of_the_best_trial_opens_among_its_artifacts(server: str, page: Any, errors: list[str]) -> None:
+    trial = next(each for each in runs_of("trial") if each.info.run_name == "trial 1")
+    page.goto(f"{server}/#/experiments/{trial.info.experiment_id}/runs/{trial.info.run_id}/artifacts/portrait.html")
+    shown = page.frame_locator("iframe.mlflow-html-iframe")
+    shown.get_by_text("Trial 1 of study tiny").wait_for()
+    matrix = shown.locator("figure").filter(has=shown.get_by_role("heading", name="Distance of the weights", exact=True))
+    matrix.scroll_into_view_if_needed()
+    matrix.locator(".heatmaplayer .hm").wait_for()
+    assert [text for text in errors if not NOT_OURS.search(text)] == []

@@ -240,17 +240,20 @@ def _tell(result: TrialResult) -> None:
 
 
 def _portray(result: TrialResult, asked: job.Job) -> None:
-    """Draw the replicates' picture into the job's folder, and put it into the trial's run."""
+    """Write the page of the replicates into the job's folder, and put it into the trial's run."""
     if not (asked.uri and result.run_id and result.summary and result.summary.verdict):
         return
     with terminal.status("drawing the replicates"):
-        from study.reporting import portraits
+        from study.reporting import outputs
 
-        title = f"{asked.spec.optimizer.name} on {asked.spec.data.name}: {result.summary.verdict}"
-        picture = portraits.draw(asked.uri, result.run_id, title, result.summary, Path(HydraConfig.get().runtime.output_dir))
-        if picture:
-            spool.writer(asked.uri).ask(op="files", run_id=result.run_id, files=[str(picture.absolute())])
-            terminal.message(f"picture: {picture}", "dim")
+        description, folder = (
+            f"{asked.spec.optimizer.name} on {asked.spec.data.name} data",
+            Path(HydraConfig.get().runtime.output_dir),
+        )
+        page = outputs.write_portrait(asked.uri, result.run_id, description, result.summary, folder)
+        if page:
+            spool.writer(asked.uri).ask(op="files", run_id=result.run_id, files=[str(page.absolute())])
+            terminal.message(f"networks: {page}", "dim")
 
 
 def _since_start() -> float:

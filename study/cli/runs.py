@@ -147,9 +147,9 @@ def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tr
         comparison = comparison_tables.compared(networks, activation)
     if page:
         with terminal.status("drawing the page"):
-            from study.reporting.pages import of_comparison
+            from study.reporting.pages import comparison_page
 
-            of_comparison.write(networks, comparison, page)
+            comparison_page.write(networks, comparison, page)
         terminal.message(f"page: {page}", "dim")
     if as_json:
         print_json(comparison_tables.as_json(networks, comparison))

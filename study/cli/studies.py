@@ -27,14 +27,14 @@ def report_page(study_name: str, output: Path | None, storage: str | None, track
     """Write a study's report as one page for a browser: the answer, the evidence, and how to reproduce it."""
     with terminal.status("reading the study"):
         from study.reporting import study_results
-        from study.reporting.pages import of_study
+        from study.reporting.pages import study_page
 
         findings = study_results.read(locations.storage(storage), study_name)
         uri = locations.tracking_uri(tracking_uri)
         networks = study_results.networks(findings, uri) if findings.ranked else study_results.Networks()
     file = output or Path(f"{locations.file_name(study_name)}.html")
     with terminal.status("drawing the report"):
-        of_study.write(findings, networks, file)
+        study_page.write(findings, networks, file)
     terminal.show_line(str(file))
 
 

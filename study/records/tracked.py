@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from study.records.arrays import Array, Doubles, Floats, Integers
+from study.records.arrays import Array, Floats, Integers
 from study.records.network import Network
 from study.settings.data import BOOTSTRAP
 
@@ -59,26 +59,3 @@ class TrackedTrial:
     val_loss: Floats
     target: Floats | Integers
     comparison: dict[str, Array]
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """What a picture of R replicates shows: curves [R, epochs], matrices [N, N] of N ≤ R of them, paths [pairs, alphas].
-
-    numbers: the N replicates' numbers; final_loss: [N], of the validation part.
-    """
-
-    title: str
-    train_loss: Array
-    val_loss: Array
-    numbers: list[str]
-    final_loss: Array
-    relative_l2: Doubles
-    aligned: Doubles
-    null: float
-    disagreement: Doubles | None
-    kind: str
-    alphas: Array | None
-    raw_path: Array | None
-    aligned_path: Array | None
-    path_of: str

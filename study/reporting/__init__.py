@@ -1,4 +1,4 @@
-"""Says what came out: records of trials and comparisons enter, sentences, tables, pictures and pages leave.
+"""Says what came out: records of trials and comparisons enter, sentences, tables and pages leave.
 
 The home of rich and Plotly; nothing here trains, searches or writes to MLflow.
 """

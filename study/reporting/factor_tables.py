@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from study.analysis import controlled_comparison, disagreement
@@ -89,15 +88,3 @@ def compare(
             name, objective, kind, replicates, differ, spreads=tuple(controlled_comparison.spread(level) for level in levels)
         )
     return Comparison(name, objective, kind, replicates, differ, controlled_comparison.effect(levels))
-
-
-def draw(found: Comparison, folder: Path) -> Path:
-    """The comparison's picture, in `folder`."""
-    from study.reporting import figures
-
-    picture = folder / f"{found.name}.png"
-    if found.effect:
-        figures.factor(found.effect, found.name, found.quantity, found.kind, picture)
-    else:
-        figures.sources(found.spreads, found.kind, picture)
-    return picture

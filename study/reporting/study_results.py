@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from study.records.outcome import Blame
-from study.records.tracked import Portrait, TrackedTrial
+from study.records.tracked import TrackedTrial
 from study.records.trial import TrialRecord
-from study.reporting import answers, factor_tables, narrative, portraits, report
+from study.reporting import answers, factor_tables, narrative, report
 from study.reporting.answers import Answer
 from study.statistics import ranking, setting_effects
 from study.statistics.objectives import Objective
@@ -82,11 +82,10 @@ class Findings:
 
 @dataclass(frozen=True)
 class Shown:
-    """A trial with what its run keeps. portrait: None for a trial of one network."""
+    """A trial with what its run keeps."""
 
     record: TrialRecord
     kept: TrackedTrial
-    portrait: Portrait | None
 
 
 @dataclass(frozen=True)
@@ -115,9 +114,7 @@ def networks(found: Findings, uri: str) -> Networks:
     shown = []
     for record in done[:MOST_SHOWN]:
         if record.run_id and record.summary:
-            kept = reader.load_trial(opened, record.run_id)
-            title = f"trial {report.trial_name(record).removeprefix('trial ')}: {record.summary.verdict}"
-            shown.append(Shown(record, kept, portraits.of(kept, title, record.summary)))
+            shown.append(Shown(record, reader.load_trial(opened, record.run_id)))
     # the replicates of a crossed design are no restarts: they share sources
     key = None if found.blamed else factor_tables.of(found.keys, found.records, found.objective)
     in_order = sorted(done, key=lambda each: each.number)

@@ -17,7 +17,7 @@ from study.errors import BadInput, Fault
 from study.records.network import Network
 from study.records.trial import TrialRecord
 from study.reporting import listings, report, study_results
-from study.reporting.pages import of_study
+from study.reporting.pages import study_page
 from study.results import champion
 from study.settings.data import Table
 from study.tracking import artifacts, reader, runs, served, store
@@ -156,7 +156,7 @@ class Study:
     @cached_property
     def figures(self) -> dict[str, go.Figure]:
         """The report's charts by their titles, as Plotly figures; those of a trial's networks with the trial in front."""
-        content = of_study.of(self._found, self._networks)
+        content = study_page.build(self._found, self._networks)
         return {
             f"{section.title}: {chart.title}" if section.title.startswith("The networks") else chart.title: chart.figure
             for section in content.sections
@@ -165,7 +165,7 @@ class Study:
 
     def report(self, file: str | Path) -> Path:
         """Writes the report, one page that needs nothing else, and returns its file. Raises NotWritable."""
-        of_study.write(self._found, self._networks, Path(file))
+        study_page.write(self._found, self._networks, Path(file))
         return Path(file)
 
     @cached_property

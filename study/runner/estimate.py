@@ -38,7 +38,7 @@ SPEED = 5e9
 # trials of a study that say more than probes do
 ENOUGH_TRIALS = 3
 # what isn't measured here, of runs of `mlp-study -m` on two cores (2.1 GHz): making a trial's config and folder over composing it;
-# asking and telling; MLflow's writer, a point and a run; the pictures and pages of the end over the start, which loads as much
+# asking and telling; MLflow's writer, a point and a run; the pages of the end over the start, which loads as much
 CONFIG_SHARE, SEARCH_SECONDS, POINT_SECONDS, RUN_SECONDS, END_SHARE = 1.8, 0.04, 1e-4, 0.015, 0.9
 # measured and estimated times differ by this much either way, since machines are shared and caches cold or warm
 SLACK = 0.7, 1.5
@@ -50,8 +50,9 @@ MOST_SAVED = 0.7
 MLFLOW_BASE, MLFLOW_RUN, MLFLOW_POINT, POINTS_A_TRIAL, POINTS_A_REPLICATE = 990_000, 13_100, 253, 19, 5
 OPTUNA_BASE, OPTUNA_TRIAL, OPTUNA_REPLICATE = 115_000, 3_400, 85
 BLOCK, FOLDER_BLOCKS, CONFIG_BLOCKS = 4096, 2, 6
-# report.html holds its drawing library; it and the pictures lie in the launch's folder and, with tracking, in the study's run
-REPORT, PORTRAIT = 5_300_000, 260_000
+# each page holds its drawing library: report.html, in the launch's folder and, with tracking, in the study's run; and with tracking
+# portrait.html, in the folder and in the run of the trial that it shows
+PAGE = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -262,16 +263,18 @@ def _drawn(domain: Domain, rng: np.random.Generator) -> Scalar:
 
 def of_study(sampled: Sequence[TrialSpec], trials: int, tracked: bool) -> dict[str, int]:
     """Bytes that a study will have on the disk, by place, of whose trials `sampled` are some; those pruned or failed keep less."""
-    replicates = np.mean([spec.replicates.count for spec in sampled])
+    replicates = float(np.mean([spec.replicates.count for spec in sampled]))
     kept = {"optuna.db": OPTUNA_BASE + round(trials * (OPTUNA_TRIAL + OPTUNA_REPLICATE * replicates))}
-    kept["multirun"] = REPORT + trials * CONFIG_BLOCKS * BLOCK
-    return kept | _tracked(sampled, trials, REPORT) if tracked else kept
+    pages = PAGE * (1 + (tracked and replicates > 1))
+    kept["multirun"] = pages + trials * CONFIG_BLOCKS * BLOCK
+    return kept | _tracked(sampled, trials, pages) if tracked else kept
 
 
 def of_trial(spec: TrialSpec, tracked: bool) -> dict[str, int]:
     """As `of_study`, of a single trial."""
-    kept = {"outputs": CONFIG_BLOCKS * BLOCK + PORTRAIT * tracked}
-    return kept | _tracked([spec], 1, PORTRAIT) if tracked else kept
+    page = PAGE * (tracked and spec.replicates.count > 1)
+    kept = {"outputs": CONFIG_BLOCKS * BLOCK + page}
+    return kept | _tracked([spec], 1, page) if tracked else kept
 
 
 def _tracked(sampled: Sequence[TrialSpec], trials: int, more: int) -> dict[str, int]:

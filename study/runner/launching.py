@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
@@ -16,7 +17,7 @@ from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
 from study.records.arrays import Scalar
 from study.records.outcome import TrialResult
 from study.records.trial import Asked, TrialRecord
-from study.reporting import answers, conclusions, narrative, report, study_results, terminal
+from study.reporting import answers, narrative, outputs, report, study_results, terminal
 from study.results import champion
 from study.runner import dry_run, planning
 from study.runner.planning import HydraSweeper, Plan
@@ -141,15 +142,19 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
         except StudyError as error:  # another process may still be sending them; the study itself is done
             terminal.message(f"the trials' networks aren't compared: {error}")
     with terminal.status("drawing the report"), clock.phase("report"):
-        ended = list(conclusions.conclude(found, networks, plan.folder))
+        page = outputs.write_report(found, networks, plan.folder)
+        portrait = outputs.write_best_portrait(found, networks, plan.folder)
     if networks.factor:
         terminal.show_table(networks.factor.table)
         terminal.show_text(networks.factor.answer)
-    for each in ended:
-        terminal.message(f"{'report' if each.file.suffix == '.html' else 'picture'}: {each.file}", "dim")
+    terminal.message(f"report: {page}", "dim")
+    if portrait:
+        terminal.message(f"networks of the best trial: {portrait.file}", "dim")
     if writer:
         with terminal.status("writing the last records"), clock.phase("track"):
-            _keep(found, ended, writer)
+            _keep(found, outputs.tables(found, networks), page, writer)
+            if portrait:
+                writer.ask(op="files", run_id=portrait.run_id, files=[str(portrait.file.absolute())])
         if plan.uri:
             _crown(found, plan.uri, clock)
     terminal.message(f"study {study.name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
@@ -161,21 +166,17 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
     return found.records
 
 
-def _keep(found: study_results.Findings, ended: Sequence[conclusions.Conclusion], writer: spool.Writer) -> None:
-    """Puts tables, answers, pictures and the page into the study's run, and a trial's picture into its own."""
+def _keep(found: study_results.Findings, answered: Sequence[outputs.AnsweredTable], page: Path, writer: spool.Writer) -> None:
+    """Put tables, answers and the page into the study's run."""
     texts = {"trials.md": report.markdown(report.table(found.records, found.objectives, found.front))}
     texts["answer.txt"] = f"{found.answer}\n{found.win}"
     if found.effects:
         texts["settings.md"] = report.markdown(narrative.effects_table(found.effects, found.objective))
     tags = {"answer": str(found.answer), "win": found.win, "best": (found.best.run_id or "") if found.best else ""}
-    for each in ended:
-        if each.table:
-            texts[f"{each.file.stem}.md"] = f"{report.markdown(each.table)}\n{each.answer}\n"
-            tags[each.tag] = each.answer
-        if each.run_id:
-            writer.ask(op="files", run_id=each.run_id, files=[str(each.file.absolute())])
-    files = [str(each.file.absolute()) for each in ended]
-    writer.ask(op="study", name=found.name, tags=tags, texts=texts, files=files)
+    for question in answered:
+        texts[question.file] = f"{report.markdown(question.table)}\n{question.answer}\n"
+        tags[question.tag] = question.answer
+    writer.ask(op="study", name=found.name, tags=tags, texts=texts, files=[str(page.absolute())])
 
 
 def _crown(found: study_results.Findings, uri: str, clock: Clock) -> None:

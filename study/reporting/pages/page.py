@@ -1,7 +1,7 @@
 """A self-contained HTML page of sections with charts and tables.
 
-It holds everything that it shows, Plotly's program too, and asks nothing of any server: so it opens offline, in MLflow's artifact
-view, and in ten years. What comes from a user's settings and columns is escaped.
+It contains everything that it shows, including Plotly's program, and makes no request: it opens offline, in MLflow's artifact
+viewer, and in ten years. Text from a user's settings and columns is escaped.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-# a cell of them: 0.604 ± 0.010, 0.700 (94%), 15% [0%, 56%], 6.25e-04, 200 / 200 / 18.9, –
+# cells that hold numbers: 0.604 ± 0.010, 0.700 (94%), 15% [0%, 56%], 6.25e-04, 200 / 200 / 18.9, –
 NUMBERS = re.compile(r"[-+–.,\d\s±%()\[\]/e]*")
 
 
 @dataclass(frozen=True)
 class Chart:
-    """figure: by `charts`. alt: what it shows, for who can't see it; caption: how to read it. wide: takes a row of its own."""
+    """A figure of `charts`. alt: its content, for screen readers; caption: how to read it; wide: fills a row of its own."""
 
     title: str
     figure: go.Figure
@@ -46,7 +46,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Listing:
-    """A table. foot: below it; marked: the places of rows that stand out."""
+    """A table. foot: a note below it; marked: the indices of highlighted rows."""
 
     title: str
     table: Table
@@ -55,11 +55,11 @@ class Listing:
 
     @property
     def words(self) -> set[int]:
-        """The columns that are read as words and not compared as numbers."""
+        """Return the indices of columns that hold words, not numbers to compare."""
         if len(self.table.columns) == 2:
             return {0, 1}
         columns = zip(*self.table.rows, strict=True)
-        return {place for place, cells in enumerate(columns) if not all(map(NUMBERS.fullmatch, cells))}
+        return {index for index, cells in enumerate(columns) if not all(map(NUMBERS.fullmatch, cells))}
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Section:
-    """closed: only its title is shown until it is asked for."""
+    """closed: only its title shows until the reader opens it."""
 
     title: str
     texts: Sequence[str] = ()
@@ -86,7 +86,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """headline: what a reader came for, in a few words; answer: the same with its evidence; facts: name → value, below it."""
+    """headline: the answer in a few words; answer: paragraphs with its evidence; facts: name → value, below them."""
 
     title: str
     subtitle: str
@@ -97,7 +97,7 @@ class Page:
 
 
 def write(content: Page, file: Path) -> None:
-    """Raises NotWritable."""
+    """Write a page as one HTML file. Raises NotWritable."""
     write_atomically(file, render(content))
 
 
@@ -111,14 +111,14 @@ def render(content: Page) -> str:
 
 
 def _spec(figure: go.Figure) -> dict[str, Any]:
-    """A chart as Plotly's program takes it, without Python's default theme: the page has its own, for light and for dark."""
+    """Return a figure as Plotly's program reads it, without Python's default theme: the page has its own, light and dark."""
     spec: dict[str, Any] = json.loads(figure.to_json())
     spec["layout"].pop("template", None)
     return spec
 
 
 def _script(content: object) -> Markup:
-    """JSON that can stand in a script element, whatever text it holds."""
+    """Return JSON that is safe in a script element, whatever text it holds."""
     text = json.dumps(_redacted(content), separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 

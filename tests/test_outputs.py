@@ -1,4 +1,4 @@
-"""What a study ends with: the pictures, in the folder of the launch and in MLflow, and what they and the tables say."""
+"""What a launch leaves behind: pages and tables in its folder and in MLflow, and the answers that they hold."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from study import locations
 from study.errors import NotWritable
 from study.records.outcome import Blame, Summary
-from study.records.tracked import Portrait
 from study.records.trial import TrialRecord
-from study.reporting import answers, conclusions, figures, narrative, report
+from study.reporting import answers, narrative, outputs, report
 from study.reporting.study_results import Findings, Networks
 from study.statistics.objectives import Objective
 from study.tracking import reader, store
 from tests.command import client, ran, run, runs_of
+from tests.pages import Elements
 
 TINY = ["training.epochs=3", "model.units=[4]", "data=iris", "replicates.crossed=[2,2]"]
 COMMAND = ["--multirun", "optimizer.learning_rate=0.01,0.1", "hydra.sweeper.study_name=tiny", *TINY]
@@ -28,7 +28,7 @@ COMPARED = {"aligned", "null", "barrier", "aligned_barrier", "cka"}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a crossed study of one setting ran."""
-    return ran(tmp_path_factory.mktemp("conclusions"), *COMMAND)
+    return ran(tmp_path_factory.mktemp("outputs"), *COMMAND)
 
 
 @pytest.fixture
@@ -44,10 +44,6 @@ def best() -> str:
 
 def files_of(run_id: str) -> set[str]:
     return {file.path for file in client().list_artifacts(run_id)}
-
-
-def is_picture(file: Path) -> bool:
-    return file.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_report_is_in_the_folder_of_the_launch_and_in_mlflow_and_is_made_again(here: Path) -> None:
@@ -66,19 +62,20 @@ def test_two_networks_are_compared_on_a_page(here: Path) -> None:
     assert run("compare", "tiny/0/0", "tiny/1/0", "--html", "nowhere/two.html") == NotWritable.exit_code
 
 
-def test_a_crossed_study_is_drawn_into_the_folder_of_the_launch(here: Path) -> None:
-    drawn = {file.name: file for file in here.glob("multirun/*/*/*.png")}
-    assert drawn.keys() == {"blame.png", "portrait.png"}
-    assert all(map(is_picture, drawn.values()))
+def test_the_page_of_the_best_trial_is_in_the_folder_of_the_launch_and_with_its_run(here: Path) -> None:
+    [page] = here.glob("multirun/*/*/portrait.html")
+    assert page.read_text() == Path(client().download_artifacts(best(), "portrait.html")).read_text()
+    [winner] = [each for each in runs_of("trial") if each.info.run_id == best()]
+    elements = Elements(page.read_text())
+    assert f"{winner.info.run_name.capitalize()} of study tiny" in elements.words and "did not converge" in elements.words
+    assert sum("data-chart" in each for each in elements.of("div")) == 7  # losses, blame, and how the networks compare
+    [other] = [each.info.run_id for each in runs_of("trial") if each.info.run_id != best()]
+    assert "portrait.html" not in files_of(other)
 
 
 @pytest.mark.usefixtures("here")
-def test_the_pictures_are_kept_with_the_study_and_the_portrait_with_its_trial() -> None:
+def test_the_tables_of_a_crossed_study_are_kept_with_it() -> None:
     [study_run] = runs_of("study")
-    assert {"blame.png", "blame.md", "portrait.png"} <= files_of(study_run.info.run_id)
-    assert "portrait.png" in files_of(best())
-    [other] = [each.info.run_id for each in runs_of("trial") if each.info.run_id != best()]
-    assert "portrait.png" not in files_of(other)
     text = Path(client().download_artifacts(study_run.info.run_id, "blame.md")).read_text()
     assert study_run.data.tags["blame"] in text and "init × order" in text
     # cells that share a source are no restarts of one another
@@ -112,7 +109,7 @@ def test_show_and_compare_tell_of_the_trials(capsys: pytest.CaptureFixture[str])
     ] * 2
     # replicates that share seeds have no interval as of independent ones
     assert [found["val_loss_halfwidth"] for found in summaries] == [None] * 2
-    # the picture that was added to the best trial's files does not make them corrupt
+    # the page that was added to the best trial's files does not make them corrupt
     assert run("compare", best(), "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["networks"]) == 4
 
@@ -121,7 +118,7 @@ def test_the_same_command_again_draws_the_same_again(here: Path, capsys: pytest.
     before, files = best(), files_of(best())
     assert run(*COMMAND) == 0
     assert "share of the variance" in capsys.readouterr().out
-    assert len(list(here.glob("multirun/*/*/portrait.png"))) == 2
+    assert len(list(here.glob("multirun/*/*/portrait.html"))) == 2
     assert best() == before and files_of(before) == files and len(runs_of("trial")) == 2
 
 
@@ -193,18 +190,24 @@ def test_a_winner_that_learned_nothing_is_told() -> None:
     assert "no better than predicting the mean: R² is -0.025" in found.text
 
 
-def concluded(trials: list[TrialRecord], folder: Path) -> list[conclusions.Conclusion]:
-    """What a study ends with of which there are no networks."""
-    return list(conclusions.conclude(Findings("tiny", (Objective(),), {}, trials), Networks(), folder))
+def tables(trials: list[TrialRecord]) -> list[outputs.AnsweredTable]:
+    """The tables of a study whose networks are not there."""
+    return outputs.tables(Findings("tiny", (Objective(),), {}, trials), Networks())
 
 
-def test_a_study_without_records_in_mlflow_is_blamed_by_its_summaries(tmp_path: Path) -> None:
+def test_a_study_without_networks_has_a_page_and_no_portrait(tmp_path: Path) -> None:
+    found = Findings("tiny", (Objective(),), {}, [record(0, [])])
+    assert outputs.write_report(found, Networks(), tmp_path / "new") == tmp_path / "new" / "report.html"
+    assert outputs.write_best_portrait(found, Networks(), tmp_path / "new") is None
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["report.html"]
+
+
+def test_a_study_without_records_in_mlflow_is_blamed_by_its_summaries() -> None:
     found = [blamed("val loss", 0.75, 0.25, 0.0), blamed("weights", 0.5, 0.0, 0.5)]
     trials = [record(0, found), record(1, found, {"optimizer.learning_rate": 0.1}), record(2, [])]
-    told, page = concluded(trials, tmp_path / "new")
-    assert told.file == tmp_path / "new" / "blame.png" and is_picture(told.file) and told.run_id is None
-    assert page.file == tmp_path / "new" / "report.html"
-    assert told.table and [row[0] for row in told.table.rows] == [
+    [blame] = tables(trials)
+    assert (blame.file, blame.tag) == ("blame.md", "blame")
+    assert [row[0] for row in blame.table.rows] == [
         "trial 0",
         "",
         "",
@@ -216,61 +219,13 @@ def test_a_study_without_records_in_mlflow_is_blamed_by_its_summaries(tmp_path: 
         "",
         "",
     ]
-    assert [line.partition(":")[0] for line in told.answer.splitlines()] == ["trial 0", "1"]
-    assert [each.file.name for each in concluded([record(2, [])], tmp_path)] == ["report.html"]
+    assert [line.partition(":")[0] for line in blame.answer.splitlines()] == ["trial 0", "1"]
+    assert tables([record(2, [])]) == []
 
 
-def test_trials_that_crossed_different_sources_are_blamed_side_by_side(tmp_path: Path) -> None:
+def test_trials_that_crossed_different_sources_are_blamed_side_by_side() -> None:
     other = Blame("weights", {"init": (0.5, 0, 1), "data": (0.25, 0, 1), "init × data": (0.25, 0, 1)}, (0.25, 0, 1), 2.0, None)
     trials = [record(0, [blamed("val loss", 1.0, 0.0, 0.0), blamed("weights", 0.5, 0.0, 0.5)]), record(1, [other])]
-    told, _ = concluded(trials, tmp_path)
-    assert is_picture(told.file) and told.table
-    assert {"init", "order", "init × order", "data", "init × data"} <= {row[1] for row in told.table.rows}
-    assert all(len(row) == len(told.table.columns) for row in told.table.rows)
-
-
-def portrait(networks: int) -> Portrait:
-    rng = np.random.default_rng(0)
-    points, curves = rng.normal(size=(networks, 5)), np.exp(-rng.random((2, networks, 4)).cumsum(axis=2))
-    matrix = np.linalg.norm(points[:, None] - points, axis=2)
-    path = rng.random((2, 25))
-    return Portrait(
-        title="trial 0",
-        train_loss=curves[0],
-        val_loss=curves[1],
-        numbers=[str(place) for place in range(networks)],
-        final_loss=curves[1, :, -1],
-        relative_l2=matrix,
-        aligned=matrix / 2,
-        null=1.1,
-        disagreement=matrix / 4,
-        kind="NRMSE",
-        alphas=np.linspace(0, 1, 25),
-        raw_path=path,
-        aligned_path=path / 2,
-        path_of="training loss",
-    )
-
-
-def without(matrix: np.ndarray, place: int) -> np.ndarray:
-    """The matrix, of which one network's numbers aren't known."""
-    found = matrix.copy()
-    found[place] = found[:, place] = np.nan
-    return found
-
-
-WHOLE = portrait(12)
-PORTRAITS = {
-    "many, of which one diverged": {name: without(getattr(WHOLE, name), 1) for name in ("relative_l2", "aligned", "disagreement")},
-    "equal": dict.fromkeys(("relative_l2", "aligned", "disagreement"), np.zeros((12, 12))),
-    "with data of their own, and stopped early": {
-        **dict.fromkeys(("disagreement", "alphas", "raw_path", "aligned_path")),
-        "val_loss": np.array([[1.0, 0.5, np.nan, np.nan]] * 12),
-    },
-}
-
-
-@pytest.mark.parametrize("name", PORTRAITS)
-def test_a_portrait_is_drawn_of_whatever_networks_a_trial_has(name: str, tmp_path: Path) -> None:
-    figures.portrait(dataclasses.replace(WHOLE, **PORTRAITS[name]), tmp_path / "portrait.png")
-    assert is_picture(tmp_path / "portrait.png")
+    [blame] = tables(trials)
+    assert {"init", "order", "init × order", "data", "init × data"} <= {row[1] for row in blame.table.rows}
+    assert all(len(row) == len(blame.table.columns) for row in blame.table.rows)

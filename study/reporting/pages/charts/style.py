@@ -1,0 +1,51 @@
+"""Colours, axes and legends that all charts share."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from study.records.arrays import Doubles, Floats
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart, in tints that stand out on white and on black
+BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, GREY = "#2a7fc1", "#d9641e", "#159a76", "#c2649c", "#b8920a", "#4aa8d8", "#8a8f98"
+COLOURS = (ORANGE, BLUE, GREEN, PINK, YELLOW, SKY)
+UNRELATED, UNRELATED_TEXT = float(np.sqrt(2)), "unrelated networks are about 1.41 apart, whatever they compute"
+
+
+def escape(text: object) -> str:
+    """Escape a user's setting or column for Plotly, which renders some HTML in its texts."""
+    return html.escape(str(text), quote=False)
+
+
+def new_figure(height: int, **layout: Any) -> go.Figure:
+    margin = {"l": 8, "r": 8, "t": 8, "b": 8}
+    axis = {"automargin": True, "zeroline": False, "tickformat": "~g"}
+    return go.Figure(layout={"height": height, "margin": margin, "xaxis": axis, "yaxis": axis, "showlegend": False} | layout)
+
+
+def legend_below(y: float = -0.22) -> dict[str, Any]:
+    """Return a legend below the chart, where a narrow screen has room for it."""
+    return {"orientation": "h", "x": 0, "y": y, "yanchor": "top"}
+
+
+def axis_type(values: Sequence[float] | Doubles | Floats, factor: float = 20) -> dict[str, Any]:
+    """Return an axis's type: logarithmic for positive values that span more than a factor, otherwise linear."""
+    known = np.asarray(values, float)
+    known = known[np.isfinite(known)]
+    if not known.size or known.min() <= 0 or known.max() <= factor * known.min():
+        return {"type": "linear"}
+    # labels at 1, 2 and 5 only, since all nine would overlap
+    return {"type": "log"} | ({"dtick": "D2"} if known.max() > 8 * known.min() else {})
+
+
+def mark_unrelated(figure: go.Figure) -> None:
+    """Draw a dotted line at the distance between the weights of unrelated networks."""
+    figure.add_hline(y=UNRELATED, line={"dash": "dot", "width": 1.5, "color": GREY})
+    figure.add_annotation(
+        x=1, xref="paper", y=UNRELATED, yanchor="bottom", xanchor="right", text="unrelated networks", showarrow=False
+    )

@@ -1,0 +1,146 @@
+"""Sections on a study's search: the winner and its rivals, the effects of the settings, and all trials."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from study.records.trial import TrialRecord
+from study.reporting import answers, narrative, report
+from study.reporting.answers import SPACE
+from study.reporting.pages.charts import search, trials
+from study.reporting.pages.page import Chart, Listing, Section
+from study.reporting.study_results import Findings
+from study.statistics import intervals
+
+MOST_RIVALS, MOST_DESCRIBED = 20, 5
+
+
+def rivals(findings: Findings) -> Section:
+    """Return the best trials with their intervals, and which of them may be as good as the winner."""
+    if not findings.best:
+        return Section("")
+    shown = findings.ranked[:MOST_RIVALS]
+    objective, quantity, decided = findings.objective, findings.objective.quantity, findings.choice is not None
+    drawn = [_rival(findings, record) for record in shown if record.summary]
+    described = "; ".join(f"{name(record)}: {report.number(record.value, 4)}" for record in shown[:MOST_DESCRIBED])
+    alt = f"The {len(shown)} best trials by {quantity}. {described}"
+    caption = "Small dots are replicates, large ones their mean"
+    if not any(rival.halfwidth is not None for rival in drawn):
+        caption += ". There is no interval: it takes several replicates with independent seeds."
+    else:
+        caption += " with its 95 % interval"
+        caption += f". Orange: the {objective.best} mean; blue: may be as good, by the paired differences; grey: worse." * decided
+        caption += "." * (not decided)
+    if len(findings.ranked) > len(shown):
+        caption += f" These are the {len(shown)} best of {len(findings.ranked)} completed trials."
+    chart = Chart(f"{quantity} with intervals", trials.rivals(drawn, quantity), alt, caption, wide=True)
+    return Section("Winner and rivals" if decided else "Trials side by side", charts=[chart])
+
+
+def _rival(findings: Findings, record: TrialRecord) -> trials.Rival:
+    assert record.summary is not None
+    values = findings.objective.of_replicates(record.summary) or [record.value or 0.0]
+    # crossed replicates share seeds, so their mean has no interval
+    alone = len(values) < 2 or bool(record.summary.blame)
+    tied = findings.choice.tied if findings.choice else ()
+    return trials.Rival(
+        name(record),
+        values,
+        None if alone else intervals.mean_halfwidth(values),
+        "best" if record is findings.best else "tied" if record.number in tied else "worse",
+        [
+            f"{name(record)}: {findings.objective.quantity} {report.number(record.value, 4)}",
+            *(f"{report.short(key)} {report.setting(value)}" for key, value in record.params.items()),
+        ],
+    )
+
+
+def name(record: TrialRecord) -> str:
+    return f"trial {record.number}"
+
+
+def settings(findings: Findings) -> Section:
+    """Return the effects of the settings on the objective, and the space that was searched."""
+    tables = []
+    if findings.effects:
+        effects = narrative.effects_table(findings.effects, findings.objective)
+        tables.append(Listing("Mean effect of each setting", effects, narrative.effects_foot(findings.objective)))
+    space = tuple((key.removeprefix(SPACE), text) for key, text in findings.identity.items() if key.startswith(SPACE))
+    if space:
+        tables.append(Listing("Search space", report.Table(("setting", "values"), space)))
+    charts = list(_settings_charts(findings)) if len(findings.ranked) > 1 else []
+    return Section("Effects of the settings", charts=charts, tables=tables)
+
+
+def _settings_charts(findings: Findings) -> Iterator[Chart]:
+    done, objective, quantity = findings.ranked, findings.objective, findings.objective.quantity
+    in_order = sorted(done, key=lambda record: record.number)
+    less_is_better = objective.sign > 0
+    if findings.effects:
+        hidden = ", ".join(report.short(setting.key) for setting in findings.effects if not setting.shown)
+        not_shown = f" Not shown: {hidden}." if hidden else ""
+        yield Chart(
+            "Effect of each setting, beside chance",
+            search.effects(findings.effects, quantity),
+            f"SD of the {quantity} between each setting's values, and the largest that chance explains.{not_shown}",
+            f"The mark across a bar is the largest effect that chance explains. Grey bars do not exceed it.{not_shown}",
+        )
+    yield Chart(
+        "History",
+        trials.history([record.number for record in in_order], _values(in_order), less_is_better, quantity),
+        f"The {quantity} of each trial and the best so far.",
+        "Trials in the order in which the search proposed them.",
+    )
+    if findings.keys:
+        columns = {key: [record.params.get(key) for record in done] for key in findings.keys}
+        yield Chart(
+            "Parallel coordinates",
+            search.parallel(columns, _values(done), quantity, less_is_better),
+            f"One line for each of {len(done)} trials through its settings to its {quantity}, as in the table of trials.",
+            "Orange is best, grey worst. Drag along an axis to select a range, or drag its name to move it.",
+            wide=True,
+        )
+    for key in findings.keys:
+        chosen = [record for record in in_order if key in record.params]
+        column, numbers = [record.params[key] for record in chosen], [record.number for record in chosen]
+        title = report.short(key).replace("_", " ")
+        yield Chart(
+            title,
+            search.setting_slice(column, _values(chosen), numbers, done[0].number, quantity),
+            f"The {quantity} of each trial by {title}.",
+            f"{key}. The ring marks the best trial; later trials are darker.",
+        )
+    names = [objective.name for objective in findings.objectives]
+    by_number = {record.number: record.values for record in done}
+    front = answers.front_text(findings.front, findings.objectives)
+    for x, y in itertools.combinations(range(len(names)), 2):
+        figure = trials.front(by_number, x, y, names, findings.front)
+        yield Chart(f"{names[x]} against {names[y]}", figure, front, front, wide=True)
+
+
+def _values(records: list[TrialRecord]) -> list[float]:
+    return [record.value for record in records if record.value is not None]
+
+
+def all_trials(findings: Findings) -> Section:
+    """Return the table of trials, best first, then those that failed or were pruned with their reasons, and the finalists."""
+    title = "All trials"
+    if not findings.records:
+        return Section(title)
+    table = report.table(findings.records, findings.objectives, findings.front)
+    tied = set(findings.choice.tied) if findings.choice else {record.number for record in findings.ranked[:1]}
+    completed = table.rows[: len(findings.ranked)]
+    marked = frozenset(index for index, row in enumerate(completed) if int(row[0]) in tied)
+    marks = " The best and those that may be as good are marked." if findings.choice else ""
+    tables = [Listing("", table, f"Best first.{marks} Click a heading to sort.", marked)]
+    ended = [record for record in findings.records if record.state in ("failed", "pruned")]
+    if ended:
+        rows = tuple(
+            (str(record.number), record.state, report.settings_text(record.params), record.reason or "no reason recorded")
+            for record in ended
+        )
+        tables.append(Listing("Failed and pruned trials", report.Table(("trial", "state", "settings", "reason"), rows)))
+    if findings.finals:
+        tables.append(Listing("Finalists, retrained", report.table(findings.finals, [findings.objective])))
+    return Section(title, tables=tables)

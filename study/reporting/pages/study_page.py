@@ -1,0 +1,121 @@
+"""The page of a study: the answer first, then the evidence, then how to reproduce it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from study.reporting import report
+from study.reporting.answers import SPACE
+from study.reporting.pages import cause_sections, network_sections, page, search_sections, trial_page
+from study.reporting.pages.charts.style import UNRELATED_TEXT
+from study.reporting.pages.page import Code, Listing, Page, Section
+from study.reporting.pages.search_sections import name
+from study.reporting.study_results import Findings, Networks, Shown
+from study.statistics import objectives
+from study.statistics.objectives import LOSS
+
+REPRODUCE = "Reproduce this study"
+
+
+def write(findings: Findings, networks: Networks, file: Path) -> None:
+    """Write a study's page. Raises NotWritable."""
+    page.write(build(findings, networks), file)
+
+
+def build(findings: Findings, networks: Networks) -> Page:
+    """Build a study's page; without `networks`, from the records of its trials alone."""
+    shown = networks.shown
+    sections = [
+        search_sections.rivals(findings),
+        network_sections.loss_curves([name(trial.record) for trial in shown], [trial.kept for trial in shown]),
+        cause_sections.factor(networks.factor),
+        cause_sections.blame(findings.blamed),
+        *_compared(shown),
+        search_sections.settings(findings),
+        search_sections.all_trials(findings),
+        _reproduce(findings),
+        Section("Glossary", tables=[Listing("", report.Table(("term", "meaning"), GLOSSARY))], closed=True),
+    ]
+    answer = findings.answer
+    settle = f"To settle it, train longer: run the first command under “{REPRODUCE}”." if answer.command else ""
+    return Page(
+        title=trial_page.QUESTION,
+        subtitle=f"Study {findings.name}, on {findings.identity.get('data', 'unknown')} data",
+        headline=f"{answer.headline}.",
+        answer=[text for text in (answer.text, settle, findings.win) if text],
+        facts=_facts(findings),
+        sections=[section for section in sections if not section.empty],
+    )
+
+
+def _facts(findings: Findings) -> dict[str, str]:
+    states = [record.state for record in findings.records]
+    facts = {"trials": ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "none"}
+    best, objective = findings.best, findings.objective
+    if best and best.summary:
+        facts["listed first" if objectives.unlike(findings.records, objective) else "best"] = name(best)
+        if objective.name != LOSS and best.value is not None:
+            facts[objective.name] = report.value_text(best.value)
+        facts |= trial_page.facts(best.summary)
+    return facts
+
+
+def _compared(shown: Sequence[Shown]) -> list[Section]:
+    """Return the sections of the trials' networks, all but the first closed."""
+    trials = [trial for trial in shown if trial.kept.comparison and trial.record.summary]
+    return [
+        network_sections.compared(name(record), summary, trial.kept, network_sections.verdict(summary), closed=index > 0)
+        for index, trial in enumerate(trials)
+        if (summary := (record := trial.record).summary)
+    ]
+
+
+def _reproduce(findings: Findings) -> Section:
+    """Return the commands, and the settings that were fixed."""
+    study, best, codes = shlex.quote(findings.name), findings.best, []
+    if findings.answer.command:
+        codes.append(Code("To settle the answer: the same setting, trained longer", findings.answer.command))
+    if findings.command:
+        codes.append(Code("The whole study; in a folder that holds its records, it resumes", findings.command))
+    if best:
+        address = shlex.quote(f"{findings.name}/{best.number}")
+        exact = f"The networks of {name(best)}, from their own record; exits with 0 only if every bit is the same"
+        codes.append(Code(exact, f"mlp-study reproduce {address}"))
+        if best.summary and len(best.summary.val_losses) > 1:
+            codes.append(Code("Its replicates side by side", f"mlp-study compare {address}"))
+        codes.append(Code("Predictions of its best network for new rows", f"mlp-study predict {study} rows.csv"))
+    codes.append(Code("In Python", f'import study\n\nfound = study.open("{findings.name}")\nfound.trials, found.replicates'))
+    codes.append(Code("In the terminal, and as files", f"mlp-study show {study}\nmlp-study export {study} trials.csv"))
+    fixed, groups = _fixed(findings)
+    foot = f"Settings that come with each choice of {', '.join(groups)} are left out." if groups else ""
+    tables = [Listing("Fixed settings", report.Table(("setting", "value"), fixed), foot)] if fixed else []
+    return Section(REPRODUCE, codes=codes, tables=tables)
+
+
+def _fixed(findings: Findings) -> tuple[tuple[tuple[str, str], ...], list[str]]:
+    """Return the fixed settings, and the searched groups, such as the optimizer, whose settings are left out."""
+    searched = {key.removeprefix(SPACE) for key in findings.identity if key.startswith(SPACE)}
+    groups = [key.removeprefix(SPACE) for key in findings.identity if key.startswith(SPACE) and "." not in key]
+    # the units follow from width and depth
+    derived = {"model.units"} if {"model.width", "model.depth"} & searched else set()
+    left_out = (SPACE, *(f"{group}." for group in groups))
+    fixed = tuple((key, text) for key, text in findings.identity.items() if not key.startswith(left_out) and key not in derived)
+    return fixed, groups
+
+
+GLOSSARY = (
+    ("trial", "one sampled setting; its replicates are networks of that setting from other seeds"),
+    ("validation loss", "mean over the replicates ± half of Student's 95 % interval, at the kept epoch"),
+    ("convergence", "a label for each replicate: plateaued, still improving, undecided, oscillating, stuck, diverged"),
+    ("distance", f"relative L2 between two replicates' weights, mean over the pairs; {UNRELATED_TEXT}"),
+    ("aligned", "the distance after matching neurons, and its share of the same distance between fresh networks"),
+    ("barrier", "the highest rise of the loss on the straight line between two replicates"),
+    (
+        "disagreement",
+        "RMSE between two replicates' predictions over the target's SD, or the share of rows they classify differently",
+    ),
+    ("verdict", "same weights, same up to rounding or symmetry, same function, same loss only, different loss, or not converged"),
+    ("fingerprint", "sha256 of a replicate's final weights: equal if and only if all bits are equal"),
+)
