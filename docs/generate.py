@@ -1,7 +1,7 @@
 """Writes docs/reference.md from conf/, the settings' rules, the commands and the code: `make docs`.
 
-A key means what its comment in conf/ says: the one at the end of its line. A group's choice means what the first lines of its
-file say. What conf/ can't hold is in the tables below. Whatever has no meaning, or a meaning and isn't there, is an error.
+The comment at the end of a key's line in conf/ is its meaning, and the first lines of a file are its choice's. The tables below
+hold the rest. A name without a meaning, or a meaning without a name, is an error.
 """
 
 from __future__ import annotations
@@ -34,70 +34,70 @@ ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
 
 GROUPS = {
-    "data": "Where the rows come from, and how they are split, normalised and disturbed. [data.md](data.md) tells more.",
+    "data": "The rows: their source, split, normalisation and noise. See [data.md](data.md).",
     "model": "The network.",
     "optimizer": "Update rules and defaults are Keras'.",
-    "schedule": "How the learning rate moves from step to step. Durations are in epochs, and may be fractions.",
-    "loss": "What training minimises, averaged over the batch.",
-    "init": "How the weights start. Definitions and defaults are Keras'. Inputs and outputs are those of a layer.",
-    "training": "How long, and in what batches.",
-    "replicates": "How many networks of each setting, and what differs between them.",
-    "sampler": "How a study picks its next setting. Besides the settings below, every argument of Optuna's class can be given "
+    "schedule": "The learning rate by step. Durations are in epochs and may be fractions.",
+    "loss": "The quantity that training minimises, averaged over the batch.",
+    "init": "The initial weights. Definitions and defaults are Keras'. Inputs and outputs are those of a layer.",
+    "training": "Length of training, and its batches.",
+    "replicates": "The number of networks per setting, and the differences between them.",
+    "sampler": "Picks a study's next setting. Every argument of Optuna's class can be given besides those below "
     "(`+sampler.n_ei_candidates=48`).",
-    "pruner": "What stops a trial in mid-training. A pruner looks after each leg (`training.leg_epochs`). Besides the settings "
-    "below, every argument of Optuna's class can be given.",
-    "tracking": "Where the records go.",
+    "pruner": "Stops bad trials early. A pruner decides after each leg (`training.leg_epochs`). Every argument of "
+    "Optuna's class can be given besides those below.",
+    "tracking": "The destination of the records.",
 }
 SECTIONS_OF_TRIAL = ("data", "model", "optimizer", "schedule", "loss", "init", "training", "replicates")
-# the place that a choice without a name of its own has
+# the file of a group with a single choice
 ONLY = {"model": "mlp", "training": "default", "replicates": "default"}
 
 # of hydra.sweeper: what has no comment in its dataclass
 SWEEPER = {
-    "n_jobs": "trials that are asked for at a time, and launched together",
-    "params": "what is searched, key by key, as on the command line; for an experiment's file",
+    "n_jobs": "number of trials launched together",
+    "params": "the searched settings, key by key, as on the command line; for an experiment's file",
 }
 OBJECTIVES = {
     "loss": "mean validation loss over the replicates",
     "spread": "its standard deviation over the replicates",
-    "size": "weights of a network",
-    "time": "seconds of training a network",
+    "size": "number of weights of a network",
+    "time": "training seconds per network",
     "r2": "mean R² on the validation part (regression)",
     "mae": "mean absolute error on the validation part (regression)",
-    "accuracy": "mean share of validation rows that are classified rightly",
-    "auc": "mean area under the ROC curve (classification; of several classes, one against the rest)",
+    "accuracy": "mean share of validation rows classified correctly",
+    "auc": "mean area under the ROC curve (classification; for several classes, one against the rest)",
 }
 ENVIRONMENT = {
-    "MLP_STUDY_STORAGE": "Optuna's storage, where `hydra.sweeper.storage` or `--storage` isn't given",
-    "MLFLOW_TRACKING_URI": "the MLflow store, where `tracking.uri` isn't given",
-    "MLFLOW_DISABLE_TELEMETRY": "set to `true` here unless you set it: MLflow sends nothing to its makers",
-    "MLFLOW_TRUNCATE_LONG_VALUES": "set to `false` here unless you set it: a text that is too long is an error and not cut",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "set to `false` here unless you set it",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "set to `true` here unless you set it",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "how often a request to an MLflow server is repeated; 7 here unless you set it",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "how the waits between them grow; 1 here unless you set it",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "seconds that a request may take; 60 here unless you set it",
-    "XDG_CACHE_HOME": "where compiled programs and the index of `similar` are kept, in `mlp-study`; the default is `~/.cache`",
-    "XLA_FLAGS": "switches of the compiler; they change bits, and are recorded with a trial",
-    "TF_XLA_FLAGS": "switches of TensorFlow's side of it; if you set it, compiled programs aren't kept between processes",
-    "TF_ENABLE_ONEDNN_OPTS": "switches oneDNN's kernels; it changes bits, and is recorded with a trial",
-    "TF_CPP_MIN_LOG_LEVEL": "what TensorFlow says at its start; 3 (nothing) here unless you set it",
-    "HYDRA_FULL_ERROR": "set here, so that errors reach the command in their own form",
-    "COMP_LINE": "set by the shell's completion",
+    "MLP_STUDY_STORAGE": "Optuna's storage, unless `hydra.sweeper.storage` or `--storage` is given",
+    "MLFLOW_TRACKING_URI": "the MLflow store, unless `tracking.uri` is given",
+    "MLFLOW_DISABLE_TELEMETRY": "default `true`: MLflow sends no usage data",
+    "MLFLOW_TRUNCATE_LONG_VALUES": "default `false`: a value that is too long is an error instead of being cut",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "default `false`",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "default `true`",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "repetitions of a failed request to an MLflow server; default 7",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "growth of the waits between them; default 1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "timeout of a request in seconds; default 60",
+    "XDG_CACHE_HOME": "parent of the folder `mlp-study` with compiled programs and the index of `similar`; default `~/.cache`",
+    "XLA_FLAGS": "switches of the compiler; they change bits and are recorded with each trial",
+    "TF_XLA_FLAGS": "switches of TensorFlow's part of the compiler; if set, compiled programs aren't kept between processes",
+    "TF_ENABLE_ONEDNN_OPTS": "oneDNN's kernels on or off; changes bits and is recorded with each trial",
+    "TF_CPP_MIN_LOG_LEVEL": "TensorFlow's messages; default 3 (none)",
+    "HYDRA_FULL_ERROR": "set by mlp-study, so that errors keep their own form",
+    "COMP_LINE": "set by the shell during completion",
 }
 OF_LIBRARIES = {
     "MLFLOW_TRACKING_USERNAME": "the login to an MLflow server (MLflow reads it)",
     "MLFLOW_TRACKING_PASSWORD": "its password (MLflow reads it)",
-    "MLFLOW_TRACKING_TOKEN": "a token in their place (MLflow reads it)",
-    "PGPASSWORD": "PostgreSQL's password (its client reads it, as it does `PGPASSFILE` and `~/.pgpass`)",
-    "FORCE_COLOR": "colours where the output is no terminal (Rich reads it, as it does `NO_COLOR`)",
+    "MLFLOW_TRACKING_TOKEN": "a token instead (MLflow reads it)",
+    "PGPASSWORD": "PostgreSQL's password (its client reads it, and `PGPASSFILE` and `~/.pgpass`)",
+    "FORCE_COLOR": "colours even outside a terminal (Rich reads it, and `NO_COLOR`)",
 }
 HYDRAS = {
-    "--multirun, -m": "a study: search the settings that have several values or a range",
+    "--multirun, -m": "run a study: search the settings with several values or a range",
     "--dry-run": flags.HELP[flags.DRY_RUN],
-    "--cfg job": "what a launch would use, as YAML; trains nothing",
-    "--help, --hydra-help": "all groups and settings; Hydra's own flags",
-    "--version": "the program's version",
+    "--cfg job": "print the config of a launch as YAML, without training",
+    "--help, --hydra-help": "print all groups and settings; print Hydra's own flags",
+    "--version": "print the version",
 }
 FILES = {
     "mlflow.db": "MLflow's records: experiments, runs, curves",
@@ -105,7 +105,7 @@ FILES = {
     "optuna.db": "Optuna's records: studies and their trials",
     "outputs/": "Hydra's folder of each single launch, with its settings and `portrait.html`",
     "multirun/": "the same of each study, with `report.html` and `portrait.html`",
-    ".mlp-study/": "what MLflow has not taken yet; the next launch here sends it",
+    ".mlp-study/": "records not yet sent to MLflow; the next launch in this folder sends them",
 }
 PARAMETERS = {
     "the settings": "every setting of the trial, by its dotted key (`optimizer.learning_rate`); a group's choice by its name",
@@ -113,33 +113,33 @@ PARAMETERS = {
     "seed.init, seed.order, …": "replicate runs: the seed of each source",
 }
 CURVES = {
-    "train_loss": "by epoch: the mean of the epoch's batches, as Keras' `fit` reports it",
-    "val_loss": "by epoch: after the epoch, on the validation part",
+    "train_loss": "by epoch: mean over the epoch's batches, as in Keras' `fit`",
+    "val_loss": "by epoch: on the validation part, after the epoch",
 }
 REPLICATES = {
     **CURVES,
     "val_r2": "R² (regression)",
     "val_mae": "mean absolute error, on the normalised target (regression)",
-    "val_accuracy": "share of rows that are classified rightly",
+    "val_accuracy": "share of rows classified correctly",
     "val_auc": "area under the ROC curve (classification)",
-    "loss_over_trivial": "the training loss in units of the trivial predictor's",
-    "improvement_low": "least that another tail of epochs would improve, in trivial losses (`study/analysis/convergence.py`)",
+    "loss_over_trivial": "training loss in units of the trivial predictor's",
+    "improvement_low": "lower end of the gain from another tail of epochs, in trivial losses (`study/analysis/convergence.py`)",
     "improvement_high": "its upper end: below 0.001 the replicate has plateaued",
 }
 TRIALS = {
-    "val_loss_mean": "mean over the replicates, a point a leg; what a study minimises unless told otherwise",
+    "val_loss_mean": "mean over the replicates, one point per leg; the default objective",
     "val_loss_std": "standard deviation over the replicates",
     "val_loss_halfwidth": "half of Student's 95 % interval of the mean; none for crossed replicates",
     "train_loss_mean": "mean training loss over the replicates",
     "val_r2, val_mae, val_accuracy, val_auc": "means of the replicates' scores",
-    "distance": "mean relative L2 of the pairs' weights, as they lie",
+    "distance": "mean relative L2 between the replicates' raw weights, over the pairs",
     "aligned": "the same after matching neurons",
-    "null": "what `aligned` is for fresh networks of this architecture",
+    "null": "`aligned` of fresh networks of this architecture",
     "barrier": "largest rise of the loss on the straight line between two replicates; in error rate or trivial losses",
     "aligned_barrier": "the same after matching neurons",
     "cka": "mean debiased linear CKA of the last hidden layer",
     "disagreement": "mean over the pairs: predictions' RMSE over the target's SD, or the share of rows classified differently",
-    "distinct": "how many different fingerprints",
+    "distinct": "number of different fingerprints",
     "finite_test": "share of the replicates' variance in error that is only due to the few validation rows",
 }
 TAGS = {
@@ -147,49 +147,49 @@ TAGS = {
     "TRIAL": "trial runs: the trial's number in its study",
     "REPLICATE": "replicate runs: the replicate's number",
     "OWNER": "the process that wrote the run",
-    "KEY": "the trial's record, by which a run is found again if an answer of the server got lost",
+    "KEY": "the trial's record, by which a run is found again when the server's answer was lost",
     "FINGERPRINT": "replicate runs: sha256 of the final weights",
-    "CONVERGENCE": "the label, or how many replicates have which",
+    "CONVERGENCE": "the label of a replicate, or a trial's count of each label",
     "EPOCH": "replicate runs: the epoch whose weights are kept",
     "REASON": "why a trial failed, was pruned or was killed",
-    "VERDICT": "trial runs: what the replicates are to one another",
-    "EVIDENCE": "trial runs: the numbers that lead to it",
+    "VERDICT": "trial runs: the verdict on its replicates",
+    "EVIDENCE": "trial runs: the numbers behind the verdict",
     "SEARCHABLE": "replicate runs: the fingerprint that `mlp-study similar` searches by",
 }
 STUDY_TAGS = {
-    "answer": "whether the best setting converges to a single, stable value",
-    "win": "whether its win is more than seed noise",
+    "answer": "the answer: does the best setting converge to a single, stable value?",
+    "win": "is its win more than seed noise?",
     "best": "the best trial's run",
-    "blame": "of a crossed study: which source is to blame",
-    "factor": "of a study that varies one setting: what it does",
+    "blame": "of a crossed study: each source's share of the variance",
+    "factor": "of a study that varies one setting: its effect",
 }
 ARTIFACTS = {
     "WEIGHTS": "final weights, and initial ones with the prefix `initial_`; [R, …] arrays by layer",
     "PREDICTIONS": "predictions on the validation part, and its target",
     "COMPARISON": "the replicates' matrices and paths",
     "CURVES": "losses and learning rate, [R, epochs]",
-    "TABLE": "the same as a table, a row a replicate and epoch",
+    "TABLE": "the same as a table, one row per replicate and epoch",
     "CONFIG": "the settings that rebuild the trial",
     "ENVIRONMENT": "versions, CPU, switches, and digests of code and data",
     "MANIFEST": "sha256 of the other files; written last",
 }
-PORTRAIT = {"portrait.html": "the replicates as one page, for the best trial of a study and for a trial that is launched alone"}
+PORTRAIT = {"portrait.html": "the replicates as one page, for a study's best trial and for a trial launched alone"}
 STUDY_FILES = {
     "trials.md": "the study's table",
     "answer.txt": "its answer",
-    "settings.md": "what each setting does to the loss",
+    "settings.md": "each setting's effect on the loss",
     "report.html": "the study as one page",
-    "SETTING.md": "of a study that varies one setting, by its name: what that does",
-    "blame.md": "of a crossed study: which source is to blame",
+    "SETTING.md": "of a study that varies one setting, by its name: its effect",
+    "blame.md": "of a crossed study: each source's share of the variance",
 }
 
 
 class Undocumented(Exception):
-    """What has no meaning, or a meaning and isn't there; a line each."""
+    """Names without a meaning, and meanings without a name; one per line."""
 
 
 class Row(NamedTuple):
-    """A key of one choice of a group."""
+    """One key of one choice of a group."""
 
     key: str
     choice: str
@@ -202,18 +202,18 @@ class Row(NamedTuple):
 
 
 def commented(file: Path) -> tuple[str, dict[str, str]]:
-    """What the file's first lines say, and the comment of each key at its top level."""
+    """Return the file's first comment lines, and the comment of each key at its top level."""
     lines = [line for line in file.read_text().splitlines() if not line.startswith("# @package")]
     first = [line.removeprefix("#").strip() for line in lines[: next((n for n, x in enumerate(lines) if not x.startswith("#")), 0)]]
-    found = {}
+    comments = {}
     for line in lines:
         if match := re.match(r"(\w+):(?:[^#]*?)(?:\s#\s(.*))?$", line):
-            found[match[1]] = match[2] or ""
-    return " ".join(first), found
+            comments[match[1]] = match[2] or ""
+    return " ".join(first), comments
 
 
 def written(value: object) -> str:
-    """A value as an override would have it."""
+    """Return a value in the syntax of an override."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {written(each)}' for key, each in value.items())}}}"
     if isinstance(value, list):
@@ -224,12 +224,12 @@ def written(value: object) -> str:
 
 
 def rules_of(group: str, choice: str) -> Mapping[str, str]:
-    """The valid values of a choice's keys, in words."""
+    """Return the valid values of a choice's keys, in words."""
     if group in ("sampler", "pruner"):
         made = (search.SAMPLERS if group == "sampler" else search.PRUNERS)[choice]
         # the grid never asks the sampler that it is made of
-        found = {} if choice == "grid" else inspect.signature(made).parameters
-        return {key: _annotated(each.annotation) for key, each in found.items()}
+        parameters = {} if choice == "grid" else inspect.signature(made).parameters
+        return {key: _annotated(each.annotation) for key, each in parameters.items()}
     if group == "tracking":
         return {"uri": f"{locations.STORES}, or null" if choice == "mlflow" else "null"}
     section = spec.KINDS[group][choice] if group in spec.KINDS else spec.SECTIONS[group]
@@ -289,7 +289,7 @@ def keyed(head: Sequence[str], meanings: Mapping[str, str]) -> Iterator[str]:
 
 
 def grouped(rows: Sequence[Row], count: int) -> Iterator[list[str]]:
-    """A line for each key, valid values and meaning. count: of the group's choices."""
+    """Yield one row per key, valid values and meaning. count: number of the group's choices."""
     together: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         together.setdefault((row.key, row.valid, row.meaning), []).append(row)
@@ -302,10 +302,10 @@ def grouped(rows: Sequence[Row], count: int) -> Iterator[list[str]]:
 
 
 def defaults(same: Sequence[Row]) -> str:
-    """The value that most have, and the others' with their choices."""
+    """Return the most common value, and the others with their choices."""
     (usual, _), *others = Counter(row.default for row in same).most_common()
-    told = [f"`{other}` ({', '.join(row.choice for row in same if row.default == other)})" for other, _ in others]
-    return ", ".join([f"`{usual}`", *told])
+    exceptions = [f"`{other}` ({', '.join(row.choice for row in same if row.default == other)})" for other, _ in others]
+    return ", ".join([f"`{usual}`", *exceptions])
 
 
 def group_text(group: str, default: str, faults: list[str]) -> Iterator[str]:
@@ -329,8 +329,8 @@ def group_text(group: str, default: str, faults: list[str]) -> Iterator[str]:
 def settings(faults: list[str]) -> Iterator[str]:
     config = yaml.safe_load((CONF / "config.yaml").read_text())
     chosen = {key: value for each in config["defaults"] if isinstance(each, dict) for key, value in each.items()}
-    yield "## What is trained\n"
-    yield "`mlp-study key=value …` trains one setting; with `--multirun` each of these keys can be searched.\n"
+    yield "## Settings\n"
+    yield "`mlp-study key=value …` trains one setting; with `--multirun`, each of these keys can be searched.\n"
     seed = next(each.metadata["rule"].valid for each in dataclasses.fields(spec.TrialSpec) if each.name == "seed")
     yield from table(
         ["key", "valid", "default", "meaning"],
@@ -345,17 +345,17 @@ def settings(faults: list[str]) -> Iterator[str]:
     )
     for group in SECTIONS_OF_TRIAL:
         yield from group_text(group, str(chosen[group]), faults)
-    yield "## How a study searches\n"
+    yield "## Search\n"
     yield from sweeper(faults)
     for group in ("sampler", "pruner"):
         yield from group_text(group, str(chosen[group]), faults)
     yield "## Records\n"
     yield from group_text("tracking", str(chosen["tracking"]), faults)
-    yield "`study.name`, `study.trial` and `study.storage` are filled in by a study for its own trials; leave them alone.\n"
+    yield "A study sets `study.name`, `study.trial` and `study.storage` for its own trials; leave them alone.\n"
     yield "In the folder of the launch:\n"
     yield from keyed(["file", ""], FILES)
     yield "## Experiments\n"
-    yield "`mlp-study -m +experiment=NAME`; any setting can be given besides.\n"
+    yield "`mlp-study -m +experiment=NAME`, with any other settings.\n"
     files = sorted(CONF.glob("experiment/*.yaml"))
     faults += [f"{file.relative_to(ROOT)}: its first line is no comment" for file in files if not commented(file)[0]]
     yield from table(["`+experiment=`", ""], [[f"`{file.stem}`", commented(file)[0]] for file in files])
@@ -397,28 +397,28 @@ def sweeper(faults: list[str]) -> Iterator[str]:
         [
             ["`a,b,c` or `choice(a,b,c)`", "each of them"],
             ["`range(1,4)`, `range(0,1,0.25)`", "1, 2, 3; 0, 0.25, 0.5, 0.75"],
-            ["`interval(1e-4,1e-1)`", "any number between"],
-            ["`int(interval(1,128))`", "any whole number between"],
-            ["`tag(log,interval(1e-4,1e-1))`", "the same, evenly by its logarithm"],
-            ["`tag(optimizer:sgd,interval(0,0.9))`", "only where the optimizer is sgd"],
+            ["`interval(1e-4,1e-1)`", "any number in between"],
+            ["`int(interval(1,128))`", "any whole number in between"],
+            ["`tag(log,interval(1e-4,1e-1))`", "any number in between, on a log scale"],
+            ["`tag(optimizer:sgd,interval(0,0.9))`", "only if the optimizer is sgd"],
         ],
     )
 
 
 def _fields(file: Path) -> dict[str, str]:
-    """The comment above each field of the dataclass in a file."""
-    found, above = {}, ""
+    """Return the comment above each field of the dataclass in a file."""
+    comments, above = {}, ""
     for line in map(str.strip, file.read_text().splitlines()):
         if match := re.match(r"(\w+): .*= ", line):
-            found[match[1]] = above
+            comments[match[1]] = above
         above = f"{above} {line.removeprefix('# ')}".strip() if line.startswith("# ") else ""
-    return found
+    return comments
 
 
 def _refusals() -> dict[str, str]:
-    """What the program says is valid, when it is given what isn't."""
+    """Return the valid values that the program prints when it is given others."""
     wrong = {"n_trials": 0, "n_jobs": 0, "finalists": 0, "max_failure_rate": -1}
-    found: dict[str, str] = {"storage": f"{locations.STORAGES}, or null"}
+    valid: dict[str, str] = {"storage": f"{locations.STORAGES}, or null"}
     tries: list[Any] = [
         lambda: planning._check_settings(wrong),
         lambda: objectives.parse("loss", "?", "regression"),
@@ -427,22 +427,22 @@ def _refusals() -> dict[str, str]:
         try:
             attempt()
         except BadInput as bad:
-            found |= {fault.key.removeprefix("hydra.sweeper."): fault.valid for fault in bad.faults}
+            valid |= {fault.key.removeprefix("hydra.sweeper."): fault.valid for fault in bad.faults}
     may_be_null = ("n_trials", "finalists", "direction")
-    found |= {key: f"{found[key]}, or null" for key in may_be_null if key in found}
-    return found | {"objective": "one of the objectives below, or a list of several"}
+    valid |= {key: f"{valid[key]}, or null" for key in may_be_null if key in valid}
+    return valid | {"objective": "one of the objectives below, or a list of several"}
 
 
 def command_line(faults: list[str]) -> Iterator[str]:
     yield "## Command line\n"
-    yield "`mlp-study [key=value …]` trains, by Hydra's rules; `mlp-study COMMAND …` looks at what was trained. "
+    yield "`mlp-study [key=value …]` trains, with Hydra's syntax; `mlp-study COMMAND …` works with trained studies. "
     yield "`python -m study` is the same program.\n"
     yield from keyed(["flag of training", ""], HYDRAS)
     short: dict[str, list[str]] = {}
     shared = {name: kind for name, kind in flags.NAMES.items() if kind != flags.DRY_RUN}
     for name, kind in shared.items():
         short.setdefault(kind, []).append(name)
-    yield "Of training and of the other commands:\n"
+    yield "For training and all other commands:\n"
     yield from table(["flag", ""], [[", ".join(f"`{each}`" for each in both), flags.HELP[kind]] for kind, both in short.items()])
     for name, command in sorted(program.commands.commands.items()):
         yield from command_text(f"mlp-study {name}", command, faults)
@@ -457,9 +457,9 @@ def command_text(path: str, command: click.Command, faults: list[str]) -> Iterat
     # a page has no \b, by which click keeps lines apart
     yield inspect.cleandoc(command.help or "").replace("\b\n", "") + "\n"
     options = [each for each in command.params if isinstance(each, click.Option) and not each.hidden]
-    # what one of several names does, the command's own text tells
-    untold = [each for each in options if not each.help and not isinstance(each.type, click.Choice)]
-    faults += [f"{path} {each.opts[0]} has no help" for each in untold]
+    # the command's own text says what each name of a choice does
+    unexplained = [each for each in options if not each.help and not isinstance(each.type, click.Choice)]
+    faults += [f"{path} {each.opts[0]} has no help" for each in unexplained]
     if options:
         yield from table(["option", ""], [[f"`{', '.join(each.opts)}`", option_text(each)] for each in options])
 
@@ -476,7 +476,7 @@ def environment(faults: list[str]) -> Iterator[str]:
     faults += [f"nothing reads the environment's {name}" for name in sorted(ENVIRONMENT.keys() - read)]
     yield "## Environment variables\n"
     yield from keyed(["variable", ""], ENVIRONMENT | OF_LIBRARIES)
-    yield "Credentials belong here and nowhere else: a URL that holds a password is refused.\n"
+    yield "Pass credentials only here: a URL with a password is refused.\n"
 
 
 def _environment_names() -> Iterator[str]:
@@ -496,10 +496,10 @@ def _environment_names() -> Iterator[str]:
 
 
 def exit_codes() -> Iterator[str]:
-    told = {0: "Done."} | {code: (inspect.getdoc(error) or "").partition("\n\n")[0] for code, error in EXIT_CODES.items()}
-    told |= {FAILED_TRIALS_EXIT_CODE: "Done, with failed trials.", 130: "Interrupted (Ctrl-C).", 143: "Terminated."}
+    meanings = {0: "Done."} | {code: (inspect.getdoc(error) or "").partition("\n\n")[0] for code, error in EXIT_CODES.items()}
+    meanings |= {FAILED_TRIALS_EXIT_CODE: "Done, with failed trials.", 130: "Interrupted (Ctrl-C).", 143: "Terminated."}
     yield "## Exit codes\n"
-    yield from table(["code", ""], [[str(code), text] for code, text in sorted(told.items())])
+    yield from table(["code", ""], [[str(code), text] for code, text in sorted(meanings.items())])
 
 
 def in_mlflow(faults: list[str]) -> Iterator[str]:
@@ -509,10 +509,10 @@ def in_mlflow(faults: list[str]) -> Iterator[str]:
     files = [name for name, value in vars(artifacts).items() if isinstance(value, str) and value in artifacts.FILES]
     faults += [f"the artifact {name} has no meaning" for name in files if name not in ARTIFACTS]
     yield "## In MLflow\n"
-    yield "A study is an experiment. Each trial is a run with a child run for each replicate; the study has a run of its own.\n"
+    yield "A study is an experiment. Each trial is a run with one child run per replicate; the study has its own run.\n"
     yield "Parameters of trial and replicate runs:\n"
     yield from keyed(["parameter", ""], PARAMETERS)
-    yield "Metrics of a replicate's run; what isn't told by epoch is of the weights that are kept:\n"
+    yield "Metrics of a replicate's run; those without epochs belong to the kept weights:\n"
     yield from keyed(["metric", ""], REPLICATES)
     yield "Metrics of a trial's run:\n"
     yield from keyed(["metric", ""], TRIALS)
@@ -527,11 +527,11 @@ def in_mlflow(faults: list[str]) -> Iterator[str]:
 
 
 def reference() -> str:
-    """The whole page. Raises Undocumented."""
+    """Return the whole page. Raises Undocumented."""
     faults: list[str] = []
     parts = [
         "# Reference\n",
-        "Every setting, command, variable and record. Generated by `make docs` from the code; change it there.\n",
+        "Every setting, command, variable and record. Generated from the code by `make docs`.\n",
         *settings(faults),
         *command_line(faults),
         *environment(faults),
