@@ -1,4 +1,4 @@
-"""Milliseconds a network: Keras, KerasTuner, scikit-learn, PyTorch, JAX and ours, and what share of the machine's rate that is.
+"""Milliseconds per network for Keras, KerasTuner, scikit-learn, PyTorch, JAX and ours, and the share of the machine's rate.
 
 Fair means here: the same data, model, loss, Adam and number of steps for all (see `sides`); every side in a process of its own,
 with its own default threads; compiling left out by a first run, except KerasTuner's, which compiles each model anew; initial
@@ -32,7 +32,7 @@ from benchmarks.sides import Workload
 SOURCE = Workload(sizes=(10, 128, 1), rows=1000, batch=32, epochs=100)
 LARGE = Workload(sizes=(64, 512, 512, 10), rows=2048, batch=256, epochs=5)
 ONE_BY_ONE, AT_ONCE = (1,), (1, 8, 32, 128)
-# label, function in `sides`, package, replicates on the source's workload, and on the large one
+# label, function in `sides`, package, replicates on the scripts' workload, and on the large one
 SIDES = (
     ("Keras fit, jit_compile=False", "keras_plain", "keras", ONE_BY_ONE, ()),
     ("Keras fit, jit_compile=True (its default)", "keras_jit", "keras", ONE_BY_ONE, ()),
@@ -106,7 +106,7 @@ def process() -> ProcessPoolExecutor:
 
 
 def measured(cases: list[Case], repeats: int) -> tuple[dict[Case, list[float]], list[float]]:
-    """Seconds a network of each case, and the rates of sgemm, by repeat."""
+    """Return seconds per network of each case, and the rates of sgemm, by repeat."""
     times: dict[Case, list[float]] = {case: [] for case in cases}
     rates = []
     with contextlib.ExitStack() as stack:
@@ -142,7 +142,7 @@ def versions() -> str:
 
 
 def table(title: str, times: dict[Case, list[float]], rate: float) -> None:
-    print(f"\n{title}\n{'':<42} {'R':>4} {'ms a network':>13} {'least … most':>19} {'GFLOP/s':>8} {'of sgemm':>9} {'× Keras':>8}")
+    print(f"\n{title}\n{'':<42} {'R':>4} {'ms per network':>15} {'least … most':>19} {'GFLOP/s':>8} {'of sgemm':>9} {'× Keras':>8}")
     medians = {case: statistics.median(spent) for case, spent in times.items()}
     fit = next((seconds for case, seconds in medians.items() if case.label == BASELINE), None)
     for case, each in medians.items():
@@ -150,7 +150,7 @@ def table(title: str, times: dict[Case, list[float]], rate: float) -> None:
         speed = case.work.flops / each / 1e9
         gain = f"{fit / each:8.1f}" if fit else ""
         span = f"{low} … {high}"
-        print(f"{case.label:<42} {case.replicates:>4} {1e3 * each:13.1f} {span:>19} {speed:8.2f} {speed / rate:9.1%} {gain}")
+        print(f"{case.label:<42} {case.replicates:>4} {1e3 * each:15.1f} {span:>19} {speed:8.2f} {speed / rate:9.1%} {gain}")
 
 
 def by_label(times: dict[Case, list[float]]) -> dict[str, list[Case]]:
@@ -158,7 +158,7 @@ def by_label(times: dict[Case, list[float]]) -> dict[str, list[Case]]:
 
 
 def plot(times: dict[Case, list[float]], file: Path) -> None:
-    """Milliseconds a network over the number of replicates; what trains one network after another is a level line."""
+    """Plot milliseconds per network over the number of replicates; training one after another gives a level line."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -178,7 +178,7 @@ def plot(times: dict[Case, list[float]], file: Path) -> None:
         text = f"{label}, {levels[-1]:,.{1 if levels[-1] < 100 else 0}f} ms"
         axes.annotate(text, (most, height), (8, 0), textcoords="offset points", va="center", color=color, annotation_clip=False)
     counts = sorted({case.replicates for case in times if case.label == OURS})
-    axes.set(xscale="log", yscale="log", xlabel="replicates trained at once", ylabel="milliseconds a network")
+    axes.set(xscale="log", yscale="log", xlabel="replicates trained at once", ylabel="milliseconds per network")
     axes.set_xticks(counts, map(str, counts))
     axes.minorticks_off()
     axes.spines[["top", "right"]].set_visible(False)
@@ -210,11 +210,11 @@ def main() -> None:
     for label, _, package, *_ in SIDES:
         if not find_spec(package):
             print(f"{label}: not installed")
-    for name, work, some in (("source", source, cases), ("large", LARGE, large)):
+    for name, work, some in (("scripts'", source, cases), ("large", LARGE, large)):
         if some:
-            title = f"The {name} workload: {work}, {work.flops / 1e6:,.0f} MFLOP a network"
+            title = f"The {name} workload: {work}, {work.flops / 1e6:,.0f} MFLOP per network"
             table(title, {case: times[case] for case in some}, rate)
-    print("\nmlp-study in a fresh process, 32 networks of the source workload")
+    print("\nmlp-study in a fresh process, 32 networks of the scripts' workload")
     for name, spent in starts.items():
         phases = ", ".join(f"{phase} {spent[phase]:.2f} s" for phase in ("import", "compile", "train"))
         print(f"{name}: {phases}, peak {spent['MiB']:.0f} MiB")

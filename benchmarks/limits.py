@@ -1,4 +1,4 @@
-"""What limits the engine on the source's workload: microseconds a network and step, from the bare products to the whole cohort.
+"""Limits of the engine on the scripts' workload: microseconds per network and step, from the bare products to the whole cohort.
 
 The rows build on one another: what the products of a step would take at the machine's sgemm rate; what XLA takes for the same
 products at the shapes that the program has; the compiled program alone, called again and again from one thread and from several;
@@ -133,10 +133,10 @@ def main() -> None:
         f"a cohort of {COHORT}": 1e6 * median(lambda: sides.trained_by_us(SOURCE, COHORT), repeats) / (COHORT * steps) * cores,
     }
     print(f"{SOURCE}, width {WIDTH}, {cores} cores; medians of {repeats}")
-    print(f"{'':<66} {'µs of a core':>12} {'ms a network':>13} {'of sgemm':>9}")
+    print(f"{'':<66} {'µs of a core':>12} {'ms per network':>15} {'of sgemm':>9}")
     for name, each in rows.items():
-        print(f"{name:<66} {each:12.2f} {each * steps / cores / 1e3:13.1f} {flops / rate / 1e3 / each:9.0%}")
-    print("\nmilliseconds a network in cohorts of" + "".join(f"{count:8}" for count in COUNTS))
+        print(f"{name:<66} {each:12.2f} {each * steps / cores / 1e3:15.1f} {flops / rate / 1e3 / each:9.0%}")
+    print("\nmilliseconds per network in cohorts of" + "".join(f"{count:8}" for count in COUNTS))
     for width, times in by_width(max(3, repeats // 3)).items():
         print(f"{f'width {width}':>35}" + "".join(f"{each:8.1f}" for each in times))
 
