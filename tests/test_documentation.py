@@ -261,3 +261,9 @@ def test_the_index_lists_all_pages() -> None:
     index = ROOT / "docs" / "README.md"
     listed = set(LINK.findall(index.read_text()))
     assert {page.name for page in PAGES[1:]} - {"README.md"} <= listed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_the_source_files_that_a_page_names_exist(page: Path) -> None:
+    files = re.findall(r"`([\w/]+/\w+\.py)`", page.read_text())
+    assert [name for name in files if not (ROOT / name).exists() and not (ROOT / "study" / name).exists()] == []
