@@ -51,7 +51,7 @@ HOMES = {
     "charset_normalizer": {"data.table_text"},
     "pyarrow": {"data.readers", "data.tables", "tracking.artifacts"},
     "pandas": {"results", "tracking"},
-    "sklearn": {"data.dataset"},
+    "sklearn": {"data.loading"},
     "click": {"cli"},
     "hydra": {"config", "runner", "cli", "hydra_plugins"},
     "omegaconf": {"config", "runner", "cli", "hydra_plugins"},

@@ -20,7 +20,7 @@ from scipy import special
 
 import study
 from study import locations
-from study.data import dataset
+from study.data.scaling import learn_scaling
 from study.engine import export
 from study.errors import BadInput, Corrupt, Unreachable
 from study.reporting import study_results
@@ -69,7 +69,7 @@ def test_it_predicts_from_raw_columns_what_the_best_replicates_record_holds() ->
     assert model.tags["fingerprint"] == replicate.data.tags["fingerprint"]
     assert "picked by that, so that it flatters" in model.tags["mlflow.note.content"]
     spec = study.compose(["data=iris", *TINY, f"optimizer={replicate.data.params['optimizer']}"])
-    raw = dataset.scaling(spec, place).x_val
+    raw = learn_scaling(spec, place).x_val
     assert raw.min() > 0, "centimetres, not standard deviations"
     predictions, _ = artifacts.read_predictions(files)
     loaded = mlflow.keras.load_model(f"models:/{model.model_id}")
@@ -80,7 +80,7 @@ def test_it_predicts_from_raw_columns_what_the_best_replicates_record_holds() ->
 def test_a_study_predicts_with_it_in_pandas() -> None:
     place, _, files = best()
     spec = study.compose(["data=iris", *TINY])
-    rows = pd.DataFrame(dataset.scaling(spec, place).x_val, columns=list(study.load_data(spec).input_names))
+    rows = pd.DataFrame(learn_scaling(spec, place).x_val, columns=list(study.load_data(spec).input_names))
     found = study.open("tiny").predict(rows.iloc[::-1])
     assert found.columns.tolist() == ["setosa", "versicolor", "virginica"] and found.index.tolist() == rows.index.tolist()[::-1]
     predictions, _ = artifacts.read_predictions(files)
@@ -185,7 +185,7 @@ def test_no_model_is_kept_where_nothing_is_tracked(tmp_path: Path, monkeypatch: 
 def test_scaling_is_undone_for_every_kind_of_data(settings: list[str], tmp_path: Path) -> None:
     spec = study.compose([*settings, *TINY, "replicates.first=2"])
     cohort = study.train(spec)
-    scaling = dataset.scaling(spec, spec.replicates.numbers[1])
+    scaling = learn_scaling(spec, spec.replicates.numbers[1])
     model = export.predictor(spec, cohort.networks()[1], scaling)
     model.save(tmp_path / "model.keras")
     loaded = export.keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
@@ -204,7 +204,7 @@ def test_a_column_that_is_far_from_zero_is_scaled_in_double_precision(tmp_path: 
     rows = [f"{10_000 + a},{b},{a + 2 * b}" for a, b in draw.random((80, 2))]
     (tmp_path / "t.csv").write_text("far,near,target\n" + "\n".join(rows))
     spec = study.compose(["data=table", f"data.path={tmp_path / 't.csv'}", "data.target=target", "training.batch_size=8", *TINY])
-    cohort, scaling = study.train(spec), dataset.scaling(spec, 0)
+    cohort, scaling = study.train(spec), learn_scaling(spec, 0)
     (target,) = scaling.targets
     model = export.predictor(spec, cohort.networks()[0], scaling)
     # in single precision the column's steps would be 0.001, of an SD of 0.3
@@ -218,7 +218,7 @@ def test_a_gap_is_filled_as_in_training_and_elsewhere_told_as_one(tmp_path: Path
     (tmp_path / "t.csv").write_text("gaps,whole,target\n" + "\n".join(rows))
     table = ["data=table", f"data.path={tmp_path / 't.csv'}", "data.target=target", "data.missing=median", "training.batch_size=8"]
     spec = study.compose([*table, *TINY])
-    cohort, scaling = study.train(spec), dataset.scaling(spec, 0)
+    cohort, scaling = study.train(spec), learn_scaling(spec, 0)
     export.predictor(spec, cohort.networks()[0], scaling).save(tmp_path / "model.keras")
     model = export.keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     median = scaling.inputs[0].fill

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from study.config import decode
-from study.data import dataset, encoding, tables
+from study.data import dataset, encoding, loading, scaling, splits, tables
 from study.data.encoding import Input
 from study.errors import BadInput, Fault
 from study.records.dataset import Dataset
@@ -125,15 +125,15 @@ def test_the_root_seed_draws_the_rows() -> None:
 
 
 def test_friedman1_is_its_formula() -> None:
-    rows = dataset._rows(kinds.Friedman1(noise=0), 3, None)
+    rows = loading.load(kinds.Friedman1(noise=0), 3, None)
     x = rows.x
     y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]
     np.testing.assert_allclose(rows.y[:, 0], y)
 
 
 def test_a_teachers_answers_have_sd_1_beside_their_noise() -> None:
-    quiet = dataset._rows(kinds.Teacher(rows=4000), 3, None)
-    noisy = dataset._rows(kinds.Teacher(rows=4000, noise=0.5), 3, None)
+    quiet = loading.load(kinds.Teacher(rows=4000), 3, None)
+    noisy = loading.load(kinds.Teacher(rows=4000, noise=0.5), 3, None)
     assert quiet.y.std() == pytest.approx(1, rel=1e-3)
     assert (noisy.y - quiet.y).std() == pytest.approx(0.5, rel=0.05)
 
@@ -154,7 +154,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 @given(PARTS, SEEDS, SEEDS, st.integers(0, 5))
 @settings(UNTIMED)
 def test_the_parts_are_apart_and_without_a_bootstrap_all_rows(data: kinds.Noise, root: int, seed: int, number: int) -> None:
-    train, val = dataset.parts(data, data.rows, root, seed, number % data.folds, None)
+    train, val = splits.parts(data, data.rows, root, seed, number % data.folds, None)
     assert len(train) and len(val) and not set(train) & set(val)
     assert len(train) + len(val) == data.rows
     if data.resample != "bootstrap":
@@ -173,7 +173,7 @@ def test_replicates_have_equal_shapes(data: kinds.Noise, root: int) -> None:
 
 def test_the_folds_share_no_row_and_leave_out_less_than_one_each() -> None:
     data = kinds.Noise(rows=23, folds=5, resample="kfold")
-    folds = [dataset.parts(data, 23, 9, 9, fold, None)[1] for fold in range(5)]
+    folds = [splits.parts(data, 23, 9, 9, fold, None)[1] for fold in range(5)]
     assert [len(fold) for fold in folds] == [4] * 5
     assert len(set(np.concatenate(folds))) == 20
 
@@ -245,8 +245,8 @@ def test_a_statistic_is_the_training_parts_only(values: list[float], scale: str,
     train, val = np.arange(4), np.arange(4, len(values))
     changed = column.copy()
     changed[val] = data.draw(st.floats(-1e6, 1e6, width=32) | st.just(np.nan))
-    before, _ = dataset._scaled(column, train, val, scale, "mean")
-    after, judged = dataset._scaled(changed, train, val, scale, "mean")
+    before, _ = scaling.scaled(column, train, val, scale, "mean")
+    after, judged = scaling.scaled(changed, train, val, scale, "mean")
     assert before.tobytes() == after.tobytes()
     assert np.isfinite(judged).all()
 
@@ -262,7 +262,7 @@ def test_a_statistic_is_the_training_parts_only(values: list[float], scale: str,
 )
 def test_each_scale_is_its_definition_and_a_constant_column_is_zero(scale: str, expected: list[float]) -> None:
     x = np.array([[0, 7], [1, 7], [2, 7], [3, 7], [8, 9]], float)
-    train, val = dataset._scaled(x, np.arange(4), np.array([4]), scale, "mean")
+    train, val = scaling.scaled(x, np.arange(4), np.array([4]), scale, "mean")
     np.testing.assert_allclose([*train[:, 0], *val[:, 0]], expected, rtol=1e-5)
     assert not train[:, 1].any() and not val[:, 1].any()
 
@@ -270,7 +270,7 @@ def test_each_scale_is_its_definition_and_a_constant_column_is_zero(scale: str, 
 @pytest.mark.parametrize(("missing", "expected"), [("mean", 3.25), ("median", 2), ("most_frequent", 2)])
 def test_a_missing_number_is_filled_by_the_training_part(missing: str, expected: float) -> None:
     x = np.array([[2], [2], [np.nan], [1], [8], [np.nan], [100]], float)
-    train, val = dataset._scaled(x, np.arange(5), np.arange(5, 7), "none", missing)
+    train, val = scaling.scaled(x, np.arange(5), np.arange(5, 7), "none", missing)
     assert train[2] == val[0] == expected
 
 
@@ -301,8 +301,8 @@ def test_replicates_that_vary_the_noise_differ_in_nothing_else() -> None:
 # -- tables ------------------------------------------------------------------------------------------------------------------
 
 
-def rows_of(table: Table) -> dataset.Rows:
-    return dataset.Rows(*tables.read(table))
+def rows_of(table: Table) -> loading.Rows:
+    return loading.Rows(*tables.read(table))
 
 
 def expected_inputs(frame: pd.DataFrame) -> npt.NDArray[Any]:
@@ -453,7 +453,7 @@ def test_a_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_digest_is_that_of_the_rows(tmp_path: Path) -> None:
     def of(**changed: Any) -> str:
-        return dataset.digest(TrialSpec(data=Table(path=path, target="price", **changed)))
+        return loading.digest(TrialSpec(data=Table(path=path, target="price", **changed)))
 
     path = stored(tmp_path, FRAME)
     first = of()
@@ -464,7 +464,7 @@ def test_a_digest_is_that_of_the_rows(tmp_path: Path) -> None:
     assert first != of()
     path = stored(tmp_path, FRAME, sep="|")
     assert first == of()
-    assert dataset.digest(TrialSpec(data=kinds.Noise())) != dataset.digest(TrialSpec(data=kinds.Noise(), seed=1))
+    assert loading.digest(TrialSpec(data=kinds.Noise())) != loading.digest(TrialSpec(data=kinds.Noise(), seed=1))
 
 
 BASE = "a,b,y\n1,2,3\n2,3,5\n4,4,6\n5,6,9\n8,7,1\n"

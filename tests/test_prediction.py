@@ -19,7 +19,7 @@ from scipy import special
 
 import study
 from study import locations, seeds
-from study.data import dataset, encoding, inputs, readers
+from study.data import encoding, inputs, loading, readers, splits
 from study.data.encoding import Input
 from study.errors import BadInput
 from study.runner import planning
@@ -169,7 +169,7 @@ def test_a_study_predicts_for_rows_as_they_come(
     recorded = artifacts.read_predictions(Path(trial.info.artifact_uri.removeprefix("file://")))[0][place].astype(float)
     seed = seeds.replicate_seed(0, "data", 0)
     spec = study.compose(SETTINGS)
-    _, val = dataset.parts(spec.data, len(table), seed, seed, 0, dataset.rows(spec).y)
+    _, val = splits.parts(spec.data, len(table), seed, seed, 0, loading.rows(spec).y)
 
     (here / "flats.csv").rename(tmp_path / "flats.csv")  # it is known by its columns alone
     new = table.iloc[val].drop(columns="rent")[["new", "id", "area", "district"]]

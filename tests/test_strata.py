@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import study
 from study import seeds
 from study.analysis import metrics
-from study.data import dataset, inputs
+from study.data import inputs, splits
 from study.errors import BadInput
 from study.records.outcome import Summary
 from study.reporting import report
@@ -35,8 +35,8 @@ def test_each_part_has_its_share_of_every_class(counts: list[int], fraction: flo
     if not 0 < (n_val := round(rows * fraction)) < rows:
         return
     data = kinds.Iris(validation_fraction=fraction, resample=resample)
-    train, val = dataset.parts(data, rows, 1, seed, 0, labels)
-    again = dataset.parts(data, rows, 1, seed, 0, labels)
+    train, val = splits.parts(data, rows, 1, seed, 0, labels)
+    again = splits.parts(data, rows, 1, seed, 0, labels)
     assert [part.tolist() for part in again] == [train.tolist(), val.tolist()]
     assert len(val) == n_val and len(train) == rows - n_val and not set(train) & set(val)
     of_val, of_train = (np.bincount(labels[part], minlength=len(counts)) for part in (val, train))
@@ -55,7 +55,7 @@ def test_each_fold_has_its_share_of_every_class(counts: list[int], folds: int, s
     eligible = sum(count for count in counts if count > 1)
     if eligible < folds:
         return
-    parts = [dataset.parts(kinds.Iris(resample="kfold", folds=folds), rows, seed, 0, fold, labels) for fold in range(folds)]
+    parts = [splits.parts(kinds.Iris(resample="kfold", folds=folds), rows, seed, 0, fold, labels) for fold in range(folds)]
     assert {len(val) for _, val in parts} == {eligible // folds}
     assert all(sorted([*train, *val]) == list(range(rows)) for train, val in parts)
     assert len({row for _, val in parts for row in val}) == folds * (eligible // folds)
@@ -69,7 +69,7 @@ def test_each_fold_has_its_share_of_every_class(counts: list[int], folds: int, s
 @pytest.mark.parametrize("resample", ["split", "kfold", "bootstrap"])
 def test_the_parts_of_a_regression_are_those_of_earlier_versions(resample: str) -> None:
     data, rows, root, seed = kinds.Noise(resample=resample), 53, 7, 8
-    train, val = dataset.parts(data, rows, root, seed, 2, None)
+    train, val = splits.parts(data, rows, root, seed, 2, None)
     if resample == "kfold":
         order = seeds.generator(root).permutation(rows)
         expected = np.delete(order, np.s_[20:30]), order[20:30]
@@ -77,7 +77,7 @@ def test_the_parts_of_a_regression_are_those_of_earlier_versions(resample: str) 
         order = seeds.generator(root if resample == "bootstrap" else seed).permutation(rows)
         expected = order[11:], order[:11]
         if resample == "bootstrap":
-            expected = order[11:][seeds.generator(seed, dataset.DRAWS).integers(42, size=42)], order[:11]
+            expected = order[11:][seeds.generator(seed, splits.DRAWS).integers(42, size=42)], order[:11]
     np.testing.assert_array_equal(train, expected[0])
     np.testing.assert_array_equal(val, expected[1])
 

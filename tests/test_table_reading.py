@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import study
 from study.config import composition
-from study.data import dataset, encoding, inputs, number_texts, readers, table_text, tables
+from study.data import encoding, inputs, loading, number_texts, readers, table_text, tables
 from study.data.encoding import Input
 from study.errors import BadInput
 from study.settings.data import Table
@@ -226,7 +226,7 @@ ROWS = [
 def test_what_is_guessed_is_printed(row: Row, tmp_path: Path) -> None:
     spec = of(row.content, tmp_path, f"data.target={row.target}", *row.more)
     head, *notes = inputs.reading(spec, study.load_data(spec)).splitlines()
-    rows = dataset.rows(spec)
+    rows = loading.rows(spec)
     assert list(rows.input_names) == list(row.inputs)
     assert row.text in head
     assert len(notes) == len(row.notes), notes
@@ -240,7 +240,7 @@ def test_a_parquet_files_row_labels_are_left_out(tmp_path: Path) -> None:
     frame.index = pd.Index(np.random.default_rng(0).permutation(20))
     frame.to_parquet(tmp_path / "t.parquet")
     spec = study.compose(["data=table", f"data.path={tmp_path / 't.parquet'}", "data.target=y", "training.batch_size=4"])
-    assert dataset.rows(spec).input_names == ("a",)
+    assert loading.rows(spec).input_names == ("a",)
     assert "left out as row labels: '__index_level_0__'" in inputs.reading(spec, study.load_data(spec))
 
 
@@ -292,7 +292,7 @@ def test_a_file_in_two_encodings_is_refused_by_its_line(most: str, tmp_path: Pat
     assert f"mend line {line}" in str(refused.value) and "'Köln" in str(refused.value)
     assert str(refused.value).endswith("or name one for all: cp1252")
     # Köln is two levels now, as was asked for
-    assert dataset.rows(of(content, tmp_path, "data.encoding=cp1252")).input_names == ("town=Bonn", "town=KÃ¶ln", "town=Köln")
+    assert loading.rows(of(content, tmp_path, "data.encoding=cp1252")).input_names == ("town=Bonn", "town=KÃ¶ln", "town=Köln")
 
 
 @pytest.mark.parametrize(

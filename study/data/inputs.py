@@ -11,7 +11,7 @@ from pathlib import PurePath
 import numpy as np
 import numpy.typing as npt
 
-from study.data import dataset
+from study.data import dataset, loading
 from study.records.arrays import Array
 from study.records.dataset import Dataset
 from study.settings.data import KFOLD, BreastCancer, Diabetes, Digits, Iris, Table, Wine
@@ -26,13 +26,13 @@ DIGEST, MOST_COLUMNS, MOST_NAME, MOST_TEXT = 36, 200, 100, 300
 def describe(spec: TrialSpec, data: Dataset) -> dict[str, str]:
     """name, digest, source_type, source, schema and profile, as MLflow's `Dataset` has them. data: of the first replicate.
 
-    The digest is the beginning of the study's own (`dataset.digest`): of all rows as they came.
+    The digest is the beginning of the study's own (`loading.digest`): of all rows as they came.
     """
     rows = {"training": len(data.x_train), "validation": len(data.x_val)}
     width = {"inputs": data.x_train.shape[1], "classes" if data.y_train.ndim == 1 else "targets": data.outputs}
     return {
         "name": PurePath(spec.data.path).name if isinstance(spec.data, Table) else spec.data.name,
-        "digest": dataset.digest(spec)[:DIGEST],
+        "digest": loading.digest(spec)[:DIGEST],
         "schema": json.dumps({"mlflow_colspec": _columns(spec.data, data)}, ensure_ascii=False),
         "profile": json.dumps({"num_rows": sum(rows.values())} | rows | width),
     } | _source(spec.data)
@@ -43,12 +43,12 @@ def reading(spec: TrialSpec, data: Dataset) -> str:
 
     data: as for `describe`.
     """
-    lines = [_table(spec, spec.data, data), *dataset.rows(spec).notes] if isinstance(spec.data, Table) else []
+    lines = [_table(spec, spec.data, data), *loading.rows(spec).notes] if isinstance(spec.data, Table) else []
     return "\n".join([*lines, *_lacking(spec, data)])
 
 
 def _table(spec: TrialSpec, settings: Table, data: Dataset) -> str:
-    made_of = dataset.inputs(spec)
+    made_of = loading.rows(spec).inputs
     levels = Counter(each.column for each in made_of if each.level is not None)
     names = (f"{name} ({levels[name]} levels)" if levels[name] else name for name in dict.fromkeys(each.column for each in made_of))
     columns = textwrap.shorten(", ".join(names), MOST_TEXT)
@@ -89,7 +89,7 @@ def _lacking(spec: TrialSpec, data: Dataset) -> Iterator[str]:
 
 def _judged(spec: TrialSpec, data: Dataset) -> tuple[Array, npt.NDArray[np.bool_]]:
     """The rows of each class, and which classes are in every replicate's validation part; both [classes]."""
-    rows = np.bincount(dataset.rows(spec).y, minlength=data.outputs)
+    rows = np.bincount(loading.rows(spec).y, minlength=data.outputs)
     if spec.data.resample == KFOLD:
         return rows, rows >= spec.data.folds
     # how many rows of a class judge doesn't depend on the seed

@@ -47,7 +47,7 @@ class Unusable(NamedTuple):
 
 
 class Content(NamedTuple):
-    """A table's rows, as `dataset.Rows` has them."""
+    """A table's rows, as `loading.Rows` has them."""
 
     x: Floats
     y: Array

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from study.data.dataset import Scaling
+from study.data.scaling import Scaling
 from study.engine.backend import keras
 from study.errors import Corrupt
 from study.records.arrays import Doubles, Floats

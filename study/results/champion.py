@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from study.data import dataset, encoding
-from study.data.dataset import Scaling
+from study.data import dataset, encoding, loading
 from study.data.encoding import Input
+from study.data.scaling import Scaling, learn_scaling
 from study.errors import BadInput, Fault
 from study.records.arrays import Array
 from study.records.tracked import TrackedNetwork
@@ -101,20 +101,20 @@ def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwor
     from study.tracking.champion import Champion
 
     number = spec.replicates.numbers[place]
-    data, scaling = dataset.load_replicate(spec, number), dataset.scaling(spec, number)
+    data, scaling = dataset.load_replicate(spec, number), learn_scaling(spec, number)
     model = export.predictor(spec, chosen.network, scaling)
-    inputs = dataset.inputs(spec)
+    rows = loading.rows(spec)
     meaning = _meaning(spec, data.input_names, data.target_names, chosen.network.kernels[-1].shape[1])
-    meaning["made_of"] = [list(each) for each in inputs]
+    meaning["made_of"] = [list(column) for column in rows.inputs]
     if isinstance(spec.data, Table):
         fills = {name: each.fill for name, each in zip(data.input_names, scaling.inputs, strict=True)}
         meaning["instead_of_missing"] = {name: fill for name, fill in fills.items() if fill is not None}
-        meaning["reading"] = _reading(spec.data, dataset.rows(spec).made_up)
+        meaning["reading"] = _reading(spec.data, rows.made_up)
         meaning["encoding"] = "a text or boolean column is one input a level, 1 where it has that level and else 0"
     whence = {"study": study, "trial": record.number, "replicate": number, "run_id": chosen.run_id}
     return Champion(
         model=model,
-        columns=_columns(inputs, scaling),
+        columns=_columns(rows.inputs, scaling),
         outputs=tuple(meaning.get("classes", meaning["outputs"])),
         fingerprint=chosen.fingerprint,
         params=chosen.settings,

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from study.config import decode, source
-from study.data import dataset
+from study.data import loading
 from study.search.space import Space
 from study.settings import spec as specs
 from study.settings.data import CLASSIFICATION, Table
@@ -29,7 +29,7 @@ def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -
         # a table is known by what it holds, wherever it lies
         **{key: value for key, value in specs.identifying(base).items() if key not in space and key != "data.path"},
         "data.task": base.data.task,
-        "data.digest": dataset.digest(base),
+        "data.digest": loading.digest(base),
         # earlier versions drew other parts: trials that were judged on other rows belong to another study
         **({"data.parts": "stratified"} if base.data.task == CLASSIFICATION else {}),
         **_other_kinds(base, others, space),
@@ -68,7 +68,7 @@ def _other_kinds(base: TrialSpec, others: Sequence[TrialSpec], space: Space) -> 
 
 def _other_tables(base: TrialSpec, others: Sequence[TrialSpec]) -> dict[str, str]:
     tables = [spec for spec in others if isinstance(spec.data, Table) and spec.data.path != getattr(base.data, "path", None)]
-    return {f"data.digest of {Path(spec.data.path).name}": dataset.digest(spec) for spec in tables if isinstance(spec.data, Table)}
+    return {f"data.digest of {Path(spec.data.path).name}": loading.digest(spec) for spec in tables if isinstance(spec.data, Table)}
 
 
 def _search(config: DictConfig) -> dict[str, str]:

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from study.data import dataset
+from study.data import loading
 from study.errors import visible
 from study.settings.data import CLASSIFICATION
 from study.settings.spec import TrialSpec
@@ -60,7 +60,7 @@ class Difference:
 def of(spec: TrialSpec) -> dict[str, str]:
     """The program that trains, and the data. Raises BadInput if the data can't be loaded."""
     parts = {"parts": "stratified by class"} if spec.data.task == CLASSIFICATION else {}
-    return {"mlp_study": _version(), "code_sha256": code(), "data_sha256": dataset.digest(spec)} | parts
+    return {"mlp_study": _version(), "code_sha256": code(), "data_sha256": loading.digest(spec)} | parts
 
 
 def _version() -> str:
