@@ -68,38 +68,40 @@ def products(width: int, steps: int) -> Callable[[], object]:
 
 def program_call() -> tuple[Callable[[], object], int]:
     """One leg of the compiled program, as the engine calls it, and its steps."""
-    from study.engine import training
+    from study.engine.parts import Part
     from study.engine.program import WIDTH
 
     caught: dict[str, Any] = {}
-    advance = training._Part.advance
+    compiled = Part.compiled
 
-    def watched(part: Any, traced: Any, *rest: Any) -> Any:
+    def watched(part: Any, *inputs: Any) -> Any:
+        traced = compiled(part, *inputs)
+
         def call(*arguments: Any) -> Any:
-            caught["call"] = lambda: traced(*arguments)[-1].numpy()
+            caught["call"] = lambda: traced(*arguments).finite.numpy()
             return traced(*arguments)
 
-        return advance(part, call, *rest)
+        return call
 
-    training._Part.advance = watched  # type: ignore[method-assign]
+    Part.compiled = watched  # type: ignore[method-assign]
     sides.trained_by_us(SOURCE, WIDTH)
-    training._Part.advance = advance  # type: ignore[method-assign]
+    Part.compiled = compiled  # type: ignore[method-assign]
     return caught["call"], 20 * SOURCE.steps
 
 
 def by_width(repeats: int) -> dict[int, list[float]]:
     """Width → milliseconds a network in cohorts of COUNTS."""
-    from study.engine import program, training
+    from study.engine import parts, program, training
 
     found = {}
     chosen = program.WIDTH
     for width in WIDTHS:
-        program.WIDTH = training.WIDTH = width  # type: ignore[misc]
+        program.WIDTH = parts.WIDTH = training.WIDTH = width  # type: ignore[misc]
         program.program.cache_clear()
         sides.trained_by_us(SOURCE, 1)
         runs = [(count, median(partial(sides.trained_by_us, SOURCE, count), repeats)) for count in COUNTS]
         found[width] = [1e3 * seconds / count for count, seconds in runs]
-    program.WIDTH = training.WIDTH = chosen
+    program.WIDTH = parts.WIDTH = training.WIDTH = chosen
     program.program.cache_clear()
     return found
 
@@ -108,8 +110,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15)
     repeats = parser.parse_args().repeats
+    from study.engine.parts import available_cores
     from study.engine.program import WIDTH
-    from study.engine.training import available_cores
 
     cores, steps = available_cores(), SOURCE.steps * SOURCE.epochs
     flops = SOURCE.flops / steps

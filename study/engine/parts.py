@@ -1,0 +1,228 @@
+"""The parts of a cohort: WIDTH replicates each, queued leg by leg for the compiled program.
+
+XLA keeps small programs on one core and releases the interpreter's lock, so parts train on threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from study import seeds
+from study.data import batches
+from study.engine import compile_cache
+from study.engine.backend import tf
+from study.engine.initializers import initial_networks
+from study.engine.program import WIDTH, Curves, LegResult, Signature, program
+from study.engine.state import State, initial_state
+from study.records.arrays import Floats, Integers
+from study.records.dataset import Dataset
+from study.records.network import Network
+from study.settings.spec import TrialSpec
+
+Mask = npt.NDArray[np.bool_]
+Inputs = Mapping[str, tf.Tensor]
+
+
+@dataclass(frozen=True)
+class LegPlan:
+    """The epochs of one leg. by_step: the inputs that change from step to step, {name: [epochs of a whole leg × steps]}."""
+
+    start: int
+    epochs: int
+    by_step: dict[str, Floats]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part after a leg. Its arrays hold the n replicates of the part, without the padding; the state is padded to [W, …].
+
+    curves: {name: [epochs of the leg, n]}; finite: [n], parameters and losses are finite numbers; val_loss: [n], of the weights
+    that each replicate has kept so far.
+    """
+
+    state: State
+    epochs_done: int
+    val_loss: Floats
+    curves: dict[str, Floats]
+    predictions: Floats
+    finite: Mask
+
+    def _unpadded(self, values: tf.Tensor) -> Any:
+        return values.numpy()[: len(self.val_loss)]
+
+    @property
+    def trained(self) -> Integers:
+        """The epochs that each replicate has trained, [n]."""
+        return self._unpadded(self.state.trained)
+
+    @property
+    def epoch(self) -> Integers:
+        """The epoch, from 1, whose weights each replicate keeps, [n]."""
+        early_stopping = self.state.early_stopping
+        return self.trained if early_stopping is None else self._unpadded(early_stopping.best_epoch)
+
+    @property
+    def active(self) -> Mask:
+        """The replicates that still train, [n]."""
+        return self._unpadded(self.state.active)
+
+    def networks(self) -> dict[str, Floats]:
+        """The parameters that each replicate keeps, [n, …]."""
+        return {name: self._unpadded(value) for name, value in self.state.kept.items()}
+
+    def stopped(self, mask: Mask) -> Stage:
+        """Return the stage with the replicates of `mask` [n] stopped; padding stops with the replicate that it copies."""
+        padded = np.concatenate([mask, np.repeat(mask[-1:], WIDTH - len(mask))])
+        return replace(self, state=replace(self.state, active=self.state.active & tf.constant(~padded)))
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Threads that draw batch orders, one leg after the other, and threads that train parts."""
+
+    drawing: ThreadPoolExecutor
+    training: ThreadPoolExecutor
+
+
+@contextmanager
+def open_threads() -> Iterator[Threads]:
+    # a program runs on TensorFlow's own threads, one per core; more of ours keep these busy while some prepare the next call
+    threads = Threads(ThreadPoolExecutor(1), ThreadPoolExecutor(2 * available_cores()))
+    try:
+        yield threads
+    finally:
+        for pool in (threads.drawing, threads.training):
+            pool.shutdown(wait=False, cancel_futures=True)  # a running leg may take long, and nobody needs it any more
+
+
+class Part:
+    """Up to W replicates: their first weights, their data, and the streams of their batch orders.
+
+    positions: the replicates' in the cohort. Copies of the last one pad them to W, and their results are dropped. shared: the data
+    of all replicates, None where each has its own.
+    """
+
+    def __init__(
+        self,
+        positions: Sequence[int],
+        spec: TrialSpec,
+        signature: Signature,
+        datasets: Sequence[Dataset],
+        shared: tuple[tf.Tensor, ...] | None,
+        start: Sequence[Network] | None,
+    ) -> None:
+        self._count = len(positions)
+        self._numbers = [spec.replicates.numbers[position] for position in positions]
+        self._spec, self._signature = spec, signature
+        self._start = [start[position] for position in positions] if start else None
+        self._order_seeds = self._padded(batches.source_seeds(spec, "order", self._numbers))
+        self._streams = {seed: seeds.generator(seed) for seed in self._order_seeds}
+        # TensorFlow's stateless generators take signed seeds
+        dropout_seeds = self._padded(batches.source_seeds(spec, "dropout", self._numbers))
+        self._dropout_seeds = tf.constant(np.array(dropout_seeds, np.uint32).view(np.int32))
+        self._data = shared or tuple(
+            tf.constant(np.stack(arrays)) for arrays in zip(*(arrays_of(datasets[p]) for p in self._padded(positions)), strict=True)
+        )
+        self._latest: Future[Stage] | None = None
+
+    def _padded(self, values: Sequence[Any]) -> list[Any]:
+        return [values[min(position, self._count - 1)] for position in range(WIDTH)]
+
+    @cached_property
+    def initial(self) -> Network:
+        """The networks before training, [n, …]."""
+        return initial_networks(self._spec, self._signature.sizes, self._numbers, self._start)
+
+    @cached_property
+    def before_training(self) -> Stage:
+        members = self._padded(range(self._count))
+        initial = {name: tf.constant(array[members]) for name, array in self.initial.parameters.items()}
+        unknown = np.full(self._count, np.nan, np.float32)
+        return Stage(initial_state(self._spec, initial), 0, unknown, {}, unknown, np.ones(self._count, np.bool_))
+
+    def compiled(self, settings: Inputs, leg: LegPlan) -> Any:
+        """Return the traced program, compiled by a call that trains nothing."""
+        sig = self._signature
+        orders = tf.zeros([WIDTH, sig.leg_epochs, sig.steps, sig.batch_size], tf.int32)
+        blank = {name: tf.zeros(len(values)) for name, values in leg.by_step.items()}
+        arguments = (self.before_training.state, self._data, orders, settings, blank, self._dropout_seeds, tf.constant(0))
+        traced = program(sig).get_concrete_function(*arguments)
+        try:
+            traced(*arguments)
+        except tf.errors.OpError:  # a torn file in the cache of compiled programs; any other error comes again
+            compile_cache.clear()
+            program.cache_clear()  # TensorFlow keeps the failure with the traced function
+            traced = program(sig).get_concrete_function(*arguments)
+            traced(*arguments)
+        return traced
+
+    def queue(self, leg: LegPlan, traced: Any, settings: Inputs, threads: Threads) -> Future[Stage]:
+        """Queue a leg behind those of this part that are queued already, and return the stage that it will lead to."""
+        before = self._latest or threads.drawing.submit(lambda: self.before_training)
+        orders = threads.drawing.submit(self._next_orders, leg.epochs)
+        self._latest = threads.training.submit(self._advance, before, leg, orders, traced, settings)
+        return self._latest
+
+    def go_on_from(self, stage: Stage) -> None:
+        """Let the next leg begin at `stage`."""
+        self._latest = Future()
+        self._latest.set_result(stage)
+
+    def _next_orders(self, epochs: int) -> Integers:
+        """Draw the batch orders of the next leg, [W, epochs of a whole leg, steps, batch]."""
+        sig = self._signature
+        drawn = {seed: batches.draw(rng, epochs, sig.rows, sig.batch_size, sig.steps) for seed, rng in self._streams.items()}
+        orders = np.zeros([WIDTH, sig.leg_epochs, sig.steps, sig.batch_size], np.int32)
+        for position, seed in enumerate(self._order_seeds):
+            orders[position, :epochs] = drawn[seed]
+        return orders
+
+    def _advance(self, before: Future[Stage], leg: LegPlan, orders: Future[Integers], traced: Any, settings: Inputs) -> Stage:
+        by_step = {name: tf.constant(values) for name, values in leg.by_step.items()}
+        order, stage = tf.constant(orders.result()), before.result()
+        arguments = (stage.state, self._data, order, settings, by_step, self._dropout_seeds, tf.constant(leg.epochs))
+        return self._stage(stage, leg.epochs, traced(*arguments))
+
+    def _stage(self, before: Stage, epochs: int, result: LegResult) -> Stage:
+        """Return the stage after a leg of `epochs`."""
+        curves = _unpadded_curves(result.curves, epochs, self._count)
+        trained = result.state.trained.numpy()[: self._count] - before.trained
+        # after a replicate's stop its losses are NaN, which is no fault
+        active = np.arange(epochs)[:, None] < trained
+        losses_finite = np.isfinite(curves["train_loss"]) & np.isfinite(curves["val_loss"])
+        if (early_stopping := result.state.early_stopping) is not None:
+            val_loss = early_stopping.best_loss.numpy()[: self._count]
+        else:
+            last = np.maximum(trained, 1) - 1
+            val_loss = np.where(active[0], curves["val_loss"][last, np.arange(self._count)], before.val_loss)
+        return Stage(
+            state=result.state,
+            epochs_done=before.epochs_done + epochs,
+            val_loss=val_loss,
+            curves=curves,
+            predictions=result.predictions.numpy()[: self._count],
+            finite=result.finite.numpy()[: self._count] & (losses_finite | ~active).all(axis=0),
+        )
+
+
+def _unpadded_curves(curves: Curves, epochs: int, count: int) -> dict[str, Floats]:
+    return {name: values.numpy()[:epochs, :count] for name, values in vars(curves).items() if values is not None}
+
+
+def arrays_of(data: Dataset) -> tuple[Any, ...]:
+    """Return the arrays that the program takes, in its order."""
+    return data.x_train, data.y_train, data.x_val, data.y_val
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
