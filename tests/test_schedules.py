@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from study.engine.schedules import learning_rates, reduce_on_plateau_factors
+from study.engine.backend import tf
+from study.engine.schedules import learning_rates
+from study.engine.state import Plateau
 from study.errors import BadInput
 from study.settings import schedule as kinds
 from study.settings.schedule import (
@@ -19,6 +21,7 @@ from study.settings.schedule import (
     ReduceOnPlateau,
     Step,
 )
+from tests.keras_reference import keras_factors
 
 # study.cohort sets TensorFlow's switches, so it must come first
 # isort: split
@@ -113,26 +116,18 @@ def test_stages_that_do_not_fit_are_refused(boundaries, factors, keys):
     assert [fault.key for fault in bad.value.faults] == keys
 
 
-def keras_factors(losses, schedule, initial):
-    """The rate in each epoch over `initial`, as Keras' callback leaves it."""
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(initial), "mse")
-    callback = keras.callbacks.ReduceLROnPlateau(
-        "val_loss",
-        schedule.factor,
-        schedule.patience,
-        mode="min",
-        min_delta=schedule.min_delta,
-        cooldown=schedule.cooldown,
-        min_lr=schedule.min_learning_rate,
-    )
-    callback.set_model(model)
-    callback.on_train_begin()
-    factors = []
-    for epoch, loss in enumerate(losses):
-        factors.append(float(model.optimizer.learning_rate.numpy()) / initial)
-        callback.on_epoch_end(epoch, {"val_loss": float(loss)})
-    return factors
+def engine_factors(losses, schedule, initial):
+    """The factor of the rate during each epoch, [R, epochs], by the engine's rule."""
+    settings = {
+        "plateau_factor": tf.constant(schedule.factor),
+        "plateau_min_delta": tf.constant(schedule.min_delta),
+        "lowest_factor": tf.constant(schedule.min_learning_rate / initial),
+    }
+    plateau, factors = Plateau.start(len(losses)), []
+    for loss in losses.T.astype(np.float32):
+        factors.append(plateau.factor.numpy())
+        plateau = plateau.after_epoch(tf.constant(loss), settings, schedule.patience, schedule.cooldown)
+    return np.stack(factors, axis=1)
 
 
 @pytest.mark.parametrize(
@@ -149,13 +144,13 @@ def keras_factors(losses, schedule, initial):
     ],
     ids=str,
 )
-def test_the_reference_is_keras_reduce_on_plateau(schedule):
+def test_the_engines_rule_is_keras_reduce_on_plateau(schedule):
     rng = np.random.default_rng(2)
     losses = np.exp(-np.linspace(0, 2, 40)) + 0.1 * rng.normal(size=(6, 40))
     losses[3] = 1  # nothing ever falls
     losses[4] = np.linspace(1, 0, 40)
     losses[5, 7:] = np.nan
-    factors = reduce_on_plateau_factors(losses, schedule, INITIAL)
+    factors = engine_factors(losses, schedule, INITIAL)
     assert factors.shape == losses.shape
     np.testing.assert_allclose(factors, [keras_factors(row, schedule, INITIAL) for row in losses], rtol=1e-5)
 
@@ -164,4 +159,4 @@ def test_a_plateau_that_can_be_counted_on_the_fingers():
     losses = np.array([[5, 4, 4, 4, 3, 3, 3, 3, 3.0]])
     schedule = ReduceOnPlateau(0.5, patience=2, cooldown=1, min_delta=0)
     # two epochs without a fall end with epoch 4, and with 7; then one epoch doesn't count
-    assert reduce_on_plateau_factors(losses, schedule, 1.0).tolist() == [[1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]]
+    assert engine_factors(losses, schedule, 1.0).tolist() == [[1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]]

@@ -43,7 +43,7 @@ from study.analysis.rescaling import (
     rescale,
     rows_of,
 )
-from study.analysis.weight_matching import inner_products, match, only, pairs_at_once, relative_distances, with_places
+from study.analysis.weight_matching import inner_products, match, only, pairs_at_once, relative_distances, with_orders
 from study.errors import BadInput
 from study.records.arrays import Array, Doubles, Floats
 from study.records.network import Network, parameter_shapes
@@ -271,7 +271,7 @@ def _matched_to_scales(a: Network, b: Network, activation: str, restarts: int, s
     targets, factors = balanced(a, activation)
     weights, _ = balanced(b, activation)
     finite = finite_rows(targets) & finite_rows(weights)
-    matched = with_places(weights)
+    matched = with_orders(weights)
     rows = np.flatnonzero(finite)
     step = pairs_at_once(weights)
     for chunk in (rows[start : start + step] for start in range(0, len(rows), step)):

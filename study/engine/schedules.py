@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from study.records.arrays import Array, Doubles, Floats
+from study.records.arrays import Doubles, Floats
 from study.settings.schedule import (
     Constant,
     Cosine,
@@ -80,27 +80,3 @@ def _elapsed(step: Doubles, duration: int, staircase: bool) -> Doubles:
 def _half_cosine(progress: Doubles) -> Doubles:
     """From 1 at progress 0 to 0 at progress 1."""
     return (1 + np.cos(np.pi * progress)) / 2
-
-
-def reduce_on_plateau_factors(val_losses: Array, schedule: ReduceOnPlateau, initial: float) -> Doubles:
-    """What the rate `initial` is multiplied by during each epoch, [R, epochs], by the rule of Keras' ReduceLROnPlateau.
-
-    val_losses: [R, epochs]. The factor of an epoch is decided by the losses of the epochs before it; the first is 1.
-    """
-    replicates, epochs = val_losses.shape
-    factors = np.ones((replicates, epochs))
-    lowest = schedule.min_learning_rate / initial
-    factor, best = np.ones(replicates), np.full(replicates, np.inf)
-    waited, cooldown = np.zeros(replicates, int), np.zeros(replicates, int)
-    for epoch in range(epochs - 1):
-        loss = val_losses[:, epoch]
-        waited[cooldown > 0] = 0
-        cooldown = np.maximum(cooldown - 1, 0)
-        better = loss + schedule.min_delta < best if epoch else np.full(replicates, True)
-        best = np.where(better, loss, best)
-        waited = np.where(better, 0, waited + (cooldown == 0))
-        reduced = ~better & (cooldown == 0) & (waited >= schedule.patience) & (factor > lowest)
-        factor = np.where(reduced, np.maximum(factor * schedule.factor, lowest), factor)
-        cooldown[reduced], waited[reduced] = schedule.cooldown, 0
-        factors[:, epoch + 1] = factor
-    return factors

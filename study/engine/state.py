@@ -43,6 +43,11 @@ class EarlyStopping(Nested):
     best_parameters: Tensors
     waited: tf.Tensor
 
+    @classmethod
+    def start(cls, parameters: Tensors, width: int) -> EarlyStopping:
+        none = tf.zeros([width], tf.int32)
+        return cls(best_epoch=none, best_loss=tf.fill([width], float("inf")), best_parameters=_copies(parameters), waited=none)
+
     def after_epoch(self, epoch: tf.Tensor, val: tf.Tensor, parameters: Tensors, min_delta: tf.Tensor) -> EarlyStopping:
         """Return the state after an epoch [W] with validation loss `val` [W], by the rule of Keras' EarlyStopping."""
         better = val < self.best_loss - min_delta
@@ -62,6 +67,11 @@ class Plateau(Nested):
     best_loss: tf.Tensor
     waited: tf.Tensor
     cooldown: tf.Tensor
+
+    @classmethod
+    def start(cls, width: int) -> Plateau:
+        none = tf.zeros([width], tf.int32)
+        return cls(factor=tf.ones([width]), best_loss=tf.fill([width], float("inf")), waited=none, cooldown=none)
 
     def after_epoch(self, val: tf.Tensor, settings: Settings, patience: int, cooldown: int) -> Plateau:
         """Return the state after an epoch with validation loss `val` [W], by the rule of Keras' ReduceLROnPlateau."""
@@ -119,21 +129,6 @@ def initial_state(spec: TrialSpec, initial: Tensors) -> State:
     """Return the state of W replicates before training. initial: their parameters and running statistics, [W, …]."""
     width = initial["bias_0"].shape[0]
     parameters = {name: value for name, value in initial.items() if not name.startswith(STATISTICS)}
-    early_stopping = plateau = None
-    if spec.training.patience is not None:
-        early_stopping = EarlyStopping(
-            best_epoch=tf.zeros([width], tf.int32),
-            best_loss=tf.fill([width], float("inf")),
-            best_parameters=_copies(initial),
-            waited=tf.zeros([width], tf.int32),
-        )
-    if isinstance(spec.schedule, ReduceOnPlateau):
-        plateau = Plateau(
-            factor=tf.ones([width]),
-            best_loss=tf.fill([width], float("inf")),
-            waited=tf.zeros([width], tf.int32),
-            cooldown=tf.zeros([width], tf.int32),
-        )
     return State(
         parameters=parameters,
         statistics={name: value for name, value in initial.items() if name not in parameters},
@@ -142,8 +137,8 @@ def initial_state(spec: TrialSpec, initial: Tensors) -> State:
         step=tf.constant(0),
         active=tf.fill([width], True),
         trained=tf.zeros([width], tf.int32),
-        early_stopping=early_stopping,
-        plateau=plateau,
+        early_stopping=None if spec.training.patience is None else EarlyStopping.start(initial, width),
+        plateau=Plateau.start(width) if isinstance(spec.schedule, ReduceOnPlateau) else None,
     )
 
 
