@@ -40,7 +40,7 @@ from study.analysis import barrier, convergence, disagreement, distance, forward
 from study.records.cohort import Cohort
 from study.records.dataset import Dataset
 from study.statistics import intervals
-from study.statistics.intervals import Interval
+from study.statistics.intervals import MeanInterval
 
 Values = npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ CHOSEN = (*SGD, "model.units=[64]", "data.normalise=minmax")
 NO_BARRIER = 0.02  # of the trivial loss, as in `verdict`
 POINT = 0.01
 ANY = ""
-UNKNOWN = Interval(*[np.nan] * 3)
+UNKNOWN = MeanInterval(*[np.nan] * 3)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Finding:
     quantity: str
     published: str
     before: str
-    ours: Interval
+    ours: MeanInterval
     within: tuple[float, float] | None = None
     note: str = ""
     learned: bool = True
@@ -101,7 +101,7 @@ class Finding:
 # -- numbers with intervals ------------------------------------------------------------------------------------------------------
 
 
-def jackknife(statistic: Callable[[Values], float], values: Values, axes: int = 1) -> Interval:
+def jackknife(statistic: Callable[[Values], float], values: Values, axes: int = 1) -> MeanInterval:
     """A statistic of `values` with independent draws along each of the first `axes` axes, whose variances add up."""
     variance = 0.0
     for axis, count in enumerate(values.shape[:axes]):
@@ -109,30 +109,30 @@ def jackknife(statistic: Callable[[Values], float], values: Values, axes: int = 
         variance += (count - 1) / count * float(np.sum((left_out - left_out.mean()) ** 2))
     half = float(stats.t.ppf(0.975, min(values.shape[:axes]) - 1) * np.sqrt(variance))
     value = statistic(values)
-    return Interval(value, value - half, value + half)
+    return MeanInterval(value, value - half, value + half)
 
 
-def ratio(a: Interval, b: Interval) -> Interval:
+def ratio(a: MeanInterval, b: MeanInterval) -> MeanInterval:
     """a / b of independent estimates, by linear propagation of half the intervals' widths."""
     if not b.mean:
         return UNKNOWN
     value = a.mean / b.mean
     half = float(np.hypot(a.high - a.mean, value * (b.high - b.mean)) / b.mean)
-    return Interval(value, value - half, value + half)
+    return MeanInterval(value, value - half, value + half)
 
 
-def accuracy_sd(cohort: Cohort) -> Interval:
+def accuracy_sd(cohort: Cohort) -> MeanInterval:
     """Percentage points."""
     right = 100 * metrics.accuracy(cohort.predictions, study.load_data(cohort.spec).y_val)
     return jackknife(lambda each: float(np.std(each, ddof=1)), right)
 
 
-def churn(cohort: Cohort) -> Interval:
+def churn(cohort: Cohort) -> MeanInterval:
     """Per cent."""
     return intervals.mean_of_pairs(100 * disagreement.churn(cohort.predictions))
 
 
-def weights_apart(cohort: Cohort) -> Interval:
+def weights_apart(cohort: Cohort) -> MeanInterval:
     return intervals.mean_of_pairs(distance.relative_l2(distance.vectors(cohort.networks())))
 
 
@@ -192,9 +192,9 @@ def crossed(sources: str, levels: int, epochs: int, *overrides: str) -> Cohort:
 class Barriers:
     """Means over all pairs of networks: of the training loss, raw and aligned, and of the raw validation error."""
 
-    raw: Interval
-    aligned: Interval | None
-    error: Interval
+    raw: MeanInterval
+    aligned: MeanInterval | None
+    error: MeanInterval
     largest_error: float
 
 
@@ -210,7 +210,7 @@ def barriers(cohort: Cohort, count: int, align: bool) -> Barriers:
             matches = [study.align(nets[i], nets[j], spec.model.activation) for i, j in pairs]
             moved = barrier.between([(each.reference, each.network) for each in matches], data, spec.model, spec.loss)
 
-    def mean(heights: Values) -> Interval:
+    def mean(heights: Values) -> MeanInterval:
         matrix = np.zeros((count, count))
         for (i, j), height in zip(pairs, heights, strict=True):
             matrix[i, j] = matrix[j, i] = height
@@ -288,7 +288,7 @@ def matching(sizes: Sizes) -> Iterator[Finding]:
     and it is smaller at the greatest width than at the least.
     """
     before = {8: ("2.52", ".90"), 32: ("1.41", ".148"), 128: (".583", ".031"), 512: (".321", ".0046")}
-    by_width: list[Interval] = []
+    by_width: list[MeanInterval] = []
     for width in sizes.widths:
         cohort = varying("init,order", sizes.paired, sizes.epochs, *ADAM, f"model.units=[{width},{width}]")
         found = barriers(cohort, sizes.paired, align=True)
@@ -339,7 +339,7 @@ def regime(sizes: Sizes) -> Iterator[Finding]:
             continue
         found = study.attribute(losses, {"init": sizes.levels, "order": sizes.levels})
         for (source, each), earlier in zip(found.components.items(), before, strict=True):
-            share = Interval(each.share, each.low, each.high)
+            share = MeanInterval(each.share, each.low, each.high)
             note = f"SD {found.total_sd:.3g}; {labels(cohort)}" if source == "init" else ""
             within = (0.5, 1.0) if source == most else None
             yield Finding(f"{name}, share: {source}", ANY, earlier, share, within, note, learned(cohort))
@@ -355,11 +355,11 @@ def bootstrap(sizes: Sizes) -> Iterator[Finding]:
         cohort = crossed("init,data", sizes.many, sizes.small_epochs, f"data={name}", "data.resample=bootstrap", *ADAM)
         losses = cohort.final(cohort.val_loss).astype(np.float64).reshape(sizes.many, sizes.many)
         log_ratio = jackknife(isolated_log_ratio, losses, axes=2)
-        quotient = Interval(*(float(np.exp(each)) for each in (log_ratio.mean, log_ratio.low, log_ratio.high)))
+        quotient = MeanInterval(*(float(np.exp(each)) for each in (log_ratio.mean, log_ratio.low, log_ratio.high)))
         yield Finding(f"{name}, variance: init ÷ data", "< .5", before, quotient, (0, 0.5), labels(cohort))
         found = study.attribute(losses, {"init": sizes.many, "data": sizes.many})
         for source, each in found.components.items():
-            yield Finding(f"{name}, share: {source}", ANY, ANY, Interval(each.share, each.low, each.high))
+            yield Finding(f"{name}, share: {source}", ANY, ANY, MeanInterval(each.share, each.low, each.high))
 
 
 def isolated_log_ratio(losses: Values) -> float:

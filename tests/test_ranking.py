@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from study.statistics import ranking
-from study.statistics.ranking import Choice, difference
+from study.statistics.ranking import Ranking, difference
 
 UNTIMED = settings(deadline=None)
 Draw = Any  # a function of a generator and a shape
@@ -224,6 +224,6 @@ def test_the_best_is_seldom_left_out(better: float) -> None:
 @given(st.dictionaries(st.integers(0, 99), st.lists(st.integers(0, 5), min_size=6, max_size=6), min_size=2, max_size=6))
 @UNTIMED
 def test_the_best_is_always_among_those_that_may_be(losses: dict[int, list[float]]) -> None:
-    found: Choice = ranking.choose(losses)
+    found: Ranking = ranking.choose(losses)
     assert found.tied[0] == found.best and set(found.tied) <= set(losses)
     assert np.mean(losses[found.best]) == min(np.mean(values) for values in losses.values())

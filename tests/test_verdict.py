@@ -11,11 +11,11 @@ import pytest
 from study.analysis import verdict
 from study.analysis.verdict import Evidence
 from study.statistics import intervals
-from study.statistics.intervals import Interval
+from study.statistics.intervals import MeanInterval
 
 
-def sure(value: float) -> Interval:
-    return Interval(value, 0.9 * value, 1.1 * value)
+def sure(value: float) -> MeanInterval:
+    return MeanInterval(value, 0.9 * value, 1.1 * value)
 
 
 # networks that differ in everything but the loss
@@ -35,10 +35,10 @@ BASE = Evidence(["plateaued"] * 8, 8, 1.4, 0.9, 3.0, sure(0.01), sure(0.5), Fals
         ({"aligned": None}, verdict.SAME_LOSS, verdict.NO_PATH),
         ({"relative_l2": None, "aligned": None, "function": sure(0.01)}, verdict.SAME_FUNCTION, verdict.NO_PATH),
         ({"loss": sure(0.2)}, verdict.DIFFERENT_LOSS, None),
-        ({"loss": Interval(0.05, 0.03, 0.07)}, verdict.UNDECIDED, None),
+        ({"loss": MeanInterval(0.05, 0.03, 0.07)}, verdict.UNDECIDED, None),
         ({"function": sure(0.04)}, verdict.SAME_FUNCTION, verdict.NO_PATH),
         ({"function": sure(0.06)}, verdict.SAME_LOSS, verdict.NO_PATH),
-        ({"function": Interval(0.05, 0.04, 0.06)}, verdict.UNDECIDED, None),
+        ({"function": MeanInterval(0.05, 0.04, 0.06)}, verdict.UNDECIDED, None),
         ({"function": sure(0.06), "classes": True}, verdict.SAME_FUNCTION, verdict.NO_PATH),
         ({"function": None}, verdict.UNDECIDED, None),
         ({"barrier": 0.02}, verdict.SAME_LOSS, verdict.SAME_BASIN),
@@ -71,7 +71,7 @@ def test_the_mean_of_pairs_by_hand() -> None:
     half = 4.302652729911275 * error
     found = intervals.mean_of_pairs(matrix)
     assert (found.mean, found.low, found.high) == pytest.approx((3, 3 - half, 3 + half))
-    assert intervals.mean_of_pairs(matrix[:2, :2]) == Interval(1, 1, 1)
+    assert intervals.mean_of_pairs(matrix[:2, :2]) == MeanInterval(1, 1, 1)
 
 
 def test_the_interval_of_a_mean_of_pairs_covers_as_often_as_it_says() -> None:

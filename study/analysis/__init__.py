@@ -1,4 +1,4 @@
-"""Looks into trained networks: weights, losses and data enter, labels, distances and verdicts leave.
+"""Examines trained networks: takes weights, losses and data; returns labels, distances and verdicts.
 
-NumPy and SciPy alone; TensorFlow, Optuna and MLflow stay out, so that a record can be examined where none of them is loaded.
+It uses NumPy and SciPy alone. It must not import TensorFlow, Optuna or MLflow, so that records can be examined without them.
 """

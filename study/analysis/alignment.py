@@ -1,20 +1,20 @@
-"""Distances between networks once everything that changes the weights and not the function has been taken out, and its null.
+"""Distances between networks without what changes the weights but not the function, and their null distance.
 
-A hidden layer's units can be put in any order. With relu, leaky_relu and linear, which are positively homogeneous, what comes
-into a unit can also be multiplied by s > 0 and what leaves it divided by s; with tanh and linear, which are odd, s = −1 does no
-harm either. So a network is first brought to the scale at which every unit's incoming and outgoing norms are equal (`canonical`),
-and then its units are matched, with signs where the activation is odd (`matching`). Sigmoid's symmetry 1 − σ(−z) would move biases
-of the next layer and is left out, as are linear's mixtures of units.
+A hidden layer's units can stand in any order. With relu, leaky_relu and linear, which are positively homogeneous, a unit's incoming
+weights can also be multiplied by s > 0 and its outgoing ones divided by s; with tanh and linear, which are odd, s = −1 is possible
+too. So a network is first brought to the scale at which every unit's incoming and outgoing norms are equal (`canonical`), and then
+its units are matched, with signs where the activation is odd (`match`). Two symmetries are left out: sigmoid's, 1 − σ(−z), which
+would move biases of the next layer, and mixtures of linear units.
 
-Normalisation. Batch normalisation is folded into kernel and bias by its running statistics, which is exact at inference, and the
-network is then a plain one. Layer normalisation can't be folded: units keep it as they are permuted, each with its scale. There
-s multiplies a unit's scale and bias and not its kernel, which all units' normalisation sees. Its other symmetries (one factor,
-inexact because of epsilon, or one offset for the whole layer's kernel) are left in.
+Normalisation. Batch normalisation is folded into kernel and bias by its running statistics, which is exact at inference, and leaves
+a plain network. Layer normalisation can't be folded: units keep it when they are permuted, each with its scale. There s multiplies
+a unit's scale and bias but not its kernel, which the normalisation of all units sees. Its other symmetries (one factor, inexact
+because of epsilon, or one offset for the whole layer's kernel) are left in.
 
-Cost, in CPU time on one of 2 cores (AMD EPYC), between fresh relu networks: 0.2 ms a pair for 10-64-1, 1 ms for 10-128-1, 3.7 ms
+Cost, in CPU time on one of 2 cores (AMD EPYC), between fresh relu networks: 0.2 ms per pair for 10-64-1, 1 ms for 10-128-1, 3.7 ms
 for 10-64-64-1 (7.4 s for all 2,016 pairs of 64 networks), 7.4 ms for 10-64-64-64-64-1, 18 ms for 10-128-128-1, 0.6 s for
-64-512-512-10 and 1.4 s for 784-512-512-512-10; tanh 10-64-64-1 takes 4 ms. Memory: the networks once more in double precision,
-and about 70 MB for the pairs in hand, however many there are.
+64-512-512-10 and 1.4 s for 784-512-512-512-10; tanh 10-64-64-1 takes 4 ms. Memory: a copy of the networks in double precision, and
+about 70 MB for the pairs in work, however many there are.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ Layers = tuple[Sequence[Floats], Sequence[Floats]]
 
 @dataclass(frozen=True)
 class Alignment:
-    """b aligned to a.
+    """Network b aligned to network a.
 
-    permutations: of each hidden layer, which unit of b is in each place, so that kernel[:, permutation] is in a's order.
-    signs: ±1 in each place, or None where the activation isn't odd.
-    network: b's function in a's order and at a's scales (a unit's factor is the one that makes a's unit canonical, undone), in b's
-    dtype. A permuted and rescaled copy of a is therefore a again, and the straight line from `reference` to `network` has the
-    functions of that between the canonical networks. reference: a, with batch normalisation folded as in `network`.
-    raw: relative L2 of the weights as given. distance: that of the canonical networks, matched. null: `null_distance`.
+    permutations: for each hidden layer, the unit of b at each of a's positions: kernel[:, permutation] is in a's order.
+    signs: ±1 at each position, or None where the activation isn't odd.
+    network: b's function in a's order and at a's scales, in b's dtype: each unit is divided by the factor that makes a's unit
+    canonical. So a permuted and rescaled copy of a becomes a again, and the straight line from `reference` to `network` passes
+    through the functions between the canonical networks. reference: a, with batch normalisation folded as in `network`.
+    raw: relative L2 distance of the weights as given. distance: that of the canonical, matched networks. null: `null_distance`.
     """
 
     permutations: tuple[Order, ...]
@@ -77,7 +77,7 @@ class Alignment:
 
     @property
     def ratio(self) -> float:
-        """The distance in units of what two fresh networks give."""
+        """The distance divided by that of two fresh networks."""
         return self.distance / self.null
 
     @property
@@ -93,8 +93,8 @@ class Alignment:
 class Centre:
     """R networks matched to their mean.
 
-    networks: canonical and in a common order, [R, …]; mean: of those that are finite; both in double precision. distances: [R],
-    relative L2 from each to the mean, NaN of a network that isn't finite.
+    networks: canonical and in a common order, [R, …]; mean: over the finite ones; both in double precision. distances: [R],
+    relative L2 from each to the mean, NaN for a network that isn't finite.
     """
 
     networks: Network
@@ -111,31 +111,31 @@ def align(
     restarts: int = RESTARTS,
     seed: int = 0,
 ) -> Alignment:
-    """Brings `net_b` as close to `net_a` as permuting, rescaling and flipping its hidden units can.
+    """Bring `net_b` as close to `net_a` as permuting, rescaling and flipping its hidden units can.
 
-    A network is a `Network` or (kernels, biases), a layer [in, out] and [out], without the axis [R]. Raises BadInput for networks
-    of different architectures. One that isn't finite is left as it is, at the distance NaN.
+    A network is a `Network` or (kernels, biases) with [in, out] and [out] for each layer, without the replica axis. Raises BadInput
+    for networks of different architectures. A network that isn't finite is left as it is, at the distance NaN.
 
     >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2"]))
-    >>> found = study.align(*cohort.networks(), activation="relu")
-    >>> found.distance < found.raw, [sorted(order.tolist()) for order in found.permutations]
+    >>> alignment = study.align(*cohort.networks(), activation="relu")
+    >>> alignment.distance < alignment.raw, [sorted(order.tolist()) for order in alignment.permutations]
     (True, [[0, 1, 2, 3]])
     """
     check_activation(activation)
     nets = [_single(net, name) for net, name in ((net_a, "net_a"), (net_b, "net_b"))]
-    _same(nets)
+    _check_same_architecture(nets)
     a, b = (folded(net, norm_epsilon) for net in nets)
-    found = _matched_to_scales(Network.stack([a]), Network.stack([b]), activation, restarts, seed)
+    matched = _matched_to_scales(Network.stack([a]), Network.stack([b]), activation, restarts, seed)
     with np.errstate(invalid="ignore"):  # a diverged network's raw distance is NaN too
         raw = float(distance.relative_l2(distance.vectors(nets))[0, 1])
-    places = range(b.depth - 1)
+    layers = range(b.depth - 1)
     return Alignment(
-        permutations=tuple(found.weights[f"order_{layer}"][0] for layer in places),
-        signs=tuple(found.weights[f"sign_{layer}"][0].astype(np.intp) for layer in places) if activation in ODD else None,
+        permutations=tuple(matched.weights[f"order_{layer}"][0] for layer in layers),
+        signs=tuple(matched.weights[f"sign_{layer}"][0].astype(np.intp) for layer in layers) if activation in ODD else None,
         reference=a,
-        network=found.network(b).unstack()[0],
+        network=matched.network(b).unstack()[0],
         raw=raw,
-        distance=float(found.distances[0]),
+        distance=float(matched.distances[0]),
         null=null_distance(a, activation, restarts=restarts),
     )
 
@@ -149,13 +149,13 @@ def aligned_to(
     restarts: int = RESTARTS,
     seed: int = 0,
 ) -> Network:
-    """R networks aligned to one reference, or each to its own of R: a stack [R, …] in their dtype, as `Alignment.network` is.
+    """Align R networks to one reference, or each to its own of R; return a stack [R, …] like `Alignment.network`, in their dtype.
 
-    What it is to be compared with is `folded(references)`.
+    Compare the result with `folded(references)`.
     """
     check_activation(activation)
     stack = _stack(networks)
-    _same([references, stack])
+    _check_same_architecture([references, stack])
     a, b = folded(references, norm_epsilon), folded(stack, norm_epsilon)
     if a.biases[0].ndim == 1:
         a = Network.stack([a] * len(b.biases[0]))
@@ -170,16 +170,16 @@ def matched_distances(
     restarts: int = RESTARTS,
     seed: int = 0,
 ) -> Matrix:
-    """Relative L2 of each pair of R networks, canonical and matched, [R, R]; NaN where one of the two isn't finite."""
+    """Return the relative L2 distance of each pair of R networks, canonical and matched, [R, R]; NaN where one isn't finite."""
     stack = canonical(_stack(networks), activation, norm_epsilon=norm_epsilon).parameters
     finite = finite_rows(stack)
-    found = np.where(finite[:, None] & finite[None, :], 0.0, np.nan)
+    distances = np.where(finite[:, None] & finite[None, :], 0.0, np.nan)
     pairs = np.array(list(itertools.combinations(np.flatnonzero(finite), 2)), dtype=np.intp).reshape(-1, 2)
     step = pairs_at_once(stack)
     for first, second in (pairs[start : start + step].T for start in range(0, len(pairs), step)):
         a, b = rows_of(stack, first), rows_of(stack, second)
-        found[first, second] = found[second, first] = relative_distances(a, match(a, b, activation in ODD, restarts, seed))
-    return found
+        distances[first, second] = distances[second, first] = relative_distances(a, match(a, b, activation in ODD, restarts, seed))
+    return distances
 
 
 def centre(
@@ -190,9 +190,9 @@ def centre(
     restarts: int = RESTARTS,
     seed: int = 0,
 ) -> Centre:
-    """Matches each of R networks to the mean of the others until nothing improves (arXiv:2209.04836, Algorithm 3).
+    """Match each of R networks to the mean of the others until nothing improves (arXiv:2209.04836, Algorithm 3).
 
-    Before, all are matched to the first, which leads no nearer but in fewer rounds: 64 networks 10-64-64-1 take 11 s and not 16 s.
+    All are first matched to the first network, which saves rounds: 64 networks 10-64-64-1 take 11 s instead of 16 s.
     """
     odd = activation in ODD
     stack = canonical(_stack(networks), activation, norm_epsilon=norm_epsilon).parameters
@@ -206,10 +206,10 @@ def centre(
     while improved:
         improved = False
         for row in generator.permutation(count):
-            mine = rows_of(aligned, np.array([row]))
-            others = {name: (array.sum(axis=0, keepdims=True) - mine[name]) / (count - 1) for name, array in aligned.items()}
-            moved = match(others, mine, odd, restarts, seed)
-            if inner_products(others, moved)[0] - inner_products(others, mine)[0] > TOLERANCE * inner_products(mine, mine)[0]:
+            own = rows_of(aligned, np.array([row]))
+            others = {name: (array.sum(axis=0, keepdims=True) - own[name]) / (count - 1) for name, array in aligned.items()}
+            moved = match(others, own, odd, restarts, seed)
+            if inner_products(others, moved)[0] - inner_products(others, own)[0] > TOLERANCE * inner_products(own, own)[0]:
                 improved = True
                 for name, array in aligned.items():
                     array[row] = moved[name][0]
@@ -222,15 +222,15 @@ def centre(
 
 
 def seconds_a_pair(networks: Network) -> float:
-    """About how long matching two networks of this architecture takes on one core; assignments go by the cube of the width."""
+    """Estimate how long it takes to match two networks of this architecture on one core; assignments are cubic in the width."""
     return 7e-9 * sum(bias.shape[-1] ** 3 for bias in networks.biases[:-1])
 
 
 def null_distance(network: Network, activation: str, *, restarts: int = RESTARTS) -> float:
-    """What `matched_distances` is on average between fresh networks of this architecture; computed once a process.
+    """Return the mean of `matched_distances` between fresh networks of this architecture; computed once per process.
 
-    They start as Keras' layers do: kernels Glorot-uniform, biases 0, scales 1. The wider a layer the fewer they are, from 16 to
-    2, as the pairs' distances vary less (SD 0.016 for 10-64-64-1, 0.0005 for 64-512-512-10) and cost more.
+    Fresh networks start as Keras' layers do: kernels Glorot-uniform, biases 0, scales 1. Wider layers need fewer networks, from 16
+    down to 2, because the distances vary less (SD 0.016 for 10-64-64-1, 0.0005 for 64-512-512-10) and cost more.
     """
     sizes = (network.kernels[0].shape[-2], *(kernel.shape[-1] for kernel in network.kernels))
     return _null_distance(sizes, LAYER if network.normalisation == LAYER else None, activation, restarts)
@@ -252,14 +252,14 @@ def _null_distance(sizes: tuple[int, ...], normalisation: str | None, activation
 
 @dataclass(frozen=True)
 class _Match:
-    """weights: M networks, matched; distances: [M]; factors: those of the networks that they were matched to."""
+    """weights: M networks, matched; distances: [M]; factors: of the networks that they were matched to, [M, units] per layer."""
 
     weights: Weights
     distances: Doubles
     factors: list[Doubles]
 
     def network(self, like: Network) -> Network:
-        """The matched networks at the scales of those that they were matched to."""
+        """Return the matched networks, in the dtype of `like`, at the scales of the networks that they were matched to."""
         weights = {name: self.weights[name].copy() for name in like.parameters}
         for layer, factor in enumerate(self.factors):
             rescale(weights, slice(None), layer, 1 / factor)
@@ -267,7 +267,7 @@ class _Match:
 
 
 def _matched_to_scales(a: Network, b: Network, activation: str, restarts: int, seed: int) -> _Match:
-    """Each of M networks matched to that of its place in `a`; both are stacks, without batch normalisation."""
+    """Match each of M networks to the one at its position in `a`; both are stacks, without batch normalisation."""
     targets, factors = balanced(a, activation)
     weights, _ = balanced(b, activation)
     finite = finite_rows(targets) & finite_rows(weights)
@@ -275,41 +275,41 @@ def _matched_to_scales(a: Network, b: Network, activation: str, restarts: int, s
     rows = np.flatnonzero(finite)
     step = pairs_at_once(weights)
     for chunk in (rows[start : start + step] for start in range(0, len(rows), step)):
-        found = match(rows_of(targets, chunk), rows_of(weights, chunk), activation in ODD, restarts, seed)
+        chunk_matched = match(rows_of(targets, chunk), rows_of(weights, chunk), activation in ODD, restarts, seed)
         for name, array in matched.items():
-            array[chunk] = found[name]
+            array[chunk] = chunk_matched[name]
     factors = [np.where(finite[:, None], factor, 1.0) for factor in factors]
     distances = np.full(len(finite), np.nan)
     distances[rows] = relative_distances(rows_of(targets, rows), rows_of(matched, rows))
     return _Match(matched, distances, factors)
 
 
-# -- what is asked ------------------------------------------------------------------------------------------------------------
+# -- arguments ---------------------------------------------------------------------------------------------------------------
 
 
 def _stack(networks: Networks) -> Network:
     if isinstance(networks, Network):
         return networks
-    _same(networks)
+    _check_same_architecture(networks)
     return Network.stack(networks)
 
 
-def _same(networks: Sequence[Network]) -> None:
-    if len(found := list(dict.fromkeys(net.architecture for net in networks))) != 1:
-        raise BadInput(f"networks can be aligned only within one architecture; got {' and '.join(found) or 'none'}")
+def _check_same_architecture(networks: Sequence[Network]) -> None:
+    if len(architectures := list(dict.fromkeys(net.architecture for net in networks))) != 1:
+        raise BadInput(f"networks can be aligned only within one architecture; got {' and '.join(architectures) or 'none'}")
 
 
 def _single(net: Network | Layers, name: str) -> Network:
-    """`net` as a Network whose layers fit together."""
+    """Return `net` as a Network, after checking that its layers fit together."""
     if not isinstance(net, Network):
         kernels, biases = ([np.asarray(array) for array in part] for part in net)
         if len(kernels) != len(biases) or not kernels:
-            raise BadInput(f"{name}: got {len(kernels)} kernels and {len(biases)} biases; valid: one of each a layer")
+            raise BadInput(f"{name}: got {len(kernels)} kernels and {len(biases)} biases; valid: one of each per layer")
         net = Network.of_layers(kernels, biases)
     inputs = net.kernels[0].shape[:1]
     for layer, (kernel, bias) in enumerate(zip(net.kernels, net.biases, strict=True)):
         if kernel.ndim != 2 or kernel.shape[:1] != inputs or kernel.shape[1:] != bias.shape:
-            valid = f"[{', '.join(map(str, inputs))}, units] and [units], without an axis for replicates"
+            valid = f"[{', '.join(map(str, inputs))}, units] and [units], without a replica axis"
             raise BadInput(f"{name}: got a kernel {[*kernel.shape]} and a bias {[*bias.shape]} in layer {layer}; valid: {valid}")
         inputs = bias.shape
     return net

@@ -1,8 +1,8 @@
-"""What happens on the straight line between two networks' parameters: the loss barrier.
+"""The loss barrier on the straight line between two networks' parameters.
 
 barrier = sup over α in [0, 1] of L(α θ₁ + (1 − α) θ₂) − [α L(θ₁) + (1 − α) L(θ₂)] (arXiv:2110.06296, Eq. 1). It is never negative,
-as both ends are on the line. That two networks have a barrier says nothing of other paths, and nothing of the same network with its
-units in another order: for that, give the second one aligned with the first.
+because both ends are on the line. A barrier between two networks says nothing about other paths, or about the same network with its
+units in another order: for the latter, pass the second network aligned to the first.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from study.settings.model import BATCH, Model
 
 ALPHAS = 25
 ROWS = 2_000
-MEMORY = 16 * 2**20  # with more, the arrays leave the processor's cache and nothing is won
+MEMORY = 16 * 2**20  # larger arrays leave the processor's cache, which gains nothing
 
 
 @dataclass(frozen=True)
 class Curves:
-    """A measure along the lines between P pairs of networks. alphas: [A], the first network's share; values: [P, A]."""
+    """A measure along the lines between P pairs of networks. alphas: [A], the first network's weight; values: [P, A]."""
 
     alphas: Doubles
     values: Doubles
 
     @property
     def chord(self) -> Doubles:
-        """Where the values would be if they went straight from end to end, [P, A]."""
+        """The straight line between the values at the two ends, [P, A]."""
         second, first = self.values[:, :1], self.values[:, -1:]
         with np.errstate(invalid="ignore"):
             step = first - second
-            # from the nearer end, so that both ends, and all of a line between equal values, are met to the bit
+            # from the nearer end, so that both ends, and a line between equal values, are met to the bit
             return np.where(self.alphas < 0.5, second + self.alphas * step, first - (1 - self.alphas) * step)
 
     @property
     def barrier(self) -> Doubles:
-        """The largest rise above the chord, [P]; NaN where a value is, infinite where only the middle of the line diverges."""
+        """The largest rise above the chord, [P]; NaN where a value is NaN, infinite where only the middle of the line diverges."""
         with np.errstate(invalid="ignore"):
             return np.max(self.values - self.chord, axis=1)
 
 
 @dataclass(frozen=True)
 class Paths:
-    """loss: on the training rows. error: on the validation rows the share that is misclassified; for real values, the loss."""
+    """loss: on the training rows. error: on the validation rows, the share that is misclassified; for real targets, the loss."""
 
     loss: Curves
     error: Curves
@@ -66,15 +66,15 @@ def between(
     seed: int = 0,
     memory: int = MEMORY,
 ) -> Paths:
-    """The paths between the networks of each pair, at `alphas` evenly spaced points, both ends included.
+    """Return the paths between the networks of each pair, at `alphas` evenly spaced points, both ends included.
 
-    loss: what networks were trained by; None stands for what `auto` does. Of more than `rows` training or validation rows, a sample
-    of `rows` is used that depends on `seed` alone, so that a pair's raw and aligned paths are judged by the same rows. The networks
-    on a line go through `network.layer_outputs` as one stack, or in as many parts as keep the arrays of each below about `memory`
-    bytes (a part has at least one network); this doesn't change the results.
+    loss: the loss that the networks were trained with; None is that of `loss: auto`. If there are more than `rows` training or
+    validation rows, a sample of `rows` is used that depends only on `seed`, so a pair's raw and aligned paths use the same rows.
+    The networks on a line go through `forward.layer_outputs` as one stack, or in parts whose arrays stay below about `memory` bytes
+    (a part has at least one network); this doesn't change the results.
 
     The running statistics of batch normalisation don't fit interpolated weights, which alone raises a barrier (arXiv:2211.08403):
-    they are recomputed from the training rows at every point, and for equal measure at the ends too.
+    they are recomputed from the training rows at every point, and for consistency at the ends too.
     """
     shares = np.linspace(0, 1, alphas)
     x_train, y_train = _sample(data.x_train, data.y_train, rows, (seed, 0))
@@ -91,9 +91,9 @@ def between(
 
 
 def interpolated(first: Network, second: Network, shares: Doubles) -> Network:
-    """`shares` [A] of the first network and the rest of the second, parameter by parameter, as a stack of A."""
+    """Mix `shares` [A] of the first network with the rest of the second, parameter by parameter, into a stack of A networks."""
     if first.shapes != second.shapes:
-        raise ValueError(f"no line between networks of different architectures: {first.architecture} and {second.architecture}")
+        raise ValueError(f"networks of different architectures have no line: {first.architecture} and {second.architecture}")
 
     def mixed(a: Floats, b: Floats) -> Floats:
         share = shares.reshape(-1, *[1] * a.ndim)
@@ -105,18 +105,18 @@ def interpolated(first: Network, second: Network, shares: Doubles) -> Network:
 
 
 def recalibrated(networks: Network, x: Floats, model: Model) -> Network:
-    """A stack of networks whose running means and variances are those of `x` [n, in]."""
+    """Return a stack of networks whose running means and variances are those of `x` [n, in]."""
     outputs = forward.layer_outputs(networks, x, model, training=True)
-    found: dict[str, Floats] = {}
+    statistics: dict[str, Floats] = {}
     with np.errstate(over="ignore", invalid="ignore"):
         for layer, kernel in enumerate(networks.kernels[:-1]):
             z = (outputs[layer - 1] if layer else x[None]) @ kernel
-            found |= {f"mean_{layer}": z.mean(axis=1), f"variance_{layer}": z.var(axis=1)}
-    return Network(networks.parameters | found)
+            statistics |= {f"mean_{layer}": z.mean(axis=1), f"variance_{layer}": z.var(axis=1)}
+    return Network(networks.parameters | statistics)
 
 
 def _errors(outputs: Floats, y: Array, loss: Loss | None) -> Doubles:
-    """[A] of [A, n, units]."""
+    """Return the error rates or losses, [A], of outputs [A, n, units]."""
     return 1 - metrics.accuracy(outputs, y) if disagreement.kind(y) == "churn" else forward.losses(outputs, y, loss)
 
 
@@ -128,14 +128,14 @@ def _sample(x: Floats, y: Array, rows: int, seed: tuple[int, int]) -> tuple[Floa
 
 
 def _bytes(net: Network, rows: int) -> int:
-    """What one more network on the line takes: its weights in both precisions, and its layers' outputs with what makes them."""
+    """Return the bytes that one more network on the line takes: its weights in both precisions, and its layers' outputs."""
     weights = sum(array.size for array in net.parameters.values())
     units = [kernel.shape[-1] for kernel in net.kernels]
-    # of a layer under way there are up to three more arrays; the output layer's losses are taken in double precision
+    # a layer in work needs up to three more arrays; the output layer's losses are computed in double precision
     return 12 * weights + 4 * rows * (sum(units) + 3 * max(units) + 4 * units[-1])
 
 
 def _parts(count: int, size: int, memory: int) -> Iterator[slice]:
-    """Slices of `count` things of `size` bytes each."""
+    """Return slices of `count` items of `size` bytes each."""
     step = max(1, memory // size)
     return (slice(start, min(start + step, count)) for start in range(0, count, step))

@@ -1,4 +1,4 @@
-"""Networks side by side: what is the same, and how far apart the rest is."""
+"""Compare networks side by side: find what is identical, and measure how far apart the rest is."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ from study.settings.model import Model
 class Comparison:
     """N networks compared pair by pair; every matrix is [N, N].
 
-    The distances are None when the architectures differ, `differing_shapes` then says how. `disagreement` is churn for class
-    numbers and normalised RMSE for real targets, and None without predictions of equal shape. `aligned`: relative L2 after matching
-    neurons, of those networks (at most 16, evenly spread) that are at `places`, and `null` what that is for fresh networks; None
-    without the model's settings.
-    `examined`: these, barriers and the verdict; None without labels and losses, too.
+    The distances are None when the architectures differ; `differing_shapes` then lists the architectures. disagreement: churn for
+    class numbers, normalised RMSE for real targets, None without predictions of equal shape. aligned: relative L2 after matching
+    neurons, of the networks at `places` (at most 16, evenly spread), and null: that of fresh networks; None without the model's
+    settings. examined: these, barriers and the verdict; None also without labels and losses.
     """
 
     fingerprints: list[str]
@@ -42,7 +41,7 @@ class Comparison:
     examined: Examination | None = None
 
     def __repr__(self) -> str:
-        apart = f"relative L2 {distance.mean_of_pairs(self.relative_l2):.3g}" if self.relative_l2 is not None else "other shapes"
+        apart = f"relative L2 {distance.mean_of_pairs(self.relative_l2):.3g}" if self.relative_l2 is not None else "unequal shapes"
         verdict = f": {self.verdict}" if self.verdict else ""
         return f"Comparison({len(self.fingerprints)} networks, {self.distinct} different fingerprints, {apart}{verdict})"
 
@@ -66,14 +65,14 @@ def compare(
     data: Dataset | None = None,
     loss: Loss | None = None,
 ) -> Comparison:
-    """Compares trained networks. predictions: each [n, outputs], on the same n inputs, whose target decides churn or NRMSE.
+    """Compare trained networks. predictions: one [n, outputs] each, on the same n inputs; `target` decides between churn and NRMSE.
 
-    model, whose activation decides which neurons can be matched: for matched distances. With labels of convergence and validation
-    losses of each, a verdict; with data, and the loss that they were trained by, barriers and representations too.
+    model: adds matched distances; its activation decides which neurons can be matched. labels, losses: each network's convergence
+    label and validation loss, which add a verdict. data, and the loss that the networks were trained with, add barriers and CKA.
 
     >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2"]))
-    >>> found = study.compare(cohort.networks())
-    >>> found.distinct, found.relative_l2.shape
+    >>> comparison = study.compare(cohort.networks())
+    >>> comparison.distinct, comparison.relative_l2.shape
     (2, (2, 2))
     """
     architectures = list(dict.fromkeys(net.architecture for net in networks))
@@ -99,7 +98,7 @@ def compare(
             places, aligned, null = examined.places, examined.aligned, examined.null
         else:
             places = pairwise.affordable(networks)
-            chosen = Network.stack([networks[place] for place in places])
+            chosen = Network.stack([networks[position] for position in places])
             aligned = alignment.matched_distances(chosen, model.activation, norm_epsilon=model.norm_epsilon)
             null = alignment.null_distance(networks[0], model.activation)
     return Comparison(

@@ -1,8 +1,8 @@
-"""What one factor does to trained networks: the same starting points and batches under several of its levels, compared.
+"""The effect of one factor on trained networks: the same starting points and batches under several of its levels, compared.
 
-Comparing networks of two levels that also start elsewhere, as the study's source document does, mixes two causes. Replicate r of
-every trial has the same seeds, so both comparisons can be read off the same networks: r against another replicate is the
-comparison *as written*, r against r the *controlled* one, and two replicates of one level show what a restart alone does.
+Networks of two levels that also start elsewhere, as in the question this project grew from, mix two causes. Replicate r of every
+trial has the same seeds, so both comparisons can be read from the same networks: r against another replicate is the comparison *as
+written*, r against r is the *controlled* one, and two replicates of one level show the effect of a restart alone.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from study.analysis import disagreement, distance
 from study.analysis.distance import Matrix
 from study.records.tracked import TrackedNetwork, same_rows
 from study.statistics import ranking
-from study.statistics.ranking import Difference
+from study.statistics.ranking import PairedDifference
 
 
 @dataclass(frozen=True)
 class Level:
     """One level of the factor: its name, its networks, and its replicates' final losses or scores, in order.
 
-    networks: of all replicates, or of the first ones.
+    networks: of all replicates, or of the first few.
     """
 
     name: str
@@ -33,14 +33,14 @@ class Level:
 
     @property
     def copies(self) -> bool:
-        """Whether the replicates are bit for bit the same."""
+        """True if the replicates are bit for bit the same."""
         marks = {net.fingerprint for net in self.networks}
         return len(self.networks) > 1 and len(marks) == 1 and "" not in marks
 
 
 @dataclass(frozen=True)
 class Means:
-    """Means over pairs of networks. `restarted`: of one level and different replicates; None where there is only one."""
+    """Means over pairs of networks. restarted: over different replicates of one level; None if a level has only one."""
 
     as_written: float | None
     restarted: float | None
@@ -49,9 +49,9 @@ class Means:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two levels. The numbers of weights are None where the architectures differ, those of functions where the rows do.
+    """Two levels. Means over weights are None where the architectures differ, means over functions where the rows do.
 
-    difference: of the second's values from the first's, replicate by replicate.
+    difference: the second level's values minus the first's, replicate by replicate.
     """
 
     first: str
@@ -59,12 +59,12 @@ class Pair:
     summed: Means | None
     relative_l2: Means | None
     disagreement: Means | None
-    difference: Difference
+    difference: PairedDifference
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How far the replicates of one level are apart: means over their pairs, and the SD of their values."""
+    """Distances between the replicates of one level: means over their pairs, and the SD of their values."""
 
     level: str
     summed: float
@@ -83,9 +83,9 @@ class Effect:
 
 
 def effect(levels: Sequence[Level]) -> Effect:
-    """Compares the levels pair by pair. All need the same number of replicates.
+    """Compare the levels pair by pair. All need the same number of replicates.
 
-    A difference is shown by the same rule as a win (`ranking.choose`), lest the two contradict each other.
+    A difference is shown by the same rule as a win (`ranking.choose`), so that the two never contradict each other.
     """
     values, confidence = np.array([level.values for level in levels]), ranking.confidence(len(levels))
     pairs = tuple(_pair(a, b, confidence) for a, b in itertools.combinations(levels, 2))
@@ -93,7 +93,7 @@ def effect(levels: Sequence[Level]) -> Effect:
 
 
 def spread(level: Level) -> Spread:
-    """What makes the replicates of a level differ is its own: what of them varies. There must be at least two."""
+    """Measure how far apart a level's replicates are, by its own sources of randomness. It needs at least two replicates."""
     rows = distance.vectors([net.network for net in level.networks])
     apart = _disagreement(level.networks)
     return Spread(
@@ -117,7 +117,7 @@ def _pair(a: Level, b: Level, confidence: float) -> Pair:
 
 
 def _disagreement(networks: Sequence[TrackedNetwork]) -> Matrix | None:
-    """Churn or normalised RMSE of each pair; None unless all were validated on the same rows."""
+    """Return churn or normalised RMSE of each pair, [N, N]; None unless all were validated on the same rows."""
     target, shape = networks[0].target, networks[0].predictions.shape
     if not same_rows(networks) or any(net.predictions.shape != shape for net in networks):
         return None
@@ -125,7 +125,7 @@ def _disagreement(networks: Sequence[TrackedNetwork]) -> Matrix | None:
 
 
 def _means(matrix: Matrix) -> Means:
-    """matrix: [2R, 2R], the first level's networks and then the second's."""
+    """Average over pairs. matrix: [2R, 2R], the first level's networks and then the second's."""
     count = len(matrix) // 2
     across, within = matrix[:count, count:], [matrix[:count, :count], matrix[count:, count:]]
     controlled = float(np.mean(np.diag(across)))

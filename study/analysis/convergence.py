@@ -1,29 +1,29 @@
-"""Did a training run converge? A label for each network, from its loss curve and its units.
+"""Label each network's convergence from its loss curve and its units.
 
 Convergence is judged as an equivalence test: a run has *plateaued* when the improvement that its recent trend projects is shown
 to be negligible beside the loss of the best constant predictor. A noisy curve can't pass for a converged one; it is *undecided*.
 
-How often is that right? Percentages of synthetic curves that are called plateaued, 600 of 100 epochs (a tail of 20) and 300 of 500
-(a tail of 100) each: a level of 0.3 of the trivial loss, flat or falling in a straight line, with noise of the given standard
-deviation, white or autocorrelated (AR(1)). `tests/test_calibration.py` holds them to it.
+Error rates are percentages of synthetic curves labelled plateaued, 600 of 100 epochs (a tail of 20) and 300 of 500 epochs (a tail
+of 100) each: a level of 0.3 of the trivial loss, flat or falling in a straight line, with white or autocorrelated (AR(1))
+noise of the given standard deviation. `tests/test_calibration.py` tests these rates.
 
 ```text
                                        tail of 20 epochs       tail of 100 epochs
                                noise   white  0.5  0.8  0.9    white  0.5  0.8
-flat (the more the better)    0.0001     100   94   96   99      100  100  100
+flat (higher is better)       0.0001     100   94   96   99      100  100  100
                               0.0003      88   45   31   42      100  100   67
                               0.001        6    2    1    5       74   27    6
                               0.01         0    0    0    0        0    0    0
-improves by 0.001 a tail      0.0001       2    4    4    6        1    1    1
-  (at most 2.5 is meant)      0.001        1    1    1    3        1    1    1
+improves by 0.001 per tail    0.0001       2    4    4    6        1    1    1
+  (nominal: at most 2.5)      0.001        1    1    1    3        1    1    1
                               0.01         0    0    0    0        0    0    0
-improves by 0.003 a tail         any       0    0    0    0        0    0    0
+improves by 0.003 per tail       any       0    0    0    0        0    0    0
 ```
 
-A flat curve is called still improving in at most 2 % of the cases under white noise, and in 4 to 5 % under AR(1) of 0.8 and 0.9.
-Cycles of a period of up to half the tail, sines and squares of 30 % and 60 %, are oscillating at whichever epoch they end; those of
-3 % are undecided. A late rise to less than twice the level is undecided. Each look is a test of its own: of curves that improve by
-0.001 a tail and are looked at five times, 5 % (white) to 18 % (0.8) pass for plateaued once.
+A flat curve is labelled still improving in at most 2 % of the cases under white noise, and in 4 to 5 % under AR(1) of 0.8 and 0.9.
+Cycles with a period of up to half the tail, sines and squares of 30 % and 60 %, are oscillating whichever epoch they end at; cycles
+of 3 % are undecided. A late rise to less than twice the level is undecided. Each look is a test of its own: of curves that improve
+by 0.001 per tail and are looked at five times, 5 % (white) to 18 % (0.8) pass for plateaued once.
 """
 
 from __future__ import annotations
@@ -45,29 +45,35 @@ LABELS = (DIVERGED, STUCK, OSCILLATING, PLATEAUED, IMPROVING, UNDECIDED)
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """Losses are measured in units of the trivial predictor's loss."""
+class ConvergenceThresholds:
+    """Thresholds of the labels. Losses are measured in units of the trivial predictor's loss."""
 
     material: float = 0.001  # an improvement, or a rise, below this is negligible
     stuck: float = 0.98  # at or above this a network has learned nothing
-    rise: float = 2.0  # a final loss of more than this many times the lowest level has diverged
-    spread: float = 0.10  # the SD of either half of the tail over its median that counts as oscillation …
-    alternation: float = 0.60  # … where more than this share of the differences change sign,
-    recurrence: float = 0.5  # or where the curve's autocorrelation falls below minus this and later rises above it
+    rise: float = 2.0  # a network whose final loss is more than this many times the lowest level has diverged
+    spread: float = 0.10  # a curve oscillates if the SD of both halves of the tail over its median is above this …
+    alternation: float = 0.60  # … and more than this share of the differences change sign,
+    recurrence: float = 0.5  # or the curve's autocorrelation falls below minus this and later rises above it
     confidence: float = 0.95
-    caution: float = 0.5  # standard errors by which the noise is taken to be more autocorrelated than it seems
-    shortest: int = 5  # a shorter tail tells nothing, and a level is held for so many epochs
+    caution: float = 0.5  # standard errors added to the noise's estimated autocorrelation
+    shortest: int = 5  # a shorter tail shows nothing, and a level lasts this many epochs
     points: int = 100  # a longer tail is averaged down to this many points
 
 
-DEFAULT = Thresholds()
+DEFAULT = ConvergenceThresholds()
 EFFICIENCY = np.pi / 3  # the variance of a Theil–Sen slope over that of least squares, under normal noise (Sen 1968)
 
 
 def label(
-    curve: Floats, initial_loss: float, net: Network, x: Floats, trivial: float, model: Model, limits: Thresholds = DEFAULT
+    curve: Floats,
+    initial_loss: float,
+    net: Network,
+    x: Floats,
+    trivial: float,
+    model: Model,
+    limits: ConvergenceThresholds = DEFAULT,
 ) -> str:
-    """The label of one network. curve: its training loss by epoch, [epochs]; initial_loss: before the first step."""
+    """Label one network. curve: its training loss, [epochs]; initial_loss: before the first step; trivial: of the best constant."""
     final = float(curve[-1])
     if not np.all(np.isfinite(curve)):
         return DIVERGED
@@ -75,11 +81,11 @@ def label(
     low, high = projected_improvement(tail, trivial, limits)
     swings = low <= 0 <= high and _swings(tail, trivial, limits)
     lowest = _lowest(curve, limits)
-    # A rise counts only if it is material: an epoch's mean over batches wobbles about the loss of a network that learns nothing,
-    # and near zero the loss of a separable problem wanders by factors.
+    # A rise counts only if it is material: an epoch's mean over batches fluctuates about the loss of a network that learns nothing,
+    # and near zero the loss of a separable problem varies by factors.
     if final - initial_loss > (1 - limits.stuck) * trivial:
         return DIVERGED
-    # where a cycle happens to end says nothing
+    # the phase at which a cycle ends means nothing
     reached = float(np.min(tail)) if swings else final
     if reached > limits.rise * lowest and reached - lowest > limits.material * trivial:
         return DIVERGED
@@ -95,32 +101,32 @@ def label(
     return IMPROVING if low > limits.material else UNDECIDED
 
 
-def has_plateaued(curve: Floats, trivial: float, limits: Thresholds = DEFAULT) -> bool:
-    """Whether a training loss by epoch, [epochs], has finite numbers and nothing left to improve but the negligible."""
+def has_plateaued(curve: Floats, trivial: float, limits: ConvergenceThresholds = DEFAULT) -> bool:
+    """Return True if a training loss by epoch, [epochs], is finite and only a negligible improvement is left."""
     return bool(np.all(np.isfinite(curve))) and _negligible(*projected_improvement(tail_of(curve), trivial, limits), limits)
 
 
-def _lowest(curve: Floats, limits: Thresholds) -> float:
-    # the median of a few epochs: the lowest of many noisy ones lies below any level that was held
+def _lowest(curve: Floats, limits: ConvergenceThresholds) -> float:
+    # a median of a few epochs: the lowest of many noisy ones lies below any level that lasted
     epochs = np.lib.stride_tricks.sliding_window_view(curve, min(len(curve), limits.shortest))
     return float(np.median(epochs, axis=1).min())
 
 
 def tail_of(curve: Floats) -> Floats:
-    """The last max(20, 20 %) epochs, on which the trend is judged."""
+    """Return the last max(20, 20 %) epochs, on which the trend is judged."""
     return curve[-max(20, len(curve) // 5) :]
 
 
-def _negligible(low: float, high: float, limits: Thresholds) -> bool:
-    # who drifts upward hasn't settled either, and an interval that is far too wide may lie below the bound by chance
+def _negligible(low: float, high: float, limits: ConvergenceThresholds) -> bool:
+    # an upward drift is no plateau either, and a far too wide interval may lie below the bound by chance
     return high < limits.material and (low + high) / 2 > -limits.material
 
 
-def projected_improvement(tail: Floats, trivial: float, limits: Thresholds = DEFAULT) -> tuple[float, float]:
-    """The interval of (1 − e^(bH)) · L / L_trivial: what another tail as long would improve, b being the slope of log L.
+def projected_improvement(tail: Floats, trivial: float, limits: ConvergenceThresholds = DEFAULT) -> tuple[float, float]:
+    """Return the interval of (1 − e^(bH)) · L / L_trivial: the improvement over another tail as long, b being the slope of log L.
 
-    b is the Theil–Sen slope. Its standard error is that of noise with as much autocorrelation as the residuals show, and its
-    interval Student's t with as many degrees of freedom as such noise leaves. A tail that is too short tells nothing: (−∞, ∞).
+    b is the Theil–Sen slope. Its standard error assumes noise with as much autocorrelation as the residuals show, and its interval
+    is Student's t with as many degrees of freedom as such noise leaves. A tail that is too short shows nothing: (−∞, ∞).
     """
     length = len(tail)
     if length < limits.shortest:
@@ -134,10 +140,10 @@ def projected_improvement(tail: Floats, trivial: float, limits: Thresholds = DEF
     residuals -= residuals.mean()
     squares = float(residuals @ residuals)
     noise = _noise(points)
-    seen = float(residuals[1:] @ residuals[:-1]) / squares if squares > 0 else 0.0
-    seen += limits.caution / np.sqrt(points)
-    error = np.sqrt(squares * float(np.interp(seen, noise.correlation, noise.variance)))
-    freedom = float(np.interp(seen, noise.correlation, noise.freedom))
+    correlation = float(residuals[1:] @ residuals[:-1]) / squares if squares > 0 else 0.0
+    correlation += limits.caution / np.sqrt(points)
+    error = np.sqrt(squares * float(np.interp(correlation, noise.correlation, noise.variance)))
+    freedom = float(np.interp(correlation, noise.correlation, noise.freedom))
     margin = float(special.stdtrit(freedom, (1 + limits.confidence) / 2)) * error
     steep, shallow = slope - margin, slope + margin
     level = float(np.median(tail)) / trivial
@@ -146,17 +152,17 @@ def projected_improvement(tail: Floats, trivial: float, limits: Thresholds = DEF
 
 
 def _theil_sen(curve: Doubles) -> float:
-    """The median of all pairwise slopes of equidistant points, [points]."""
+    """Return the median of all pairwise slopes of equidistant points, [points]."""
     early, late = np.triu_indices(len(curve), k=1)
     return float(np.median((curve[late] - curve[early]) / (late - early)))
 
 
 @dataclass(frozen=True)
 class _Noise:
-    """What a straight line's residuals tell of its slope, by the autoregression φ ∈ [0, 0.95] of the noise; each is [φ].
+    """Properties of a straight line's residuals, by the autoregression φ ∈ [0, 0.95] of the noise; each is [φ].
 
-    correlation: the residuals' lag-one autocorrelation to be expected, which lies below φ because the line follows the noise.
-    variance: that of the slope, over the residuals' sum of squares. freedom: Satterthwaite's, of that sum.
+    correlation: the expected lag-one autocorrelation of the residuals, which lies below φ because the line follows the noise.
+    variance: that of the slope, over the residuals' sum of squares. freedom: Satterthwaite's degrees of freedom of that sum.
     """
 
     correlation: Doubles
@@ -179,10 +185,10 @@ def _noise(points: int) -> _Noise:
     return _Noise(*np.array(rows).T)
 
 
-def _swings(tail: Floats, trivial: float, limits: Thresholds) -> bool:
+def _swings(tail: Floats, trivial: float, limits: ConvergenceThresholds) -> bool:
     if len(tail) < limits.shortest:
         return False
-    # both halves, or a late rise or a lone spike on a noisy plateau would pass for a cycle
+    # both halves must vary: a late rise or a single spike on a noisy plateau is no cycle
     spread = min(float(np.std(half)) for half in np.array_split(tail, 2))
     if spread <= limits.spread * float(np.median(tail)) or spread <= limits.material * trivial:
         return False
@@ -190,8 +196,8 @@ def _swings(tail: Floats, trivial: float, limits: Thresholds) -> bool:
     return bool(np.mean(signs[1:] != signs[:-1]) > limits.alternation) or _recurs(tail, limits)
 
 
-def _recurs(tail: Floats, limits: Thresholds) -> bool:
-    """Whether the curve is like itself some epochs later, and unlike itself in between: cycles of up to half the tail."""
+def _recurs(tail: Floats, limits: ConvergenceThresholds) -> bool:
+    """Return True if the curve resembles itself some epochs later, and not in between: cycles of up to half the tail."""
     swing = tail.astype(np.float64) - tail.mean()
     longest = min(len(tail) // 2, limits.points)
     likeness = np.array([_likeness(swing[:-lag], swing[lag:]) for lag in range(1, longest + 1)])
@@ -204,7 +210,7 @@ def _likeness(a: Doubles, b: Doubles) -> float:
 
 
 def _has_idle_layer(net: Network, x: Floats, model: Model) -> bool:
-    """Whether a hidden layer's units are all dead on x, or (from a symmetric start) all copies of one unit."""
+    """Return True if a hidden layer's units are all dead on x, or (from a symmetric start) all copies of one unit."""
     hidden = forward.layer_outputs(Network.stack([net]), x, model)[:-1]
     for layer, output in enumerate(hidden):
         if model.activation == "relu" and not np.any(output > 0):

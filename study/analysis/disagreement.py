@@ -1,4 +1,4 @@
-"""How far networks differ as functions, on held-out inputs."""
+"""Differences between networks as functions, on held-out inputs."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from study.records.arrays import Array, Floats
 
 
 def kind(target: Array) -> str:
-    """What `between` gives for a target: 'churn' for class numbers, 'NRMSE' for real values."""
+    """Return the measure that `between` uses for a target: 'churn' for class numbers, 'NRMSE' for real values."""
     return "churn" if np.issubdtype(target.dtype, np.integer) else "NRMSE"
 
 
 def between(predictions: Floats, target: Array) -> Matrix:
-    """Churn or normalised RMSE of each pair, [N, N]. predictions: [N, n, outputs]; target: [n] or [n, outputs]."""
+    """Return churn or normalised RMSE of each pair, [N, N]. predictions: [N, n, outputs]; target: [n] or [n, outputs]."""
     return churn(predictions) if kind(target) == "churn" else normalised_rmse(predictions, target)
 
 
 def churn(predictions: Floats) -> Matrix:
-    """The share of inputs on which each pair predicts different classes, [N, N]; predictions: [N, n, classes].
+    """Return the share of inputs on which each pair predicts different classes, [N, N]; predictions: [N, n, classes].
 
-    NaN for a network that predicts no class on some input, since its outputs there are no numbers.
+    NaN for a network whose outputs on some input are NaN.
     """
     classes = predicted_classes(predictions)
-    found = np.stack([np.mean(classes != row, axis=1) for row in classes])
-    found[np.isnan(predictions).any(axis=(1, 2))] = np.nan
-    return np.maximum(found, found.T)
+    shares = np.stack([np.mean(classes != row, axis=1) for row in classes])
+    shares[np.isnan(predictions).any(axis=(1, 2))] = np.nan
+    return np.maximum(shares, shares.T)
 
 
 def normalised_rmse(predictions: Floats, target: Array) -> Matrix:
-    """RMSE(f_a, f_b) / SD(y) for each pair, [N, N]; predictions: [N, n, outputs], target: [n, outputs]."""
+    """Return RMSE(f_a, f_b) / SD(y) for each pair, [N, N]; predictions: [N, n, outputs], target: [n, outputs]."""
     wide = predictions.astype(np.float64).reshape(len(predictions), -1)
     scale = float(np.std(target))
     return np.stack([np.sqrt(np.mean((wide - row) ** 2, axis=1)) for row in wide]) / (scale or 1.0)

@@ -1,6 +1,6 @@
-"""Distances between networks as they lie in weight space, unaligned.
+"""Distances between networks in weight space, unaligned.
 
-Read them against √2: that is about what networks from independent starts give, whatever they compute (../README.md).
+Read them against √2, about the distance of networks from independent starts, whatever they compute (../README.md).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Matrix = npt.NDArray[np.float64]
 
 
 def vectors(networks: Sequence[Network]) -> Matrix:
-    """All trainable parameters as one row a network, [N, parameters]; the networks need equal architectures."""
+    """Return all trainable parameters as one row per network, [N, parameters]; the networks need equal architectures."""
     return np.stack([np.concatenate([a.ravel() for a in net.trainable.values()]).astype(np.float64) for net in networks])
 
 
 def relative_l2(rows: Matrix) -> Matrix:
-    """‖a − b‖ / √((‖a‖² + ‖b‖²) / 2) for each pair of rows, [N, N]; 0 where both are zero."""
+    """Return ‖a − b‖ / √((‖a‖² + ‖b‖²) / 2) for each pair of rows, [N, N]; 0 where both are zero."""
     squares = np.sum(rows**2, axis=1)
     scale = np.sqrt((squares[:, None] + squares[None, :]) / 2)
     gaps = np.sqrt(_pairs(rows, lambda difference: np.sum(difference**2, axis=1)))
@@ -29,40 +29,40 @@ def relative_l2(rows: Matrix) -> Matrix:
 
 
 def cosine(rows: Matrix) -> Matrix:
-    """Cosine of the angle between each pair of rows, [N, N]; NaN where a row is zero."""
+    """Return the cosine of the angle between each pair of rows, [N, N]; NaN where a row is zero."""
     with np.errstate(invalid="ignore"):
         unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return np.clip(unit @ unit.T, -1, 1)
 
 
 def summed_absolute_difference(rows: Matrix) -> Matrix:
-    """Σ|a − b| for each pair of rows, [N, N]: the number that the study's source document prints."""
+    """Return Σ|a − b| for each pair of rows, [N, N]: the number in the question that this project grew from."""
     return _pairs(rows, lambda difference: np.sum(np.abs(difference), axis=1))
 
 
 def _pairs(rows: Matrix, measure: Callable[[Matrix], Matrix]) -> Matrix:
-    # row by row: exact zeros for equal rows, and memory for one row of differences instead of N × N of them
+    # row by row: exact zeros for equal rows, and memory for one row of differences instead of N × N
     return np.stack([measure(rows - row) for row in rows])
 
 
 def mean_of_pairs(matrix: Matrix) -> float:
-    """The mean over the pairs of different networks; 0 for a lone network, which differs from nothing."""
+    """Return the mean over the pairs of different networks; 0 for a single network."""
     if len(matrix) < 2:
         return 0.0
     return float(np.mean(matrix[np.triu_indices(len(matrix), k=1)]))
 
 
 def classical_map(matrix: Matrix) -> tuple[Matrix, float]:
-    """Points in the plane whose distances are nearest to `matrix` [N, N] (classical multidimensional scaling), [N, 2].
+    """Return points in the plane, [N, 2], whose distances are nearest to `matrix` [N, N] (classical multidimensional scaling).
 
-    Also the share of the squared distances' variance that the plane holds. Distances that are no numbers count as the mean ones.
+    Also return the share of the squared distances' variance that the plane holds. Distances that aren't finite count as the mean.
     """
     known = np.where(np.isfinite(matrix), matrix, np.nanmean(matrix) if np.isfinite(matrix).any() else 0.0)
     squares = known**2
     centred = -(squares - squares.mean(axis=0) - squares.mean(axis=1)[:, None] + squares.mean()) / 2
     values, vectors = np.linalg.eigh(centred)
     largest = np.maximum(values[::-1][:2], 0)
-    places = np.zeros((len(matrix), 2))
-    places[:, : len(largest)] = vectors[:, ::-1][:, :2] * np.sqrt(largest)
+    points = np.zeros((len(matrix), 2))
+    points[:, : len(largest)] = vectors[:, ::-1][:, :2] * np.sqrt(largest)
     total = np.abs(values).sum()
-    return places, float(largest.sum() / total) if total else 1.0
+    return points, float(largest.sum() / total) if total else 1.0

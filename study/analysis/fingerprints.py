@@ -10,7 +10,7 @@ from study.records.network import Network
 
 
 def digest(network: Network) -> str:
-    """sha256, 64 hex digits, over each array's name (with its layer), dtype, shape and little-endian bytes."""
+    """Return the sha256, 64 hex digits, over each array's name (with its layer), dtype, shape and little-endian bytes."""
     sha = hashlib.sha256()
     for name, array in sorted(network.parameters.items()):
         little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)

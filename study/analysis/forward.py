@@ -41,24 +41,24 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 
 def layer_outputs(networks: Network, x: Floats, model: Model, training: bool = False) -> list[Floats]:
-    """Each layer's output, [R, n, units]; the last is the network's output, which has no activation.
+    """Return each layer's output, [R, n, units]; the last is the network's output, which has no activation.
 
-    networks: a stack of R; x: [n, in]. training: batch normalisation goes by x's own statistics and not by the running ones.
+    networks: a stack of R; x: [n, in]. training: batch normalisation uses x's own statistics instead of the running ones.
     """
     outputs: list[Floats] = []
-    with np.errstate(over="ignore", invalid="ignore"):  # a diverged network's outputs are infinite, as TensorFlow has them
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverged network's outputs are infinite, as in TensorFlow
         for layer, (kernel, bias) in enumerate(zip(networks.kernels, networks.biases, strict=True)):
             z = (outputs[-1] if outputs else x[None]) @ kernel
-            mine = {name: networks.parameters.get(f"{name}_{layer}") for name in ("scale", *STATISTICS)}
-            if (scale := mine["scale"]) is not None:
-                z = _normalised(z, mine["mean"], mine["variance"], model, training) * scale[:, None, :]
+            norms = {name: networks.parameters.get(f"{name}_{layer}") for name in ("scale", *STATISTICS)}
+            if (scale := norms["scale"]) is not None:
+                z = _normalised(z, norms["mean"], norms["variance"], model, training) * scale[:, None, :]
             z = z + bias[:, None, :]
             outputs.append(z if layer == networks.depth - 1 else ACTIVATIONS[model.activation](z))
     return outputs
 
 
 def _normalised(z: Floats, mean: Floats | None, variance: Floats | None, model: Model, training: bool) -> Floats:
-    """z [R, n, units] by the running statistics [R, units], or without them (layer normalisation) each row by its own."""
+    """Normalise z [R, n, units] by the running statistics [R, units], or without them (layer normalisation) row by row."""
     if mean is None or variance is None:
         centre, spread = z.mean(axis=2, keepdims=True), z.var(axis=2, keepdims=True)
     elif training:
@@ -69,12 +69,12 @@ def _normalised(z: Floats, mean: Floats | None, variance: Floats | None, model: 
 
 
 def predicted_classes(outputs: Floats) -> Array:
-    """The class that each row's logits [..., n, classes] speak for, [..., n]; a single column holds the second of two classes'."""
+    """Return the class that each row's logits [..., n, classes] predict, [..., n]; a single column is class 1 of two."""
     return outputs[..., 0] > 0 if outputs.shape[-1] == 1 else outputs.argmax(axis=-1)
 
 
 def losses(outputs: Floats, y: Floats | Integers, loss: Loss | None = None) -> Doubles:
-    """The mean loss of each network, [R], in double precision; without `loss`, the one that `auto` stands for.
+    """Return the mean loss of each network, [R], in double precision; without `loss`, that of `loss: auto`.
 
     outputs: [R, n, units], logits for classification; y: [n, units], or class numbers [n].
     """
@@ -85,7 +85,7 @@ def losses(outputs: Floats, y: Floats | Integers, loss: Loss | None = None) -> D
 
 
 def _row_losses(outputs: Doubles, y: Array, loss: Loss) -> Doubles:
-    """[R, n], by Keras' definitions (keras/src/losses/losses.py)."""
+    """Return the loss of each row, [R, n], by Keras' definitions (keras/src/losses/losses.py)."""
     match loss:
         case MeanSquaredError():
             return np.square(outputs - y).mean(axis=-1)
@@ -115,10 +115,10 @@ def _percentage_base(y: Array) -> Doubles:
 
 
 def trivial_loss(loss: Loss, y: Floats | Integers, classes: int | None = None) -> float:
-    """The mean loss of the constant that predicts `y` best: the yardstick of what a network has learned.
+    """Return the mean loss of the constant that predicts `y` best, the yardstick for what a network has learned.
 
-    y: [n, units], or class numbers [n]. classes: how many there are, where the highest number in `y` doesn't tell; an absent
-    class counts only where labels are smoothed.
+    y: [n, units], or class numbers [n]. classes: their number, where the highest number in `y` doesn't show it; an absent class
+    counts only where labels are smoothed.
     """
     if isinstance(loss, Crossentropy):
         count = 2 if isinstance(loss, BinaryCrossentropy) else classes or int(y.max()) + 1
@@ -134,13 +134,13 @@ def trivial_loss(loss: Loss, y: Floats | Integers, classes: int | None = None) -
 
 
 def trivial_losses(loss: Loss, datasets: Sequence[Dataset]) -> list[float]:
-    """`trivial_loss` on each training part, computed once for those that are the same object."""
-    known = {id(data): trivial_loss(loss, data.y_train, data.outputs) for data in {id(each): each for each in datasets}.values()}
+    """Return `trivial_loss` on each training part, computed once for datasets that are the same object."""
+    known = {id(data): trivial_loss(loss, data.y_train, data.outputs) for data in {id(data): data for data in datasets}.values()}
     return [known[id(data)] for data in datasets]
 
 
 def _best_constant(loss: Loss, y: Doubles) -> float:
-    """The constant of the least mean loss on one target column, [n, 1]."""
+    """Return the constant with the lowest mean loss on one target column, [n, 1]."""
     match loss:
         case MeanSquaredError():
             return float(y.mean())

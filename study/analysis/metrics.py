@@ -1,7 +1,7 @@
-"""How good predictions are, besides their loss: one number for each replicate.
+"""Scores of predictions besides their loss: one number per replicate.
 
-Outputs are [R, n, units], for classification logits: one for each class, or a single one that speaks for class 1 of two. A
-replicate whose outputs hold a NaN has the metric NaN.
+Outputs are [R, n, units], logits for classification: one per class, or a single one for class 1 of two. A replicate whose outputs
+hold a NaN has the score NaN.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from study.records.arrays import Array, Doubles, Floats
 
 
 def r2(outputs: Floats, y: Array) -> Doubles:
-    """The share of the targets' variance that is explained, averaged over the target columns, [R]. y: [n, units].
+    """Return the share of the targets' variance that is explained, averaged over the target columns, [R]. y: [n, units].
 
-    Of a constant column, 1 if it is predicted exactly, else 0.
+    For a constant column it is 1 if the column is predicted exactly, else 0.
     """
     targets = y.astype(np.float64)
     residual = np.square(outputs - targets).sum(axis=1)  # [R, units]
@@ -28,48 +28,48 @@ def r2(outputs: Floats, y: Array) -> Doubles:
 
 
 def mae(outputs: Floats, y: Array) -> Doubles:
-    """The mean absolute error, [R]. y: [n, units]."""
+    """Return the mean absolute error, [R]. y: [n, units]."""
     return np.abs(outputs - y.astype(np.float64)).mean(axis=(1, 2))
 
 
 def accuracy(outputs: Floats, y: Array) -> Doubles:
-    """The share of rows whose class is predicted, [R]. y: class numbers [n]."""
+    """Return the share of rows whose class is predicted, [R]. y: class numbers [n]."""
     right = (predicted_classes(outputs) == y).mean(axis=-1)
     return np.where(np.isnan(outputs).any(axis=(1, 2)), np.nan, right)
 
 
 def majority(y: Array) -> float:
-    """The share of rows that the largest class has: the accuracy of predicting it always. y: class numbers [n]."""
+    """Return the largest class's share of the rows: the accuracy of always predicting it. y: class numbers [n]."""
     return float(np.bincount(y).max() / len(y))
 
 
 def one_class(outputs: Floats) -> npt.NDArray[np.bool_]:
-    """Whether all rows are predicted to be of one class, [R]."""
+    """Return True for each replicate that predicts the same class for all rows, [R]."""
     predicted = predicted_classes(outputs)
     return (predicted == predicted[:, :1]).all(axis=-1)
 
 
 def auc(outputs: Floats, y: Array) -> Doubles:
-    """The area under the ROC curve, [R]; of more than two classes, the mean of each against the rest. y: class numbers [n].
+    """Return the area under the ROC curve, [R]; for more than two classes, the mean over each class against the rest.
 
-    It is the probability that a row of the class is ranked above one of the rest, ties counting half (Mann and Whitney). Rows are
-    ranked by the class' log odds, which rank as its probability does but never saturate. A class without rows, or without a rest,
-    has no area and is left out; NaN if there is none at all.
+    It is the probability that a row of the class ranks above another row, ties counting half (Mann and Whitney). Rows are ranked by
+    the class's log odds, which rank like its probability but never saturate. A class without rows, or without other rows, has no
+    area and is left out; NaN if no class has one. y: class numbers [n].
     """
     logits = outputs.astype(np.float64)
     if logits.shape[-1] <= 2:
         scores = {1: logits[..., 0] if logits.shape[-1] == 1 else logits[..., 1] - logits[..., 0]}
     else:
         scores = {
-            each: logits[..., each] - special.logsumexp(np.delete(logits, each, axis=-1), axis=-1)
-            for each in range(logits.shape[-1])
+            number: logits[..., number] - special.logsumexp(np.delete(logits, number, axis=-1), axis=-1)
+            for number in range(logits.shape[-1])
         }
-    areas = [_area(score, y == each) for each, score in scores.items() if 0 < np.sum(y == each) < len(y)]
+    areas = [_area(score, y == number) for number, score in scores.items() if 0 < np.sum(y == number) < len(y)]
     return np.mean(areas, axis=0) if areas else np.full(len(outputs), np.nan)
 
 
 def _area(scores: Doubles, positive: npt.NDArray[np.bool_]) -> Doubles:
-    """scores: [R, n]; positive: [n]; → [R]."""
+    """Return the area of each row of scores, [R]. scores: [R, n]; positive: [n]."""
     hits = int(positive.sum())
     ranks = stats.rankdata(scores, axis=-1)[:, positive].sum(axis=-1)
     return (ranks - hits * (hits + 1) / 2) / (hits * (len(positive) - hits))

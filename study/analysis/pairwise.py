@@ -1,4 +1,4 @@
-"""What the networks of a cohort are to one another: the numbers of every pair, and the verdict that they lead to."""
+"""Compare the networks of a cohort pair by pair, and derive their verdict."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from study.sampling import evenly
 from study.settings.loss import Loss
 from study.settings.model import Model
 from study.statistics import intervals
-from study.statistics.intervals import Interval
+from study.statistics.intervals import MeanInterval
 
-MOST = 16  # networks that are aligned and compared as functions; of more, so many that are evenly spread
-ALIGNING_SECONDS = 2.0  # at most, for all pairs: of wide networks fewer are aligned
-MOST_RAW = 256  # networks whose raw distances are taken
-PATHS = 4  # pairs between which the loss is followed; batch normalisation is folded before an aligned path
-ROWS = 2_000  # of the validation part, for the networks' inner representations
+MOST = 16  # networks that are aligned and compared as functions; from more networks, this many evenly spread ones
+ALIGNING_SECONDS = 2.0  # for all pairs; of wide networks fewer are aligned
+MOST_RAW = 256  # networks whose raw distances are computed
+PATHS = 4  # pairs whose loss paths are followed; batch normalisation is folded before an aligned path
+ROWS = 2_000  # of the validation part, for the networks' representations
 
 
 @dataclass(frozen=True)
 class Examination:
-    """Every matrix is [N, N], of N ≤ MOST networks: those at `places` in the cohort.
+    """Every matrix is [N, N], for N ≤ MOST networks: those at `places` in the cohort.
 
-    relative_l2: as the weights lie. aligned: canonical and matched; null: what that is for fresh networks of this architecture.
+    relative_l2: of the raw weights. aligned: canonical and matched; null: the same of fresh networks of this architecture.
     disagreement and cka (debiased, of the last hidden layer): None where networks don't share their data. pairs: those whose paths
     were followed, raw and with the second network aligned to the first; a path's barrier is in error rate, or in trivial losses.
-    centre: [N] distances to the mean of the aligned networks.
+    centre: [N], distances to the mean of the aligned networks.
     """
 
     places: Integers
@@ -53,18 +53,18 @@ class Examination:
     verdict: Verdict
 
     def arrays(self) -> dict[str, Array]:
-        """What is kept with a trial's artifacts."""
-        found = {name: getattr(self, name) for name in ("places", "relative_l2", "aligned", "centre", "disagreement", "cka")}
-        found |= {"null": np.float64(self.null), "pairs": np.array(self.pairs, np.int32).reshape(-1, 2)}
-        found |= {"barriers": self.barriers, "aligned_barriers": self.aligned_barriers}
+        """Return the arrays that a trial's artifacts keep."""
+        arrays = {name: getattr(self, name) for name in ("places", "relative_l2", "aligned", "centre", "disagreement", "cka")}
+        arrays |= {"null": np.float64(self.null), "pairs": np.array(self.pairs, np.int32).reshape(-1, 2)}
+        arrays |= {"barriers": self.barriers, "aligned_barriers": self.aligned_barriers}
         for name, paths in (("raw", self.raw_paths), ("aligned", self.aligned_paths)):
             if paths:
-                found |= {"alphas": paths.loss.alphas, f"{name}_loss": paths.loss.values, f"{name}_error": paths.error.values}
-        return {name: np.asarray(array) for name, array in found.items() if array is not None}
+                arrays |= {"alphas": paths.loss.alphas, f"{name}_loss": paths.loss.values, f"{name}_error": paths.error.values}
+        return {name: np.asarray(array) for name, array in arrays.items() if array is not None}
 
 
 def examine(cohort: Cohort, datasets: Sequence[Dataset]) -> Examination:
-    """Compares the replicates of a trial, of which there are at least two. datasets: each replicate's."""
+    """Compare the replicates of a trial, at least two. datasets: one per replicate."""
     validated, trained = shared(datasets, "x_val", "y_val"), shared(datasets, "x_train", "y_train")
     return of_networks(
         cohort.networks(),
@@ -89,26 +89,26 @@ def of_networks(
     target: Array | None = None,
     data: Dataset | None = None,
 ) -> Examination:
-    """Compares R ≥ 2 networks of one architecture. labels, losses: [R], of convergence and validation.
+    """Compare R ≥ 2 networks of one architecture. labels: [R], of convergence; losses: [R], of validation.
 
-    predictions: [R, n, outputs] on rows that all share, with their target. data: what all were trained on, for the paths.
+    predictions: [R, n, outputs] on rows that all networks share, with their target. data: shared by all, for the paths.
     """
     chosen = affordable(networks)
     count, epsilon = len(chosen), model.norm_epsilon
-    nets = [networks[place] for place in chosen]
+    nets = [networks[position] for position in chosen]
     stack = Network.stack(nets)
     classes = target is not None and disagreement.kind(target) == "churn"
     every = distance.relative_l2(distance.vectors(networks if len(networks) <= MOST_RAW else nets))
     raw = every[np.ix_(chosen, chosen)] if len(every) == len(networks) else every
     aligned = alignment.matched_distances(stack, model.activation, norm_epsilon=epsilon)
-    # units' scales are no part of what a layer represents
+    # units' scales are no part of a layer's representation
     plain = rescaling.canonical(stack, model.activation, norm_epsilon=epsilon)
     apart = function = None
     if predictions is not None and target is not None:
         apart = disagreement.between(predictions[chosen], target)
         function = _function_apart(apart, predictions[chosen], target)
 
-    pairs = tuple((place, place + 1) for place in range(min(count - 1, PATHS)))
+    pairs = tuple((number, number + 1) for number in range(min(count - 1, PATHS)))
     raw_paths = aligned_paths = barriers = aligned_barriers = similarity = None
     if data is not None:
         first, second = (Network.stack([nets[pair[side]] for pair in pairs]) for side in (0, 1))
@@ -124,7 +124,7 @@ def of_networks(
     evidence = Evidence(
         labels=labels,
         distinct=len({fingerprints.digest(net) for net in networks}),
-        # what holds for some of them is not known of all
+        # a maximum over some of the networks doesn't bound that over all
         relative_l2=float(every.max()) if len(every) == len(networks) else None,
         aligned=float(aligned.max()) if count == len(networks) else None,
         output=None if predictions is None else _largest_difference(predictions),
@@ -152,7 +152,7 @@ def of_networks(
 
 
 def affordable(networks: Sequence[Network]) -> Integers:
-    """The places of so many networks as can be matched in pairs within the time, at least two and at most MOST."""
+    """Return the positions of as many networks as can be matched in pairs within the time, at least two and at most MOST."""
     pairs = ALIGNING_SECONDS / max(alignment.seconds_a_pair(networks[0]), 1e-6)
     most = max(2, int((1 + np.sqrt(1 + 8 * pairs)) / 2))
     # spread over the cohort: neighbours in a crossed design share a source
@@ -160,19 +160,19 @@ def affordable(networks: Sequence[Network]) -> Integers:
 
 
 def _largest_difference(predictions: Floats) -> float:
-    """max |f_a − f_b| over all pairs, rows and outputs, in SDs of the outputs. predictions: [R, n, outputs]."""
+    """Return max |f_a − f_b| over all pairs, rows and outputs, in SDs of the outputs. predictions: [R, n, outputs]."""
     spread = float(np.std(predictions, dtype=np.float64))
     return float(np.ptp(predictions, axis=0).max()) / spread if spread else 0.0
 
 
-def _loss_apart(losses: Doubles) -> Interval:
-    """|L_a − L_b| over the mean loss."""
+def _loss_apart(losses: Doubles) -> MeanInterval:
+    """Return the mean of |L_a − L_b| over the mean loss."""
     return intervals.mean_of_pairs(np.abs(losses[:, None] - losses) / (losses.mean() or 1.0))
 
 
-def _function_apart(apart: Matrix, predictions: Floats, target: Array) -> Interval:
-    """Churn over the mean error rate, or NRMSE."""
+def _function_apart(apart: Matrix, predictions: Floats, target: Array) -> MeanInterval:
+    """Return the mean of churn over the mean error rate, or of NRMSE."""
     if disagreement.kind(target) == "churn":
         error = float(np.mean(1 - metrics.accuracy(predictions, target)))
-        apart = apart / (error or 1.0)  # without errors nothing is disagreed on
+        apart = apart / (error or 1.0)  # networks without errors agree everywhere
     return intervals.mean_of_pairs(apart)

@@ -1,8 +1,8 @@
-"""Networks at one scale: batch normalisation folded, and every unit's incoming and outgoing norms made equal.
+"""Bring networks to one scale: fold batch normalisation, and make every unit's incoming and outgoing norms equal.
 
-With relu, leaky_relu and linear, which are positively homogeneous, what comes into a hidden unit can be multiplied by s > 0 and
-what leaves it divided by s. Of all networks that this leads to, the canonical one has the least squared norm: a convex problem in
-log s with one solution.
+With relu, leaky_relu and linear, which are positively homogeneous, a hidden unit's incoming weights can be multiplied by s > 0 and
+its outgoing ones divided by s. The canonical network is the one with the least squared norm that this can reach: a convex problem
+in log s with one solution.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ MOST_SWEEPS = 10_000
 
 Order = npt.NDArray[np.intp]
 
-# Of M networks, in double precision: a network's parameters by name, [M, …]. While networks are matched there are also order_i and
-# sign_i, [M, units], of each hidden layer i: which unit is now in each place, and times what.
+# Parameters of M networks by name, [M, …], in double precision. While networks are matched there are also order_i and sign_i,
+# [M, units], for each hidden layer i: the unit that is now at each position, and the factor it was multiplied by.
 Weights = dict[str, Array]
 
 
 def folded(network: Network, norm_epsilon: float = NORM_EPSILON) -> Network:
-    """The plain network that a batch-normalised one is at inference, in its dtype; any other network as it is."""
+    """Return the plain network that equals a batch-normalised one at inference, in its dtype; any other network as it is."""
     if network.normalisation != BATCH:
         return network
     parameters: dict[str, Array] = {}
@@ -45,11 +45,10 @@ def folded(network: Network, norm_epsilon: float = NORM_EPSILON) -> Network:
 
 
 def canonical(network: Network, activation: str, *, norm_epsilon: float = NORM_EPSILON) -> Network:
-    """The same function at the one scale at which each hidden unit's incoming and outgoing norms are equal, in double precision.
+    """Return the same function at the scale at which each hidden unit's incoming and outgoing norms are equal, in double precision.
 
-    network: one, or a stack [R, …]. A unit of which either norm is zero adds nothing to any output, whatever the other is: both
-    become zero. A network that isn't finite, or whose activation isn't homogeneous, keeps its weights. Batch normalisation is
-    folded.
+    network: one, or a stack [R, …]. A unit with zero incoming or zero outgoing norm adds nothing to any output: both become zero.
+    A network that isn't finite, or whose activation isn't homogeneous, keeps its weights. Batch normalisation is folded.
     """
     check_activation(activation)
     plain = folded(network, norm_epsilon)
@@ -59,15 +58,14 @@ def canonical(network: Network, activation: str, *, norm_epsilon: float = NORM_E
 
 
 def balanced(stack: Network, activation: str) -> tuple[Weights, list[Doubles]]:
-    """The canonical weights [R, …], and the factor of every hidden unit that leads to them, [R, units] a hidden layer."""
+    """Return the canonical weights [R, …], and the factor of every hidden unit that leads to them, [R, units] per hidden layer."""
     weights: Weights = {name: array.astype(np.float64) for name, array in stack.parameters.items()}
     factors = [np.ones(bias.shape) for bias in stack.biases[:-1]]
     finite = np.flatnonzero(finite_rows(weights))
     if activation in HOMOGENEOUS and finite.size:
         chosen = rows_of(weights, finite)
         _silence(chosen)
-        found = _balance(chosen)
-        for layer, factor in enumerate(found):
+        for layer, factor in enumerate(_balance(chosen)):
             rescale(chosen, slice(None), layer, factor)
             factors[layer][finite] = factor
         for name, array in weights.items():
@@ -76,9 +74,9 @@ def balanced(stack: Network, activation: str) -> tuple[Weights, list[Doubles]]:
 
 
 def _silence(weights: Weights) -> None:
-    """Makes zero, in place, what comes into or leaves a unit that has nothing on the other side."""
+    """Set to zero, in place, the weights on one side of a unit that has nothing on the other side."""
     hidden = hidden_layers(weights)
-    # forward, what nothing comes into dies; backward, what leads nowhere: neither makes more of the other
+    # forward, units without inputs die; backward, units without outputs: neither makes more of the other kind
     for layer in (*range(hidden), *reversed(range(hidden))):
         incoming, outgoing = _squared_norms(weights, layer)
         alive = (incoming > 0) & (outgoing > 0)
@@ -88,18 +86,18 @@ def _silence(weights: Weights) -> None:
 
 
 def _squared_norms(weights: Weights, layer: int) -> tuple[Array, Array]:
-    """Of what a unit's factor multiplies, and of what it divides; both [R, units]."""
+    """Return the squared norms of the weights that a unit's factor multiplies, and of those that it divides; both [R, units]."""
     squares = [weights[name] ** 2 for name in scaled_by_factor(weights, layer)]
-    incoming = np.sum([each.sum(axis=1) if each.ndim == 3 else each for each in squares], axis=0)
+    incoming = np.sum([square.sum(axis=1) if square.ndim == 3 else square for square in squares], axis=0)
     return incoming, np.sum(weights[f"kernel_{layer + 1}"] ** 2, axis=2)
 
 
 def _balance(weights: Weights) -> list[Doubles]:
-    """The factors s that make both norms of each unit equal, [R, units] a hidden layer; 1 for a silent unit.
+    """Return the factors s that make both norms of each unit equal, [R, units] per hidden layer; 1 for a silent unit.
 
     Layer by layer each unit gets its s = √(‖outgoing‖ / ‖incoming‖) under its neighbours' factors, which is coordinate descent,
-    until no log s would change by more than the tolerance. Only t = s² and squared weights are needed. Sweeps alone would take the
-    square of the depth; over-relaxed, by Young's optimum for a chain, their number grows with the depth.
+    until no log s would change by more than the tolerance. Only t = s² and squared weights are needed. Plain sweeps would take the
+    square of the depth; over-relaxed by Young's optimum for a chain, their number is proportional to the depth.
     """
     hidden = hidden_layers(weights)
     relaxation = 2 / (1 + np.sin(np.pi / (hidden + 1)))
@@ -124,20 +122,20 @@ def _balance(weights: Weights) -> list[Doubles]:
             squared[layer] = squared[layer] * np.exp(relaxation * step)
         if largest < TOLERANCE:
             break
-    return [np.sqrt(each) for each in squared]
+    return [np.sqrt(square) for square in squared]
 
 
 # -- weights -----------------------------------------------------------------------------------------------------------------
 
 
 def scaled_by_factor(weights: Weights, layer: int) -> list[str]:
-    """What a hidden unit's factor multiplies: with layer normalisation the kernel is not among it."""
+    """Return the names of the weights that a hidden unit's factor multiplies: not the kernel, with layer normalisation."""
     first = f"scale_{layer}" if f"scale_{layer}" in weights else f"kernel_{layer}"
     return [name for name in (first, f"bias_{layer}", f"sign_{layer}") if name in weights]
 
 
 def rescale(weights: Weights, rows: Order | slice, layer: int, factor: Array) -> None:
-    """Multiplies what comes into each hidden unit by its factor, [rows, units], and divides what leaves it, in place."""
+    """Multiply each hidden unit's incoming weights by its factor, [rows, units], and divide its outgoing ones, in place."""
     for name in scaled_by_factor(weights, layer):
         weights[name][rows] *= factor[:, None, :] if weights[name].ndim == 3 else factor
     weights[f"kernel_{layer + 1}"][rows] /= factor[:, :, None]
@@ -148,12 +146,12 @@ def rows_of(weights: Weights, rows: Order | int) -> Weights:
 
 
 def hidden_layers(weights: Weights) -> int:
-    """The number of hidden layers."""
+    """Return the number of hidden layers."""
     return sum(name.startswith("bias_") for name in weights) - 1
 
 
 def finite_rows(weights: Weights) -> npt.NDArray[np.bool_]:
-    """Which of M networks have finite weights throughout, [M]."""
+    """Return True for each of M networks whose weights are all finite, [M]."""
     return np.all([np.isfinite(array).all(axis=tuple(range(1, array.ndim))) for array in weights.values()], axis=0)
 
 

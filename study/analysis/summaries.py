@@ -1,4 +1,4 @@
-"""What a trained cohort comes down to: the numbers that its trial is judged by, and the texts that its networks are found by."""
+"""Summarise a trained cohort: the numbers that its trial is judged by, and its networks' searchable fingerprints."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ CLASS_SCORES = {"accuracy": metrics.accuracy, "auc": metrics.auc}
 
 
 def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str], examined: Examination | None = None) -> Summary:
-    """What the trial is judged by. Distance and disagreement are means over the pairs of replicates.
+    """Summarise a trial's cohort. Distance and disagreement are means over the pairs of replicates.
 
-    Networks that were validated on different rows have no disagreement.
+    marks: each replicate's fingerprint. Networks that were validated on different rows have no disagreement.
     """
     final = [float(loss) for loss in trained.final(trained.val_loss)]
     rows, target = distance.vectors(trained.networks()), datasets[0].y_val
@@ -51,7 +51,7 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
 
 
 def _classes(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
-    """What an accuracy has to be compared with, and how many networks predict a single class though there are more to judge by."""
+    """Return the accuracy of predicting the largest class, and how many networks predict one class though there are more."""
     if trained.spec.data.task != CLASSIFICATION:
         return {}
     shares = [metrics.majority(data.y_val) for data in datasets]
@@ -59,7 +59,7 @@ def _classes(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
 
 
 def _progress(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
-    """Where each replicate's training loss stands, and where it goes."""
+    """Return each replicate's training loss, and the interval of its projected improvement."""
     improvements: list[list[float] | None] = []
     relative = []
     trivial = forward.trivial_losses(trained.spec.loss, datasets)
@@ -72,7 +72,7 @@ def _progress(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
 
 
 def _finite_test(predictions: Floats, target: Floats | Integers) -> float | None:
-    """See `ranking.error_spread`."""
+    """Return the share of variance due to the finite validation part; see `ranking.error_spread`."""
     if disagreement.kind(target) == "churn":
         errors = forward.predicted_classes(predictions) != target
     else:
@@ -81,37 +81,37 @@ def _finite_test(predictions: Floats, target: Floats | Integers) -> float | None
     return spread.finite_test if spread and np.isfinite(spread.finite_test) else None
 
 
-def _examined(found: Examination | None) -> dict[str, Any]:
-    if found is None:
+def _examined(examination: Examination | None) -> dict[str, Any]:
+    if examination is None:
         return {}
 
     def known(value: float) -> float | None:
         return value if np.isfinite(value) else None
 
     return {
-        "aligned": known(distance.mean_of_pairs(found.aligned)),
-        "null": known(found.null),
-        "barrier": None if found.barriers is None else known(float(found.barriers.max())),
-        "aligned_barrier": None if found.aligned_barriers is None else known(float(found.aligned_barriers.max())),
-        "cka": None if found.cka is None else known(distance.mean_of_pairs(found.cka)),
-        "verdict": str(found.verdict),
-        "reasons": list(found.verdict.reasons),
+        "aligned": known(distance.mean_of_pairs(examination.aligned)),
+        "null": known(examination.null),
+        "barrier": None if examination.barriers is None else known(float(examination.barriers.max())),
+        "aligned_barrier": None if examination.aligned_barriers is None else known(float(examination.aligned_barriers.max())),
+        "cka": None if examination.cka is None else known(distance.mean_of_pairs(examination.cka)),
+        "verdict": str(examination.verdict),
+        "reasons": list(examination.verdict.reasons),
     }
 
 
 def _scores(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, list[float]]:
-    """Each replicate's metrics on its validation part; one that a part can't give, such as the AUC of one class, is left out."""
+    """Return each replicate's scores on its validation part, without those that a part can't give, such as the AUC of one class."""
     measures = CLASS_SCORES if trained.spec.data.task == CLASSIFICATION else REGRESSION_SCORES
     rows = list(zip(trained.predictions[:, None], datasets, strict=True))
-    found = {name: [float(measure(outputs, data.y_val)[0]) for outputs, data in rows] for name, measure in measures.items()}
-    return {name: values for name, values in found.items() if np.all(np.isfinite(values))}
+    scores = {name: [float(measure(outputs, data.y_val)[0]) for outputs, data in rows] for name, measure in measures.items()}
+    return {name: values for name, values in scores.items() if np.all(np.isfinite(values))}
 
 
 def searchable_texts(trained: Cohort, datasets: Sequence[Dataset]) -> list[str]:
-    """Each replicate's searchable fingerprint; none for layers so wide that their singular values take seconds."""
+    """Return each replicate's searchable fingerprint; none for layers so wide that their singular values take seconds."""
     if max(min(kernel.shape[1:]) for kernel in trained.kernels) > WIDEST_SEARCHABLE:
         return []
     model = trained.spec.model
     plain = rescaling.canonical(trained.network, model.activation, norm_epsilon=model.norm_epsilon).unstack()
-    found = zip(plain, datasets, trained.predictions, strict=True)
-    return [similarity.encode(similarity.features(net, model.activation, data.x_val, outputs)) for net, data, outputs in found]
+    networks = zip(plain, datasets, trained.predictions, strict=True)
+    return [similarity.encode(similarity.features(net, model.activation, data.x_val, outputs)) for net, data, outputs in networks]

@@ -1,8 +1,8 @@
-"""What the networks of a cohort, or of a pair, are to one another: the same weights, the same function, or only the same loss.
+"""The verdict on a cohort's networks, or on a pair: the same weights, the same function, or only the same loss.
 
 The rules are tried in the order of VERDICTS, and the first that holds is the verdict. Every rule compares a number with a
-threshold. Where the number is a mean over pairs its interval decides: if it straddles the threshold, nothing that follows can be
-said either, and the verdict is *undecided*.
+threshold. Where the number is a mean over pairs, its interval decides: if it straddles the threshold, no later rule can be judged
+either, and the verdict is *undecided*.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from study.analysis.convergence import PLATEAUED
-from study.statistics.intervals import Interval
+from study.statistics.intervals import MeanInterval
 
 NOT_CONVERGED = "did not converge"
 SAME_WEIGHTS = "same weights"
@@ -27,7 +27,7 @@ SAME_BASIN, SAME_BASIN_ALIGNED, NO_PATH = "same basin", "same basin up to symmet
 
 
 @dataclass(frozen=True)
-class Thresholds:
+class VerdictThresholds:
     rounding: float = 1e-3  # relative L2, raw or aligned
     output: float = 1e-4  # largest difference of outputs, in SDs of the outputs
     loss: float = 0.05  # difference of two losses over their mean
@@ -36,16 +36,17 @@ class Thresholds:
     barrier: float = 0.02  # in error rate, or in trivial losses
 
 
-DEFAULT = Thresholds()
+DEFAULT = VerdictThresholds()
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a verdict is based on. Means are over the pairs of networks; the largest are over all pairs.
+    """The evidence for a verdict. Means are over the pairs of networks; the largest values are over all pairs.
 
-    labels: each network's convergence. relative_l2 and aligned: the largest, None where it wasn't computed. output: the largest
-    |f_a − f_b| over the outputs' SD. loss: mean |L_a − L_b| over the mean loss. function: mean churn over the mean error rate
-    (`classes`) or NRMSE; None without common inputs. barrier, aligned_barrier: the largest over the pairs that were tried.
+    labels: each network's convergence. distinct: the number of different fingerprints. relative_l2, aligned: the largest, None if
+    not computed. output: the largest |f_a − f_b| over the outputs' SD. loss: mean |L_a − L_b| over the mean loss. function: mean
+    churn over the mean error rate (`classes`) or NRMSE; None without common inputs. barrier, aligned_barrier: the largest over the
+    pairs that were tried.
     """
 
     labels: Sequence[str]
@@ -53,8 +54,8 @@ class Evidence:
     relative_l2: float | None
     aligned: float | None
     output: float | None
-    loss: Interval
-    function: Interval | None
+    loss: MeanInterval
+    function: MeanInterval | None
     classes: bool
     barrier: float | None = None
     aligned_barrier: float | None = None
@@ -62,7 +63,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """name: one of VERDICTS; qualifier: what a path between the networks says, if one was tried; reasons: the numbers, in words."""
+    """name: one of VERDICTS; qualifier: the result of a path between the networks, if tried; reasons: texts with numbers."""
 
     name: str
     qualifier: str | None
@@ -73,71 +74,71 @@ class Verdict:
 
 
 def name_of(text: str) -> str | None:
-    """Which of VERDICTS a recorded verdict, with its qualifier, is; None if it is none."""
+    """Return the name in VERDICTS of a recorded verdict, which may have a qualifier; None if it has none."""
     return next((name for name in VERDICTS if text == name or text.startswith(f"{name} (")), None)
 
 
-def verdict(found: Evidence, limits: Thresholds = DEFAULT) -> Verdict:
-    """The verdict for at least two networks."""
+def verdict(evidence: Evidence, limits: VerdictThresholds = DEFAULT) -> Verdict:
+    """Return the verdict on at least two networks."""
     reasons: list[str] = []
 
     def ended(name: str, qualified: bool = False) -> Verdict:
-        qualifier, why = _path(found, limits) if qualified else (None, ())
+        qualifier, why = _path(evidence, limits) if qualified else (None, ())
         return Verdict(name, qualifier, (*reasons, *why))
 
-    count = len(found.labels)
-    unsettled = [(number, label) for number, label in enumerate(found.labels) if label != PLATEAUED]
+    count = len(evidence.labels)
+    unsettled = [(number, label) for number, label in enumerate(evidence.labels) if label != PLATEAUED]
     if unsettled:
-        told = ", ".join(f"{label} ({_numbers([n for n, other in unsettled if other == label])})" for label in _kinds(unsettled))
-        reasons.append(f"{len(unsettled)} of {count} networks have not plateaued: {told}")
+        listed = ", ".join(f"{label} ({_numbers([n for n, other in unsettled if other == label])})" for label in _kinds(unsettled))
+        reasons.append(f"{len(unsettled)} of {count} networks have not plateaued: {listed}")
         return ended(NOT_CONVERGED)
-    reasons.append(f"all {count} have plateaued")
+    reasons.append(f"all {count} networks have plateaued")
 
-    if found.distinct == 1:
-        reasons.append("one fingerprint: the weights are equal bit for bit")
+    if evidence.distinct == 1:
+        reasons.append("a single fingerprint: the weights are equal bit for bit")
         return ended(SAME_WEIGHTS)
-    reasons.append(f"{found.distinct} different fingerprints")
-    if found.relative_l2 is not None:
-        reasons.append(_told("largest relative L2 distance", found.relative_l2, limits.rounding))
-        if found.relative_l2 <= limits.rounding:
+    reasons.append(f"{evidence.distinct} different fingerprints")
+    if evidence.relative_l2 is not None:
+        reasons.append(_compared("largest relative L2 distance", evidence.relative_l2, limits.rounding))
+        if evidence.relative_l2 <= limits.rounding:
             return ended(SAME_ROUNDING)
-    if found.aligned is not None and found.output is not None:
-        reasons.append(_told("largest distance after alignment", found.aligned, limits.rounding))
-        if found.aligned <= limits.rounding:
-            reasons.append(_told("largest difference of outputs, in their SDs", found.output, limits.output))
-            if found.output <= limits.output:
+    if evidence.aligned is not None and evidence.output is not None:
+        reasons.append(_compared("largest distance after alignment", evidence.aligned, limits.rounding))
+        if evidence.aligned <= limits.rounding:
+            reasons.append(_compared("largest difference of outputs, in their SDs", evidence.output, limits.output))
+            if evidence.output <= limits.output:
                 return ended(SAME_SYMMETRY)
 
-    if found.function is None:
-        reasons.append("neither losses nor functions can be compared: each was validated on rows of its own")
+    if evidence.function is None:
+        reasons.append("neither losses nor functions can be compared: each network was validated on rows of its own")
         return ended(UNDECIDED)
-    reasons.append(_told("two losses differ, over their mean, by", found.loss, limits.loss))
-    if found.loss.low > limits.loss:
+    reasons.append(_compared("difference of two losses over their mean", evidence.loss, limits.loss))
+    if evidence.loss.low > limits.loss:
         return ended(DIFFERENT_LOSS)
-    if found.loss.high > limits.loss:
+    if evidence.loss.high > limits.loss:
         return ended(UNDECIDED)
-    name, limit = ("churn over the error rate", limits.churn) if found.classes else ("NRMSE between two functions", limits.nrmse)
-    reasons.append(_told(name, found.function, limit))
-    if found.function.high <= limit:
+    name, limit = ("churn over the error rate", limits.churn) if evidence.classes else ("NRMSE between two functions", limits.nrmse)
+    reasons.append(_compared(name, evidence.function, limit))
+    if evidence.function.high <= limit:
         return ended(SAME_FUNCTION, qualified=True)
-    return ended(SAME_LOSS, qualified=True) if found.function.low > limit else ended(UNDECIDED)
+    return ended(SAME_LOSS, qualified=True) if evidence.function.low > limit else ended(UNDECIDED)
 
 
-def _path(found: Evidence, limits: Thresholds) -> tuple[str | None, tuple[str, ...]]:
-    if found.barrier is None:
+def _path(evidence: Evidence, limits: VerdictThresholds) -> tuple[str | None, tuple[str, ...]]:
+    if evidence.barrier is None:
         return None, ()
-    why = [_told("loss barrier on the line between the weights", found.barrier, limits.barrier)]
-    if found.barrier <= limits.barrier:
+    why = [_compared("loss barrier on the line between the weights", evidence.barrier, limits.barrier)]
+    if evidence.barrier <= limits.barrier:
         return SAME_BASIN, tuple(why)
-    if found.aligned_barrier is not None:
-        why.append(_told("the same after alignment", found.aligned_barrier, limits.barrier))
-        if found.aligned_barrier <= limits.barrier:
+    if evidence.aligned_barrier is not None:
+        why.append(_compared("the same after alignment", evidence.aligned_barrier, limits.barrier))
+        if evidence.aligned_barrier <= limits.barrier:
             return SAME_BASIN_ALIGNED, tuple(why)
-    return NO_PATH, tuple(why)  # which proves no other basin: the alignment may have failed
+    return NO_PATH, tuple(why)  # this doesn't prove different basins: the alignment may have failed
 
 
-def _told(name: str, value: float | Interval, limit: float) -> str:
-    if isinstance(value, Interval):
+def _compared(name: str, value: float | MeanInterval, limit: float) -> str:
+    if isinstance(value, MeanInterval):
         return f"{name}: {value.mean:.3g} [{value.low:.3g}, {value.high:.3g}], threshold {limit:g}"
     return f"{name}: {value:.3g}, threshold {limit:g}"
 
@@ -146,6 +147,6 @@ def _kinds(unsettled: Sequence[tuple[int, str]]) -> list[str]:
     return list(dict.fromkeys(label for _, label in unsettled))
 
 
-def _numbers(found: Sequence[int]) -> str:
-    shown = ", ".join(map(str, found[:8]))
-    return f"{shown}, …" if len(found) > 8 else shown
+def _numbers(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:8]))
+    return f"{shown}, …" if len(numbers) > 8 else shown

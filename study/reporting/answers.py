@@ -179,7 +179,7 @@ def unlike_text(parts: Sequence[str]) -> str:
     return "no winner is named: the trials have no validation loss in common"
 
 
-def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Choice | None:
+def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Ranking | None:
     """Which trials may be the best one, of those with as many replicates as it has.
 
     None for fewer than two, for crossed ones, whose replicates aren't independent, and for trials that can't be compared.
@@ -202,7 +202,7 @@ def _unpaired(records: Sequence[TrialRecord]) -> list[str]:
     return [key for key in PAIRING if len({str(params.get(key)) for params in done}) > 1]
 
 
-def choice_text(found: ranking.Choice | None, objective: Objective, differ: Sequence[str], completed: str = "") -> str:
+def choice_text(found: ranking.Ranking | None, objective: Objective, differ: Sequence[str], completed: str = "") -> str:
     """Whether the best trial's win is more than chance, and what would decide it; nothing without a choice.
 
     differ: the sources in which the replicates differ. A win is one over these alone. completed: a word before 'trial' where others
@@ -238,7 +238,7 @@ def choice_text(found: ranking.Choice | None, objective: Objective, differ: Sequ
     return f"{best} {compared.replace('one is', 'of these is', 1)}; {needed_text(gap)}."
 
 
-def needed_text(gap: ranking.Difference) -> str:
+def needed_text(gap: ranking.PairedDifference) -> str:
     """How many replicates would show a difference that isn't shown."""
     if gap.mean == 0:
         return "they don't differ at all"
@@ -248,7 +248,7 @@ def needed_text(gap: ranking.Difference) -> str:
 
 
 def win_text(
-    records: Sequence[TrialRecord], found: ranking.Choice | None, objective: Objective, settings: Mapping[str, str]
+    records: Sequence[TrialRecord], found: ranking.Ranking | None, objective: Objective, settings: Mapping[str, str]
 ) -> str:
     """Whether the best trial's win is more than chance, or why none can be named."""
     best = ranked(records, objective)

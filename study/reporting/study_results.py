@@ -48,7 +48,7 @@ class Findings:
         return self.ranked[0] if self.ranked else None
 
     @cached_property
-    def choice(self) -> ranking.Choice | None:
+    def choice(self) -> ranking.Ranking | None:
         return answers.choice(self.records, self.objective)
 
     @cached_property

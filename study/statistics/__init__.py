@@ -1,4 +1,4 @@
-"""Statistics of numbers that trials end with: losses enter, intervals, rankings and shares of variance leave.
+"""Statistics of the numbers that trials end with: takes losses; returns intervals, rankings and shares of variance.
 
-NumPy and SciPy alone; nothing here knows where the numbers come from, or looks into a network.
+It uses NumPy and SciPy alone. It must not know where the numbers come from, or examine a network.
 """

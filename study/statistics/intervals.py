@@ -1,4 +1,4 @@
-"""Intervals over replicates."""
+"""Confidence intervals over replicates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import special
 
 
 def mean_halfwidth(values: Sequence[float] | npt.NDArray[np.float64], confidence: float = 0.95) -> float | None:
-    """Half the width of Student's t interval for the mean; None for one value, which tells nothing of its spread."""
+    """Return half the width of Student's t interval for the mean; None for one value, which shows no spread."""
     n = len(values)
     if n < 2:
         return None
@@ -20,20 +20,20 @@ def mean_halfwidth(values: Sequence[float] | npt.NDArray[np.float64], confidence
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean and its 95 % interval; without one, where a lone pair tells nothing of its spread, both ends are the mean."""
+class MeanInterval:
+    """A mean and its 95 % interval; both ends are the mean for a single pair, which shows no spread."""
 
     mean: float
     low: float
     high: float
 
 
-def mean_of_pairs(matrix: npt.NDArray[np.float64], confidence: float = 0.95) -> Interval:
-    """The mean of a symmetric [N, N] matrix over its pairs, with the jackknife's interval over the N networks.
+def mean_of_pairs(matrix: npt.NDArray[np.float64], confidence: float = 0.95) -> MeanInterval:
+    """Return the mean of a symmetric [N, N] matrix over its pairs, with the jackknife's interval over the N networks.
 
-    Pairs share networks, so that they are no independent values. The mean is a U-statistic of the networks: leaving out one
-    network at a time gives its standard error (Arvesen 1969), and Student's t with N − 1 degrees of freedom the interval. A
-    bootstrap would draw the same network twice, whose pair with itself is zero.
+    Pairs share networks, so they are not independent values. The mean is a U-statistic of the networks: leaving out one network at
+    a time gives its standard error (Arvesen 1969), and Student's t with N − 1 degrees of freedom the interval. A bootstrap would
+    draw the same network twice, whose pair with itself is zero. Raises ValueError for fewer than two networks.
     """
     n = len(matrix)
     if n < 2:
@@ -41,8 +41,8 @@ def mean_of_pairs(matrix: npt.NDArray[np.float64], confidence: float = 0.95) -> 
     sums = matrix.sum(axis=1) - np.diag(matrix)
     mean = float(sums.sum() / (n * (n - 1)))
     if n < 3:
-        return Interval(mean, mean, mean)
+        return MeanInterval(mean, mean, mean)
     left_out = (sums.sum() - 2 * sums) / ((n - 1) * (n - 2))
     error = np.sqrt((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2))
     half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * error)
-    return Interval(mean, mean - half, mean + half)
+    return MeanInterval(mean, mean - half, mean + half)

@@ -1,4 +1,4 @@
-"""What a study optimises: one objective, or several at once; and which trials can be compared by it."""
+"""Objectives of a study, one or several, and which trials can be compared by them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ MEASURES: Mapping[str, Callable[[Summary], float]] = MappingProxyType(
         "time": lambda summary: summary.seconds,
     }
 )
-# metrics on the validation part, and which way is better
+# scores on the validation part, and the better direction
 SCORES = {"r2": MAXIMIZE, "mae": MINIMIZE, "accuracy": MAXIMIZE, "auc": MAXIMIZE}
-# the first of a task compares networks whose losses can't be compared
+# the first score of a task compares networks whose losses can't be compared
 SCORES_OF_TASK = {True: ("accuracy", "auc"), False: ("r2", "mae")}
 NAMES = {LOSS: "validation loss", SPREAD: "spread of the validation loss", "r2": "R²", "mae": "MAE", "auc": "AUC"}
 
-# of what a trial is judged by (`dataset.judged_by`), that which must be the same where values are compared
+# the parts of `dataset.judged_by` that must be equal where values are compared
 ROWS = "rows"
 ALIKE = {LOSS: ("loss", "target", ROWS), SPREAD: ("loss", "target", ROWS), "mae": ("target", ROWS)} | dict.fromkeys(
     ("r2", "accuracy", "auc"), (ROWS,)
 )
-# the settings that decide it, for records of earlier versions, which don't say what they were judged by
+# the settings that decide these parts, for records of earlier versions, which lack them
 DECIDING: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "loss": ("loss", "loss.delta", "loss.label_smoothing"),
@@ -45,70 +45,73 @@ DECIDING: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Objective:
-    """name: loss (mean validation loss over the replicates), spread (its SD over them), size (weights of a network), time (training
-    seconds a network), or a score's mean. direction: minimize or maximize."""
+    """An objective of a study.
+
+    name: loss (mean validation loss over the replicates), spread (its SD over them), size (weights of a network), time (training
+    seconds per network), or a score's mean. direction: minimize or maximize.
+    """
 
     name: str = LOSS
     direction: str = MINIMIZE
 
     @property
     def sign(self) -> int:
-        """1 where less is better, -1 where more is."""
+        """1 to minimize, -1 to maximize."""
         return 1 if self.direction == MINIMIZE else -1
 
     @property
     def best(self) -> str:
-        """Which of its values is the best: the lowest, or the highest."""
+        """The word for its best value: lowest or highest."""
         return "lowest" if self.sign > 0 else "highest"
 
     @property
     def quantity(self) -> str:
-        """Its name in a sentence."""
+        """Its name for a sentence."""
         return NAMES.get(self.name, self.name)
 
     def value(self, summary: Summary) -> float:
-        """A completed trial's; NaN where it has none, such as the AUC of a part with one class."""
+        """Return a completed trial's value; NaN if it has none, such as the AUC of a part with one class."""
         if self.name in MEASURES:
             return float(MEASURES[self.name](summary))
         scores = summary.scores.get(self.name)
         return sum(scores) / len(scores) if scores else float("nan")
 
     def of_replicates(self, summary: Summary) -> list[float]:
-        """Each replicate's value; empty where only the trial has one."""
+        """Return each replicate's value; an empty list where only the trial has one."""
         return summary.val_losses if self.name == LOSS else summary.scores.get(self.name, [])
 
     def unlike(self, judged_by: Iterable[Mapping[str, str]]) -> list[str]:
-        """Of 'loss', 'target' and 'rows' those in which trials differ, so that their values can't be compared."""
-        found = list(judged_by)
-        return [part for part in ALIKE.get(self.name, ()) if len({each.get(part, "") for each in found}) > 1]
+        """Return the parts ('loss', 'target', 'rows') in which trials differ, so that their values can't be compared."""
+        judges = list(judged_by)
+        return [part for part in ALIKE.get(self.name, ()) if len({judge.get(part, "") for judge in judges}) > 1]
 
 
 def judged_by(record: TrialRecord) -> Mapping[str, str]:
-    """What a completed trial is judged by, as `dataset.judged_by` has it; for an earlier version's, what it varies of DECIDING."""
+    """Return `dataset.judged_by` of a completed trial; for an earlier version's record, the settings in DECIDING that it varies."""
     if record.summary and record.summary.judged_by:
         return record.summary.judged_by
     return {part: str([record.params.get(key) for key in keys]) for part, keys in DECIDING.items()}
 
 
 def unlike(records: Iterable[TrialRecord], objective: Objective) -> list[str]:
-    """See `Objective.unlike`, of a study's completed trials."""
-    return objective.unlike(judged_by(each) for each in records if each.summary)
+    """Return the parts in which a study's completed trials differ; see `Objective.unlike`."""
+    return objective.unlike(judged_by(record) for record in records if record.summary)
 
 
 def parse(
     names: object, directions: object, task: str, trials: Sequence[tuple[str, Mapping[str, str]]] = ()
 ) -> tuple[Objective, ...]:
-    """Objectives from the settings `objective` and `direction`: a name or a list, and for each a direction, or null for its own.
+    """Return the objectives of the settings `objective` and `direction`: a name or a list, and a direction for each or null.
 
-    names: None is the loss, or where the trials have no loss in common, the score that they have. trials: the task and what judges
-    (`dataset.judged_by`) each of the trials that show what a study may try; task: of the first of them. Raises BadInput.
+    names: None is the loss, or a score where the trials have no common loss. trials: the task and the `dataset.judged_by` of each
+    trial that shows what a study may try; task: that of the first. Raises BadInput.
     """
     scores = SCORES_OF_TASK[task == CLASSIFICATION]
-    tasks = {each for each, _ in trials}
+    tasks = {each_task for each_task, _ in trials}
     if len(tasks) > 1:
-        valid = "data of one task, since no score is that of both"
+        valid = "data of a single task: no score suits both"
         raise BadInput([Fault("data", f"{' and '.join(sorted(tasks))} in one study", valid)])
-    judges = [each for _, each in trials]
+    judges = [judge for _, judge in trials]
 
     def unlike(name: str) -> list[str]:
         return [part for part in Objective(name).unlike(judges) if part != ROWS]
@@ -122,14 +125,14 @@ def parse(
         faults.append(Fault("hydra.sweeper.objective", names, f"one or more of {', '.join(known)}, each once"))
     for name in wanted:
         if parts := unlike(str(name)):
-            values = "; ".join(sorted({" and ".join(each[part] for part in parts) for each in judges}))
-            valid = f"{scores[0]}, or null, since the trials have no {name} in common ({values})"
+            values = "; ".join(sorted({" and ".join(judge[part] for part in parts) for judge in judges}))
+            valid = f"{scores[0]}, or null: the trials have no common {name} ({values})"
             faults.append(Fault("hydra.sweeper.objective", name, valid))
     faults += [
         Fault("hydra.sweeper.direction", way, f"{MINIMIZE}, {MAXIMIZE}") for way in ways if way not in (MINIMIZE, MAXIMIZE, None)
     ]
     if ways and len(ways) != len(wanted):
-        faults.append(Fault("hydra.sweeper.direction", directions, f"a direction for each of {len(wanted)} objectives, or null"))
+        faults.append(Fault("hydra.sweeper.direction", directions, f"one direction for each of {len(wanted)} objectives, or null"))
     if faults:
         raise BadInput(faults)
     own = [SCORES.get(str(name), MINIMIZE) for name in wanted]

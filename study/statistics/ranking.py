@@ -1,4 +1,4 @@
-"""Which setting is better, and whether that can be said: paired differences over replicates, and what follows from them."""
+"""Rank settings by paired differences over replicates, and decide when the data show that one is better."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from scipy import special
 from study.records.arrays import Array
 from study.statistics import intervals
 
-ERROR = 0.05  # of all comparisons with the best together
+ERROR = 0.05  # for all comparisons with the best together
 POWER = 0.8
-# a smaller sample's normality is anybody's guess, and its t interval so wide that it shows next to nothing
+# the normality of a smaller sample can't be judged, and its t interval is so wide that it shows almost nothing
 FEWEST = 5
 MOST_NEEDED = 1_000_000
 
@@ -22,11 +22,11 @@ Values = Sequence[float] | Array
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """The mean of the second's values minus the first's, over pairs of replicates that share their seeds.
 
-    halfwidth: of Student's interval for it; None for a single pair. needed: how many pairs show a difference of this size and
-    spread with a probability of POWER; None where it would take more than MOST_NEEDED, or can't be estimated.
+    halfwidth: of its Student's t interval; None for a single pair. needed: the number of pairs that show a difference of this size
+    and spread with a probability of POWER; None where it exceeds MOST_NEEDED, or can't be estimated.
     """
 
     mean: float
@@ -44,31 +44,31 @@ class Difference:
 
     @property
     def shown(self) -> bool:
-        """Whether there is a difference: the interval leaves out zero, and there are enough pairs to trust it."""
+        """True if the interval excludes zero, and there are enough pairs to trust it."""
         return self.pairs >= FEWEST and not self.low <= 0 <= self.high
 
 
-def difference(first: Values, second: Values, confidence: float = 1 - ERROR) -> Difference:
-    """The paired difference of two settings. first, second: [R], replicate by replicate.
+def difference(first: Values, second: Values, confidence: float = 1 - ERROR) -> PairedDifference:
+    """Return the paired difference of two settings. first, second: [R], replicate by replicate.
 
-    Of settings that don't differ, the differences of pairs are symmetric about zero whatever the losses' distribution is, so that
-    Student's interval errs on the safe side where a replicate is an outlier. Raises ValueError for unpaired values.
+    Between equal settings, the differences of pairs are symmetric about zero whatever the distribution of the losses, so Student's
+    interval errs on the safe side where a replicate is an outlier. Raises ValueError for unpaired values.
     """
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if a.shape != b.shape or not len(a):
-        raise ValueError(f"pairs need as many replicates of either, and at least one: got {len(a)} and {len(b)}")
+        raise ValueError(f"paired values need the same number of replicates, at least one: got {len(a)} and {len(b)}")
     gaps = b - a
     mean, count = float(gaps.mean()), len(gaps)
-    if count < 2:  # which shows nothing of their spread
-        return Difference(mean, None, count, None)
+    if count < 2:  # a single pair shows no spread
+        return PairedDifference(mean, None, count, None)
     halfwidth = intervals.mean_halfwidth(gaps, confidence)
-    return Difference(mean, halfwidth, count, needed_pairs(mean, float(gaps.std(ddof=1)), confidence))
+    return PairedDifference(mean, halfwidth, count, needed_pairs(mean, float(gaps.std(ddof=1)), confidence))
 
 
 def needed_pairs(mean: float, sd: float, confidence: float = 1 - ERROR) -> int | None:
-    """The number of pairs whose t interval leaves out zero with a probability of POWER, if this is the true mean and SD.
+    """Return the number of pairs whose t interval excludes zero with a probability of POWER, if these are the true mean and SD.
 
-    None beyond MOST_NEEDED. Found from t_{n−1, (1 + confidence) / 2} + t_{n−1, POWER} ≤ √n · |mean| / sd (Guenther 1981).
+    None beyond MOST_NEEDED. It solves t_{n−1, (1 + confidence) / 2} + t_{n−1, POWER} ≤ √n · |mean| / sd (Guenther 1981).
     """
     if not (math.isfinite(mean) and math.isfinite(sd)) or mean == 0:
         return None
@@ -79,7 +79,7 @@ def needed_pairs(mean: float, sd: float, confidence: float = 1 - ERROR) -> int |
 
     if not enough(MOST_NEEDED):
         return None
-    low, high = FEWEST - 1, MOST_NEEDED  # not enough (or not allowed), enough
+    low, high = FEWEST - 1, MOST_NEEDED  # too few (or not allowed), enough
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
@@ -88,24 +88,24 @@ def needed_pairs(mean: float, sd: float, confidence: float = 1 - ERROR) -> int |
 
 @dataclass(frozen=True)
 class ErrorSpread:
-    """Over runs: the SD of the error on these test rows, and an estimate of the SD of the error on all rows there could be."""
+    """The SD over runs of the error on these test rows, and an estimate of the SD of the error on the whole distribution."""
 
     observed: float
     distribution_wise: float
 
     @property
     def finite_test(self) -> float:
-        """The share of the observed variance that is only due to the test rows being few; NaN if there is no variance."""
+        """The share of the observed variance that exists only because there are few test rows; NaN without variance."""
         return 1 - (self.distribution_wise / self.observed) ** 2 if self.observed else math.nan
 
 
 def error_spread(errors: Array) -> ErrorSpread | None:
-    """Whether runs differ in quality, or only in which test rows they happen to get wrong (arXiv:2304.01910).
+    """Estimate whether runs differ in quality, or only in the test rows they happen to get wrong (arXiv:2304.01910).
 
-    errors: [R, n], of each run on each test row; 0 and 1, or any loss. None for one run or one row. The variance of the mean error
-    of a run is the mean of all n² covariances between rows; those of a row with itself are there only because the same rows are
-    used again. Without them: n / (n − 1) · (Var(mean error) − n⁻² Σ Var(error_i)), which is unbiased; negative estimates are
-    taken for 0. Its own relative error is about √(2 / (R − 1)) of the observed variance: few runs find large effects only.
+    errors: [R, n], of each run on each test row; 0 and 1, or any loss. None for one run or one row. The variance of a run's mean
+    error is the mean of all n² covariances between rows; a row's covariance with itself counts only because the same rows are used
+    again. Without these: n / (n − 1) · (Var(mean error) − n⁻² Σ Var(error_i)), which is unbiased; a negative one becomes 0. Its
+    relative error is about √(2 / (R − 1)) of the observed variance: few runs reveal only large effects.
     """
     values = np.asarray(errors, np.float64)
     runs, rows = values.shape
@@ -117,57 +117,58 @@ def error_spread(errors: Array) -> ErrorSpread | None:
 
 
 def confidence(trials: int) -> float:
-    """Of each interval where `trials` settings are compared with the best of them (Bonferroni): all hold together with 95 %."""
+    """Return the confidence of each interval when comparing `trials` settings with the best (Bonferroni): all hold with 95 %."""
     return 1 - ERROR / max(1, trials - 1)
 
 
 @dataclass(frozen=True)
-class Choice:
-    """best: the trial of the best mean. differences: of every other trial, better means first, its values minus the best's.
+class Ranking:
+    """The trial with the best mean, compared with all others.
 
-    copies: whether all that was compared are trials whose replicates are bit for bit the same.
+    differences: each other trial's values minus the best's, better means first. copies: all trials have replicates that are bit for
+    bit the same.
     """
 
     best: int
-    differences: Mapping[int, Difference]
+    differences: Mapping[int, PairedDifference]
     copies: bool = False
 
     @property
     def pairs(self) -> int:
-        """The fewest replicates that a rival was compared by."""
-        return min(each.pairs for each in self.differences.values())
+        """The smallest number of replicates in a comparison."""
+        return min(difference.pairs for difference in self.differences.values())
 
     @property
     def too_few(self) -> bool:
-        """Whether nothing can be decided by so few replicates."""
+        """True if there are too few replicates to decide anything."""
         return self.pairs < FEWEST
 
     @property
     def tied(self) -> tuple[int, ...]:
-        """The trials that may be the best: that one, and those that aren't shown to be worse."""
-        return (self.best, *(number for number, each in self.differences.items() if not each.shown))
+        """The trials that may be the best: the one with the best mean, and those that aren't shown to be worse."""
+        return (self.best, *(number for number, difference in self.differences.items() if not difference.shown))
 
     @property
     def decided(self) -> bool:
         return len(self.tied) == 1
 
 
-def choose(values: Mapping[int, Values], sign: int = 1, copies: Collection[int] = ()) -> Choice:
-    """The trials that may be the best, by the mean of their replicates. There must be at least two.
+def choose(values: Mapping[int, Values], sign: int = 1, copies: Collection[int] = ()) -> Ranking:
+    """Rank trials by the mean of their replicates, and find those that may be the best. There must be at least two.
 
-    values: number → [R], paired, of which less is better (sign 1) or more (−1). copies: trials whose replicates are bit for bit the
-    same, so that all of them are worth one.
+    values: number → [R], paired; lower is better with sign 1, higher with −1. copies: trials whose replicates are bit for bit the
+    same, so that together they count as one.
 
-    These are multiple comparisons with the best (Hsu 1984), with Bonferroni's quantile in the place of Dunnett's: with 95 % the
-    truly best trial is among `tied`, and of settings one of which isn't truly better, one is called better than all others in at
-    most 5 %, although it was picked by the same values.
+    These are multiple comparisons with the best (Hsu 1984), with Bonferroni's quantile instead of Dunnett's: with 95 % the truly
+    best trial is among `tied`; where no setting is truly better, one is declared better than all others in at most 5 % of cases,
+    although it was picked by the same values.
     """
-    means = {number: sign * float(np.mean(each)) for number, each in values.items()}
+    means = {number: sign * float(np.mean(replicates)) for number, replicates in values.items()}
     best, *rivals = sorted(means, key=lambda number: (means[number], number))
     level = confidence(len(means))
 
-    def against(rival: int) -> Difference:
+    def against(rival: int) -> PairedDifference:
         count = 1 if {best, rival} <= set(copies) else None
         return difference(values[best][:count], values[rival][:count], level)
 
-    return Choice(best, {rival: against(rival) for rival in rivals}, copies=set(values) <= set(copies))
+    return Ranking(best, {rival: against(rival) for rival in rivals}, copies=set(values) <= set(copies))

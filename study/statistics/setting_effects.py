@@ -1,4 +1,4 @@
-"""What each searched setting does to the objective on average over the trials, beside what chance would make of it."""
+"""The mean effect of each searched setting on the objective over the trials, and the effect that chance alone would show."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from study.statistics.objectives import Objective, unlike
 from study.statistics.ranking import ERROR
 
 FEWEST_TRIALS = 8
-BINS = 3  # into which the values of a continuous setting are cut, equally many trials in each
+BINS = 3  # for the values of a continuous setting, with equally many trials in each
 
 
 @dataclass(frozen=True)
 class SettingEffect:
-    """effect: SD of the trials' means between the setting's values; chance: what this SD is at most, with 95 % for all settings
-    together, where the setting does nothing: the other settings and the seeds move a value's mean too."""
+    """The effect of one setting.
+
+    effect: SD of the trials' means between the setting's values. chance: the largest SD, with 95 % for all settings together, of a
+    setting without effect: the other settings and the seeds move a value's mean too.
+    """
 
     key: str
     effect: float
@@ -32,37 +35,36 @@ class SettingEffect:
 
 
 def effects(records: Sequence[TrialRecord], objective: Objective) -> list[SettingEffect]:
-    """Of each setting that several completed trials share values of; the largest first. Nothing for few trials, nor for trials that
-    can't be compared.
+    """Return the effect of each setting whose values several completed trials share; the largest first.
 
-    A one-way analysis of variance a setting: `effect` is the root of MS_between / n and `chance` that of F · MS_within / n, with
-    n trials a value, and F the quantile of Fisher's distribution (Bonferroni over the settings). What the other settings do counts
-    as noise within.
+    Returns nothing for few trials, or for trials that can't be compared. It is a one-way analysis of variance per setting: `effect`
+    is the root of MS_between / n and `chance` that of F · MS_within / n, with n trials per value, and F the quantile of Fisher's
+    distribution (Bonferroni over the settings). The effects of the other settings count as noise within a value.
     """
     done = [record for record in records if record.summary and record.value is not None and np.isfinite(record.value)]
     if len(done) < FEWEST_TRIALS or unlike(done, objective):
         return []
     groups = {}
     for key in dict.fromkeys(key for record in done for key in record.params):
-        has = [record for record in done if key in record.params]
-        parts = _groups([record.params[key] for record in has], np.array([record.value for record in has]))
+        having = [record for record in done if key in record.params]
+        parts = _groups([record.params[key] for record in having], np.array([record.value for record in having]))
         if len(parts) > 1:
             groups[key] = parts
-    found = [_effect(key, parts, 1 - ERROR / len(groups)) for key, parts in groups.items()]
-    return sorted(found, key=lambda each: -each.effect)
+    setting_effects = [_effect(key, parts, 1 - ERROR / len(groups)) for key, parts in groups.items()]
+    return sorted(setting_effects, key=lambda setting: -setting.effect)
 
 
 def _groups(values: Sequence[Scalar], means: np.ndarray) -> list[np.ndarray]:
-    """The trials' means by value, or by bins of equally many; those of a single trial are left out."""
+    """Group the trials' means by value, or by bins with equally many trials; leave out groups of a single trial."""
     distinct = list(dict.fromkeys(values))
     if len(distinct) <= BINS or not all(isinstance(value, int | float) for value in distinct):
-        groups = [means[[value == each for value in values]] for each in distinct]
+        groups = [means[[value == level for value in values]] for level in distinct]
     else:
-        # the trials of one value stay together: its bin is that of its middle place in their order
+        # the trials of one value stay together, in the bin of their middle rank
         order = np.sort(np.array(values, float))
-        middle = np.array([np.flatnonzero(order == each).mean() for each in np.array(values, float)])
+        middle = np.array([np.flatnonzero(order == value).mean() for value in np.array(values, float)])
         bins = (BINS * (middle + 0.5) / len(order)).astype(int)
-        groups = [means[bins == each] for each in range(BINS)]
+        groups = [means[bins == number] for number in range(BINS)]
     return [group for group in groups if len(group) > 1]
 
 
