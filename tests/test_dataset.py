@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from study.config import decode
 from study.data import dataset, encoding, loading, scaling, splits, tables
 from study.data.encoding import Input
+from study.data.rows import Rows
 from study.errors import BadInput, Fault
 from study.records.dataset import Dataset
 from study.settings import data as kinds
@@ -301,8 +302,8 @@ def test_replicates_that_vary_the_noise_differ_in_nothing_else() -> None:
 # -- tables ------------------------------------------------------------------------------------------------------------------
 
 
-def rows_of(table: Table) -> loading.Rows:
-    return loading.Rows(*tables.read(table))
+def rows_of(table: Table) -> Rows:
+    return tables.read(table)
 
 
 def expected_inputs(frame: pd.DataFrame) -> npt.NDArray[Any]:

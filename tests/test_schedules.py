@@ -11,7 +11,7 @@ from study.engine.state import Plateau
 from study.errors import BadInput
 from study.settings import schedule as kinds
 from study.settings.schedule import (
-    Constant,
+    ConstantRate,
     Cosine,
     CosineRestarts,
     Exponential,
@@ -33,7 +33,7 @@ RATE = np.float64(INITIAL)  # Keras computes in its type
 
 # durations are 2.5 epochs, which are 25 steps, or null, which is all 120
 CASES = {
-    "constant": (Constant(), lambda step: RATE),
+    "constant": (ConstantRate(), lambda step: RATE),
     "exponential": (Exponential(), made.ExponentialDecay(RATE, 120, 0.1)),
     "exponential set": (Exponential(0.7, 2.5), made.ExponentialDecay(RATE, 25, 0.7)),
     "exponential growth": (Exponential(2.0, 2.5), made.ExponentialDecay(RATE, 25, 2.0)),
@@ -82,7 +82,7 @@ def test_a_warm_up_rises_step_by_step_and_the_schedule_runs_on_what_remains(name
 
 def test_a_warm_up_may_fill_the_training_and_be_a_part_of_an_epoch():
     assert learning_rates(Cosine(warmup=9.0), 1.0, 1, 2).tolist() == pytest.approx([1 / 2, 1])
-    assert learning_rates(Constant(warmup=0.5), 1.0, 1, 4).tolist() == [0.5, 1, 1, 1]
+    assert learning_rates(ConstantRate(warmup=0.5), 1.0, 1, 4).tolist() == [0.5, 1, 1, 1]
 
 
 def test_a_duration_is_at_least_one_step():

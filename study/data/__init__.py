@@ -1,4 +1,4 @@
-"""Loads what networks train on: a file, an array or the name of a data set enters, arrays as the networks see them leave.
+"""Loads what networks train on: takes a file, an array or the name of a data set; returns arrays as the networks see them.
 
-The home of pyarrow's and scikit-learn's readers; what is computed from trained networks has no place here.
+It alone uses pyarrow's and scikit-learn's readers. What is computed from trained networks doesn't belong here.
 """

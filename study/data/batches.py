@@ -1,4 +1,4 @@
-"""Mini-batch orders, drawn explicitly: the same seed gives the same order whatever library trains (see `seeds`)."""
+"""Mini-batch orders, drawn explicitly: a seed gives the same order whatever library trains (see `seeds`)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from study.settings.training import DROP, KEEP
 
 
 def batch_size(spec: TrialSpec, rows: int) -> int:
-    """Rows of a step: all of them where the setting is None."""
+    """Return the rows per step: all of them where the setting is None."""
     return spec.training.batch_size or rows
 
 
 def steps_per_epoch(rows: int, batch_size: int, partial_batch: str = DROP) -> int:
-    """Whole batches, and one more for the rest if it is kept."""
+    """Return the number of whole batches, plus one for the remaining rows if they are kept."""
     return rows // batch_size + (partial_batch == KEEP and rows % batch_size > 0)
 
 
 def draw(rng: np.random.Generator, epochs: int, rows: int, batch_size: int, steps: int) -> Integers:
-    """The next `epochs` epochs of one replicate's stream: row numbers, [epochs, steps, batch]; -1 fills up a smaller batch."""
-    # NumPy shuffles numbers of a pointer's size twice as fast as shorter ones
+    """Draw the next `epochs` epochs from one replicate's stream: row numbers, [epochs, steps, batch]; -1 pads a smaller batch."""
+    # NumPy shuffles pointer-sized numbers twice as fast as shorter ones
     shuffled = rng.permuted(np.broadcast_to(np.arange(rows, dtype=np.intp), (epochs, rows)), axis=1)
     used = np.full((epochs, steps * batch_size), -1, np.int32)
     used[:, :rows] = shuffled[:, : steps * batch_size]
@@ -32,19 +32,19 @@ def draw(rng: np.random.Generator, epochs: int, rows: int, batch_size: int, step
 
 
 def source_seeds(spec: TrialSpec, source: str, numbers: Sequence[int]) -> list[int]:
-    """The seeds that a source gives the replicates of these numbers; all the same unless it varies."""
+    """Return the seeds that a source gives the replicates with these numbers; all equal unless the source varies."""
     levels = [spec.replicates.level(source, number) for number in numbers]
     drawn = {level: seeds.replicate_seed(spec.seed, source, level) for level in set(levels)}
     return [drawn[level] for level in levels]
 
 
 def replicate_seeds(spec: TrialSpec) -> dict[str, list[int]]:
-    """The seed of every source and replicate: source → [R]."""
+    """Return the seed of every source and replicate: source → [R]."""
     return {source: source_seeds(spec, source, spec.replicates.numbers) for source in seeds.SOURCES}
 
 
 def batch_orders(spec: TrialSpec, rows: int) -> Integers:
-    """The orders of a whole trial on `rows` training rows, [R, epochs, steps, batch]."""
+    """Draw the orders of a whole trial with `rows` training rows, [R, epochs, steps, batch]."""
     training, size = spec.training, batch_size(spec, rows)
     steps = steps_per_epoch(rows, size, training.partial_batch)
     orders = source_seeds(spec, "order", spec.replicates.numbers)

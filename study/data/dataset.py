@@ -14,7 +14,7 @@ import numpy as np
 
 from study import seeds
 from study.data import loading, splits
-from study.data.loading import Rows
+from study.data.rows import Rows
 from study.data.scaling import fill_rule, scaled
 from study.errors import BadInput, Fault
 from study.records.arrays import Array, Floats, Integers

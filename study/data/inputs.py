@@ -1,4 +1,4 @@
-"""What a run was trained on, as a record names it: plain texts, the data's own and none of this machine's."""
+"""Describe a run's data for its record: plain texts about the data, without anything about this machine."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from study.settings.data import Data as Settings
 from study.settings.spec import TrialSpec
 
 LOADED = (BreastCancer, Diabetes, Digits, Iris, Wine)
-# what MLflow keeps of a digest, and of a table of thousands of columns what somebody may look at
+# limits of MLflow's digests, and of what a reader may look at in a table of thousands of columns
 DIGEST, MOST_COLUMNS, MOST_NAME, MOST_TEXT = 36, 200, 100, 300
 
 
 def describe(spec: TrialSpec, data: Dataset) -> dict[str, str]:
-    """name, digest, source_type, source, schema and profile, as MLflow's `Dataset` has them. data: of the first replicate.
+    """Return name, digest, source_type, source, schema and profile, as in MLflow's `Dataset`. data: of the first replicate.
 
-    The digest is the beginning of the study's own (`loading.digest`): of all rows as they came.
+    The digest is the beginning of the study's own (`loading.digest`), over all rows as they were loaded.
     """
     rows = {"training": len(data.x_train), "validation": len(data.x_val)}
     width = {"inputs": data.x_train.shape[1], "classes" if data.y_train.ndim == 1 else "targets": data.outputs}
@@ -39,7 +39,7 @@ def describe(spec: TrialSpec, data: Dataset) -> dict[str, str]:
 
 
 def reading(spec: TrialSpec, data: Dataset) -> str:
-    """How a table was read, and what was guessed for it, one line each; for other data only what a part lacks.
+    """Report how a table was read and what was guessed, one line each; for other data, only the classes that a part lacks.
 
     data: as for `describe`.
     """
@@ -49,14 +49,14 @@ def reading(spec: TrialSpec, data: Dataset) -> str:
 
 def _table(spec: TrialSpec, settings: Table, data: Dataset) -> str:
     made_of = loading.rows(spec).inputs
-    levels = Counter(each.column for each in made_of if each.level is not None)
-    names = (f"{name} ({levels[name]} levels)" if levels[name] else name for name in dict.fromkeys(each.column for each in made_of))
+    levels = Counter(item.column for item in made_of if item.level is not None)
+    names = (f"{name} ({levels[name]} levels)" if levels[name] else name for name in dict.fromkeys(item.column for item in made_of))
     columns = textwrap.shorten(", ".join(names), MOST_TEXT)
     target = settings.target
     if data.y_train.ndim == 1:
         target += f", {data.outputs} classes: {textwrap.shorten(', '.join(data.target_names), MOST_NAME)}"
         if all(_is_number(name) for name in data.target_names):
-            target += " (data.task=regression takes them as numbers)"
+            target += " (data.task=regression treats them as numbers)"
     return (
         f"{PurePath(settings.path).name}: {len(data.x_train):,} rows to train on, {len(data.x_val):,} to validate on; "
         f"{settings.task} of {target}; {len(made_of)} input{'s' * (len(made_of) > 1)} from {columns}"
@@ -72,32 +72,31 @@ def _is_number(text: str) -> bool:
 
 
 def _lacking(spec: TrialSpec, data: Dataset) -> Iterator[str]:
-    """Which classes a part lacks, a line for each reason."""
+    """Report the classes that a part lacks, one line per reason."""
     if data.y_train.ndim != 1:
         return
     rows, judged = _judged(spec, data)
     folds = spec.data.folds if spec.data.resample == KFOLD else 0
-    for classes, told in [
-        (rows == 1, "a single row, which trains and never judges"),
-        ((rows > 1) & ~judged & (rows < folds), f"fewer rows than the {folds} folds, so that some folds judge without"),
-        ((rows > 1) & ~judged & (rows >= folds), "no row in the validation part (data.validation_fraction)"),
+    for classes, reason in [
+        (rows == 1, "a single row, which is trained on and never validated on"),
+        ((rows > 1) & ~judged & (rows < folds), f"fewer rows than the {folds} folds, so some folds validate without them"),
     ]:
         if classes.any():
-            names = ", ".join(f"{data.target_names[each]} ({rows[each]})" for each in np.flatnonzero(classes))
-            yield f"class{'es' * (int(classes.sum()) > 1)} with {told}: {textwrap.shorten(names, MOST_NAME)}"
+            names = ", ".join(f"{data.target_names[number]} ({rows[number]})" for number in np.flatnonzero(classes))
+            yield f"class{'es' * (int(classes.sum()) > 1)} with {reason}: {textwrap.shorten(names, MOST_NAME)}"
 
 
 def _judged(spec: TrialSpec, data: Dataset) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """The rows of each class, and which classes are in every replicate's validation part; both [classes]."""
+    """Return the number of rows of each class, and the classes in every replicate's validation part; both [classes]."""
     rows = np.bincount(loading.rows(spec).y, minlength=data.outputs)
     if spec.data.resample == KFOLD:
         return rows, rows >= spec.data.folds
-    # how many rows of a class judge doesn't depend on the seed
+    # the number of a class's validation rows doesn't depend on the seed
     return rows, np.bincount(data.y_val, minlength=data.outputs) > 0
 
 
 def classes_judged(spec: TrialSpec) -> int:
-    """How many classes are in every replicate's validation part."""
+    """Return the number of classes in every replicate's validation part."""
     return int(_judged(spec, dataset.load_data(spec))[1].sum())
 
 
@@ -109,7 +108,7 @@ def _source(data: Settings) -> dict[str, str]:
 
 
 def _columns(settings: Settings, data: Dataset) -> list[dict[str, object]]:
-    """The targets first, so that they are seen, then the inputs."""
+    """List the targets first, so that they are visible, then the inputs."""
     if data.y_train.ndim == 1:
         targets = [(settings.target if isinstance(settings, Table) else "class", "string")]
     else:

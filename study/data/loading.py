@@ -5,42 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn import datasets
 
 from study import seeds
 from study.data.encoding import Input
-from study.records.arrays import Array, Integers
+from study.data.rows import Rows
+from study.records.arrays import Array
 from study.settings.data import Data, Friedman1, Noise, Table, Teacher
 from study.settings.spec import TrialSpec
 
 ROWS = 1  # position in the stream of the `data` seed; the split has the stream itself
-
-
-class Rows(NamedTuple):
-    """All rows before they are split.
-
-    x: [n, inputs], NaN where a table's cell is empty. y: float [n, outputs], or class numbers [n].
-    notes: sentences that report how the file was read. made_up: the names given to the columns of a table whose file has none.
-    """
-
-    x: Array
-    y: Array
-    inputs: tuple[Input, ...]
-    target_names: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    made_up: tuple[str, ...] = ()
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.inputs)
-
-    @property
-    def labels(self) -> Integers | None:
-        """Class numbers, [n]; None for regression."""
-        return self.y if self.y.ndim == 1 else None
 
 
 def _bundled(load: Callable[[], Any]) -> Rows:
@@ -83,7 +60,7 @@ def _friedman1(data: Friedman1, seed: int) -> Rows:
 def _table(data: Table, _: int) -> Rows:
     from study.data import tables  # imports pyarrow's readers, which no other kind of data needs
 
-    return Rows(*tables.read(data))
+    return tables.read(data)
 
 
 LOADERS: dict[str, Callable[..., Rows]] = {

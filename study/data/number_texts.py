@@ -1,4 +1,4 @@
-"""Numbers as people and spreadsheets write them: with marks between thousands, a currency's sign or a percent sign."""
+"""Numbers as people and spreadsheets write them: with thousands separators, a currency sign or a percent sign."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PERCENT = "%"
 
 
 class Written(NamedTuple):
-    """A text's number, and how it is written: the mark between its thousands and the sign beside it, '' where there is none."""
+    """A text's number and its notation: the thousands separator and the sign beside it, '' where there is none."""
 
     value: float
     mark: str = ""
@@ -24,7 +24,7 @@ class Written(NamedTuple):
 
 @lru_cache(maxsize=16)
 def _form(decimal: str, thousands: str | None) -> re.Pattern[str]:
-    marks = re.escape("".join(each for each in THOUSANDS if each != decimal) if thousands is None else thousands)
+    marks = re.escape("".join(mark for mark in THOUSANDS if mark != decimal) if thousands is None else thousands)
     return re.compile(
         rf"(?P<minus>[-+−]?)\s*(?P<before>[{CURRENCIES}]?)\s*(?P<late_minus>[-+−]?)"
         rf"(?P<whole>[1-9]\d{{0,2}}(?P<mark>[{marks}])\d{{3}}(?:(?P=mark)\d{{3}})*|\d+)"
@@ -33,39 +33,39 @@ def _form(decimal: str, thousands: str | None) -> re.Pattern[str]:
 
 
 def read(text: str, decimal: str, thousands: str | None = None) -> Written | None:
-    """The number that a text is; None if it isn't one. decimal: the mark; another one makes a text of it.
+    """Return the number that a text is; None if it isn't one. decimal: the decimal mark; a text with another one is no number.
 
-    thousands: the mark between groups of three digits; None takes any.
+    thousands: the separator between groups of three digits; None accepts any.
     """
     if decimal == "." or "." not in text:
         try:
             return Written(float(text.replace(",", ".") if decimal == "," else text))
         except ValueError:
             pass
-    found = _form(decimal, thousands).fullmatch(text)
-    if not found or (found["before"] and found["after"]) or (found["minus"] and found["late_minus"]):
+    match = _form(decimal, thousands).fullmatch(text)
+    if not match or (match["before"] and match["after"]) or (match["minus"] and match["late_minus"]):
         return None
-    digits = re.sub(r"\D", "", found["whole"])
-    value = float(f"{digits}.{found['part'] or 0}")
-    negative = "-" in (minus := found["minus"] + found["late_minus"]) or "−" in minus
-    return Written(-value if negative else value, found["mark"] or "", found["before"] or found["after"])
+    digits = re.sub(r"\D", "", match["whole"])
+    value = float(f"{digits}.{match['part'] or 0}")
+    negative = "-" in (minus := match["minus"] + match["late_minus"]) or "−" in minus
+    return Written(-value if negative else value, match["mark"] or "", match["before"] or match["after"])
 
 
 def slips(texts: Sequence[str], decimal: str, thousands: str | None = None) -> list[str]:
-    """The texts that don't fit into a column of numbers: no numbers, or written in another way than most.
+    """Return the texts that don't fit into a column of numbers: not numbers, or written differently from most.
 
-    One mark between thousands and one currency belong together, with or without; a percent sign stands in all texts or in none.
+    A column has one thousands separator and one currency, which may be absent; a percent sign is in all texts or in none.
     """
-    found = {text: read(text, decimal, thousands) for text in texts}
-    numbers = [each for each in found.values() if each]
-    mark, currency = _usual([each.mark for each in numbers]), _usual([each.sign for each in numbers])
-    percent = sum(each.sign == PERCENT for each in numbers) > len(numbers) / 2
+    written = {text: read(text, decimal, thousands) for text in texts}
+    numbers = [number for number in written.values() if number]
+    mark, currency = _usual([number.mark for number in numbers]), _usual([number.sign for number in numbers])
+    percent = sum(number.sign == PERCENT for number in numbers) > len(numbers) / 2
 
-    def fits(each: Written) -> bool:
-        sign = each.sign == PERCENT if percent else each.sign in ("", currency)
-        return each.mark in ("", mark) and sign
+    def fits(number: Written) -> bool:
+        sign = number.sign == PERCENT if percent else number.sign in ("", currency)
+        return number.mark in ("", mark) and sign
 
-    return [text for text, each in found.items() if not (each and fits(each))]
+    return [text for text, number in written.items() if not (number and fits(number))]
 
 
 def _usual(values: Sequence[str]) -> str:
@@ -74,9 +74,9 @@ def _usual(values: Sequence[str]) -> str:
 
 
 def ambiguous(texts: Sequence[str], mark: str) -> str | None:
-    """A text whose `mark` may be a decimal mark or stand between thousands, if that is so of all texts that hold it.
+    """Return a text whose `mark` may be a decimal mark or a thousands separator, if that holds for all texts that contain it.
 
-    It stands once, after one to three digits that don't begin with 0, and before three.
+    It occurs once, after one to three digits that don't begin with 0, and before three.
     """
     holding = [text for text in texts if mark in text]
     either = re.compile(rf"[-+−]?[1-9]\d{{0,2}}{re.escape(mark)}\d{{3}}")

@@ -1,4 +1,4 @@
-"""The columns of a CSV, TSV or Parquet file, read by Arrow: what the bytes say, and not yet whether that can be trained on."""
+"""The columns of a CSV, TSV or Parquet file, read by Arrow: the file's content, before it is checked for training."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from study.settings.data import AUTO, KEEP, Table
 
 MOST_TEXT = 300
 UTF8 = ("utf-8", "utf-8-sig", "utf8")
-DECIMAL_COMMA = "\"data.decimal=','\""  # as in a shell
+DECIMAL_COMMA = "\"data.decimal=','\""  # quoted for a shell
 DELIMITER_NAMES = {"\t": "tab"}
-# as pandas names the row labels that it writes along; R, and pandas in a text file, give them no name
+# pandas' names of row labels; R, and pandas in a text file, give them no name
 INDEX = re.compile(r"Unnamed: 0(\.\d+)?|__index_level_\d+__")
-NAMELESS = "\0"  # begins the keys of columns without a name
+NAMELESS = "\0"  # prefix of the keys of columns without a name
 
 Column = Any  # pa.ChunkedArray; pyarrow has no types
-# of the names in the file those to read, in their order; it may raise BadInput
-Choice = Callable[[Sequence[str]], Sequence[str]]
+# takes the names in the file, returns those to read, in their order; may raise BadInput
+ChooseColumns = Callable[[Sequence[str]], Sequence[str]]
 
 
 def stamp(path: str) -> tuple[int, int]:
-    """What changes when the file does: its time and size. Raises BadInput unless it is a file with something in it."""
+    """Return the file's time and size, which change when the file does. Raises BadInput unless it is a file with content."""
     file = Path(path)
     try:
         if not file.is_file():
@@ -59,19 +59,22 @@ def is_numeric(kind: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Content:
-    """A file's chosen columns by name, what was guessed to read them, in words, and all its columns' names where it has none."""
+class FileContent:
+    """A file's chosen columns by name.
+
+    notes: sentences about what was guessed to read them. made_up: names for all columns of a file that has none.
+    """
 
     columns: dict[str, Column]
     notes: tuple[str, ...] = ()
     made_up: tuple[str, ...] = ()
 
 
-def columns(settings: Table, choose: Choice, texts: Collection[str] = (), made_up: Sequence[str] = ()) -> Content:
-    """The chosen columns; text without dictionaries and without blanks around it, null where nothing is left.
+def columns(settings: Table, choose: ChooseColumns, texts: Collection[str] = (), made_up: Sequence[str] = ()) -> FileContent:
+    """Read the chosen columns; texts without dictionaries and without surrounding blanks, null where empty.
 
-    texts: names of columns that a text file holds texts in, whatever they look like. made_up: as for `values`. Raises BadInput for
-    a file that can't be read.
+    texts: names of columns that hold texts in a text file, whatever they look like. made_up: as for `values`. Raises BadInput for a
+    file that can't be read.
     """
     stamp(settings.path)
     file = Path(settings.path)
@@ -82,49 +85,48 @@ def columns(settings: Table, choose: Choice, texts: Collection[str] = (), made_u
         read = _read_parquet(settings, choose) if is_parquet else _read_csv(settings, choose, texts, made_up)
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput([Fault("data.path", settings.path, f"a file that can be read ({str(error).splitlines()[0]})")]) from error
-    found, notes = dict(read.columns), list(read.notes)
+    table, notes = dict(read.columns), list(read.notes)
     numbers: dict[str, str] = {}
-    for name, column in found.items():
+    for name, column in table.items():
         if pa.types.is_dictionary(column.type):
             column = pc.cast(column, column.type.value_type)
         if pa.types.is_string_view(column.type):
             column = pc.cast(column, pa.string())
         if is_text(column.type) and not pa.types.is_boolean(column.type):
-            column = pc.utf8_trim_whitespace(column)  # nobody sees a blank at a text's end
+            column = pc.utf8_trim_whitespace(column)  # a blank at a text's end is invisible
             column = _without(column, ["", *map(str, settings.gaps)])
             if not is_parquet and name not in texts:
                 column, example = _numbers_in_texts(column, settings)
                 numbers |= {name: example} if example else {}
         if is_numeric(column.type):
             column = _without_numbers(column, settings.gaps)
-        found[name] = column
+        table[name] = column
     if numbers:
-        notes.append("texts that are read as numbers: " + textwrap.shorten("; ".join(map(" ".join, numbers.items())), MOST_TEXT))
+        notes.append("texts read as numbers: " + textwrap.shorten("; ".join(map(" ".join, numbers.items())), MOST_TEXT))
     if settings.gaps:
-        notes.append(f"missing values, besides the usual ones: {', '.join(map(str, settings.gaps))}")
-    return Content(found, tuple(notes), read.made_up)
+        notes.append(f"additional missing values: {', '.join(map(str, settings.gaps))}")
+    return FileContent(table, tuple(notes), read.made_up)
 
 
 def values(settings: Table, wanted: Collection[str], texts: Collection[str], made_up: Sequence[str] = ()) -> dict[str, Array]:
-    """The wanted columns: numbers, NaN where nothing is, or Python's values, None where nothing is.
+    """Return the wanted columns: numbers, NaN where missing, or Python values, None where missing.
 
-    texts: as for `columns`. made_up: the names that the columns got in training, for their file had none: this one has as many
-    columns, or all but the target, or names after all. Raises as `columns` does, and BadInput if two columns share a name or one
-    isn't there.
+    texts: as for `columns`. made_up: the column names from training, if that file had none: this file must have as many columns, or
+    all but the target, or names. Raises as `columns` does, and BadInput if two columns share a name or one is missing.
     """
-    settings = replace(settings, index=KEEP)  # whether it is one is known: only what is wanted is read
+    settings = replace(settings, index=KEEP)  # only wanted columns are read, so row labels need no detection
 
     def choose(names: Sequence[str]) -> list[str]:
         if faults := named_alike("data.path", names) or absent(wanted, names):
             raise BadInput(faults)
         return [name for name in names if name in wanted]
 
-    found = columns(settings, choose, texts, made_up).columns
+    table = columns(settings, choose, texts, made_up).columns
     return {
         name: column.to_numpy()
         if name not in texts and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
         else np.fromiter(column.to_pylist(), object, len(column))
-        for name, column in found.items()
+        for name, column in table.items()
     }
 
 
@@ -133,24 +135,24 @@ def _without(column: Column, texts: Sequence[str]) -> Column:
 
 
 def _without_numbers(column: Column, gaps: Sequence[str | float]) -> Column:
-    numbers = [found.value for found in (number_texts.read(str(gap), ".") for gap in gaps) if found]
+    numbers = [number.value for number in (number_texts.read(str(gap), ".") for gap in gaps) if number]
     if not numbers:
         return column
     return pc.if_else(pc.is_in(pc.cast(column, pa.float64(), safe=False), value_set=pa.array(numbers, pa.float64())), None, column)
 
 
 def _numbers_in_texts(column: Column, settings: Table) -> tuple[Column, str]:
-    """Numbers, if all texts are some, and an example of one that Arrow doesn't read, if there is one.
+    """Return numbers if all texts are numbers, and an example of one that Arrow doesn't read, if there is one.
 
-    Arrow takes a blank field for text, and so the whole column.
+    Arrow takes a blank field, and so its whole column, for text.
     """
     texts, marks = pc.unique(column).drop_null().to_pylist(), (settings.decimal, settings.thousands)
     if not texts or not number_texts.read(texts[0], *marks) or number_texts.slips(texts, *marks):
         return column, ""
-    written = {text: each for text in texts if (each := number_texts.read(text, *marks))}
-    numbers = pa.array([each.value for each in written.values()], pa.float64())
+    written = {text: number for text in texts if (number := number_texts.read(text, *marks))}
+    numbers = pa.array([number.value for number in written.values()], pa.float64())
     column = pc.take(numbers, pc.index_in(column, value_set=pa.array(texts, column.type)))
-    text, first = next(((text, each) for text, each in written.items() if each.mark or each.sign), ("", None))
+    text, first = next(((text, number) for text, number in written.items() if number.mark or number.sign), ("", None))
     if first is None:
         return column, ""
     doubtful = first.mark == "," and not settings.thousands and number_texts.ambiguous(texts, ",")
@@ -158,47 +160,47 @@ def _numbers_in_texts(column: Column, settings: Table) -> tuple[Column, str]:
     return column, f"{text!r} is {first.value:.15g}{otherwise}"
 
 
-def _selected(settings: Table, names: Sequence[str], choose: Choice) -> tuple[list[str], dict[str, str], list[str]]:
-    """A key of its own for each column, the names of the keys to read, and what was left out, in words."""
-    keys = [name or f"{NAMELESS}{place}" for place, name in enumerate(names)]
+def _selected(settings: Table, names: Sequence[str], choose: ChooseColumns) -> tuple[list[str], dict[str, str], list[str]]:
+    """Return a unique key for each column, the names of the keys to read, and notes about what was left out."""
+    keys = [name or f"{NAMELESS}{position}" for position, name in enumerate(names)]
     named = dict(zip(keys, names, strict=True))
     labels: list[str] = []
     if settings.index != KEEP and len(keys) > 1:
         known = (settings.target, *settings.drop)
         labels = [key for key in named if (INDEX.fullmatch(key) or key == f"{NAMELESS}0") and named[key] not in known]
     nameless = [key for key in keys if key.startswith(NAMELESS) and key not in labels]
-    # of several columns without a name, all but one may be empty
+    # if several columns have no name, all but one may be empty
     chosen = choose([named[key] for key in keys if key not in labels and key not in nameless[1:]])
-    told = ", ".join("the first column, which has no name" if key.startswith(NAMELESS) else repr(key) for key in labels)
-    notes = [f"left out as row labels: {told} (data.index=keep makes an input of it)"] if labels else []
+    names_left_out = ", ".join("the first column, which has no name" if key.startswith(NAMELESS) else repr(key) for key in labels)
+    notes = [f"left out as row labels: {names_left_out} (data.index=keep keeps them as an input)"] if labels else []
     return keys, {key: name for key, name in named.items() if key not in labels and name in chosen}, notes
 
 
 def _named(table: Any, names: dict[str, str], notes: list[str]) -> dict[str, Column]:
-    """The columns by their names instead of their keys, without those that have neither a name nor a value."""
-    found = {key: table.column(key) for key in names}
-    empty = [key for key, column in found.items() if not names[key] and column.null_count == len(column)]
+    """Return the columns by name instead of key, without those that have neither a name nor a value."""
+    by_key = {key: table.column(key) for key in names}
+    empty = [key for key, column in by_key.items() if not names[key] and column.null_count == len(column)]
     if empty:
         notes.append(f"left out: {len(empty)} column{'s' * (len(empty) > 1)} without a name and without values")
-    kept = [key for key in found if key not in empty]
+    kept = [key for key in by_key if key not in empty]
     if faults := named_alike("data.path", [names[key] for key in kept]):
         raise BadInput(faults)
-    return {names[key]: found[key] for key in kept}
+    return {names[key]: by_key[key] for key in kept}
 
 
-def _read_parquet(settings: Table, choose: Choice) -> Content:
+def _read_parquet(settings: Table, choose: ChooseColumns) -> FileContent:
     try:
         with parquet.ParquetFile(settings.path) as file:
             _, names, notes = _selected(settings, file.schema_arrow.names, choose)
-            # read in one go, the file's pages would be in memory beside the columns
+            # reading all at once would hold the file's pages beside the columns
             table = pa.table({key: file.read(columns=[name]).column(0) for key, name in names.items()})
             table.validate(full=True)
-            return Content(_named(table, names, notes), tuple(notes))
+            return FileContent(_named(table, names, notes), tuple(notes))
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise BadInput([Fault("data.path", settings.path, f"a Parquet file ({str(error).splitlines()[0]})")]) from error
 
 
-def _read_csv(settings: Table, choose: Choice, texts: Collection[str], made_up: Sequence[str]) -> Content:
+def _read_csv(settings: Table, choose: ChooseColumns, texts: Collection[str], made_up: Sequence[str]) -> FileContent:
     head = table_text.head_of(settings.path)
     encoding = settings.encoding or table_text.marked_encoding(head) or "utf-8"
     try:
@@ -214,14 +216,14 @@ def _read_csv(settings: Table, choose: Choice, texts: Collection[str], made_up: 
 
 
 def _parse_csv(
-    settings: Table, encoding: str, head: bytes, choose: Choice, texts: Collection[str], made_up: Sequence[str]
-) -> Content:
-    """The table. Raises UnicodeError if it isn't in this encoding."""
+    settings: Table, encoding: str, head: bytes, choose: ChooseColumns, texts: Collection[str], made_up: Sequence[str]
+) -> FileContent:
+    """Parse the table. Raises UnicodeError if it isn't in this encoding."""
     text = table_text.decoded(head, encoding)
     delimiter = settings.delimiter or table_text.delimiter_of(text)
     rows = table_text.first_rows(text, delimiter)
     header = _has_header(settings, rows, made_up)
-    # as 'utf8' Arrow decodes by itself, and quickly
+    # under the name 'utf8', Arrow decodes by itself, and quickly
     reading = arrow_csv.ReadOptions(encoding="utf8" if encoding in UTF8 else encoding, autogenerate_column_names=not header)
     parsing = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     converting = arrow_csv.ConvertOptions(strings_can_be_null=True, decimal_point=settings.decimal)
@@ -234,37 +236,37 @@ def _parse_csv(
 
     try:
         schema = parse(arrow_csv.open_csv)
-        found = list(schema.names) if header else _made_up(len(schema.names), settings, made_up)
-        keys, names, notes = _selected(settings, found, choose)
+        column_names = list(schema.names) if header else _made_up(len(schema.names), settings, made_up)
+        keys, names, notes = _selected(settings, column_names, choose)
         if keys != schema.names:
             reading.autogenerate_column_names, reading.column_names = False, keys
             reading.skip_rows_after_names = _lines_to_names(text) if header else 0
         converting.include_columns = list(names)
         as_text = {key: pa.string() for key, name in names.items() if name in texts}
-        # where types are known beforehand, Arrow doesn't keep the text until the end: half the memory
+        # with known types, Arrow doesn't keep the text until the end, which halves the memory
         converting.column_types = dict(_types(settings, dict(zip(keys, schema.types, strict=True)))) | as_text
         try:
             table = parse(arrow_csv.read_csv)
-        except pa.ArrowInvalid:  # a type that the first lines don't show
+        except pa.ArrowInvalid:  # the first lines didn't show a type
             converting.column_types = as_text
             table = parse(arrow_csv.read_csv)
     except pa.ArrowInvalid as error:
         if "UTF8" in str(error):
             raise UnicodeError from error
         raise BadInput([Fault("data.path", settings.path, _csv_problem(parse, str(error), header))]) from error
-    if any(pa.types.is_binary(kind) for kind in table.schema.types):  # how Arrow takes text that isn't in the encoding
+    if any(pa.types.is_binary(kind) for kind in table.schema.types):  # Arrow's type for text in another encoding
         raise UnicodeError
     kept = _named(table, names, notes)
     notes = [*_guessed(settings, encoding, delimiter, text), *notes]
     if not header:
         notes.append(
-            f"no names: the first line is a row like those below, and the columns are {found[0]} to {found[-1]} "
-            "(data.header=true takes it for names)"
+            f"no names: the first line is a row like those below, so the columns are named {column_names[0]} to {column_names[-1]} "
+            "(data.header=true reads it as names)"
         )
     if settings.decimal == "," and not settings.thousands:
-        below = [row for row in rows[header:] if len(row) == len(found)]
-        notes += _doubtful(kept, {name: [row[place] for row in below] for place, name in enumerate(found)})
-    return Content(kept, tuple(notes), () if header else tuple(found))
+        below = [row for row in rows[header:] if len(row) == len(column_names)]
+        notes += _doubtful(kept, {name: [row[position] for row in below] for position, name in enumerate(column_names)})
+    return FileContent(kept, tuple(notes), () if header else tuple(column_names))
 
 
 def _has_header(settings: Table, rows: Sequence[Sequence[str]], made_up: Sequence[str]) -> bool:
@@ -274,47 +276,47 @@ def _has_header(settings: Table, rows: Sequence[Sequence[str]], made_up: Sequenc
 
 
 def made_up_names(count: int) -> list[str]:
-    return [f"column_{place + 1}" for place in range(count)]
+    return [f"column_{position + 1}" for position in range(count)]
 
 
 def _made_up(count: int, settings: Table, known: Sequence[str]) -> list[str]:
-    """Names for the columns of a file that has none. known: those that they had in training; the target may be missing now."""
+    """Name the columns of a file that has no names. known: their names in training; the target may be missing now."""
     if not known:
         return made_up_names(count)
     inputs = [name for name in known if name != settings.target]
     if count not in (len(known), len(inputs)):
-        valid = f"{len(known)} columns without names as in training, or {len(inputs)} without the target"
+        valid = f"{len(known)} columns without names , as in training, or {len(inputs)} without the target"
         raise BadInput([Fault("data.path", f"a table of {count} columns", valid)])
     return list(known) if count == len(known) else inputs
 
 
 def _lines_to_names(text: str) -> int:
-    """How many of a text's first lines Arrow has to skip: those that are blank, and that of names."""
-    return next((place for place, line in enumerate(text.splitlines()) if line), 0) + 1
+    """Return how many of a text's first lines Arrow must skip: the blank ones and the line of names."""
+    return next((number for number, line in enumerate(text.splitlines()) if line), 0) + 1
 
 
 def _guessed(settings: Table, encoding: str, delimiter: str, text: str) -> list[str]:
-    """Whatever is unusual about how a text file was read."""
-    told = []
+    """Report anything unusual about how a text file was read."""
+    notes = []
     if encoding not in UTF8:
         word = table_text.foreign_word(text)
-        told.append(f"encoding {encoding}" + (f", as in {word!r}" if word else "") + " (data.encoding)" * (not settings.encoding))
+        notes.append(f"encoding {encoding}" + (f", as in {word!r}" if word else "") + " (data.encoding)" * (not settings.encoding))
     if delimiter != ",":
-        told.append(f"delimiter {DELIMITER_NAMES.get(delimiter, repr(delimiter))}")
+        notes.append(f"delimiter {DELIMITER_NAMES.get(delimiter, repr(delimiter))}")
     if settings.decimal != ".":
-        told.append(f"decimal mark {settings.decimal!r}")
-    return ["; ".join(told)] if told else []
+        notes.append(f"decimal mark {settings.decimal!r}")
+    return ["; ".join(notes)] if notes else []
 
 
 def _doubtful(columns: dict[str, Column], sample: dict[str, list[str]]) -> Iterator[str]:
-    """Numbers whose decimal commas may stand between thousands. sample: the first texts of each column."""
+    """Report columns whose decimal commas may be thousands separators. sample: the first texts of each column."""
     for name, column in columns.items():
         text = number_texts.ambiguous(sample[name], ",")
         number = number_texts.read(text, ",") if text else None
         if number and is_numeric(column.type):
             values = column.drop_null().to_numpy() * 1000
             if np.allclose(values, np.round(values), rtol=0, atol=1e-6):
-                yield f"{name}: {text!r} is {number.value:g} (if the comma stands between thousands: data.decimal=.)"
+                yield f"{name}: {text!r} is {number.value:g} (if the comma separates thousands: data.decimal=.)"
 
 
 def _types(settings: Table, types: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -324,12 +326,12 @@ def _types(settings: Table, types: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _csv_problem(parse: Callable[..., Any], message: str, header: bool) -> str:
-    """What is wrong with a CSV file; the row of a wrong number of fields is only known without threads."""
+    """Explain the fault of a CSV file; only a parse without threads reports the row with a wrong number of fields."""
     try:
         parse(arrow_csv.read_csv, threads=False)
     except pa.ArrowInvalid as error:
         message = str(error)
     if ragged := re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", message):
         line, expected, got = map(int, ragged.groups())
-        return f"a table with {expected} fields in each row (row {line - header} has {got})"  # the names' line is Arrow's first
+        return f"a table with {expected} fields in each row (row {line - header} has {got})"  # Arrow counts the line of names
     return f"a table with names in its first line ({message.splitlines()[0]})"

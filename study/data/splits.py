@@ -6,7 +6,7 @@ import numpy as np
 
 from study import seeds
 from study.data import loading, strata
-from study.data.loading import Rows
+from study.data.rows import Rows
 from study.errors import BadInput, Fault
 from study.records.arrays import Array, Integers
 from study.settings.data import BOOTSTRAP, KFOLD, Data

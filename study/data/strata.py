@@ -1,4 +1,4 @@
-"""Parts in which each class has its share of the rows. All is decided by the rows' order, which the caller draws."""
+"""Parts in which each class has its share of the rows. The rows' order, which the caller draws, decides everything."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from study.records.arrays import Array, Integers
 
 
 def chosen(labels: Integers, count: int) -> npt.NDArray[np.bool_]:
-    """Which rows make a validation part of `count` rows: of each class the first ones, as many as its share, bool [n].
+    """Choose a validation part of `count` rows: the first rows of each class, as many as its share, bool [n].
 
-    labels: class numbers [n], of at least count + 1 rows. A class of two rows or more has one in either part if there is room; the
-    row of a class that has just one is left to train on.
+    labels: class numbers [n], at least count + 1. A class with two or more rows has one in each part if there is room; a class with
+    a single row is left to train on.
     """
     rows = np.bincount(labels)
     quota = _quotas(rows, count)
-    return _places(labels) < quota[labels]
+    return _rank_in_class(labels) < quota[labels]
 
 
 def _quotas(rows: Array, count: int) -> Array:
-    """How many rows of each class, [classes], such that they are `count` in all."""
+    """Return the number of rows of each class, [classes]; `count` in total."""
     share = rows * (count / rows.sum())
     least, most = np.minimum(1, np.maximum(rows - 1, 0)), np.maximum(rows - 1, 0)
-    if most.sum() < count:  # only where nearly all classes have one row
+    if most.sum() < count:  # only if nearly all classes have a single row
         most = rows
     quota = np.clip(np.floor(share).astype(int), least, most)
     while quota.sum() < count:
@@ -34,38 +34,38 @@ def _quotas(rows: Array, count: int) -> Array:
     return quota
 
 
-def _places(labels: Integers) -> Array:
-    """How many rows of the same class come before each row, [n]."""
+def _rank_in_class(labels: Integers) -> Array:
+    """Return for each row how many rows of its class come before it, [n]."""
     order = np.argsort(labels, kind="stable")
     rows = np.bincount(labels)
-    places = np.empty(len(labels), int)
-    places[order] = np.arange(len(labels)) - np.repeat(np.cumsum(rows) - rows, rows)
-    return places
+    ranks = np.empty(len(labels), int)
+    ranks[order] = np.arange(len(labels)) - np.repeat(np.cumsum(rows) - rows, rows)
+    return ranks
 
 
 def dealt(labels: Integers, folds: int) -> Array:
-    """Rows for as many folds of equal size, those of each fold one after the other, each class dealt to them in turn.
+    """Deal rows to folds of equal size, class by class in turn; return the rows of one fold after the other.
 
-    labels: class numbers [n]. Left out, and so always trained on, are less than `folds` rows besides those that are the only ones
-    of their class.
+    labels: class numbers [n]. Fewer than `folds` rows are left out, besides the only rows of their classes; these are always
+    trained on.
     """
     rows = np.bincount(labels)
     eligible = int(rows[rows > 1].sum())
     left_out = np.where(rows == 1, 1, 0)
-    # the rest of a class that fills all folds is missed the least
+    # a class that fills all folds misses its remainder least
     for few in (False, True):
-        for each in np.flatnonzero((rows > 1) & ((rows < folds) == few)):
+        for number in np.flatnonzero((rows > 1) & ((rows < folds) == few)):
             rest = eligible % folds - int(left_out[rows > 1].sum())
-            left_out[each] = min(rest, rows[each] % folds)
-    kept = np.flatnonzero(_places(labels) < (rows - left_out)[labels])
+            left_out[number] = min(rest, rows[number] % folds)
+    kept = np.flatnonzero(_rank_in_class(labels) < (rows - left_out)[labels])
     by_class = kept[np.argsort(labels[kept], kind="stable")]
     return by_class.reshape(-1, folds).T.ravel()
 
 
 def redrawn(rows: Array, labels: Integers, generator: np.random.Generator) -> Array:
-    """As many rows, drawn with replacement from those of the same class. rows, labels: [n]."""
+    """Draw as many rows, with replacement, from the rows of the same class. rows, labels: [n]."""
     drawn = np.empty_like(rows)
-    for each in np.unique(labels):
-        mine = np.flatnonzero(labels == each)
-        drawn[mine] = rows[mine[generator.integers(len(mine), size=len(mine))]]
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        drawn[members] = rows[members[generator.integers(len(members), size=len(members))]]
     return drawn

@@ -1,4 +1,4 @@
-"""What the bytes of a text file mean: its encoding, the delimiter between its fields, and whether its first line holds names."""
+"""Infer what the bytes of a text file mean: its encoding, its delimiter, and whether its first line holds names."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SNIFFED_BYTES, SNIFFED_LINES = 1 << 16, 100
 SAMPLE_BYTES = 1 << 13
 DELIMITERS = ",;\t|"
 MISSING = {"", "?", "-", "na", "n/a", "nan", "null", "none"}
-# those that differ in what letters they have; in the first ones a character has two bytes
+# encodings that differ in their letters; in the first ones a character takes two bytes
 PAIRS, SINGLES = ("gb18030", "cp932", "euc_jp", "cp949", "big5"), ("cp1251", "koi8_r", "cp1253", "cp1252")
-BY_CHANCE = 0.25  # of the lines in an encoding of pairs, so many at most are UTF-8 by chance
+BY_CHANCE = 0.25  # the largest share of lines in a two-byte encoding that are valid UTF-8 by chance
 
 
 def open_binary(path: str) -> IO[bytes]:
-    """The file's bytes, uncompressed if it is a gzip file."""
+    """Open the file's bytes, uncompressed if it is a gzip file."""
     with open(path, "rb") as stream:
         compressed = stream.read(2) == b"\x1f\x8b"
     return gzip.open(path) if compressed else open(path, "rb")  # type: ignore[return-value]
@@ -36,7 +36,7 @@ def head_of(path: str) -> bytes:
 
 
 def decoded(head: bytes, encoding: str) -> str:
-    """The text that a file's head begins with. Raises UnicodeError if it is no text in this encoding."""
+    """Decode the head of a file. Raises UnicodeError if it is no text in this encoding."""
     text = codecs.getincrementaldecoder(encoding)().decode(head)
     if "\0" in text:
         raise UnicodeError
@@ -44,7 +44,7 @@ def decoded(head: bytes, encoding: str) -> str:
 
 
 def marked_encoding(head: bytes) -> str | None:
-    """The encoding that a file's first bytes show; None if it may be UTF-8 or an older one."""
+    """Return the encoding that a file's first bytes show; None if it may be UTF-8 or an older one."""
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "utf-32"
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -52,13 +52,13 @@ def marked_encoding(head: bytes) -> str | None:
     if head.startswith(codecs.BOM_UTF8):
         return "utf-8-sig"
     even, odd = head[0::2].count(0), head[1::2].count(0)
-    if max(even, odd) > len(head) / 5:  # half of all bytes in English, a delimiter here and there in Chinese
+    if max(even, odd) > len(head) / 5:  # half of all bytes in English, only the delimiters in Chinese
         return "utf-16-le" if odd > even else "utf-16-be"
     return None
 
 
 def older_encoding(path: str) -> str:
-    """The encoding of a file that isn't UTF-8. Raises BadInput if only some of its lines aren't, or if it is none that is known."""
+    """Guess the encoding of a file that isn't UTF-8. Raises BadInput if only some of its lines aren't, or if none fits."""
     utf8, others, first, sample = 0, 0, (0, b""), bytearray()
     with open_binary(path) as stream:
         for number, line in enumerate((piece for block in stream for piece in block.splitlines()), 1):
@@ -72,54 +72,54 @@ def older_encoding(path: str) -> str:
                 first = first if first[0] else (number, line[max(0, error.start - 20) : error.start + 20])
                 if len(sample) < SAMPLE_BYTES:
                     sample += line[max(0, error.start - SAMPLE_BYTES) : error.start + SAMPLE_BYTES] + b"\n"
-    found = _by_letters(bytes(sample))
-    if others and utf8 > (BY_CHANCE * (utf8 + others) if found in PAIRS else 0):
+    guess = _by_letters(bytes(sample))
+    if others and utf8 > (BY_CHANCE * (utf8 + others) if guess in PAIRS else 0):
         where = f"line {first[0]}" + (f" (first of {others} such lines)" if others > 1 else "")
-        near = first[1].decode(found or "latin-1", "replace")
-        valid = f"one encoding in all lines: mend {where}, near {near!r}, or name one for all: {found or 'latin-1'}"
+        near = first[1].decode(guess or "latin-1", "replace")
+        valid = f"one encoding in all lines: fix {where}, near {near!r}, or set one for all: {guess or 'latin-1'}"
         raise BadInput([Fault("data.encoding", f"utf-8 in {utf8} lines, and bytes that aren't utf-8 in {where}", valid)])
-    if found is None:
+    if guess is None:
         raise unreadable(None)
-    return found
+    return guess
 
 
 def unreadable(encoding: str | None) -> BadInput:
-    """That a file isn't in this encoding, or, with None, in none that can be found out."""
-    return BadInput([Fault("data.encoding", encoding, "the encoding that the file is in, such as utf-8, cp1252 or utf-16")])
+    """Return the error for a file that isn't in this encoding, or, with None, in none that could be guessed."""
+    return BadInput([Fault("data.encoding", encoding, "the file's encoding, such as utf-8, cp1252 or utf-16")])
 
 
 def _by_letters(sample: bytes) -> str | None:
-    """The encoding whose letters make words of a sample that isn't UTF-8."""
-    foreign = [place for place, byte in enumerate(sample) if byte > 127]
-    alone = [place for place in foreign if sample[max(0, place - 1) : place].isascii() and sample[place + 1 : place + 2].isascii()]
+    """Return the encoding in whose letters a sample that isn't UTF-8 spells words."""
+    foreign = [index for index, byte in enumerate(sample) if byte > 127]
+    alone = [index for index in foreign if sample[max(0, index - 1) : index].isascii() and sample[index + 1 : index + 2].isascii()]
     latin = "cp1250" if _signs(sample, "cp1250") < _signs(sample, "cp1252") else "cp1252"
-    if sum(sample[place : place + 1].decode("cp1252", "replace").isalpha() for place in alone) > len(foreign) / 2:
-        return latin  # letters amid those of English, as nowhere else
+    if sum(sample[index : index + 1].decode("cp1252", "replace").isalpha() for index in alone) > len(foreign) / 2:
+        return latin  # single letters among those of English, as in no other language group
     from charset_normalizer import from_bytes
 
-    # a table's words are no sentences, hence the threshold
-    found = from_bytes(sample, cp_isolation=[*PAIRS, *SINGLES], threshold=1.0).best()
-    if found is None:
+    # the words of a table make no sentences, hence the high threshold
+    match = from_bytes(sample, cp_isolation=[*PAIRS, *SINGLES], threshold=1.0).best()
+    if match is None:
         return None
     words = len(alone) <= len(foreign) / 2
-    if found.encoding in PAIRS:
-        words = re.search(r"[^\x00-\x7f]{2}", sample.decode(found.encoding, "replace")) is not None
-    return found.encoding if words and found.encoding != "cp1252" else latin
+    if match.encoding in PAIRS:
+        words = re.search(r"[^\x00-\x7f]{2}", sample.decode(match.encoding, "replace")) is not None
+    return match.encoding if words and match.encoding != "cp1252" else latin
 
 
 def _signs(sample: bytes, encoding: str) -> int:
-    """Where Western Europe has signs, Central Europe has letters: ‘£ódŸ’ is Łódź."""
-    return sum(not each.isalpha() for each in sample.decode(encoding, "replace") if not each.isascii())
+    """Count signs: Western Europe's encoding has signs where Central Europe's has letters: ‘£ódŸ’ is Łódź."""
+    return sum(not character.isalpha() for character in sample.decode(encoding, "replace") if not character.isascii())
 
 
 def foreign_word(text: str) -> str:
-    """The first word that isn't ASCII; '' if all are."""
-    found = re.search(r"[^\W_]*[^\x00-\x7f][^\W_]*", text)
-    return found[0] if found else ""
+    """Return the first word that isn't ASCII; '' if all are."""
+    word = re.search(r"[^\W_]*[^\x00-\x7f][^\W_]*", text)
+    return word[0] if word else ""
 
 
 def delimiter_of(text: str) -> str:
-    """The one that makes the most columns, in the most lines as many as in the first."""
+    """Return the delimiter that makes the most columns, counting lines with as many columns as the first."""
     lines = list(itertools.islice(io.StringIO(text, newline=""), SNIFFED_LINES))
 
     def columns(delimiter: str) -> float:
@@ -130,21 +130,21 @@ def delimiter_of(text: str) -> str:
 
 
 def first_rows(text: str, delimiter: str) -> list[list[str]]:
-    """The fields of the first rows, that of names among them, blank lines left out."""
+    """Return the fields of the first rows, including the names, without blank lines."""
     rows = [row for row in itertools.islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), SNIFFED_LINES) if row]
     return [[field.strip() for field in row] for row in (rows[:-1] if len(text) >= SNIFFED_BYTES / 4 and len(rows) > 2 else rows)]
 
 
 def holds_names(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row holds names and is none like those below: no number among numbers, no text that comes again below.
+    """Return True if the first row holds names, unlike the rows below: no number among numbers, no text that recurs below.
 
     Numbers in equal steps, such as 0, 1, 2 or years, are names.
     """
     first, below = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
     numeric: list[str] = []
     again: list[bool] = []
-    for place, name in enumerate(first):
-        known = [row[place] for row in below if row[place].lower() not in MISSING]
+    for position, name in enumerate(first):
+        known = [row[position] for row in below if row[position].lower() not in MISSING]
         if not name or not known:
             continue
         if sum(map(_is_value, known)) > len(known) / 2:
@@ -162,5 +162,5 @@ def holds_names(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _is_value(text: str) -> bool:
-    """Whether it begins as numbers and dates do."""
+    """Return True for a text that begins like a number or a date."""
     return re.match(rf"[-+−]?[{CURRENCIES}]?\s*[.,]?\d", text) is not None

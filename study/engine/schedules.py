@@ -6,7 +6,7 @@ import numpy as np
 
 from study.records.arrays import Doubles, Floats
 from study.settings.schedule import (
-    Constant,
+    ConstantRate,
     Cosine,
     CosineRestarts,
     Exponential,
@@ -40,7 +40,7 @@ def _decayed(schedule: Schedule, initial: float, total: int, steps_per_epoch: in
         return max(1, total if duration is None else round(duration * steps_per_epoch))
 
     match schedule:
-        case Constant() | ReduceOnPlateau():
+        case ConstantRate() | ReduceOnPlateau():
             return np.full(total, initial, dtype=np.float64)
         case Exponential():
             return initial * schedule.decay_rate ** _elapsed(step, steps(schedule.decay_epochs), schedule.staircase)

@@ -1,4 +1,4 @@
-"""The settings of a trial, frozen and validated: values enter, a `TrialSpec` (`spec`) or a list of what is wrong with them leaves.
+"""The settings of a trial, frozen and validated: takes values; returns a `TrialSpec` (`spec`) or a list of their faults.
 
-Nothing here knows Hydra or reads a file, so that every other package can import it.
+It must not know Hydra or read a file, so that every other package can import it.
 """

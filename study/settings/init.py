@@ -1,4 +1,4 @@
-"""Initial weights and biases. Kinds, settings and defaults of the kernels are Keras' (keras/src/initializers)."""
+"""Settings of the initial weights and biases. Kinds, names and defaults of the kernels are Keras' (keras/src/initializers)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 
 @dataclass(frozen=True, kw_only=True)
 class Init(Kind):
-    """How the kernels start. Biases start at `bias`, or normally distributed about it with SD `bias_stddev`.
+    """The start of kernels and biases. Biases start at `bias`, or normally distributed about it with SD `bias_stddev`.
 
-    With `same_as`, the id of a tracked run, its final weights are the start: a replicate's run gives all replicates the same one,
-    a trial's run gives each replicate that of its place.
+    With `same_as`, the id of a tracked run, training starts from its final weights: a replicate's run gives all replicates the same
+    start, a trial's run gives each replicate the weights of the replicate at its position.
     """
 
     bias: float = setting(0.0, VALUE)
@@ -64,7 +64,7 @@ class RandomNormal(Init):
 
 @dataclass(frozen=True)
 class TruncatedNormal(Init):
-    """A value more than two `stddev` from the mean is drawn again, so the SD is 0.88 `stddev`."""
+    """Values more than two `stddev` from the mean are drawn again, so the SD is 0.88 `stddev`."""
 
     name = "truncated_normal"
     mean: float = setting(0.0, VALUE)
@@ -103,7 +103,7 @@ class Orthogonal(Init):
 
 @dataclass(frozen=True)
 class Identity(Init):
-    """`gain` on the diagonal, also of a kernel that isn't square: as many features as fit are passed on."""
+    """`gain` on the diagonal, also of a kernel that isn't square: as many features as fit pass through."""
 
     name = "identity"
     gain: float = setting(1.0, VALUE)

@@ -1,4 +1,4 @@
-"""Losses. Definitions and defaults are Keras' (keras/src/losses); classification is by logits and class numbers throughout."""
+"""Settings of the loss. Definitions and defaults are Keras' (keras/src/losses); classification uses logits and class numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from study.settings.rules import Kind, number, registry, setting
 
 
 class Loss(Kind):
-    """What training minimises, averaged over the batch."""
+    """The quantity that training minimises, averaged over the batch."""
 
     task: ClassVar[str]
 
@@ -30,7 +30,7 @@ class MeanAbsoluteError(Loss):
 
 @dataclass(frozen=True)
 class Huber(Loss):
-    """Half the squared error up to `delta`, from there on linear; in units of the normalised target."""
+    """Half the squared error up to `delta`, linear beyond; in units of the normalised target."""
 
     name = "huber"
     task = REGRESSION
@@ -45,7 +45,7 @@ class LogCosh(Loss):
 
 @dataclass(frozen=True)
 class MeanAbsolutePercentageError(Loss):
-    """100 · |error| / |target|. Targets are normalised to mean 0, and those nearest to it weigh most."""
+    """100 · |error| / |target|. Targets are normalised to mean 0, and those nearest to it have the largest weight."""
 
     name = "mape"
     task = REGRESSION
@@ -53,7 +53,7 @@ class MeanAbsolutePercentageError(Loss):
 
 @dataclass(frozen=True)
 class Crossentropy(Loss):
-    """`label_smoothing` s makes the target of a true class 1 − s + s / K, and of each other class s / K, of K classes."""
+    """With `label_smoothing` s and K classes, the target of the true class is 1 − s + s / K, and that of each other class s / K."""
 
     task = CLASSIFICATION
     label_smoothing: float = setting(0.0, number(0, 1))
@@ -66,7 +66,7 @@ class SparseCategoricalCrossentropy(Crossentropy):
 
 @dataclass(frozen=True)
 class CategoricalCrossentropy(Crossentropy):
-    """The same loss from one-hot targets: it differs from the sparse one in the last digits."""
+    """The same loss from one-hot targets; it differs from the sparse one in the last digits."""
 
     name = "categorical_crossentropy"
 
@@ -85,7 +85,7 @@ class AutoLoss(Loss):
     name = "auto"
 
 
-# the first of a task is what auto stands for
+# `auto` is the first of the data's task
 KINDS = registry(
     AutoLoss,
     MeanSquaredError,
@@ -100,19 +100,19 @@ KINDS = registry(
 
 
 def measured(loss: Loss) -> str:
-    """What a loss measures: two losses of the same text give networks of the same outputs the same number."""
+    """Describe the quantity that a loss measures: two losses with equal texts give equal outputs equal numbers."""
     if isinstance(loss, Crossentropy):
         return f"cross-entropy with label_smoothing {loss.label_smoothing:g}"
     return " ".join([loss.name, *(f"with {key} {value:g}" for key, value in vars(loss).items())])
 
 
 def outputs(loss: Loss, data_outputs: int) -> int:
-    """The network's number of outputs, where the data have `data_outputs` target columns or classes."""
+    """Return the network's number of outputs for data with `data_outputs` target columns or classes."""
     return 1 if isinstance(loss, BinaryCrossentropy) else data_outputs
 
 
 def unsuitable(loss: Loss, data_outputs: int) -> Fault | None:
-    """What is wrong with a loss for data of so many target columns or classes; None if nothing is."""
+    """Return the fault of a loss for data with this many target columns or classes; None if it suits them."""
     if isinstance(loss, BinaryCrossentropy) and data_outputs != 2:
         valid = f"{SparseCategoricalCrossentropy.name}, {CategoricalCrossentropy.name} (the data have {data_outputs} classes)"
         return Fault("loss", loss.name, valid)

@@ -1,10 +1,10 @@
-"""The architecture."""
+"""Settings of the architecture."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from study.settings.rules import Section, integer, listing, number, one_of, optional, setting
+from study.settings.rules import SettingsSection, integer, listing, number, one_of, optional, setting
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softplus", "linear")
 BATCH, LAYER = "batch", "layer"
@@ -12,13 +12,13 @@ WIDTH, DEPTH = integer(1, 65_536), integer(1, 100)
 
 
 @dataclass(frozen=True)
-class Model(Section):
+class Model(SettingsSection):
     """A multilayer perceptron: the hidden layers' sizes and their activation. The output layer is linear (logits).
 
-    `dropout` is the share of each hidden layer's outputs that a training step sets to zero. `l1` · Σ|w| + `l2` · Σw² over all
-    kernels is added to what training minimises, and not to the losses that are reported.
+    `dropout` is the share of each hidden layer's outputs that a training step sets to zero. Training minimises the loss plus
+    `l1` · Σ|w| + `l2` · Σw² over all kernels; reported losses don't include these penalties.
 
-    `normalisation` (batch or layer) stands between a hidden layer's kernel and its activation, as Keras' layer with `norm_momentum`
+    `normalisation` (batch or layer) acts between a hidden layer's kernel and its activation, like Keras' layer with `norm_momentum`
     (of batch normalisation's running statistics) and `norm_epsilon`; its offset is the hidden layer's bias.
     """
 

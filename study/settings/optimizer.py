@@ -1,4 +1,4 @@
-"""Optimizers. Update rules and defaults are Keras'."""
+"""Settings of the optimizer. Update rules and defaults are Keras'."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MOMENTUM = number(0, 1)
 class Optimizer(Kind):
     """`weight_decay` is decoupled: w -= learning_rate · weight_decay · w at each step.
 
-    Gradients are clipped by `clip_value` (each element) or by `clip_norm` (the norm of all of one network's gradients together).
-    With `ema`, an average of the weights, w̄ = ema · w̄ + (1 − ema) · w after each step, is what is validated and kept.
+    Gradients are clipped by `clip_value` (each element) or by `clip_norm` (the norm of all gradients of one network together).
+    With `ema`, the average w̄ = ema · w̄ + (1 − ema) · w after each step is validated and kept instead of the weights.
     """
 
     learning_rate: float = setting(0.001, number(0, above=True))
@@ -51,7 +51,7 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with weight decay from the start; here, as in Keras, both decay alike."""
+    """Adam with weight decay by default; in both, as in Keras, the decay is decoupled."""
 
     name = "adamw"
     weight_decay: float = setting(0.004, number(0))

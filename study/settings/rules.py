@@ -1,4 +1,4 @@
-"""What a field accepts, and the base of the settings classes, which check their fields when they are constructed."""
+"""Rules for the fields of settings, and the base of the settings classes, which check their fields at construction."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Rule:
-    """`accept` returns the value to keep or raises ValueError; `valid` says in words what it accepts, `names` where it is names."""
+    """accept: returns the value to keep or raises ValueError. valid: describes the valid values; names: lists them, if any."""
 
     valid: str
     accept: Callable[[Any], Any]
     names: tuple[str, ...] = ()
 
     def fault(self, key: str, value: object) -> Fault:
-        """That `value` isn't accepted, with the nearest name."""
+        """Return the fault of a value that isn't accepted, with the nearest name."""
         return Fault(key, value, suggestion(value, self.names) + self.valid)
 
 
@@ -32,7 +32,7 @@ def setting(default: T, rule: Rule) -> T:
 
 
 def later(default: T, rule: Rule) -> T:
-    """A setting that earlier versions didn't have: at its default it isn't part of a study's identity, so old studies resume."""
+    """Return a setting that earlier versions lacked: at its default it isn't part of a study's identity, so old studies resume."""
     return field(default=default, metadata={"rule": rule, "later": True})
 
 
@@ -40,7 +40,7 @@ FLOAT32_MAX = 3.4e38
 
 
 def number(low: float, high: float = FLOAT32_MAX, *, above: bool = False, below: bool = False) -> Rule:
-    """A number in [low, high] that single precision holds; `above` and `below` leave out the end."""
+    """Accept a number in [low, high] that single precision holds; `above` and `below` exclude the end."""
 
     def accept(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
@@ -73,7 +73,7 @@ FLAG = Rule("true or false", _accept_flag)
 
 
 def optional(rule: Rule) -> Rule:
-    """What `rule` accepts, or None."""
+    """Accept what `rule` accepts, or None."""
     return Rule(f"{rule.valid}, or null", lambda value: None if value is None else rule.accept(value), rule.names)
 
 
@@ -98,7 +98,7 @@ def one_of(names: Iterable[str]) -> Rule:
 
 
 def listing(element: Rule, *, at_least: int, distinct: bool = False) -> Rule:
-    """A sequence of values of one rule, kept as a tuple."""
+    """Accept a sequence of values of one rule; keep it as a tuple."""
 
     def accept(value: object) -> tuple[object, ...]:
         if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
@@ -113,29 +113,29 @@ def listing(element: Rule, *, at_least: int, distinct: bool = False) -> Rule:
 
 
 def nearest(name: object, names: Iterable[str]) -> str:
-    """The valid names in words, the nearest match first where there is one."""
+    """Return the valid names as text, the nearest match first if there is one."""
     known = list(names)
     return suggestion(name, known) + ", ".join(known)
 
 
 def suggestion(name: object, names: Iterable[str]) -> str:
-    """Asks for the name that was probably meant, if there is one: the most alike, or else the first that is abbreviated.
+    """Suggest the name that was probably meant, if there is one: the most similar, or else the first that it abbreviates.
 
-    Of dotted names, the part after the last dot counts.
+    In dotted names, only the part after the last dot counts.
     """
     short = str(name).rpartition(".")[2]
-    known = {each.rpartition(".")[2]: each for each in reversed(list(names))}
-    close = difflib.get_close_matches(short, known, n=1) or [each for each in reversed(known) if _abbreviates(short, each)]
+    known = {dotted.rpartition(".")[2]: dotted for dotted in reversed(list(names))}
+    close = difflib.get_close_matches(short, known, n=1) or [long for long in reversed(known) if _abbreviates(short, long)]
     return f"did you mean {known[close[0]]}? " if close else ""
 
 
 def _abbreviates(short: str, name: str) -> bool:
-    letters = iter(name)  # lr and lrr stand for learning_rate: the same first letter, and all letters in this order
+    letters = iter(name)  # lr and lrr abbreviate learning_rate: the same first letter, and all letters in this order
     return len(short) > 1 and name.startswith(short[0]) and all(letter in letters for letter in short)
 
 
 def accepted(section: str, settings: Mapping[str, Any], rules: Mapping[str, Rule]) -> dict[str, Any]:
-    """The settings that `rules` are about, as these accept them; one that is absent is None. Raises BadInput with all faults."""
+    """Return the settings that have a rule, as their rules accept them; an absent one is None. Raises BadInput with all faults."""
     kept, faults = {}, []
     for name, rule in rules.items():
         value = settings.get(name)
@@ -148,30 +148,30 @@ def accepted(section: str, settings: Mapping[str, Any], rules: Mapping[str, Rule
     return kept
 
 
-class Section:
+class SettingsSection:
     """Base of the settings classes: checks every field against its rule at construction."""
 
     def __post_init__(self) -> None:
         faults = []
-        for each in dataclasses.fields(self):  # type: ignore[arg-type]
-            rule = each.metadata.get("rule")
+        for item in dataclasses.fields(self):  # type: ignore[arg-type]
+            rule = item.metadata.get("rule")
             if rule is None:
                 continue
-            value = getattr(self, each.name)
+            value = getattr(self, item.name)
             try:
-                object.__setattr__(self, each.name, rule.accept(value))
+                object.__setattr__(self, item.name, rule.accept(value))
             except ValueError:
-                faults.append(rule.fault(each.name, value))
+                faults.append(rule.fault(item.name, value))
         if faults:
             raise BadInput(faults)
 
 
-class Kind(Section):
+class Kind(SettingsSection):
     """Base of a section that comes in kinds; `name` is the kind's registered name."""
 
     name: ClassVar[str]
 
 
 def registry(*kinds: type[Kind]) -> dict[str, type[Kind]]:
-    """The kinds of a section by their names."""
+    """Return the kinds of a section by name."""
     return {kind.name: kind for kind in kinds}

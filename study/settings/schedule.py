@@ -1,7 +1,7 @@
-"""Learning-rate schedules. Definitions are Keras' (keras/src/optimizers/schedules, callbacks.ReduceLROnPlateau).
+"""Settings of the learning-rate schedule. Definitions are Keras' (keras/src/optimizers/schedules, callbacks.ReduceLROnPlateau).
 
-Every duration is in epochs and may be a fraction; null is the whole training. The optimizer's `learning_rate` is where a schedule
-starts.
+Every duration is in epochs and may be a fraction; null is the whole training. A schedule starts at the optimizer's
+`learning_rate`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ FACTOR, SHARE = number(0, 1e6), number(0, 1)
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(Kind):
-    """How the learning rate moves from step to step.
+    """The learning rate's change from step to step.
 
-    In the first `warmup` epochs it rises linearly: step i of the w (i = 1 … w) has i / w of the rate, so that no step is wasted on
-    a rate of zero. The schedule itself then runs on the steps that remain, its null durations being those.
+    In the first `warmup` epochs it rises linearly: step i of w (i = 1 … w) has i / w of the rate, so no step is wasted on a rate of
+    zero. The schedule itself then covers the remaining steps, which are also its null durations.
     """
 
     warmup: float = setting(0.0, number(0, 1e9))
 
 
 @dataclass(frozen=True)
-class Constant(Schedule):
+class ConstantRate(Schedule):
     name = "constant"
 
 
@@ -56,7 +56,7 @@ class InverseTime(Schedule):
 class Polynomial(Schedule):
     """From the rate to `end_learning_rate`, by (1 − t / decay_epochs)^power.
 
-    With `cycle`, decay_epochs becomes its next multiple each time that it is reached; without, the end rate stays.
+    With `cycle`, decay_epochs grows to its next multiple each time it is reached; without, the end rate remains.
     """
 
     name = "polynomial"
@@ -68,7 +68,7 @@ class Polynomial(Schedule):
 
 @dataclass(frozen=True)
 class Piecewise(Schedule):
-    """The rate times factors[i] after the share boundaries[i] of the training (of what remains after the warm-up)."""
+    """The rate times factors[i] after the share boundaries[i] of the training (of the part after the warm-up)."""
 
     name = "piecewise"
     boundaries: tuple[float, ...] = setting((0.5, 0.75), listing(number(0, 1, above=True, below=True), at_least=1))
@@ -96,7 +96,7 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """Half a cosine from the rate to `alpha` times the rate, which then stays."""
+    """Half a cosine from the rate to `alpha` times the rate, which then remains."""
 
     name = "cosine"
     alpha: float = setting(0.0, SHARE)
@@ -105,7 +105,7 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class CosineRestarts(Schedule):
-    """Cosine decays one after the other: the first takes `first_epochs`; each is `t_mul` times as long as the last.
+    """Consecutive cosine decays: the first takes `first_epochs`; each is `t_mul` times as long as the one before.
 
     The height above `alpha` times the rate is multiplied by `m_mul` at each restart.
     """
@@ -119,9 +119,9 @@ class CosineRestarts(Schedule):
 
 @dataclass(frozen=True)
 class ReduceOnPlateau(Schedule):
-    """Each replicate's rate is multiplied by `factor` where its validation loss no longer falls.
+    """Each replicate's rate is multiplied by `factor` when its validation loss stops falling.
 
-    That is, where in `patience` epochs it hasn't fallen by more than `min_delta` below its best. The next `cooldown` epochs don't
+    That is, when for `patience` epochs it hasn't fallen by more than `min_delta` below its best. The next `cooldown` epochs don't
     count. The rate is never reduced below `min_learning_rate`.
     """
 
@@ -133,4 +133,4 @@ class ReduceOnPlateau(Schedule):
     min_learning_rate: float = setting(0.0, number(0))
 
 
-KINDS = registry(Constant, Exponential, InverseTime, Polynomial, Piecewise, Step, Cosine, CosineRestarts, ReduceOnPlateau)
+KINDS = registry(ConstantRate, Exponential, InverseTime, Polynomial, Piecewise, Step, Cosine, CosineRestarts, ReduceOnPlateau)

@@ -1,8 +1,8 @@
-"""What a trial trains: frozen, hashable, validated settings.
+"""The settings of a trial: frozen, hashable, validated.
 
-Every settings class checks its fields when it is constructed. `build` makes a whole `TrialSpec` from nested mappings and tells
-all faults at once, and `as_mapping` is its inverse. A section that comes in kinds (optimizer, initializer, …) has one class a
-kind, and the kind's registered name under the key `name`; a setting that a kind doesn't have is a fault, never ignored.
+Every settings class checks its fields when it is constructed. `build` makes a whole `TrialSpec` from nested mappings and reports
+all faults at once; `as_mapping` is its inverse. A section with several kinds (optimizer, initializer, …) has one class per kind,
+and the kind's registered name under the key `name`; a setting that a kind doesn't have is a fault and never ignored.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from study.settings.init import GlorotUniform, Init
 from study.settings.loss import AutoLoss, Loss
 from study.settings.model import Model
 from study.settings.optimizer import Adam, Optimizer
-from study.settings.rules import Kind, Section, integer, nearest, setting
-from study.settings.schedule import Constant, Schedule
+from study.settings.rules import Kind, SettingsSection, integer, nearest, setting
+from study.settings.schedule import ConstantRate, Schedule
 from study.settings.training import Replicates, Training
 
 KINDS: dict[str, dict[str, type[Kind]]] = {
@@ -30,11 +30,11 @@ KINDS: dict[str, dict[str, type[Kind]]] = {
     "optimizer": optimizer.KINDS,
     "schedule": schedule.KINDS,
 }
-SECTIONS: dict[str, type[Section]] = {"model": Model, "training": Training, "replicates": Replicates}
+SECTIONS: dict[str, type[SettingsSection]] = {"model": Model, "training": Training, "replicates": Replicates}
 
 
 @dataclass(frozen=True, repr=False)
-class TrialSpec(Section):
+class TrialSpec(SettingsSection):
     """Everything that decides a trial's final weights, except the library versions and the machine.
 
     >>> study.compose(["data=iris", "training.epochs=2"])
@@ -48,7 +48,7 @@ class TrialSpec(Section):
     data: Data = Diabetes()
     model: Model = Model()
     optimizer: Optimizer = Adam()
-    schedule: Schedule = Constant()
+    schedule: Schedule = ConstantRate()
     loss: Loss = AutoLoss()
     init: Init = GlorotUniform()
     training: Training = Training()
@@ -65,12 +65,12 @@ class TrialSpec(Section):
             raise BadInput([Fault("loss", self.loss.name, f"{names} (data={self.data.name} is {self.data.task})")])
 
     def __repr__(self) -> str:
-        """What differs from the defaults, of a kind from its own ones."""
+        """Show the settings that differ from the defaults; those of a kind, from that kind's defaults."""
         usual = flat(TrialSpec())
-        for each in dataclasses.fields(self):
-            kind = getattr(self, each.name)
+        for section in dataclasses.fields(self):
+            kind = getattr(self, section.name)
             if isinstance(kind, Kind):
-                usual |= {f"{each.name}.{key}": value for key, value in defaults(type(kind)).items()}
+                usual |= {f"{section.name}.{key}": value for key, value in defaults(type(kind)).items()}
         return f"TrialSpec({', '.join(f'{key}={value}' for key, value in flat(self).items() if usual.get(key) != value)})"
 
 
@@ -78,13 +78,13 @@ class TrialSpec(Section):
 
 
 def build(mapping: Mapping[str, Any]) -> TrialSpec:
-    """A `TrialSpec` from nested mappings; a key left out takes its default.
+    """Return a `TrialSpec` from nested mappings; missing keys take their defaults.
 
     Raises BadInput with every fault found, keys in dotted form ('optimizer.learning_rate').
     """
     faults: list[Fault] = []
     kept: dict[str, Any] = {}
-    known = [each.name for each in dataclasses.fields(TrialSpec)]
+    known = [field.name for field in dataclasses.fields(TrialSpec)]
     faults += [Fault(str(key), mapping[key], nearest(key, known)) for key in mapping if key not in known]
     for key in known:
         if key not in mapping:
@@ -97,9 +97,9 @@ def build(mapping: Mapping[str, Any]) -> TrialSpec:
         except BadInput as bad:
             faults += bad.faults
     if "data" in mapping and "data" not in kept:
-        kept.pop("loss", None)  # whether it suits the data is unknown
+        kept.pop("loss", None)  # without the data, its task can't be checked
     try:
-        # the seed and what concerns several sections are judged even where a section is at fault
+        # the seed, and what concerns several sections, are checked even where a section has faults
         spec = TrialSpec(**kept)
     except BadInput as bad:
         faults += bad.faults
@@ -108,7 +108,7 @@ def build(mapping: Mapping[str, Any]) -> TrialSpec:
     return spec
 
 
-def _build_section(key: str, content: object) -> Section:
+def _build_section(key: str, content: object) -> SettingsSection:
     if not isinstance(content, Mapping):
         valid = nearest(content, KINDS[key]) if key in KINDS else "a mapping of its settings"
         raise BadInput([Fault(key, content, valid)])
@@ -117,10 +117,10 @@ def _build_section(key: str, content: object) -> Section:
         kind = settings.pop("name", None)
         if not isinstance(kind, str) or kind not in KINDS[key]:
             raise BadInput([Fault(key, kind, nearest(kind, KINDS[key]))])
-        cls: type[Section] = KINDS[key][kind]
+        cls: type[SettingsSection] = KINDS[key][kind]
     else:
         cls = SECTIONS[key]
-    names = [each.name for each in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     faults = [Fault(f"{key}.{name}", settings.pop(name), nearest(name, names)) for name in list(settings) if name not in names]
     try:
         section = cls(**settings)
@@ -132,19 +132,19 @@ def _build_section(key: str, content: object) -> Section:
 
 
 def defaults(kind: type[Kind]) -> dict[str, str]:
-    """A kind's settings by default, as `flat` writes them."""
-    usual = {each.name: each.default for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    """Return a kind's default settings, as `flat` writes them."""
+    usual = {field.name: field.default for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     return {name: str(list(value) if isinstance(value, tuple) else value) for name, value in usual.items()}
 
 
 def kinds_with(key: str) -> list[str]:
-    """The kinds of a section that have this setting: of 'optimizer.momentum', sgd and rmsprop."""
+    """Return the kinds of a section that have this setting: sgd and rmsprop for 'optimizer.momentum'."""
     section, _, name = key.partition(".")
-    return [kind for kind, cls in KINDS.get(section, {}).items() if name in {each.name for each in dataclasses.fields(cls)}]  # type: ignore[arg-type]
+    return [kind for kind, cls in KINDS.get(section, {}).items() if name in {field.name for field in dataclasses.fields(cls)}]  # type: ignore[arg-type]
 
 
 def check_crossed(spec: TrialSpec) -> None:
-    """Raises BadInput if a source is crossed that changes nothing: it would multiply the networks for nothing."""
+    """Raise BadInput if a crossed source changes nothing: it would multiply the networks without effect."""
     idle = {
         "noise": ("data.feature_noise and data.target_noise are", spec.data.feature_noise == 0 == spec.data.target_noise),
         "dropout": ("model.dropout is", spec.model.dropout == 0),
@@ -155,31 +155,31 @@ def check_crossed(spec: TrialSpec) -> None:
 
 
 def as_mapping(spec: TrialSpec) -> dict[str, Any]:
-    """Nested plain mappings, such that `build(as_mapping(spec)) == spec`."""
+    """Return nested plain mappings such that `build(as_mapping(spec)) == spec`."""
     out: dict[str, Any] = {}
-    for each in dataclasses.fields(spec):
-        value = getattr(spec, each.name)
-        if not isinstance(value, Section):
-            out[each.name] = value
+    for section in dataclasses.fields(spec):
+        value = getattr(spec, section.name)
+        if not isinstance(value, SettingsSection):
+            out[section.name] = value
             continue
         settings = {name: list(item) if isinstance(item, tuple) else item for name, item in vars(value).items()}
-        out[each.name] = {"name": value.name, **settings} if isinstance(value, Kind) else settings
+        out[section.name] = {"name": value.name, **settings} if isinstance(value, Kind) else settings
     return out
 
 
 def flat(spec: TrialSpec) -> dict[str, str]:
-    """The settings as dotted text, a kind under its section's key ('optimizer': 'adam'): what is logged and compared."""
+    """Return the settings as dotted texts, a kind under its section's key ('optimizer': 'adam'), for logs and comparisons."""
     return dict(_flatten(as_mapping(spec)))
 
 
 def identifying(spec: TrialSpec) -> dict[str, str]:
-    """`flat` without the settings that earlier versions didn't have, where they are at their defaults."""
+    """Return `flat` without settings that earlier versions lacked and that are at their defaults."""
     settings = flat(spec)
     for section in dataclasses.fields(spec):
         value = getattr(spec, section.name)
-        for each in dataclasses.fields(value) if isinstance(value, Section) else ():  # type: ignore[arg-type]
-            if each.metadata.get("later") and getattr(value, each.name) == each.default:
-                del settings[f"{section.name}.{each.name}"]
+        for field in dataclasses.fields(value) if isinstance(value, SettingsSection) else ():  # type: ignore[arg-type]
+            if field.metadata.get("later") and getattr(value, field.name) == field.default:
+                del settings[f"{section.name}.{field.name}"]
     return settings
 
 

@@ -1,4 +1,4 @@
-"""How long, in what batches, and how many replicates."""
+"""Settings of the training: its length, its batches, and its replicates."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 from study.errors import BadInput, Fault
 from study.seeds import SOURCES
-from study.settings.rules import Section, integer, listing, number, one_of, optional, setting
+from study.settings.rules import SettingsSection, integer, listing, number, one_of, optional, setting
 
 DROP, KEEP = "drop", "keep"
 ALL_EPOCHS, PLATEAUED = "epochs", "plateaued"
 
 
 @dataclass(frozen=True)
-class Training(Section):
-    """`leg_epochs` epochs run in one call of the compiled program; without `until: plateaued` it never changes a result.
+class Training(SettingsSection):
+    """One call of the compiled program runs `leg_epochs` epochs; without `until: plateaued` it never changes a result.
 
-    batch_size: rows a step; None for all of them. partial_batch: what becomes of the rows that are left when an epoch's whole
-    batches are done: 'drop', or 'keep' them as a smaller batch. patience: a replicate stops when its validation loss has not
-    fallen by more than `min_delta` for so many epochs, and its best weights are kept. until 'plateaued': a replicate stops
-    whose training loss has plateaued (see `convergence`) at the ends of two legs in a row; `epochs` is then the most it trains.
+    batch_size: rows per step; None for all. partial_batch: 'drop' the rows that remain after an epoch's whole batches, or 'keep'
+    them as a smaller batch. patience: a replicate stops when its validation loss has not fallen by more than `min_delta` for this
+    many epochs, and keeps its best weights. until 'plateaued': a replicate stops when its training loss has plateaued (see
+    `convergence`) at the ends of two legs in a row; `epochs` is then the maximum.
     """
 
     epochs: int = setting(100, integer(1, 1_000_000))
@@ -38,12 +38,12 @@ class Training(Section):
 
 
 @dataclass(frozen=True)
-class Replicates(Section):
+class Replicates(SettingsSection):
     """Replicates `first` … `first + count - 1` of the trial; the sources in `vary` differ between them, the others are shared.
 
-    Without `crossed`, all sources of a replicate differ from those of the next one, so that what each of them does can't be told
-    apart. `crossed` gives a number of levels to each source in `vary`, and trains every combination of them, the last source
-    varying fastest; `count` is then their product.
+    Without `crossed`, all sources of a replicate differ from those of the next one, so their effects can't be separated. `crossed`
+    gives each source in `vary` a number of levels and trains every combination of them, the last source varying fastest; `count` is
+    then their product.
     """
 
     count: int = setting(8, integer(1, 100_000))
@@ -57,7 +57,7 @@ class Replicates(Section):
             return
         faults = []
         if len(self.crossed) != len(self.vary):
-            valid = f"null, or a number of levels for each of the two or more sources in vary: {', '.join(self.vary) or 'none'}"
+            valid = f"null, or one number of levels for each source in vary, at least two sources: {', '.join(self.vary) or 'none'}"
             faults.append(Fault("crossed", list(self.crossed), valid))
         if self.first:
             faults.append(Fault("first", self.first, "0 where crossed is given"))
@@ -70,10 +70,10 @@ class Replicates(Section):
         return range(self.first, self.first + self.count)
 
     def level(self, source: str, number: int) -> int:
-        """Which of a source's seeds the replicate of this number has; 0 where the source doesn't vary."""
+        """Return the level (which of the source's seeds) of the replicate with this number; 0 if the source doesn't vary."""
         if source not in self.vary:
             return 0
         if self.crossed is None:
             return number
-        place = self.vary.index(source)
-        return number // math.prod(self.crossed[place + 1 :]) % self.crossed[place]
+        position = self.vary.index(source)
+        return number // math.prod(self.crossed[position + 1 :]) % self.crossed[position]

@@ -1,0 +1,32 @@
+"""All rows of a data set, as they are loaded and before they are split."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from study.data.encoding import Input
+from study.records.arrays import Array, Integers
+
+
+class Rows(NamedTuple):
+    """All rows before they are split.
+
+    x: [n, inputs], NaN where a table's cell is empty. y: float [n, outputs], or class numbers [n].
+    notes: sentences that report how the file was read. made_up: the names given to the columns of a table whose file has none.
+    """
+
+    x: Array
+    y: Array
+    inputs: tuple[Input, ...]
+    target_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    made_up: tuple[str, ...] = ()
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.inputs)
+
+    @property
+    def labels(self) -> Integers | None:
+        """Class numbers, [n]; None for regression."""
+        return self.y if self.y.ndim == 1 else None
