@@ -1,4 +1,4 @@
-"""Where the time goes."""
+"""Seconds spent by phase."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ STARTED = time.perf_counter()
 
 @dataclass
 class Clock:
-    """Seconds spent by phase."""
+    """Seconds by phase, such as compile, train, analyse and track."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Adds the time inside the block to `name`."""
+        """Add the time inside the block to phase `name`."""
         start = time.perf_counter()
         try:
             yield

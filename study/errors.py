@@ -1,6 +1,6 @@
-"""The errors a user can meet, each with the exit code that the command ends with.
+"""The errors that users can meet, each with the exit code of the command.
 
-Anything else that escapes is a bug. A trial that diverges is no error but a result: see `records.Failed`.
+Any other escaping exception is a bug. A trial that diverges is a result and not an error: see `records.outcome.Failed`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Fault:
-    """One wrong setting: which key, what it got, and what would be valid."""
+    """One wrong setting: its key, the value received, and the valid values."""
 
     key: str
     got: object
@@ -26,12 +26,12 @@ class Fault:
 
 
 def visible(text: str) -> str:
-    """The text with its control characters escaped, as `repr` does it: a terminal would obey them."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    """Escape the text's control characters as `repr` does: a terminal would obey them."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 class StudyError(Exception):
-    """Base of every expected error. Its text may be of several lines, in which control characters are made visible.
+    """Base of every expected error. Its text may have several lines; their control characters are escaped.
 
     >>> try:
     ...     study.compose(["training.epochs=-1"])
@@ -47,7 +47,7 @@ class StudyError(Exception):
 
 
 class BadInput(StudyError):
-    """The user's settings can't be run; all faults that were found are told at once.
+    """The user's settings can't be run. The text reports all faults at once.
 
     >>> study.compose(["training.epochs=-1", "optimizer.momentum=0.9"])
     Traceback (most recent call last):
@@ -74,14 +74,14 @@ class NotWritable(StudyError):
 
 
 class Corrupt(StudyError):
-    """An artifact or a database is damaged, or isn't what it should be."""
+    """An artifact or a database is damaged, or has unexpected content."""
 
     exit_code = 6
 
 
 @contextmanager
 def collecting(faults: list[Fault]) -> Iterator[None]:
-    """Adds the block's faults to `faults` instead of raising them, so that others are told beside them."""
+    """Add the block's faults to `faults` instead of raising them, to report them together with others."""
     try:
         yield
     except BadInput as bad:
@@ -90,7 +90,7 @@ def collecting(faults: list[Fault]) -> Iterator[None]:
         faults += bad.faults
 
 
-# what the system calls it; FBIG is the limit of a user or of a file system
+# the system's codes; FBIG is the limit of a user or of a file system
 NOT_WRITABLE = {
     errno.EACCES,
     errno.EDQUOT,
@@ -103,22 +103,22 @@ NOT_WRITABLE = {
 }
 
 
-def refused(error: OSError, place: str) -> NotWritable | None:
-    """What the system says of a place that can't be written, which is `place` where it names no file; None for another error."""
-    return NotWritable(f"{error.filename or place}: {error.strerror}") if error.errno in NOT_WRITABLE else None
+def refused(error: OSError, path: str) -> NotWritable | None:
+    """Return the error for a path that can't be written, by default `path`; None if the system reports another problem."""
+    return NotWritable(f"{error.filename or path}: {error.strerror}") if error.errno in NOT_WRITABLE else None
 
 
 @contextmanager
-def writing(place: object) -> Iterator[None]:
-    """What the system refuses in the block is raised as NotWritable, which names the place."""
+def writing(path: object) -> Iterator[None]:
+    """Raise what the system refuses in the block as NotWritable, which names `path`."""
     try:
         yield
     except OSError as error:
-        raise NotWritable(f"{place}: {error.strerror or error}") from error
+        raise NotWritable(f"{path}: {error.strerror or error}") from error
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the program to end; whatever treats Ctrl-C as it should treats this so too."""
+    """A signal asked the program to end; code that handles Ctrl-C handles this too."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -126,14 +126,14 @@ class Stopped(KeyboardInterrupt):
 
 
 def check_writable(folder: Path) -> None:
-    """Raises NotWritable if `folder`, which needn't exist, can't be made or written. Makes nothing."""
+    """Raise NotWritable if `folder`, which needn't exist, can't be made or written. Creates nothing."""
     with writing(folder):
-        there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
-        if not there.is_dir():
-            raise NotWritable(f"{folder}: {there} is a file, not a folder")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise NotWritable(f"{folder}: {there} can't be written")
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        if not existing.is_dir():
+            raise NotWritable(f"{folder}: {existing} is a file, not a folder")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise NotWritable(f"{folder}: {existing} can't be written")
 
 
 FAILED_TRIALS_EXIT_CODE = 5
-EXIT_CODES: dict[int, type[StudyError]] = {each.exit_code: each for each in (BadInput, Unreachable, NotWritable, Corrupt)}
+EXIT_CODES: dict[int, type[StudyError]] = {kind.exit_code: kind for kind in (BadInput, Unreachable, NotWritable, Corrupt)}

@@ -1,4 +1,4 @@
-"""The flags that are none of Hydra's, and may stand anywhere; --dry-run is training's alone."""
+"""Flags that aren't Hydra's and may stand anywhere on the command line; --dry-run applies to training only."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from study.errors import BadInput
 DRY_RUN, QUIET, VERBOSE = "dry run", "quiet", "verbose"
 NAMES = {"--dry-run": DRY_RUN, "--quiet": QUIET, "-q": QUIET, "--verbose": VERBOSE, "-v": VERBOSE}
 HELP = {
-    DRY_RUN: "what would be trained, and about how long and how much it would take; trains and writes nothing",
-    QUIET: "results and errors alone",
-    VERBOSE: "each trial's phases, the libraries' warnings, and where an error comes from",
+    DRY_RUN: "show what would be trained, how long it will take and how much disk it needs; train and write nothing",
+    QUIET: "print results and errors only",
+    VERBOSE: "print each trial's phases, the libraries' warnings, and the origin of an error",
 }
 
 
@@ -24,10 +24,10 @@ class Flags:
 
 
 def taken(arguments: Sequence[str]) -> tuple[Flags, list[str]]:
-    """The flags among the arguments, up to a `--`, and the other arguments. Raises BadInput for flags that contradict."""
+    """Split the arguments, up to a `--`, into flags and other arguments. Raises BadInput for flags that contradict each other."""
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
-    given = {NAMES[each] for each in arguments[:end] if each in NAMES}
+    given = {NAMES[argument] for argument in arguments[:end] if argument in NAMES}
     if {QUIET, VERBOSE} <= given:
         raise BadInput("either --quiet or --verbose")
-    rest = [each for each in arguments[:end] if each not in NAMES]
+    rest = [argument for argument in arguments[:end] if argument not in NAMES]
     return Flags(DRY_RUN in given, QUIET in given, VERBOSE in given), [*rest, *arguments[end:]]

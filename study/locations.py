@@ -1,4 +1,4 @@
-"""Where records go, when nothing else is said to databases in the working directory, and whether a server there answers."""
+"""Locations of the records, by default databases in the working directory; checks that their servers answer."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ STORES = (
     "sqlite:///FILE or http[s]://HOST[:PORT], without a password "
     "(MLflow reads MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN)"
 )
-# SQLAlchemy 2.1 takes another driver for a URL that names none
+# without an explicit driver, SQLAlchemy 2.1 uses another one
 POSTGRESQL, POSTGRESQL_DRIVER = "postgresql", "postgresql+psycopg2"
 ANSWER_SECONDS = 4
 LONGEST = 100
 
 
 def cache(name: str) -> Path:
-    """A folder of ours for what can be made again; it may not exist."""
+    """Return a folder for content that can be made again; it may not exist."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlp-study" / name
 
 
 def file_name(name: str) -> str:
-    """A file's or folder's name for a study's: what a file system takes, and different for studies whose names it cuts."""
+    """Make a file or folder name of a study's name: valid in any file system, and unique where long names are cut."""
     safe = re.sub(r"[^\w.-]+", "_", name).strip(".") or "study"
     return safe if len(safe) <= LONGEST else f"{safe[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def tracking_uri(configured: str | None) -> str:
-    """The MLflow store: as configured, else `MLFLOW_TRACKING_URI`, else the database that a bare `mlflow ui` reads here.
+    """Return the MLflow store: as configured, else `MLFLOW_TRACKING_URI`, else the database that a bare `mlflow ui` reads here.
 
-    Raises BadInput for a URL that is none, names another kind of store, or holds credentials.
+    Raises BadInput for an invalid URL, another kind of store, or credentials in the URL.
     """
     uri = configured or os.environ.get("MLFLOW_TRACKING_URI") or sqlite.url_of(Path("mlflow.db"))
     if _scheme(TRACKING, uri, STORES) not in ("sqlite", "http", "https"):
@@ -52,11 +52,11 @@ def tracking_uri(configured: str | None) -> str:
 
 
 def check(tracking_uri: str) -> None:
-    """Raises Unreachable if the MLflow server of a URL, if it is one, doesn't answer within seconds, or doesn't let us in."""
+    """Raise Unreachable if the URL's MLflow server, if it is one, doesn't answer within seconds, or refuses the login."""
     if not tracking_uri.startswith("http"):
         return
-    name, password, token = (os.environ.get(f"MLFLOW_TRACKING_{each}", "") for each in ("USERNAME", "PASSWORD", "TOKEN"))
-    # what needs a login: `/health` doesn't
+    name, password, token = (os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD", "TOKEN"))
+    # this request needs a login; `/health` doesn't
     request = urllib.request.Request(f"{tracking_uri.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1")
     if name:
         request.add_header("Authorization", f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}")
@@ -68,18 +68,18 @@ def check(tracking_uri: str) -> None:
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
             who = f"user {name!r}" if name else "a token" if token else "nobody"
-            told = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, are for it"
-            raise Unreachable(f"{TRACKING} {tracking_uri}: the MLflow server refuses the login of {who}; {told}") from error
-        return  # it answers; what else it has to say, MLflow finds out
+            hint = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+            raise Unreachable(f"{TRACKING} {tracking_uri}: the MLflow server refuses the login of {who}; {hint}") from error
+        return  # the server answers; MLflow reports any other problem
     except (OSError, ValueError) as error:
         raise Unreachable(f"{TRACKING} {tracking_uri}: no MLflow server answers: {getattr(error, 'reason', error)}") from error
 
 
 def storage(configured: str | None) -> str:
-    """Optuna's storage: as configured, else `MLP_STUDY_STORAGE`, else the database here.
+    """Return Optuna's storage: as configured, else `MLP_STUDY_STORAGE`, else the database here.
 
-    Raises BadInput for a URL that is none, names another kind of storage, or holds credentials, and Unreachable if its PostgreSQL
-    server doesn't answer within seconds.
+    Raises BadInput for an invalid URL, another kind of storage, or credentials in the URL, and Unreachable if its PostgreSQL server
+    doesn't answer within seconds.
     """
     url = configured or os.environ.get("MLP_STUDY_STORAGE") or sqlite.url_of(Path("optuna.db"))
     scheme = _scheme(STORAGE, url, STORAGES)
@@ -93,7 +93,7 @@ def storage(configured: str | None) -> str:
 
 
 def _check_database(url: str) -> None:
-    """Connects once. url: as libpq, PostgreSQL's own client library, takes it."""
+    """Connect once. url: in the form of libpq, PostgreSQL's own client library."""
     try:
         import psycopg2
     except ImportError as error:
@@ -113,7 +113,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _scheme(key: str, url: object, valid: str) -> str:
-    """The scheme of a whole URL without credentials. Raises BadInput for any other value."""
+    """Return the scheme of a complete URL without credentials. Raises BadInput for any other value."""
     text = str(url)
     if text.startswith(sqlite.PREFIX):
         name, question, _ = text.partition("?")
@@ -124,7 +124,7 @@ def _scheme(key: str, url: object, valid: str) -> str:
         raise BadInput([Fault(key, redaction.masked(text), valid)])
     try:
         parts = urllib.parse.urlsplit(text)
-        # without a host, PostgreSQL's client takes this machine's socket
+        # without a host, PostgreSQL's client uses this machine's socket
         whole = "://" in text and (parts.hostname or parts.scheme.startswith(POSTGRESQL)) and parts.port != 0
     except ValueError as error:
         raise BadInput([Fault(key, url, f"{valid} ({error})")]) from error
@@ -134,8 +134,8 @@ def _scheme(key: str, url: object, valid: str) -> str:
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Raises BadInput for credentials in a URL anywhere on the command line: Hydra would keep it in its output folders."""
-    faults, valid = [], "a URL without credentials; PGPASSWORD, ~/.pgpass and MLFLOW_TRACKING_PASSWORD are for them"
+    """Raise BadInput for credentials in a URL anywhere on the command line: Hydra would keep them in its output folders."""
+    faults, valid = [], "a URL without credentials; use PGPASSWORD, ~/.pgpass or MLFLOW_TRACKING_PASSWORD"
     for argument in arguments:
         if "://" in urllib.parse.unquote(argument) and redaction.holds_credentials(argument):
             key, _, url = argument.partition("=") if "://" not in argument.partition("=")[0] else ("a URL", "", argument)

@@ -1,4 +1,4 @@
-"""Who owns a trial in work, and whether its owner is still there."""
+"""Owners of running trials, and whether their processes still run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ENDED = "ended"
 
 
 def owner(number: int | None = None) -> str:
-    """This process, or another of this host, as host:number:start; the start tells it from a later one of the same number."""
+    """Identify this process, or another on this host, as host:number:start; the start distinguishes reused numbers."""
     number = number or os.getpid()
     return f"{host()}:{number}:{_started(number)}"
 
@@ -23,10 +23,10 @@ def host() -> str:
 
 
 def alive(owner: str | None) -> bool:
-    """Whether the process of an `owner` may still run; of another host it is not known, and so it may."""
-    there, _, rest = (owner or "").partition(":")
+    """Return True if the process of an `owner` may still run; on another host that isn't known, so it may."""
+    owner_host, _, rest = (owner or "").partition(":")
     number, _, start = rest.partition(":")
-    if there != host():
+    if owner_host != host():
         return bool(owner)
     try:
         os.kill(int(number), 0)
@@ -38,15 +38,15 @@ def alive(owner: str | None) -> bool:
 
 
 def children() -> set[int]:
-    """The numbers of this process's running children; none where the system has no /proc."""
+    """Return the numbers of this process's running children; none where the system has no /proc."""
     listed = {int(number) for file in Path("/proc/self/task").glob("*/children") for number in file.read_text().split()}
     return {number for number in listed if _started(number) != ENDED}
 
 
 def _started(number: int) -> str:
-    """When a process started, in the kernel's ticks; ENDED if only its parent hasn't noticed; empty where there is no /proc."""
+    """Return when a process started, in kernel ticks; ENDED for a zombie; '' where there is no /proc."""
     try:
-        # behind the name, which may hold anything in its brackets
+        # after the name, which may contain anything in its parentheses
         state, *fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
         return ENDED if state in "ZX" else fields[18]
     except (OSError, ValueError, IndexError):

@@ -1,4 +1,4 @@
-"""Passwords and the like, kept out of every text that leaves the program. The only place that knows what they look like."""
+"""Keep passwords and other secrets out of all output. Only this module knows what they look like."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SECRET_VARIABLES = (
     "PGSSLPASSWORD",
     "POSTGRES_PASSWORD",
 )
-# a shorter value would be found in ordinary words
+# a shorter value would occur in ordinary words
 SHORTEST = 4
 
-# up to the last @ of a word: a password may hold one
+# up to the last @ of a word, since a password may contain one
 _BEFORE_AT = re.compile(r"(?<!\S)\S+@")
 _PARAMETER = re.compile(
     r"((?:password|passwd|passphrase|\bpass|pwd|secret|token|signature|\bsig|credential|api_?key|access_?key)(?:_?key)?)=[^&;#\s'\"]+",
@@ -35,7 +35,7 @@ _PARAMETER = re.compile(
 
 
 def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The text with credentials in URLs, and the values of the environment's secret variables, replaced by `***`."""
+    """Replace credentials in URLs, and the values of the environment's secret variables, by `***`."""
     for name in SECRET_VARIABLES:
         secret = environment.get(name, "")
         if len(secret) >= SHORTEST:
@@ -50,19 +50,19 @@ def _without_password(match: re.Match[str]) -> str:
     user, colon, _ = user.partition(":")
     if colon:
         return f"{before}{slashes}{user}:{MASK}@"
-    # PostgreSQL takes a user's name alone; to a web server it could only be a secret
+    # PostgreSQL accepts a user name alone; for a web server it could only be a secret
     return f"{before}{slashes}{MASK}@" if before.lower().endswith(("http", "https")) else match[0]
 
 
 def holds_credentials(url: str) -> bool:
-    """Whether a URL has a password in it, in whatever form, or a user's name where only a secret is given so (http)."""
+    """Return True if a URL contains a password in any form, or (http) a user name alone, which could only be a secret."""
     return any(redact(form, {}) != form for form in (_one_word(url), _one_word(unquote(url))))
 
 
 def masked(url: str) -> str:
-    """A URL that holds credentials, fit to be shown."""
+    """Return a URL that holds credentials in a form that is safe to show."""
     shown = redact(_one_word(url), {})
-    # what only its decoded form shows can't be told from the rest
+    # a secret that only shows after decoding can't be separated from the rest
     return f"{url.partition(':')[0]}:{MASK}" if holds_credentials(shown) else shown
 
 
@@ -71,5 +71,5 @@ def _one_word(url: str) -> str:
 
 
 def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Python's own report of an exception that nothing has caught, redacted: for `sys.excepthook`."""
+    """Print Python's own report of an uncaught exception, redacted: for `sys.excepthook`."""
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))

@@ -1,4 +1,4 @@
-"""A few of many, without chance."""
+"""Even selection, without randomness."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ import numpy.typing as npt
 
 
 def evenly(count: int, most: int) -> npt.NDArray[np.int64]:
-    """At most so many of the places 0, …, count − 1, evenly spaced, the first and the last among them: int [≤ most]."""
+    """Select at most `most` of the indices 0, …, count − 1, evenly spaced, including both ends: int [≤ most]."""
     return np.round(np.linspace(0, count - 1, min(count, most))).astype(np.int64)

@@ -17,7 +17,7 @@ from study.settings.data import CLASSIFICATION, Table
 from study.settings.init import DISTRIBUTIONS, MODES
 from study.settings.model import ACTIVATIONS
 from study.settings.optimizer import SGD
-from study.settings.rules import Section
+from study.settings.rules import SettingsSection
 from study.settings.spec import TrialSpec
 
 # a busy machine must not fail a property
@@ -356,7 +356,7 @@ REQUIRED = {"table": ("path", "target")}
 APART = (("clip_value", "clip_norm"), ("patience", "until"))
 
 
-def sections(cls: type[Section], **fixed: str) -> st.SearchStrategy[dict[str, Any]]:
+def sections(cls: type[SettingsSection], **fixed: str) -> st.SearchStrategy[dict[str, Any]]:
     name = fixed.get("name", "")
     strategies = {each.name: OWN_SETTINGS.get((name, each.name), SETTINGS[each.name]) for each in dataclasses.fields(cls)}
     required = {key: strategies.pop(key) for key in REQUIRED.get(name, ())}

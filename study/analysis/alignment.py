@@ -309,7 +309,7 @@ def _single(net: Network | Layers, name: str) -> Network:
     inputs = net.kernels[0].shape[:1]
     for layer, (kernel, bias) in enumerate(zip(net.kernels, net.biases, strict=True)):
         if kernel.ndim != 2 or kernel.shape[:1] != inputs or kernel.shape[1:] != bias.shape:
-            valid = f"[{', '.join(map(str, inputs))}, units] and [units], without a replica axis"
+            valid = f"[{', '.join(map(str, inputs))}, units] and [units], without an axis for replicates"
             raise BadInput(f"{name}: got a kernel {[*kernel.shape]} and a bias {[*bias.shape]} in layer {layer}; valid: {valid}")
         inputs = bias.shape
     return net

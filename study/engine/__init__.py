@@ -1,4 +1,4 @@
-"""Trains all replicates of a trial at once: settings, data and seeds enter, legs of losses and trained networks leave.
+"""Trains all replicates of a trial at once: takes settings, data and seeds; returns legs of losses, and trained networks.
 
-The home of TensorFlow and Keras (`backend`), which nothing outside this package imports; it knows neither Optuna nor MLflow.
+It alone imports TensorFlow and Keras, in `backend`. It must not know Optuna or MLflow.
 """

@@ -1,4 +1,4 @@
-"""TensorFlow and Keras, imported quietly: what the engine's other modules take them from."""
+"""Import TensorFlow and Keras quietly, for the engine's other modules."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 
 from study.engine import compile_cache, quiet
 
-# read by TensorFlow at its import: no banner, no chatter about absent GPUs
+# TensorFlow reads it at its import: no banner, no messages about absent GPUs
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 compile_cache.enable()
 with quiet.muted_stderr():
     import tensorflow as tf
 
-# it takes each program's first call for a retracing of the last one
+# it would report each program's first call as a retracing of the previous program
 tf.get_logger().setLevel("ERROR")
 
 import keras  # noqa: E402

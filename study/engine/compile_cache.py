@@ -1,8 +1,8 @@
-"""XLA's compiled programs, kept on disk between processes: a process that repeats another compiles in a third of the time.
+"""Keep XLA's compiled programs on disk between processes: a process that repeats another compiles in a third of the time.
 
-XLA's own key holds the program, and the number of functions traced before it: the same study again finds its programs, another
-one seldom does. It holds neither the processor, the version nor the switches, so each of these has its own folder. XLA neither
-creates the folder, nor empties it, nor survives a torn file in it: all of this is done here.
+XLA's own key holds the program and the number of functions traced before it: the same study again finds its programs, another one
+seldom does. The key holds neither the processor, the version nor the switches, so each combination has its own folder. XLA neither
+creates the folder nor empties it, and it fails on a torn file: this module takes care of all three.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from study import locations
 
 FLAG = "--tf_xla_persistent_cache_directory="
 MOST_PROGRAMS = 500  # about 200 MB
-ROOM = 8_000_000  # bytes, of a few programs
+ROOM = 8_000_000  # bytes, for a few programs
 
 
 def folder() -> Path:
@@ -29,18 +29,18 @@ def folder() -> Path:
 
 
 def processor() -> str:
-    """The processor's model and instruction sets, as far as the system tells."""
+    """Return the processor's model and instruction sets, as far as the system reports them."""
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        told = {line.split(":")[0].strip(): line.split(":", 1)[1].strip() for line in lines if ":" in line}
-        return f"{told.get('model name', '')} {told.get('flags', told.get('Features', ''))}"
+        entries = {line.split(":")[0].strip(): line.split(":", 1)[1].strip() for line in lines if ":" in line}
+        return f"{entries.get('model name', '')} {entries.get('flags', entries.get('Features', ''))}"
     return platform.processor()
 
 
 def enable() -> None:
-    """Switches the cache on, where there is room for it and the user has no XLA switches of their own. Before TensorFlow.
+    """Switch the cache on if there is room for it and the user has set no XLA switches. Call it before importing TensorFlow.
 
-    A program that can't be written ends the training, and TensorFlow can't be told later to go without.
+    A program that can't be written ends the training, and TensorFlow can't be told later to do without the cache.
     """
     if "TF_XLA_FLAGS" in os.environ:
         return
@@ -57,7 +57,7 @@ def enable() -> None:
 
 
 def clear() -> None:
-    """Removes the programs of the folder in use, if it is one of ours; those that run stay loaded."""
+    """Remove the programs of the folder in use, if it is one of ours; running ones stay loaded."""
     used = Path(os.environ.get("TF_XLA_FLAGS", "").removeprefix(FLAG))
     if used.parent.parts[-2:] == locations.cache("xla").parts[-2:]:
         for file in used.glob("*.pb"):

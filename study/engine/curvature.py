@@ -1,8 +1,8 @@
-"""Whether a trained network stands still: the gradient of what training minimises, and the Hessian's extreme eigenvalues.
+"""Test whether a trained network is stationary: its loss's gradient, and the Hessian's extreme eigenvalues.
 
-A loss curve that is flat may end near a minimum, or on a saddle. This tells them apart, in double precision. What it can't tell is
-how much is left to gain: where the curvature is small, a loss far above its minimum has almost no gradient too. So it goes with the
-labels of `convergence`, and replaces none.
+A flat loss curve may end near a minimum or on a saddle. This distinguishes them, in double precision. It can't show how much is
+left to gain: where the curvature is small, a loss far above its minimum has almost no gradient too. So it complements the labels of
+`convergence` and replaces none.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from study.settings.model import BATCH
 from study.settings.spec import TrialSpec
 
 SMALL_GRADIENT, SADDLE = 1e-3, -0.01
-# of the residual, in units of the eigenvalue of largest size; networks' λmin were seen 4e-4 λmax above the exact one at most
+# relative to the eigenvalue of largest size; networks' λmin were at most 4e-4 λmax above the exact one
 TOLERANCE = 1e-3
 LANCZOS_VECTORS, RESTARTS = 24, 60
-# of so few parameters the whole Hessian costs no more than a search in it
+# with this few parameters, the whole Hessian costs no more than a search for its eigenvalues
 DENSE = 64
 
 
@@ -39,7 +39,7 @@ DENSE = 64
 class Stationarity:
     """gradient_norm: ‖∇L‖. largest, smallest: λmax and λmin of the Hessian of L. trivial: the loss of the best constant.
 
-    NaN, and so neither stationary nor a saddle: a diverged network, and eigenvalues that the search didn't find.
+    Values are NaN for a diverged network, and where the search didn't find the eigenvalues: neither stationary nor a saddle.
     """
 
     gradient_norm: float
@@ -49,36 +49,36 @@ class Stationarity:
 
     @property
     def gradient_term(self) -> float:
-        """‖∇L‖² / (2 λmax L_trivial): the least that a step along the gradient can gain where L is quadratic, of L_trivial."""
+        """‖∇L‖² / (2 λmax L_trivial): the least gain of a step along the gradient if L is quadratic, over L_trivial."""
         return _ratio(self.gradient_norm**2, 2 * self.largest * self.trivial)
 
     @property
     def curvature_ratio(self) -> float:
-        """λmin / λmax, or 0 where nothing bends down."""
+        """λmin / λmax, or 0 where no direction curves down."""
         return -_ratio(float(np.maximum(-self.smallest, 0)), self.largest)
 
     @property
     def is_saddle(self) -> bool:
-        """Whether L bends down in some direction, by more than a hundredth of what it bends up in another."""
+        """True if L curves down in some direction, by more than a hundredth of how it curves up in another."""
         return self.curvature_ratio <= SADDLE
 
     @property
     def is_stationary(self) -> bool:
-        """Whether there is almost no gradient, and no saddle."""
+        """True if there is almost no gradient, and no saddle."""
         return self.gradient_term < SMALL_GRADIENT and self.curvature_ratio > SADDLE
 
 
 def _ratio(part: float, whole: float) -> float:
-    """part / whole, 0 where nothing is parted, and infinite where there is nothing (or less) to part it by."""
+    """Return part / whole: 0 if part is 0, else infinite if whole isn't positive."""
     return 0.0 if part == 0 else float("inf") if whole <= 0 else part / whole
 
 
 def stationarity(spec: TrialSpec, network: Network, data: Dataset, rows: int = 4096) -> Stationarity:
-    """The stationarity of a single network on the training part of its data; its curvature on at most `rows` rows, evenly spaced.
+    """Measure a single network's stationarity on the training part of its data; the curvature on at most `rows` evenly spaced rows.
 
-    L is what training minimises: the mean loss, and the l1 and l2 penalties. Weight decay, which is no part of a loss, and dropout
-    are left out. Batch normalisation goes by the statistics of the rows, as training does: by the running ones, the gradients of
-    two networks near their minimum were three and four times as long.
+    L is what training minimises: the mean loss plus the l1 and l2 penalties. Dropout is left out, and so is weight decay, which is
+    no part of a loss. Batch normalisation uses the statistics of the rows, as training does: with the running ones, the gradients
+    of two networks near their minimum were three and four times as long.
 
     With 64-64 units it takes 60 to 160 products with the Hessian: on diabetes 0.15 s of a core's time, on digits 0.5 to 1.2 s, and
     as much again for the first network of a kind; with 512-512 units on digits 18 s.
@@ -108,7 +108,7 @@ def _settings(spec: TrialSpec) -> dict[str, float]:
 
 
 def _tensors(x: Array, y: Array) -> tuple[tf.Tensor, tf.Tensor]:
-    """[1, n, …] each, class numbers as they are."""
+    """Return tensors [1, n, …]; class numbers stay integers."""
     return tf.constant(x[None], tf.float64), tf.constant(y[None], None if np.issubdtype(y.dtype, np.integer) else tf.float64)
 
 
@@ -124,7 +124,7 @@ class _Derivatives:
 def _derivatives(
     activation: str, normalisation: str | None, loss: str, shapes: tuple[tuple[str, tuple[int, ...]], ...]
 ) -> _Derivatives:
-    """Traced at their first call for a number of rows; weights, data and settings are inputs."""
+    """Return functions that are traced at their first call for a number of rows; weights, data and settings are inputs."""
     mean_loss = losses.mean_loss(loss)
     sizes = [int(np.prod(shape)) for _, shape in shapes]
 
@@ -148,20 +148,20 @@ def _derivatives(
         with tf.GradientTape() as tape:
             tape.watch(weights)
             slope = tf.tensordot(gradient(weights, x, y, settings), vector, 1)
-        # where L is linear in the weights, the slope depends on none of them
+        # where L is linear in the weights, the slope doesn't depend on them
         return tape.gradient(slope, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-    # XLA compiles for twice as long, and its products are no faster
-    compiled = (tf.function(each, autograph=False) for each in (gradient, product))
+    # XLA takes twice as long to compile, and its products are no faster
+    compiled = (tf.function(derivative, autograph=False) for derivative in (gradient, product))
     return _Derivatives(*compiled)
 
 
 def extreme_eigenvalues(product: Callable[[Doubles], Doubles], size: int) -> tuple[float, float]:
-    """The smallest and the largest eigenvalue of the symmetric matrix that `product` multiplies a vector [size] with.
+    """Return the smallest and the largest eigenvalue of a symmetric matrix. product: multiplies it with a vector [size].
 
-    Lanczos' method, from a start that is always the same. It is asked for the eigenvalue e of largest size, and then for the
-    other end as the largest of |e| ∓ the matrix: asked for the smallest itself, which is often near 0, it would seek it to a
-    precision in proportion to itself. NaN where it doesn't converge.
+    Lanczos' method, from a fixed start. It finds the eigenvalue e of largest size, and then the other end as the largest of
+    |e| ∓ the matrix: the smallest itself is often near 0, where the search would aim at a precision in proportion to it. NaN
+    where it doesn't converge.
     """
     start = seeds.generator(0).standard_normal(size)
     once = product(start)
@@ -177,12 +177,12 @@ def extreme_eigenvalues(product: Callable[[Doubles], Doubles], size: int) -> tup
         operator = linalg.LinearOperator((size, size), matvec=multiply, dtype=np.float64)
         vectors = min(LANCZOS_VECTORS, size)
         try:
-            found = linalg.eigsh(
+            values = linalg.eigsh(
                 operator, 1, which=which, v0=start, ncv=vectors, maxiter=RESTARTS, tol=TOLERANCE, return_eigenvectors=False
             )
         except linalg.ArpackNoConvergence:
             return float("nan")
-        return float(found[0])
+        return float(values[0])
 
     first = end(product, "LM")
     if np.isnan(first):

@@ -1,4 +1,4 @@
-"""A trained replicate as a real Keras model."""
+"""Export a trained replicate as a real Keras model."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ OPTIMIZERS: dict[type[Optimizer], type[keras.optimizers.Optimizer]] = {
 
 
 def keras_optimizer(optimizer: Optimizer) -> keras.optimizers.Optimizer:
-    """The Keras optimizer with the same settings."""
-    settings = {each.name: getattr(optimizer, each.name) for each in dataclasses.fields(optimizer)}
+    """Return the Keras optimizer with the same settings."""
+    settings = {field.name: getattr(optimizer, field.name) for field in dataclasses.fields(optimizer)}
     ema = settings.pop("ema")
     return OPTIMIZERS[type(optimizer)](
         **settings
@@ -60,7 +60,7 @@ def keras_optimizer(optimizer: Optimizer) -> keras.optimizers.Optimizer:
 
 
 def keras_loss(loss: Loss, classes: int) -> keras.losses.Loss:
-    """The Keras loss with the same settings, for the targets that `Dataset` holds. classes: the network's outputs."""
+    """Return the Keras loss with the same settings, for the targets in `Dataset`. classes: the network's number of outputs."""
     match loss:
         case MeanSquaredError():
             return keras.losses.MeanSquaredError()
@@ -83,7 +83,7 @@ def keras_loss(loss: Loss, classes: int) -> keras.losses.Loss:
 
 @keras.saving.register_keras_serializable("mlp_study")
 class SmoothedCrossentropy(keras.losses.Loss):  # type: ignore[misc]
-    """Keras' categorical cross-entropy of logits, from class numbers: its own wants one-hot targets where labels are smoothed."""
+    """Keras' categorical cross-entropy of logits, but from class numbers: Keras needs one-hot targets to smooth labels."""
 
     def __init__(self, classes: int, label_smoothing: float, name: str = "smoothed_crossentropy", **settings: str) -> None:
         super().__init__(name=name, **settings)
@@ -98,7 +98,7 @@ class SmoothedCrossentropy(keras.losses.Loss):  # type: ignore[misc]
 
 
 def untrained(spec: TrialSpec, inputs: int, outputs: int) -> keras.Sequential:
-    """The trial's architecture, compiled with its loss and optimizer; the weights are Keras' own random start."""
+    """Return the trial's architecture, compiled with its loss and optimizer, with Keras' own random weights."""
     model = keras.Sequential([keras.Input((inputs,)), *_layers(spec, outputs)])
     model.compile(keras_optimizer(spec.optimizer), keras_loss(spec.loss, outputs))
     return model
@@ -123,20 +123,20 @@ def _layers(spec: TrialSpec, outputs: int) -> list[keras.layers.Layer]:
     return [*layers, keras.layers.Dense(outputs, kernel_regularizer=penalty)]
 
 
-# in the order of a Keras layer's own weights, gamma before beta
+# the order of a Keras layer's own weights, gamma before beta
 NAMES = ("kernel", "scale", "bias", *STATISTICS)
 
 
 def names_of_weights(net: Network) -> list[str]:
-    """The name of each of `model.get_weights()`, for the model that `untrained` makes of this architecture."""
-    every = (f"{name}_{layer}" for layer in range(net.depth) for name in NAMES)
-    return [name for name in every if name in net.parameters]
+    """Return the name of each of `model.get_weights()`, for the model that `untrained` makes of this architecture."""
+    names = (f"{name}_{layer}" for layer in range(net.depth) for name in NAMES)
+    return [name for name in names if name in net.parameters]
 
 
 def keras_model(cohort: Cohort, replicate: int) -> keras.Sequential:
-    """Replicate `replicate` as a `keras.Sequential` that predicts what the cohort holds: logits for classification.
+    """Return one replicate as a `keras.Sequential` that predicts what the cohort holds: logits for classification.
 
-    It takes inputs as the networks saw them, after normalisation (`load_data`).
+    Its inputs are those that the networks saw, after normalisation (`load_data`).
     """
     net = cohort.networks()[replicate]
     model = untrained(cohort.spec, net.kernels[0].shape[0], net.kernels[-1].shape[1])
@@ -145,46 +145,46 @@ def keras_model(cohort: Cohort, replicate: int) -> keras.Sequential:
 
 
 def _weights(net: Network) -> list[Floats]:
-    """In the order of a Keras model's own."""
+    """Return the weights in the order of a Keras model's own."""
     return [net.parameters[name] for name in names_of_weights(net)]
 
 
 def predictor(spec: TrialSpec, net: Network, scaling: Scaling) -> keras.Model:
-    """A trained network as a model for use: from columns as they came to the target in its own units, or to class probabilities.
+    """Return a trained network as a model for use: from raw columns to the target in its own units, or to class probabilities.
 
-    A gap (NaN) becomes what it was trained with; one in a column that had none, or an infinite value, makes the row's outputs NaN.
-    Standard layers and operations alone, and not compiled, so that it loads anywhere, in Keras' safe mode too. Two classes may have
-    one output: the second one's probability.
+    A missing value (NaN) is filled as in training. One in a column that had none then, or an infinite value, makes the row's
+    outputs NaN. The model has only standard layers and operations, and isn't compiled, so it loads anywhere, in Keras' safe mode
+    too. For two classes there may be one output: the second class's probability.
     """
     outputs = net.kernels[-1].shape[1]
     network = keras.Sequential([keras.Input((len(scaling.inputs),)), *_layers(spec, outputs)])
     network.set_weights(_weights(net))
-    spreads = np.array([each.spread for each in scaling.inputs])
-    first = _rescaling(1 / spreads, -np.array([each.centre for each in scaling.inputs]) / spreads, "inputs")
+    spreads = np.array([column.spread for column in scaling.inputs])
+    first = _rescaling(1 / spreads, -np.array([column.centre for column in scaling.inputs]) / spreads, "inputs")
     if scaling.targets:
-        spreads = np.array([each.spread if math.isfinite(each.spread) else 0.0 for each in scaling.targets])
-        last = _rescaling(spreads, np.array([each.centre for each in scaling.targets]), "targets")
+        spreads = np.array([column.spread if math.isfinite(column.spread) else 0.0 for column in scaling.targets])
+        last = _rescaling(spreads, np.array([column.centre for column in scaling.targets]), "targets")
     else:
         last = keras.layers.Activation("softmax" if outputs > 1 else "sigmoid", name="probabilities")
     columns = keras.Input((len(scaling.inputs),), dtype="float64")
-    fills = np.array([np.nan if each.fill is None else each.fill for each in scaling.inputs])
+    fills = np.array([np.nan if column.fill is None else column.fill for column in scaling.inputs])
     filled = columns if np.isnan(fills).all() else keras.ops.where(keras.ops.isnan(columns), fills, columns)
-    # XLA's relu makes 0 of NaN, which would be a prediction like any other
+    # XLA's relu turns NaN into 0, which would look like any other prediction
     nothing = keras.ops.sum(0.0 * filled, axis=1, keepdims=True)
-    found = last(network(first(filled)))
-    return keras.Model(columns, found + keras.ops.cast(nothing, found.dtype))
+    predictions = last(network(first(filled)))
+    return keras.Model(columns, predictions + keras.ops.cast(nothing, predictions.dtype))
 
 
 def load_predictor(file: Path) -> keras.Model:
-    """A model that was saved as `predictor` makes it. What could run code isn't loaded. Raises Corrupt."""
+    """Load a model that `predictor` made, without anything that could run code. Raises Corrupt."""
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
-    except Exception as error:  # whatever a damaged archive, or a made-up one, leads to
+    except Exception as error:  # a damaged or a made-up archive can raise anything
         raise Corrupt(
-            f"{file.name} is no Keras model of ours: {next(iter(str(error).splitlines()), type(error).__name__)}"
+            f"{file.name} isn't a Keras model of this program: {next(iter(str(error).splitlines()), type(error).__name__)}"
         ) from error
 
 
 def _rescaling(scale: Doubles, offset: Doubles, name: str) -> keras.layers.Rescaling:
-    """In double precision, since a column's spread may be far smaller than its values. `Normalization` keeps its in single."""
+    """Rescale in double precision: a column's spread may be far smaller than its values. `Normalization` uses single precision."""
     return keras.layers.Rescaling(scale, offset, dtype="float64", name=name)

@@ -38,11 +38,11 @@ SEEDLESS: dict[type[Init], type[keras.initializers.Initializer]] = {
     kinds.Constant: keras.initializers.Constant,
 }
 T = TypeVar("T")
-OF_BIASES = {each.name for each in fields(Init)}
+OF_BIASES = {field.name for field in fields(Init)}
 
 
 def keras_initializer(init: Init, seed: int) -> keras.initializers.Initializer:
-    """Keras' initializer of a kernel; its settings have the same names here and there."""
+    """Return Keras' initializer of a kernel; its settings have the same names."""
     settings = {name: value for name, value in vars(init).items() if name not in OF_BIASES}
     if type(init) in SEEDLESS:
         return SEEDLESS[type(init)](**settings)
@@ -52,9 +52,9 @@ def keras_initializer(init: Init, seed: int) -> keras.initializers.Initializer:
 def initial_networks(
     spec: TrialSpec, sizes: Sequence[int], numbers: Sequence[int], start: Sequence[Network] | None = None
 ) -> Network:
-    """The replicates of these numbers with layers between `sizes`, before training, as a stack; `start` itself if it is given.
+    """Return the replicates with these numbers before training, with layers between `sizes`, as a stack; or `start`, if given.
 
-    Where the source `ulp` varies, every replicate but those of its level 0 have one weight moved by one unit in its last place.
+    Where the source `ulp` varies, one weight of every replicate but those of its level 0 moves by one unit in its last place.
     """
     if start is None:
         drawn = batches.source_seeds(spec, "init", numbers)
@@ -66,19 +66,19 @@ def initial_networks(
     else:
         stacked = Network.stack(start)
     if "ulp" in spec.replicates.vary:
-        for place, (number, seed) in enumerate(zip(numbers, batches.source_seeds(spec, "ulp", numbers), strict=True)):
+        for position, (number, seed) in enumerate(zip(numbers, batches.source_seeds(spec, "ulp", numbers), strict=True)):
             if spec.replicates.level("ulp", number) > 0:
                 rng = seeds.generator(seed)
-                weights = stacked.kernels[rng.integers(stacked.depth)][place].reshape(-1)
+                weights = stacked.kernels[rng.integers(stacked.depth)][position].reshape(-1)
                 chosen = rng.integers(len(weights))
                 weights[chosen] = np.nextafter(weights[chosen], np.float32(rng.choice([-np.inf, np.inf])))
     return stacked
 
 
 def initial_kernels(init: Init, sizes: Sequence[int], replicate_seeds: Sequence[int]) -> tuple[Floats, ...]:
-    """Kernels [R, in, out] for the layers between `sizes`; equal seeds give equal kernels.
+    """Draw kernels [R, in, out] for the layers between `sizes`; equal seeds give equal kernels.
 
-    A Keras initializer with a whole-number seed returns the same values at each call, hence one seed a layer.
+    A Keras initializer with an integer seed returns the same values at each call, hence one seed per layer.
     """
 
     def draw(seed: int, layer: int, shape: tuple[int, int]) -> Floats:
@@ -88,7 +88,7 @@ def initial_kernels(init: Init, sizes: Sequence[int], replicate_seeds: Sequence[
 
 
 def initial_biases(init: Init, sizes: Sequence[int], replicate_seeds: Sequence[int]) -> tuple[Floats, ...]:
-    """Biases [R, out] for the layers between `sizes`; equal seeds give equal biases, drawn apart from the kernels."""
+    """Draw biases [R, out] for the layers between `sizes`; equal seeds give equal biases, independent of the kernels."""
     if not init.bias_stddev:
         return tuple(np.full((len(replicate_seeds), units), init.bias, np.float32) for units in sizes[1:])
 
@@ -100,7 +100,7 @@ def initial_biases(init: Init, sizes: Sequence[int], replicate_seeds: Sequence[i
 
 
 def _draw_layers(draw: Callable[[int, int, T], Floats], shapes: Sequence[T], replicate_seeds: Sequence[int]) -> tuple[Floats, ...]:
-    """`draw(seed, layer, shape)` of every layer, the replicates stacked; those that share a seed share a draw."""
+    """Return `draw(seed, layer, shape)` for every layer, the replicates stacked; replicates with one seed share a draw."""
     distinct = {seed: index for index, seed in enumerate(dict.fromkeys(replicate_seeds))}
     rows = [distinct[seed] for seed in replicate_seeds]
     return tuple(np.stack([draw(seed, layer, shape) for seed in distinct])[rows] for layer, shape in enumerate(shapes))

@@ -1,6 +1,6 @@
 """Losses of each replicate on its own rows, [W, n]: Keras' definitions with the replica axis first, from logits.
 
-Continuous settings are inputs of the program, so that another value compiles nothing anew.
+Continuous settings are inputs of the program, so changing them needs no recompilation.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ LOSSES: dict[str, RowLosses] = {
 
 
 def mean_loss(name: str) -> RowLosses:
-    """The loss `name` averaged over the rows: from the same arguments, [W]."""
+    """Return the loss `name` averaged over the rows: it takes the same arguments and returns [W]."""
     return lambda y, outputs, settings: tf.reduce_mean(LOSSES[name](y, outputs, settings), axis=-1)
 
 
 def settings_of(loss: Loss) -> dict[str, float]:
-    """The program's inputs that a loss needs: its continuous settings. No smoothing is left out, and with it its work."""
+    """Return the loss's inputs of the program: its continuous settings. A smoothing of 0 is left out, and so is its work."""
     named = {f"loss_{name}": value for name, value in vars(loss).items()}
     return {name: value for name, value in named.items() if name != SMOOTHING or value}

@@ -24,17 +24,17 @@ ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
 
 
 Tensors = Mapping[str, tf.Tensor]
-# layer, its x @ kernel [W, n, units] → the same with mean 0 and variance 1
+# layer, its x @ kernel [W, n, units] → the same, normalised to mean 0 and variance 1
 Normalise = Callable[[int, tf.Tensor], tf.Tensor]
 
 
 def outputs(
     parameters: Tensors, x: tf.Tensor, activation: str, normalise: Normalise | None = None, masks: Sequence[tf.Tensor] = ()
 ) -> tf.Tensor:
-    """The output layer's linear values, [W, n, outputs].
+    """Return the output layer's linear values, [W, n, outputs].
 
-    parameters: those of `records.Network`, [W, …]; x: [W, n, inputs]. normalise: for the layers that have a scale. masks: what
-    each hidden layer's outputs are multiplied by, [W, n, units]; none without dropout.
+    parameters: as in `Network`, [W, …]; x: [W, n, inputs]. normalise: for the layers that have a scale. masks: factors of each
+    hidden layer's outputs, [W, n, units]; none without dropout.
     """
     depth = sum(name.startswith("kernel_") for name in parameters)
     for layer in range(depth):
@@ -50,7 +50,7 @@ def outputs(
 
 
 def normaliser(kind: str | None, settings: Tensors, parameters: Tensors) -> Normalise | None:
-    """Layer normalisation, batch normalisation by the running statistics among `parameters`, or none."""
+    """Return layer normalisation, batch normalisation by the running statistics among `parameters`, or None."""
 
     def normalise(layer: int, z: tf.Tensor) -> tf.Tensor:
         if kind == BATCH:
@@ -63,9 +63,9 @@ def normaliser(kind: str | None, settings: Tensors, parameters: Tensors) -> Norm
 
 
 class ByBatch:
-    """Batch normalisation as it trains: by the batch's own statistics, which `running` then takes up.
+    """Batch normalisation in training: by the batch's own statistics, which `running` then adds to the running ones.
 
-    counted: 1 for the rows [W, n, 1] that are in the batch, 0 for those that pad it; None if none does.
+    counted: 1 for the rows [W, n, 1] of the batch, 0 for those that pad it; None without padding.
     """
 
     def __init__(self, settings: Tensors, counted: tf.Tensor | None) -> None:
@@ -81,15 +81,15 @@ class ByBatch:
         return (z - mean) * tf.math.rsqrt(variance + self._settings["norm_epsilon"])
 
     def running(self, statistics: Tensors) -> dict[str, tf.Tensor]:
-        """The running statistics after this batch; Keras takes the batch's variance for the population's, and so do we."""
+        """Return the running statistics after this batch; like Keras, take the batch's variance for the population's."""
         momentum = self._settings["norm_momentum"]
         return {name: old * momentum + self._moments[name] * (1 - momentum) for name, old in statistics.items()}
 
 
 def dropout_masks(units: Sequence[int], rows: int, rate: tf.Tensor, replicate_seeds: tf.Tensor, step: tf.Tensor) -> list[tf.Tensor]:
-    """For each hidden layer [W, rows, units]: 0 with probability `rate`, else 1 / (1 − rate), as Keras scales.
+    """Return for each hidden layer [W, rows, units]: 0 with probability `rate`, else 1 / (1 − rate), Keras' scale.
 
-    replicate_seeds: int32 [W]. A mask depends on the replicate's seed, the step and the layer alone.
+    replicate_seeds: int32 [W]. A mask depends only on the replicate's seed, the step and the layer.
     """
 
     def draw(seed: tf.Tensor, layer: int) -> tf.Tensor:

@@ -1,7 +1,7 @@
 """Update rules, each Keras' own equation for one parameter (keras/src/optimizers).
 
-Continuous settings are inputs, so that another value compiles nothing anew. What Keras computes in double precision before it
-rounds (1 − β in most rules) is computed so here too: 1 − 0.999 rounded in single precision is off by 5e-5.
+Continuous settings are inputs, so changing them needs no recompilation. Where Keras computes in double precision before it rounds
+(1 − β in most rules), this module does too: 1 − 0.999 rounded in single precision is off by 5e-5.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from study.records.arrays import Floats
 from study.settings.optimizer import SGD, Adagrad, Adam, Nadam, Optimizer, RMSprop
 
 Settings = Mapping[str, tf.Tensor]
-# gradient, parameter, slots, settings (those of this step among them), step (from 1) → parameter, slots
+# gradient, parameter, slots, settings (including this step's), step (from 1) → parameter, slots
 Update = Callable[[tf.Tensor, tf.Tensor, Sequence[tf.Tensor], Settings, tf.Tensor], tuple[tf.Tensor, tuple[tf.Tensor, ...]]]
 
 
 @dataclass(frozen=True)
-class Rule:
-    """`slots` state tensors a parameter, and the update."""
+class UpdateRule:
+    """slots: the number of state tensors per parameter. update: the equation."""
 
     slots: int
     update: Update
@@ -104,28 +104,28 @@ def _adadelta(gradient, parameter, slots, settings, step):  # type: ignore[no-un
 
 
 def _lion(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
-    # the complements in single precision, as in Keras: a sign near zero turns on the last digit
+    # the complements in single precision, as in Keras: a sign near zero depends on the last digit
     direction = tf.sign(slots[0] * settings["beta_1"] + gradient * (1 - settings["beta_1"]))
     return parameter - settings["learning_rate"] * direction, (slots[0] * settings["beta_2"] + gradient * (1 - settings["beta_2"]),)
 
 
-RULES: dict[str, Rule] = {
-    "sgd": Rule(1, _sgd),
-    "sgd_nesterov": Rule(1, _sgd_nesterov),
-    "adam": Rule(2, _adam),
-    "adam_amsgrad": Rule(3, _amsgrad),
-    "adamax": Rule(2, _adamax),
-    "nadam": Rule(2, _nadam),
-    "rmsprop": Rule(2, _rmsprop),
-    "rmsprop_centered": Rule(3, _rmsprop_centered),
-    "adagrad": Rule(1, _adagrad),
-    "adadelta": Rule(2, _adadelta),
-    "lion": Rule(1, _lion),
+RULES: dict[str, UpdateRule] = {
+    "sgd": UpdateRule(1, _sgd),
+    "sgd_nesterov": UpdateRule(1, _sgd_nesterov),
+    "adam": UpdateRule(2, _adam),
+    "adam_amsgrad": UpdateRule(3, _amsgrad),
+    "adamax": UpdateRule(2, _adamax),
+    "nadam": UpdateRule(2, _nadam),
+    "rmsprop": UpdateRule(2, _rmsprop),
+    "rmsprop_centered": UpdateRule(3, _rmsprop_centered),
+    "adagrad": UpdateRule(1, _adagrad),
+    "adadelta": UpdateRule(2, _adadelta),
+    "lion": UpdateRule(1, _lion),
 }
 
 
 def rule_name(optimizer: Optimizer) -> str:
-    """The name of the optimizer's rule: what of its settings changes the program's graph."""
+    """Return the name of the optimizer's rule: the settings that change the program's graph."""
     match optimizer:
         case SGD(nesterov=True):
             return "sgd_nesterov"
@@ -137,17 +137,17 @@ def rule_name(optimizer: Optimizer) -> str:
 
 
 def settings_of(optimizer: Optimizer) -> dict[str, float]:
-    """The settings that are inputs of the program: all numbers but the learning rate, and what is left to 1 of the decays."""
+    """Return the settings that are inputs of the program: all numbers but the learning rate, and complements of the decays."""
     numbers = {
-        each.name: getattr(optimizer, each.name)
-        for each in dataclasses.fields(optimizer)
-        if each.name != "learning_rate" and type(getattr(optimizer, each.name)) is float
+        field.name: getattr(optimizer, field.name)
+        for field in dataclasses.fields(optimizer)
+        if field.name != "learning_rate" and type(getattr(optimizer, field.name)) is float
     }
     return numbers | {f"1-{name}": 1 - numbers[name] for name in ("beta_1", "beta_2", "rho") if name in numbers}
 
 
 def settings_by_step(optimizer: Optimizer, steps: int) -> dict[str, Floats]:
-    """Further inputs, which depend on the step alone, each [steps]: the products of Nadam's rising momentum."""
+    """Return further inputs that depend only on the step, [steps] each: the products of Nadam's rising momentum."""
     if not isinstance(optimizer, Nadam):
         return {}
     momenta = optimizer.beta_1 * (1 - 0.5 * 0.96 ** np.arange(1, steps + 2, dtype=np.float64))
@@ -157,13 +157,13 @@ def settings_by_step(optimizer: Optimizer, steps: int) -> dict[str, Floats]:
 
 
 def initial_slots(optimizer: Optimizer, parameter: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """The rule's state for one parameter before the first step."""
+    """Return the rule's state for one parameter before the first step."""
     start = optimizer.initial_accumulator_value if isinstance(optimizer, Adagrad) else 0.0
     return tuple(tf.fill(parameter.shape, start) for _ in range(RULES[rule_name(optimizer)].slots))
 
 
 def clip(gradients: Mapping[str, tf.Tensor], settings: Settings) -> Mapping[str, tf.Tensor]:
-    """The gradients [W, …], clipped as the settings say, each replicate by its own norm."""
+    """Clip the gradients [W, …] by the settings, each replicate by its own norm."""
     if "clip_norm" in settings:
         squares = [tf.reduce_sum(tf.square(g), axis=list(range(1, g.shape.rank))) for g in gradients.values()]
         norm = tf.sqrt(tf.add_n(squares))
@@ -175,34 +175,34 @@ def clip(gradients: Mapping[str, tf.Tensor], settings: Settings) -> Mapping[str,
 
 
 def spread(values: tf.Tensor, over: tf.Tensor) -> tf.Tensor:
-    """Values [W] in a shape that multiplies `over` [W, …]; a lone number stays one."""
+    """Reshape values [W] so that they multiply `over` [W, …]; a scalar stays a scalar."""
     return tf.reshape(values, [-1] + [1] * (over.shape.rank - 1)) if values.shape.rank else values
 
 
 def apply(
-    rule: Rule,
+    rule: UpdateRule,
     gradients: Mapping[str, tf.Tensor],
     parameters: Mapping[str, tf.Tensor],
     slots: Mapping[str, Sequence[tf.Tensor]],
     settings: Settings,
     step: tf.Tensor,
 ) -> tuple[dict[str, tf.Tensor], dict[str, tuple[tf.Tensor, ...]]]:
-    """One step for all parameters, in Keras' order: gradients clipped, weights decayed, then the update.
+    """Take one step for all parameters, in Keras' order: clip the gradients, decay the weights, then update.
 
-    settings["learning_rate"] is one number, or one for each replicate, [W].
+    settings["learning_rate"] is one number, or one per replicate, [W].
     """
     new_parameters, new_slots = {}, {}
     for name, gradient in clip(gradients, settings).items():
         parameter = parameters[name]
-        mine = {**settings, "learning_rate": spread(settings["learning_rate"], parameter)}
-        decayed = parameter - parameter * mine["weight_decay"] * mine["learning_rate"]
-        new_parameters[name], new_slots[name] = rule.update(gradient, decayed, slots[name], mine, step)
+        own_settings = {**settings, "learning_rate": spread(settings["learning_rate"], parameter)}
+        decayed = parameter - parameter * own_settings["weight_decay"] * own_settings["learning_rate"]
+        new_parameters[name], new_slots[name] = rule.update(gradient, decayed, slots[name], own_settings, step)
     return new_parameters, new_slots
 
 
 def average(
     averages: Mapping[str, tf.Tensor], parameters: Mapping[str, tf.Tensor], settings: Settings, step: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    """The moving averages after a step (from 0); the first takes the parameters as they are, as Keras does."""
+    """Return the moving averages after a step (from 0); the first are the parameters themselves, as in Keras."""
     momentum = tf.where(step > 0, settings["ema"], 0.0)
     return {name: momentum * averages[name] + (1 - momentum) * new for name, new in parameters.items()}

@@ -1,4 +1,4 @@
-"""TensorFlow without its start-up lines."""
+"""Suppress TensorFlow's start-up lines."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def muted_stderr() -> Iterator[None]:
-    """Holds back what is written to file descriptor 2, and gives it out only if the block fails.
+    """Hold back what is written to file descriptor 2, and release it only if the block fails.
 
-    TensorFlow's C++ parts write there at import, before their log level counts.
+    TensorFlow's C++ parts write there during import, before their log level takes effect.
     """
     sys.stderr.flush()
     kept = os.dup(2)

@@ -20,9 +20,9 @@ from study.settings.schedule import (
 
 
 def learning_rates(schedule: Schedule, initial: float, epochs: int, steps_per_epoch: int) -> Floats:
-    """The rate of every training step, float32 [epochs × steps]; for `ReduceOnPlateau`, what its factors multiply.
+    """Return the rate of every training step, float32 [epochs × steps]; for `ReduceOnPlateau`, before its factors.
 
-    A duration is rounded to whole steps, at least one. A rate beyond single precision is infinite: it diverges, as it must.
+    A duration is rounded to whole steps, at least one. A rate beyond single precision is infinite, and the training diverges.
     """
     total = epochs * steps_per_epoch
     warmup = min(round(schedule.warmup * steps_per_epoch), total)
@@ -33,7 +33,7 @@ def learning_rates(schedule: Schedule, initial: float, epochs: int, steps_per_ep
 
 
 def _decayed(schedule: Schedule, initial: float, total: int, steps_per_epoch: int) -> Doubles:
-    """The rates of `total` steps by Keras' formulas, in double precision."""
+    """Return the rates of `total` steps by Keras' formulas, in double precision."""
     step = np.arange(total, dtype=np.float64)
 
     def steps(duration: float | None) -> int:
@@ -56,7 +56,7 @@ def _decayed(schedule: Schedule, initial: float, total: int, steps_per_epoch: in
                 progress = np.minimum(step, length) / length
             return (initial - end) * (1 - progress) ** power + end
         case Piecewise(boundaries=boundaries, factors=factors):
-            # Keras' boundary step still has the rate before it
+            # at a boundary itself, Keras still uses the rate before it
             passed = np.searchsorted(np.rint(np.array(boundaries) * total), step, side="left")
             return initial * np.array((1.0, *factors))[passed]
         case Cosine(alpha=alpha):
@@ -66,7 +66,7 @@ def _decayed(schedule: Schedule, initial: float, total: int, steps_per_epoch: in
             first = steps(schedule.first_epochs)
             lengths = first * schedule.t_mul ** np.arange(1 + total // first)
             starts = np.concatenate([[0.0], np.cumsum(lengths)[:-1]])
-            # Keras finds the restart by a quotient of logarithms, which rounding can set a step off
+            # Keras computes the restart as a quotient of logarithms, which rounding can shift by a step
             restart = np.searchsorted(starts, step, side="right") - 1
             height = schedule.m_mul**restart * _half_cosine((step - starts[restart]) / lengths[restart])
             return initial * ((1 - alpha) * height + alpha)
@@ -78,5 +78,5 @@ def _elapsed(step: Doubles, duration: int, staircase: bool) -> Doubles:
 
 
 def _half_cosine(progress: Doubles) -> Doubles:
-    """From 1 at progress 0 to 0 at progress 1."""
+    """Return 1 at progress 0, falling to 0 at progress 1."""
     return (1 + np.cos(np.pi * progress)) / 2

@@ -131,7 +131,7 @@ def attribute_distances(distances: npt.ArrayLike, design: Mapping[str, int]) -> 
     _require_finite("distances", matrix)
     faults = []
     if not np.allclose(matrix, matrix.T):
-        faults.append(Fault("distances", "a matrix that is not symmetric", "a symmetric matrix"))
+        faults.append(Fault("distances", "a matrix that is not symmetric", "the same distance both ways"))
     if np.any(np.diag(matrix) != 0):
         faults.append(Fault("distances", float(np.diag(matrix)[np.diag(matrix) != 0][0]), "0 on the diagonal"))
     if np.any(matrix < 0):
