@@ -82,7 +82,7 @@ def compare(
     if predictions is not None and target is not None and len({p.shape for p in predictions}) == 1:
         stacked = np.stack(predictions)
         apart, kind = disagreement.between(stacked, target), disagreement.kind(target)
-    places = aligned = null = examined = None
+    positions = aligned = null = examined = None
     if alike and len(networks) > 1 and model is not None:
         if labels is not None and losses is not None:
             examined = pairwise.of_networks(
@@ -95,10 +95,10 @@ def compare(
                 target=target,
                 data=data,
             )
-            places, aligned, null = examined.places, examined.aligned, examined.null
+            positions, aligned, null = examined.places, examined.aligned, examined.null
         else:
-            places = pairwise.affordable(networks)
-            chosen = Network.stack([networks[position] for position in places])
+            positions = pairwise.affordable(networks)
+            chosen = Network.stack([networks[position] for position in positions])
             aligned = alignment.matched_distances(chosen, model.activation, norm_epsilon=model.norm_epsilon)
             null = alignment.null_distance(networks[0], model.activation)
     return Comparison(
@@ -109,7 +109,7 @@ def compare(
         summed_absolute_difference=distance.summed_absolute_difference(rows) if rows is not None else None,
         disagreement=apart,
         disagreement_kind=kind,
-        places=places,
+        places=positions,
         aligned=aligned,
         null=null,
         examined=examined,

@@ -59,10 +59,10 @@ def initial_networks(
     if start is None:
         drawn = batches.source_seeds(spec, "init", numbers)
         stacked = Network.of_layers(*(make(spec.init, sizes, drawn) for make in (initial_kernels, initial_biases)))
-        shapes = parameter_shapes(sizes, spec.model.normalisation)
-        for name in shapes.keys() - stacked.parameters.keys():
-            value = 0 if name.startswith("mean") else 1
-            stacked.parameters[name] = np.full((len(numbers), *shapes[name]), value, np.float32)
+        for name, shape in parameter_shapes(sizes, spec.model.normalisation).items():
+            if name not in stacked.parameters:
+                value = 0 if name.startswith("mean") else 1
+                stacked.parameters[name] = np.full((len(numbers), *shape), value, np.float32)
     else:
         stacked = Network.stack(start)
     if "ulp" in spec.replicates.vary:

@@ -1,4 +1,4 @@
-"""Which source of randomness makes replicates differ: random-effects analysis of variance on a fully crossed design.
+"""Attribute the variation between replicates to sources of randomness, by random-effects analysis of variance on a crossed design.
 
 A cell of the design is one replicate: a level (a seed) of every source. Its value is a number (a loss) or a vector (predictions,
 weights), whose variances are summed over the coordinates. Training is deterministic given the seeds, so one observation per cell is
