@@ -24,7 +24,7 @@ from study.errors import BadInput, Fault
 from study.records.dataset import Dataset
 from study.settings import data as kinds
 from study.settings import spec
-from study.settings.data import Data, Table
+from study.settings.data import Data, UserTable
 from study.settings.spec import TrialSpec
 
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
@@ -302,7 +302,7 @@ def test_replicates_that_vary_the_noise_differ_in_nothing_else() -> None:
 # -- tables ------------------------------------------------------------------------------------------------------------------
 
 
-def rows_of(table: Table) -> Rows:
+def rows_of(table: UserTable) -> Rows:
     return tables.read(table)
 
 
@@ -318,7 +318,7 @@ def expected_inputs(frame: pd.DataFrame) -> npt.NDArray[Any]:
 def test_an_encoding_and_a_delimiter_are_found_or_given(tmp_path: Path, encoding: str, delimiter: str, named: bool) -> None:
     path = stored(tmp_path, FRAME, sep=delimiter, encoding=encoding)
     given = {"encoding": encoding, "delimiter": delimiter} if named else {}
-    rows = rows_of(Table(path=path, target="price", drop=("grade", "stars"), **given))
+    rows = rows_of(UserTable(path=path, target="price", drop=("grade", "stars"), **given))
     np.testing.assert_array_equal(rows.x, expected_inputs(FRAME))
     np.testing.assert_array_equal(rows.y[:, 0], FRAME["price"].to_numpy(np.float32))
     assert rows.input_names == ("age", "size", "city=Bergen", "city=Oslo", "city=Århus", "member=False", "member=True")
@@ -331,7 +331,7 @@ def test_other_files_are_the_same_table(tmp_path: Path, kind: str) -> None:
         path.write_bytes(gzip.compress(FRAME.to_csv(index=False).encode()))
     else:
         (FRAME.astype({"city": "category"}) if kind == "categories" else FRAME).to_parquet(path)
-    rows = rows_of(Table(path=str(path), target="grade", task="classification", drop=("price", "stars")))
+    rows = rows_of(UserTable(path=str(path), target="grade", task="classification", drop=("price", "stars")))
     np.testing.assert_array_equal(rows.x, expected_inputs(FRAME))
     np.testing.assert_array_equal(rows.y, np.arange(N) % 2)
     assert rows.target_names == ("good", "poor")
@@ -340,13 +340,13 @@ def test_other_files_are_the_same_table(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(("delimiter", "quote"), [(";", ""), (",", '"')])
 def test_decimal_commas_are_read_where_they_are_asked_for(tmp_path: Path, delimiter: str, quote: str) -> None:
     (tmp_path / "t.csv").write_text("a;y\n#1,5#;#-1e3#\n2;#0,25#\n".replace(";", delimiter).replace("#", quote))
-    x, y, *_ = tables.read(Table(path=str(tmp_path / "t.csv"), target="y", decimal=","))
+    x, y, *_ = tables.read(UserTable(path=str(tmp_path / "t.csv"), target="y", decimal=","))
     assert x.tolist() == [[1.5], [2.0]] and y.tolist() == [[-1000.0], [0.25]]
 
 
 def test_blanks_around_a_text_are_no_part_of_it(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b,y\nu ,1, s\n u, 2,t\nv,3,s \n ,4,t\n")
-    settings = Table(path=str(tmp_path / "t.csv"), target="y", task="classification", missing="mean")
+    settings = UserTable(path=str(tmp_path / "t.csv"), target="y", task="classification", missing="mean")
     x, y, inputs, classes, *_ = tables.read(settings)
     assert inputs == (Input("a", "u", gaps=True), Input("a", "v", gaps=True), Input("b"))
     assert classes == ("s", "t") and y.tolist() == [0, 1, 0, 1]
@@ -358,7 +358,7 @@ def test_blanks_around_a_text_are_no_part_of_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("decimal", "number"), [(".", "2.5"), (",", "2,5")])
 def test_a_blank_among_numbers_is_nothing(tmp_path: Path, decimal: str, number: str) -> None:
     (tmp_path / "t.csv").write_text(f"a;b;y\n1;5;{number}\n  ;6;3\n{number}; ;4\n")
-    settings = Table(path=str(tmp_path / "t.csv"), target="y", missing="mean", decimal=decimal)
+    settings = UserTable(path=str(tmp_path / "t.csv"), target="y", missing="mean", decimal=decimal)
     x, y, inputs, *_ = tables.read(settings)
     assert [each.name for each in inputs] == ["a", "b"] and y[:, 0].tolist() == [2.5, 3, 4]
     np.testing.assert_array_equal(x, [[1, 5], [np.nan, 6], [2.5, np.nan]])
@@ -367,29 +367,29 @@ def test_a_blank_among_numbers_is_nothing(tmp_path: Path, decimal: str, number: 
 
 def test_numbers_with_another_mark_are_slips(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a;b;y\n1,5;1.5;2,5\n2,5;2.5;3,5\nabc;1.5;1,25\n")
-    faults = faults_of(tables.read, Table(path=str(tmp_path / "t.csv"), target="y", decimal=","))
+    faults = faults_of(tables.read, UserTable(path=str(tmp_path / "t.csv"), target="y", decimal=","))
     assert ["'abc' among numbers, row 3\"; valid" in str(fault) for fault in faults] == [True, False]
     assert "'1.5' among numbers" in str(faults[1]) and "decimal commas" in str(faults[1])
     (tmp_path / "t.csv").write_text("a;y\n1,234;2\n12,000;3\n950;4\n")
-    assert tables.read(Table(path=str(tmp_path / "t.csv"), target="y")).x.tolist() == [[1234], [12000], [950]]  # thousands
+    assert tables.read(UserTable(path=str(tmp_path / "t.csv"), target="y")).x.tolist() == [[1234], [12000], [950]]  # thousands
 
 
 def test_quoted_fields_hold_delimiters_and_line_ends(tmp_path: Path) -> None:
     path = written(tmp_path, 'a,b,y\n"one, two",1,1\n"three\nfour",2,2\n"one, two",3,5\n')
-    assert rows_of(Table(path=path, target="y")).input_names == ("a=one, two", "a=three\nfour", "b")
+    assert rows_of(UserTable(path=path, target="y")).input_names == ("a=one, two", "a=three\nfour", "b")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_any_line_ends_and_blank_lines_will_do(tmp_path: Path, end: str) -> None:
     path = written(tmp_path, end.join(["größe,y", "1,2", "", "3,4", "", ""]).encode("cp1252"))
-    rows = rows_of(Table(path=path, target="y"))
+    rows = rows_of(UserTable(path=path, target="y"))
     assert rows.input_names == ("größe",) and rows.x.tolist() == [[1], [3]] and rows.y.tolist() == [[2], [4]]
 
 
 def test_a_type_that_only_later_lines_show_is_found(tmp_path: Path) -> None:
     n = 300_000  # several of Arrow's blocks
     frame = pd.DataFrame({"a": np.arange(n), "b": ["1"] * (n - 1) + ["2.5"], "c": [""] * (n - 1) + ["7"], "y": np.arange(n) % 7})
-    rows = rows_of(Table(path=stored(tmp_path, frame), target="y", missing="mean", drop=("c",)))
+    rows = rows_of(UserTable(path=stored(tmp_path, frame), target="y", missing="mean", drop=("c",)))
     assert rows.x[-1].tolist() == [n - 1, 2.5]
 
 
@@ -397,7 +397,7 @@ def test_a_type_that_only_later_lines_show_is_found(tmp_path: Path) -> None:
 @settings(UNTIMED, max_examples=30)
 def test_one_hot_columns_tell_the_text_again(tmp_path: Path, texts: list[str]) -> None:
     path = stored(tmp_path, pd.DataFrame({"t": texts, "y": range(len(texts))}))
-    rows = rows_of(Table(path=path, target="y"))
+    rows = rows_of(UserTable(path=path, target="y"))
     assert rows.input_names == tuple(f"t={level}" for level in sorted(set(texts)))
     assert [rows.input_names[at].removeprefix("t=") for at in rows.x.argmax(axis=1)] == texts
     assert (rows.x.sum(axis=1) == 1).all()
@@ -407,16 +407,16 @@ def test_a_level_that_the_training_part_lacks_is_zero_everywhere(tmp_path: Path)
     frame = pd.DataFrame({"t": ["a", "b"] * 10 + ["rare"], "y": range(21)})
     path = stored(tmp_path, frame)
     for normalise in ("none", "standard"):
-        replicates = [load(Table(path=path, target="y", normalise=normalise), number, "data") for number in range(30)]
+        replicates = [load(UserTable(path=path, target="y", normalise=normalise), number, "data") for number in range(30)]
         unseen = [each for each in replicates if not each.x_train[:, 2].any()]
         assert unseen and not any(each.x_val[:, 2].any() for each in unseen)
 
 
 def test_a_missing_text_is_none_of_the_levels_and_a_missing_number_is_filled(tmp_path: Path) -> None:
     path = written(tmp_path, "t,a,y\nu,1,1\n,2,2\nv,,3\nu,3,4\nv,5,5\n")
-    rows = rows_of(Table(path=path, target="y", missing="median"))
+    rows = rows_of(UserTable(path=path, target="y", missing="median"))
     assert rows.x[1].tolist() == [0, 0, 2] and np.isnan(rows.x[2, 2])
-    loaded = load(Table(path=path, target="y", missing="median"))
+    loaded = load(UserTable(path=path, target="y", missing="median"))
     assert np.isfinite(loaded.x_train).all() and np.isfinite(loaded.x_val).all()
 
 
@@ -449,12 +449,12 @@ def test_a_tables_faults_are_told_beside_the_others(tmp_path: Path) -> None:
 
 def test_a_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert Table(path="t.csv", target="y").path == str(tmp_path / "t.csv")
+    assert UserTable(path="t.csv", target="y").path == str(tmp_path / "t.csv")
 
 
 def test_a_digest_is_that_of_the_rows(tmp_path: Path) -> None:
     def of(**changed: Any) -> str:
-        return loading.digest(TrialSpec(data=Table(path=path, target="price", **changed)))
+        return loading.digest(TrialSpec(data=UserTable(path=path, target="price", **changed)))
 
     path = stored(tmp_path, FRAME)
     first = of()
@@ -518,7 +518,7 @@ def test_a_bad_table_is_told_by_column_and_row(
     tmp_path: Path, content: str | bytes, changed: dict[str, Any], key: str, texts: list[str]
 ) -> None:
     path = written(tmp_path, content)
-    [fault] = faults_of(lambda: rows_of(Table(**{"path": path, "target": "y"} | changed)))
+    [fault] = faults_of(lambda: rows_of(UserTable(**{"path": path, "target": "y"} | changed)))
     assert fault.key == key
     assert [text for text in texts if text not in str(fault)] == []
     assert "\x1b" not in str(fault)
@@ -533,7 +533,7 @@ def test_any_file_is_read_or_refused(tmp_path: Path, content: bytes, named: bool
     path = written(tmp_path, b"a,y\n1,2\n" + content if named else content)
     for task in ("regression", "classification"):
         with contextlib.suppress(BadInput):
-            rows = rows_of(Table(path=path, target="y", task=task, missing="mean"))
+            rows = rows_of(UserTable(path=path, target="y", task=task, missing="mean"))
             assert len(rows.x) == len(rows.y) > 1 and np.isfinite(rows.y).all()
 
 
@@ -550,14 +550,14 @@ def test_any_file_is_read_or_refused(tmp_path: Path, content: bytes, named: bool
 )
 def test_a_parquet_column_is_judged_as_a_csvs(tmp_path: Path, column: Any, text: str) -> None:
     pd.DataFrame({"a, b": column, "n": [1, 2, 3, 5], "y": [1.5, 2, 3, 4]}).to_parquet(path := tmp_path / "t.parquet")
-    [fault] = faults_of(tables.read, Table(path=str(path), target="y", missing="mean"))
+    [fault] = faults_of(tables.read, UserTable(path=str(path), target="y", missing="mean"))
     assert text in str(fault) and """'data.drop=["a, b"]'""" in fault.valid
-    assert rows_of(Table(path=str(path), target="y", drop=("a, b",))).x.tolist() == [[1], [2], [3], [5]]
+    assert rows_of(UserTable(path=str(path), target="y", drop=("a, b",))).x.tolist() == [[1], [2], [3], [5]]
 
 
 @pytest.mark.parametrize(("name", "text"), [("", "a directory"), ("none.csv", "no such file"), ("x" * 300, "can be read")])
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path, name: str, text: str) -> None:
-    table = Table(path=str(tmp_path / name), target="y")
+    table = UserTable(path=str(tmp_path / name), target="y")
     for call in (tables.read, tables.resolve_task, load):
         [fault] = faults_of(call, table)
         assert fault.key == "data.path" and text in fault.valid
@@ -565,7 +565,7 @@ def test_a_path_that_is_no_file_is_refused(tmp_path: Path, name: str, text: str)
 
 def test_all_columns_faults_are_told_at_once(tmp_path: Path) -> None:
     path = written(tmp_path, "a,b,c,d,y\n1,inf,7,,3\n2,2,7,1,\n3,2,7,2,4\n")
-    faults = faults_of(tables.read, Table(path=path, target="y"))
+    faults = faults_of(tables.read, UserTable(path=path, target="y"))
     assert [fault.key for fault in faults] == ["data.target", "data.path", "data.path", "data.missing"]
 
 
@@ -592,9 +592,9 @@ def test_all_columns_faults_are_told_at_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_setting_of_a_table_is_told_under_its_key(settings: dict[str, Any], key: str) -> None:
-    assert [fault.key for fault in faults_of(lambda: Table(**{"path": "t.csv", "target": "y"} | settings))] == [key]
+    assert [fault.key for fault in faults_of(lambda: UserTable(**{"path": "t.csv", "target": "y"} | settings))] == [key]
 
 
 @pytest.mark.parametrize("delimiter", ["tab", "\\t", "\t"])
 def test_a_tab_can_be_written_in_three_ways(delimiter: str) -> None:
-    assert Table(path="t.csv", target="y", delimiter=delimiter).delimiter == "\t"
+    assert UserTable(path="t.csv", target="y", delimiter=delimiter).delimiter == "\t"

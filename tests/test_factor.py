@@ -17,7 +17,7 @@ from study.records.tracked import TrackedNetwork
 from study.records.trial import TrialRecord
 from study.reporting import factor_tables, narrative
 from study.runner import validation
-from study.runner.validation import Trials
+from study.runner.validation import ComposedTrials
 from study.statistics import ranking
 from study.statistics.objectives import Objective
 
@@ -131,18 +131,18 @@ def record(number, value, replicates=2, completed=True):
     ids=["two", "one failed", "one", "the same twice", "too many", "other replicates"],
 )
 def test_a_factor_has_some_values_of_one_trial_each(records, expected):
-    assert factor_tables.of(["lr"], records, LOSS) == expected
-    assert factor_tables.of(["lr", "b"], records, LOSS) is None
+    assert factor_tables.find_factor(["lr"], records, LOSS) == expected
+    assert factor_tables.find_factor(["lr", "b"], records, LOSS) is None
 
 
 def test_a_seed_is_no_factor_and_losses_of_unlike_kinds_are_none():
-    def of(key, values, objective):
-        return factor_tables.of(
+    def factor(key, values, objective):
+        return factor_tables.find_factor(
             [key], [dataclasses.replace(record(n, v), params={key: v}) for n, v in enumerate(values)], objective
         )
 
-    assert of("seed", [0, 1], LOSS) is None and of("replicates.first", [0, 8], LOSS) is None
-    assert of("loss", ["mse", "mae"], LOSS) is None and of("loss", ["mse", "mae"], R2) == "loss"
+    assert factor("seed", [0, 1], LOSS) is None and factor("replicates.first", [0, 8], LOSS) is None
+    assert factor("loss", ["mse", "mae"], LOSS) is None and factor("loss", ["mse", "mae"], R2) == "loss"
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -150,5 +150,5 @@ def test_every_experiment_can_be_run(name):
     with initialize_config_dir(str(source.config_folder()), version_base=source.VERSION_BASE):
         config = compose(source.CONFIG_NAME, [f"+experiment={name}"], return_hydra_config=True)
     space, fixed = overrides.split([f"+experiment={name}"], OmegaConf.to_container(config.hydra.sweeper.params), {})
-    validation.check_space(space, Trials(fixed, composition.compose_config, ""))
+    validation.check_space(space, ComposedTrials(fixed, composition.compose_config, ""))
     assert len(space) == 1

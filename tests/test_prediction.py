@@ -24,7 +24,7 @@ from study.data.encoding import Input
 from study.errors import BadInput
 from study.runner import planning
 from study.search import space
-from study.settings.data import Table
+from study.settings.data import UserTable
 from study.tracking import artifacts
 from tests.command import ran, run, runs_of
 
@@ -88,7 +88,7 @@ def test_a_column_that_does_not_fit_is_told(changed: dict[str, list[object]], to
 
 def test_a_file_has_the_texts_and_numbers_that_training_had(tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("code;area;new;other;gap\n02;1,5;true;x;\n1; ;false;y;\n")
-    source = Table(path=str(tmp_path / "new.csv"), target="rent", decimal=",")
+    source = UserTable(path=str(tmp_path / "new.csv"), target="rent", decimal=",")
     found = readers.values(source, {"code", "area", "new", "gap"}, ["code"])
     wanted = {"code": ["02", "1"], "area": [1.5, np.nan], "new": [True, False], "gap": [None, None]}
     np.testing.assert_equal({name: column.tolist() for name, column in found.items()}, wanted)

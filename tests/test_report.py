@@ -60,15 +60,15 @@ STUDIES: dict[str, tuple[Findings, Networks]] = {
     ),
     "one setting": (
         findings(trials(2)),
-        Networks(factor=factor_tables.Comparison("optimizer", Objective(), "NRMSE", 2, ["init"], EFFECT)),
+        Networks(factor=factor_tables.FactorComparison("optimizer", Objective(), "NRMSE", 2, ["init"], EFFECT)),
     ),
     "widths": (
         findings(trials(2)),
-        Networks(factor=factor_tables.Comparison("width", Objective(), "NRMSE", 2, ["init"], OTHER_SHAPES)),
+        Networks(factor=factor_tables.FactorComparison("width", Objective(), "NRMSE", 2, ["init"], OTHER_SHAPES)),
     ),
     "sources": (
         findings(trials(2)),
-        Networks(factor=factor_tables.Comparison("vary", Objective(), "NRMSE", 2, ["init"], spreads=SPREADS)),
+        Networks(factor=factor_tables.FactorComparison("vary", Objective(), "NRMSE", 2, ["init"], spreads=SPREADS)),
     ),
     "several objectives": (
         findings(

@@ -133,16 +133,16 @@ def test_an_older_record_is_reproduced_and_tells_what_it_does_not_know(here: Pat
 
 
 def test_classes_of_an_earlier_version_had_other_parts() -> None:
-    now = provenance.of(composition.compose(["data=iris"]))
+    now = provenance.describe(composition.compose(["data=iris"]))
     then = {name: text for name, text in now.items() if name != "parts"}
     assert provenance.text(provenance.differences(then, now)) == "code: parts drawn from all rows → stratified by class"
     assert provenance.differences(now, now) == provenance.unrecorded(now | dict.fromkeys(reproduction.environment(), "")) == []
-    assert "parts" not in provenance.of(composition.compose(["data=diabetes"]))
+    assert "parts" not in provenance.describe(composition.compose(["data=diabetes"]))
     assert "parts" not in provenance.unrecorded({})
 
 
 def test_a_digest_of_code_that_lay_elsewhere_is_explained() -> None:
-    now = provenance.of(composition.compose([])) | {"mlp_study": "0.2.0"}
+    now = provenance.describe(composition.compose([])) | {"mlp_study": "0.2.0"}
     then = now | {"mlp_study": "0.1.0", "code_sha256": "0" * 64}
     assert "code paths have moved" in provenance.text(provenance.differences(then, now))
     assert "moved" not in provenance.text(provenance.differences(now | {"code_sha256": "0" * 64}, now))

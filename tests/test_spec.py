@@ -13,7 +13,7 @@ import study
 from study.errors import BadInput, Fault
 from study.seeds import SOURCES
 from study.settings import spec
-from study.settings.data import CLASSIFICATION, Table
+from study.settings.data import CLASSIFICATION, UserTable
 from study.settings.init import DISTRIBUTIONS, MODES
 from study.settings.model import ACTIVATIONS
 from study.settings.optimizer import SGD
@@ -393,7 +393,7 @@ def test_a_mapping_rebuilds_the_same_spec_through_yaml_too(mapping: dict[str, An
 @pytest.mark.parametrize(("section", "name"), [(key, name) for key, registry in spec.KINDS.items() for name in registry])
 def test_every_kind_is_built_from_its_name_alone(section: str, name: str) -> None:
     data = "breast_cancer" if getattr(spec.KINDS[section][name], "task", None) == CLASSIFICATION else "diabetes"
-    needed = {"path": "rows.csv", "target": "price"} if spec.KINDS[section][name] is Table else {}
+    needed = {"path": "rows.csv", "target": "price"} if spec.KINDS[section][name] is UserTable else {}
     built = spec.build({"data": {"name": data}} | {section: {"name": name, **needed}})
     assert getattr(built, section).name == (name if name != "auto" else "mse")
 

@@ -21,7 +21,7 @@ from study.config import composition
 from study.data import encoding, inputs, loading, number_texts, readers, table_text, tables
 from study.data.encoding import Input
 from study.errors import BadInput
-from study.settings.data import Table
+from study.settings.data import UserTable
 from study.settings.spec import TrialSpec, flat, identifying
 
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
@@ -248,7 +248,10 @@ def test_a_parquet_files_row_labels_are_left_out(tmp_path: Path) -> None:
 def test_any_kind_of_text_in_a_parquet_file_is_text(kind: str, tmp_path: Path) -> None:
     towns = pa.array(["Bonn", "Köln"] * 10).cast(getattr(pa, kind)())
     parquet.write_table(pa.table({"town": towns, "y": np.arange(20) * 1.5}), tmp_path / "t.parquet")
-    assert tables.read(Table(path=str(tmp_path / "t.parquet"), target="y")).inputs == (Input("town", "Bonn"), Input("town", "Köln"))
+    assert tables.read(UserTable(path=str(tmp_path / "t.parquet"), target="y")).inputs == (
+        Input("town", "Bonn"),
+        Input("town", "Köln"),
+    )
 
 
 WORDS = {
@@ -272,7 +275,7 @@ def test_an_older_encoding_is_known_by_its_letters(encoding_: str, repeats: int,
     rows = "".join(f"{word},{number}\n" for number, word in enumerate(words * repeats))
     (tmp_path / "t.csv").write_bytes(f"{head},y\n{rows}".encode(encoding_))
     assert table_text.older_encoding(str(tmp_path / "t.csv")) == encoding_
-    table = Table(path=str(tmp_path / "t.csv"), target="y")
+    table = UserTable(path=str(tmp_path / "t.csv"), target="y")
     assert [each.name for each in tables.read(table).inputs] == [f"{head}={word}" for word in sorted(words)]
 
 
@@ -439,7 +442,7 @@ def test_a_text_as_target_is_not_sent_in_a_circle(text: str, tmp_path: Path) -> 
 def test_new_rows_are_read_as_the_table_was(tmp_path: Path) -> None:
     new = tmp_path / "new.csv"
     made_up = ("column_1", "column_2", "column_3")
-    source = Table(path=str(new), target="column_1", header=False)
+    source = UserTable(path=str(new), target="column_1", header=False)
     for content in ("7,1.5,u\n8,2.5,v\n", "1.5,u\n2.5,v\n", "column_2,other,column_3\n1.5,9,u\n2.5,9,v\n"):
         new.write_text(content)
         found = readers.values(source, {"column_2", "column_3"}, ["column_3"], made_up)
@@ -448,7 +451,7 @@ def test_new_rows_are_read_as_the_table_was(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="3 columns without names as in training, or 2 without the target"):
         readers.values(source, {"column_2"}, [], made_up)
     new.write_text(',a,b,\n0,-999,"1,200",\n1,5,950,\n')
-    found = readers.values(Table(path=str(new), target="y", header=True, gaps=(-999,)), {"a", "b"}, [])
+    found = readers.values(UserTable(path=str(new), target="y", header=True, gaps=(-999,)), {"a", "b"}, [])
     np.testing.assert_equal({name: column.tolist() for name, column in found.items()}, {"a": [np.nan, 5], "b": [1200, 950]})
     columns = encoding.without_gaps({"a": np.array([-999, 5]), "b": np.array(["?", " u"], object)}, (-999, "?"))
     np.testing.assert_equal(encoding.encode([Input("a"), Input("b", "u", True)], columns), [[np.nan, 0], [5, 1]])

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from study.errors import BadInput, Fault
 from study.settings import model as model_settings
 from study.settings import spec
-from study.settings.data import AUTO, REGRESSION, Table
+from study.settings.data import AUTO, REGRESSION, UserTable
 from study.settings.rules import accepted, optional
 from study.settings.spec import TrialSpec
 
@@ -63,7 +63,7 @@ def _built(config: DictConfig) -> TrialSpec:
     if isinstance(settings.get("model"), dict):
         settings["model"] = with_units(settings["model"])
     data = settings.get("data")
-    if isinstance(data, dict) and data.get("name") == Table.name:
+    if isinstance(data, dict) and data.get("name") == UserTable.name:
         settings["data"] = data = _with_names(data)
         if data.get("task") == AUTO:
             return _with_task(settings, data)
@@ -89,7 +89,7 @@ def _with_task(settings: dict[str, Any], data: dict[str, Any]) -> TrialSpec:
     task = REGRESSION
     try:
         table = spec.build({"data": data | {"task": REGRESSION}}).data
-        assert isinstance(table, Table)
+        assert isinstance(table, UserTable)
         task = tables.resolve_task(table)
     except BadInput as bad:
         faults += bad.faults

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from study.data import dataset, loading
 from study.records.arrays import Array
 from study.records.dataset import Dataset
-from study.settings.data import KFOLD, BreastCancer, Diabetes, Digits, Iris, Table, Wine
+from study.settings.data import KFOLD, BreastCancer, Diabetes, Digits, Iris, UserTable, Wine
 from study.settings.data import Data as Settings
 from study.settings.spec import TrialSpec
 
@@ -31,7 +31,7 @@ def describe(spec: TrialSpec, data: Dataset) -> dict[str, str]:
     rows = {"training": len(data.x_train), "validation": len(data.x_val)}
     width = {"inputs": data.x_train.shape[1], "classes" if data.y_train.ndim == 1 else "targets": data.outputs}
     return {
-        "name": PurePath(spec.data.path).name if isinstance(spec.data, Table) else spec.data.name,
+        "name": PurePath(spec.data.path).name if isinstance(spec.data, UserTable) else spec.data.name,
         "digest": loading.digest(spec)[:DIGEST],
         "schema": json.dumps({"mlflow_colspec": _columns(spec.data, data)}, ensure_ascii=False),
         "profile": json.dumps({"num_rows": sum(rows.values())} | rows | width),
@@ -43,11 +43,11 @@ def reading(spec: TrialSpec, data: Dataset) -> str:
 
     data: as for `describe`.
     """
-    lines = [_table(spec, spec.data, data), *loading.rows(spec).notes] if isinstance(spec.data, Table) else []
+    lines = [_table(spec, spec.data, data), *loading.rows(spec).notes] if isinstance(spec.data, UserTable) else []
     return "\n".join([*lines, *_lacking(spec, data)])
 
 
-def _table(spec: TrialSpec, settings: Table, data: Dataset) -> str:
+def _table(spec: TrialSpec, settings: UserTable, data: Dataset) -> str:
     made_of = loading.rows(spec).inputs
     levels = Counter(item.column for item in made_of if item.level is not None)
     names = (f"{name} ({levels[name]} levels)" if levels[name] else name for name in dict.fromkeys(item.column for item in made_of))
@@ -101,7 +101,7 @@ def classes_judged(spec: TrialSpec) -> int:
 
 
 def _source(data: Settings) -> dict[str, str]:
-    if isinstance(data, Table):
+    if isinstance(data, UserTable):
         return {"source_type": "local", "source": json.dumps({"uri": PurePath(data.path).name})}
     origin = f"sklearn.datasets.load_{data.name}" if isinstance(data, LOADED) else f"mlp-study data={data.name}"
     return {"source_type": "code", "source": json.dumps({"tags": {"mlflow.source.name": origin}})}
@@ -110,7 +110,7 @@ def _source(data: Settings) -> dict[str, str]:
 def _columns(settings: Settings, data: Dataset) -> list[dict[str, object]]:
     """List the targets first, so that they are visible, then the inputs."""
     if data.y_train.ndim == 1:
-        targets = [(settings.target if isinstance(settings, Table) else "class", "string")]
+        targets = [(settings.target if isinstance(settings, UserTable) else "class", "string")]
     else:
         targets = [(name, "double") for name in data.target_names]
     columns = [(f"{name} (target)", kind) for name, kind in targets] + [(name, "double") for name in data.input_names]

@@ -14,7 +14,7 @@ from study import seeds
 from study.data.encoding import Input
 from study.data.rows import Rows
 from study.records.arrays import Array
-from study.settings.data import Data, Friedman1, Noise, Table, Teacher
+from study.settings.data import Data, Friedman1, Noise, Teacher, UserTable
 from study.settings.spec import TrialSpec
 
 ROWS = 1  # position in the stream of the `data` seed; the split has the stream itself
@@ -57,7 +57,7 @@ def _friedman1(data: Friedman1, seed: int) -> Rows:
     return _made(x, y[:, None])
 
 
-def _table(data: Table, _: int) -> Rows:
+def _table(data: UserTable, _: int) -> Rows:
     from study.data import tables  # imports pyarrow's readers, which no other kind of data needs
 
     return tables.read(data)
@@ -78,7 +78,7 @@ LOADERS: dict[str, Callable[..., Rows]] = {
 
 def stamp(data: Data) -> object:
     """Return a value that changes when the data's file does; None for data without a file."""
-    if not isinstance(data, Table):
+    if not isinstance(data, UserTable):
         return None
     from study.data import readers
 

@@ -20,7 +20,7 @@ from study.data import number_texts, table_text
 from study.data.encoding import absent, named_alike
 from study.errors import BadInput, Fault
 from study.records.arrays import Array
-from study.settings.data import AUTO, KEEP, Table
+from study.settings.data import AUTO, KEEP, UserTable
 
 MOST_TEXT = 300
 UTF8 = ("utf-8", "utf-8-sig", "utf8")
@@ -70,7 +70,7 @@ class FileContent:
     made_up: tuple[str, ...] = ()
 
 
-def columns(settings: Table, choose: ChooseColumns, texts: Collection[str] = (), made_up: Sequence[str] = ()) -> FileContent:
+def columns(settings: UserTable, choose: ChooseColumns, texts: Collection[str] = (), made_up: Sequence[str] = ()) -> FileContent:
     """Read the chosen columns; texts without dictionaries and without surrounding blanks, null where empty.
 
     texts: names of columns that hold texts in a text file, whatever they look like. made_up: as for `values`. Raises BadInput for a
@@ -108,7 +108,7 @@ def columns(settings: Table, choose: ChooseColumns, texts: Collection[str] = (),
     return FileContent(table, tuple(notes), read.made_up)
 
 
-def values(settings: Table, wanted: Collection[str], texts: Collection[str], made_up: Sequence[str] = ()) -> dict[str, Array]:
+def values(settings: UserTable, wanted: Collection[str], texts: Collection[str], made_up: Sequence[str] = ()) -> dict[str, Array]:
     """Return the wanted columns: numbers, NaN where missing, or Python values, None where missing.
 
     texts: as for `columns`. made_up: the column names from training, if that file had none: this file must have as many columns, or
@@ -141,7 +141,7 @@ def _without_numbers(column: Column, gaps: Sequence[str | float]) -> Column:
     return pc.if_else(pc.is_in(pc.cast(column, pa.float64(), safe=False), value_set=pa.array(numbers, pa.float64())), None, column)
 
 
-def _numbers_in_texts(column: Column, settings: Table) -> tuple[Column, str]:
+def _numbers_in_texts(column: Column, settings: UserTable) -> tuple[Column, str]:
     """Return numbers if all texts are numbers, and an example of one that Arrow doesn't read, if there is one.
 
     Arrow takes a blank field, and so its whole column, for text.
@@ -160,7 +160,7 @@ def _numbers_in_texts(column: Column, settings: Table) -> tuple[Column, str]:
     return column, f"{text!r} is {first.value:.15g}{otherwise}"
 
 
-def _selected(settings: Table, names: Sequence[str], choose: ChooseColumns) -> tuple[list[str], dict[str, str], list[str]]:
+def _selected(settings: UserTable, names: Sequence[str], choose: ChooseColumns) -> tuple[list[str], dict[str, str], list[str]]:
     """Return a unique key for each column, the names of the keys to read, and notes about what was left out."""
     keys = [name or f"{NAMELESS}{position}" for position, name in enumerate(names)]
     named = dict(zip(keys, names, strict=True))
@@ -188,7 +188,7 @@ def _named(table: Any, names: dict[str, str], notes: list[str]) -> dict[str, Col
     return {names[key]: by_key[key] for key in kept}
 
 
-def _read_parquet(settings: Table, choose: ChooseColumns) -> FileContent:
+def _read_parquet(settings: UserTable, choose: ChooseColumns) -> FileContent:
     try:
         with parquet.ParquetFile(settings.path) as file:
             _, names, notes = _selected(settings, file.schema_arrow.names, choose)
@@ -200,7 +200,7 @@ def _read_parquet(settings: Table, choose: ChooseColumns) -> FileContent:
         raise BadInput([Fault("data.path", settings.path, f"a Parquet file ({str(error).splitlines()[0]})")]) from error
 
 
-def _read_csv(settings: Table, choose: ChooseColumns, texts: Collection[str], made_up: Sequence[str]) -> FileContent:
+def _read_csv(settings: UserTable, choose: ChooseColumns, texts: Collection[str], made_up: Sequence[str]) -> FileContent:
     head = table_text.head_of(settings.path)
     encoding = settings.encoding or table_text.marked_encoding(head) or "utf-8"
     try:
@@ -216,7 +216,7 @@ def _read_csv(settings: Table, choose: ChooseColumns, texts: Collection[str], ma
 
 
 def _parse_csv(
-    settings: Table, encoding: str, head: bytes, choose: ChooseColumns, texts: Collection[str], made_up: Sequence[str]
+    settings: UserTable, encoding: str, head: bytes, choose: ChooseColumns, texts: Collection[str], made_up: Sequence[str]
 ) -> FileContent:
     """Parse the table. Raises UnicodeError if it isn't in this encoding."""
     text = table_text.decoded(head, encoding)
@@ -269,7 +269,7 @@ def _parse_csv(
     return FileContent(kept, tuple(notes), () if header else tuple(column_names))
 
 
-def _has_header(settings: Table, rows: Sequence[Sequence[str]], made_up: Sequence[str]) -> bool:
+def _has_header(settings: UserTable, rows: Sequence[Sequence[str]], made_up: Sequence[str]) -> bool:
     if made_up:
         return bool(rows) and any(field in made_up for field in rows[0])
     return settings.header is True or (settings.header == AUTO and (not rows or table_text.holds_names(rows)))
@@ -279,7 +279,7 @@ def made_up_names(count: int) -> list[str]:
     return [f"column_{position + 1}" for position in range(count)]
 
 
-def _made_up(count: int, settings: Table, known: Sequence[str]) -> list[str]:
+def _made_up(count: int, settings: UserTable, known: Sequence[str]) -> list[str]:
     """Name the columns of a file that has no names. known: their names in training; the target may be missing now."""
     if not known:
         return made_up_names(count)
@@ -295,7 +295,7 @@ def _lines_to_names(text: str) -> int:
     return next((number for number, line in enumerate(text.splitlines()) if line), 0) + 1
 
 
-def _guessed(settings: Table, encoding: str, delimiter: str, text: str) -> list[str]:
+def _guessed(settings: UserTable, encoding: str, delimiter: str, text: str) -> list[str]:
     """Report anything unusual about how a text file was read."""
     notes = []
     if encoding not in UTF8:
@@ -319,7 +319,7 @@ def _doubtful(columns: dict[str, Column], sample: dict[str, list[str]]) -> Itera
                 yield f"{name}: {text!r} is {number.value:g} (if the comma separates thousands: data.decimal=.)"
 
 
-def _types(settings: Table, types: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _types(settings: UserTable, types: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, kind in types.items():
         if not pa.types.is_null(kind) and not pa.types.is_binary(kind):
             yield name, pa.float64() if pa.types.is_integer(kind) and name != settings.target else kind

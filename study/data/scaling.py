@@ -21,7 +21,7 @@ from study.settings.data import (
     STANDARD,
     Data,
     Regression,
-    Table,
+    UserTable,
 )
 from study.settings.spec import TrialSpec
 
@@ -71,7 +71,7 @@ class Scaling(NamedTuple):
 
 def fill_rule(data: Data) -> str:
     """Return the key in FILLS of the statistic that replaces missing numbers."""
-    return data.missing if isinstance(data, Table) else MEAN
+    return data.missing if isinstance(data, UserTable) else MEAN
 
 
 def learn_scaling(spec: TrialSpec, number: int) -> Scaling:

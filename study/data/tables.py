@@ -19,7 +19,7 @@ from study.data.readers import DECIMAL_COMMA, Column, columns, is_numeric, is_te
 from study.data.rows import Rows
 from study.errors import BadInput, Fault
 from study.records.arrays import Array, Floats
-from study.settings.data import CLASSIFICATION, LARGEST, REFUSE, REGRESSION, Table
+from study.settings.data import CLASSIFICATION, LARGEST, REFUSE, REGRESSION, UserTable
 from study.settings.rules import nearest
 
 # a target of whole numbers is one of classes if they are this few, and frequent enough
@@ -47,15 +47,15 @@ class Unusable(NamedTuple):
     valid: str
 
 
-def resolve_task(settings: Table) -> str:
+def resolve_task(settings: UserTable) -> str:
     """Resolve `task: auto`: classification for text, booleans, and whole numbers with few values; otherwise regression."""
     source = settings.source()
-    assert isinstance(source, Table)
+    assert isinstance(source, UserTable)
     return _task(source, stamp(settings.path))
 
 
 @lru_cache(maxsize=16)
-def _task(settings: Table, _: tuple[int, int]) -> str:
+def _task(settings: UserTable, _: tuple[int, int]) -> str:
     column = columns(settings, lambda names: _kept(settings, names) and [settings.target]).columns[settings.target]
     if is_text(column.type):
         return REGRESSION if _slips(settings, _levels(column)) else CLASSIFICATION
@@ -72,7 +72,7 @@ def _is_whole(column: Column) -> bool:
     return pa.types.is_floating(column.type) and bool(pc.all(pc.equal(pc.floor(column), column)).as_py())
 
 
-def read(settings: Table) -> Rows:
+def read(settings: UserTable) -> Rows:
     """Read a table's rows.
 
     The target is float [n, 1] for regression and int32 [n] for classification, classes in sorted order. Text and boolean columns
@@ -114,7 +114,7 @@ def read(settings: Table) -> Rows:
     return Rows(x, y, tuple(inputs), target_names, tuple(notes), content.made_up)
 
 
-def _column_faults(settings: Table, key: str, refused: Sequence[Unusable]) -> list[Fault]:
+def _column_faults(settings: UserTable, key: str, refused: Sequence[Unusable]) -> list[Fault]:
     """Return one fault per column, and one for the rest of many; the last ends with a hint that leaves out all of them."""
     if not refused:
         return []
@@ -142,12 +142,12 @@ def _quoted(name: str) -> str:
     return f'"{escaped}"'
 
 
-def _gaps_hint(settings: Table, more: Sequence[str | float]) -> str:
+def _gaps_hint(settings: UserTable, more: Sequence[str | float]) -> str:
     gaps = (_quoted(gap) if isinstance(gap, str) else f"{gap:.15g}" for gap in (*settings.gaps, *more))
     return shlex.quote(f"data.gaps=[{','.join(gaps)}]")
 
 
-def _sentinels(settings: Table, table: dict[str, Column]) -> Iterator[str]:
+def _sentinels(settings: UserTable, table: dict[str, Column]) -> Iterator[str]:
     """Report columns in which a number may stand for a missing value."""
     suspects: list[str] = []
     numbers: set[float] = set()
@@ -176,7 +176,7 @@ def _is_far(number: float, least: float, most: float) -> bool:
     return (number < 0 <= least) or min(abs(number - least), abs(number - most)) > most - least
 
 
-def _dates(settings: Table, levels: dict[str, list[Any]]) -> Iterator[str]:
+def _dates(settings: UserTable, levels: dict[str, list[Any]]) -> Iterator[str]:
     dates = [
         name for name, texts in levels.items() if texts and all(isinstance(text, str) and DATE.fullmatch(text) for text in texts)
     ]
@@ -192,7 +192,7 @@ def _levels(column: Column) -> list[Any]:
     return sorted(value for value in pc.unique(column).to_pylist() if value is not None)
 
 
-def _slips(settings: Table, levels: Sequence[Any]) -> list[str]:
+def _slips(settings: UserTable, levels: Sequence[Any]) -> list[str]:
     """Return the texts that aren't numbers in a column that is meant to hold numbers; [] for any other column."""
     texts = [level for level in levels if isinstance(level, str)]
     # a number with the other decimal mark is a slip too
@@ -202,7 +202,7 @@ def _slips(settings: Table, levels: Sequence[Any]) -> list[str]:
     return number_texts.slips(texts, settings.decimal, settings.thousands)
 
 
-def _slip(settings: Table, column: Column, slips: Sequence[str]) -> tuple[str, str]:
+def _slip(settings: UserTable, column: Column, slips: Sequence[str]) -> tuple[str, str]:
     """Return the fault of a column of numbers, and its valid content."""
     rows = pc.is_in(column, value_set=pa.array(slips, column.type)).to_numpy()
     first = column[int(np.argmax(rows))].as_py()
@@ -217,13 +217,13 @@ def _slip(settings: Table, column: Column, slips: Sequence[str]) -> tuple[str, s
     return f"{first!r} among numbers, {row_text(rows)}", valid
 
 
-def _missing(settings: Table, name: str, rows: Array) -> list[Unusable]:
+def _missing(settings: UserTable, name: str, rows: Array) -> list[Unusable]:
     if settings.missing != REFUSE or not rows.any():
         return []
     return [Unusable(name, f"no value in {row_text(rows)}", "no missing values, or data.missing=mean, median or most_frequent")]
 
 
-def _checked_levels(settings: Table, name: str, column: Column, unusable: list[Unusable], gaps: list[Unusable]) -> list[Any]:
+def _checked_levels(settings: UserTable, name: str, column: Column, unusable: list[Unusable], gaps: list[Unusable]) -> list[Any]:
     levels = _levels(column)
     if slips := _slips(settings, levels):
         unusable.append(Unusable(name, *_slip(settings, column, slips)))
@@ -238,7 +238,7 @@ def _checked_levels(settings: Table, name: str, column: Column, unusable: list[U
     return levels
 
 
-def _checked_numbers(settings: Table, name: str, column: Column, unusable: list[Unusable], gaps: list[Unusable]) -> Floats:
+def _checked_numbers(settings: UserTable, name: str, column: Column, unusable: list[Unusable], gaps: list[Unusable]) -> Floats:
     """Return single precision numbers [n], NaN where missing; add faults to `unusable` and `gaps`."""
     nothing = np.zeros(len(column), np.float32)
 
@@ -267,7 +267,7 @@ def _checked_numbers(settings: Table, name: str, column: Column, unusable: list[
     return kept
 
 
-def _target(settings: Table, column: Column, faults: list[Fault]) -> tuple[Array, tuple[str, ...]]:
+def _target(settings: UserTable, column: Column, faults: list[Fault]) -> tuple[Array, tuple[str, ...]]:
     name, text = settings.target, is_text(column.type)
     if not text and not is_numeric(column.type):
         faults.append(Fault("data.target", name, f"a column of numbers, text or booleans ({column.type})"))
@@ -297,7 +297,7 @@ def _target(settings: Table, column: Column, faults: list[Fault]) -> tuple[Array
         faults.append(Fault("data.task", REGRESSION, f"classification (the target {name!r} isn't a column of numbers)"))
     elif distinct > 1:
         unusable: list[Unusable] = []
-        complete = Table(path=settings.path, target=name, missing="mean")  # missing values are reported above
+        complete = UserTable(path=settings.path, target=name, missing="mean")  # missing values are reported above
         y = _checked_numbers(complete, name, column, unusable, [])[:, None]
         faults += [Fault("data.path", f"column {name!r}: {column.got}", column.valid) for column in unusable]
         return y, (name,)
@@ -308,7 +308,7 @@ def _class_name(value: Any) -> str:
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-def _kept(settings: Table, names: Sequence[str]) -> list[str]:
+def _kept(settings: UserTable, names: Sequence[str]) -> list[str]:
     """Return the names that aren't dropped. Raises BadInput if two are equal, or if the target or a name to drop is missing."""
     faults = named_alike("data.path", names)
     wanted = [("data.target", settings.target), *(("data.drop", name) for name in settings.drop)]

@@ -21,7 +21,7 @@ from study.data import batches
 from study.engine import compile_cache
 from study.engine.backend import tf
 from study.engine.initializers import initial_networks
-from study.engine.program import WIDTH, Curves, LegResult, Signature, program
+from study.engine.program import WIDTH, EpochCurves, LegResult, Signature, program
 from study.engine.state import State, initial_state
 from study.records.arrays import Floats, Integers
 from study.records.dataset import Dataset
@@ -214,7 +214,7 @@ class Part:
         )
 
 
-def _unpadded_curves(curves: Curves, epochs: int, count: int) -> dict[str, Floats]:
+def _unpadded_curves(curves: EpochCurves, epochs: int, count: int) -> dict[str, Floats]:
     return {name: values.numpy()[:epochs, :count] for name, values in vars(curves).items() if values is not None}
 
 

@@ -56,7 +56,7 @@ class Signature:
 
 
 @dataclass(frozen=True)
-class Curves(Nested):
+class EpochCurves(Nested):
     """Losses by epoch, [epochs, W], or of one epoch, [W]. rate_factor: None unless the learning rate is reduced on a plateau."""
 
     train_loss: tf.Tensor
@@ -69,7 +69,7 @@ class LegResult(Nested):
     """The result of one call. predictions: [W, n_val, outputs]; finite: bool [W], all kept parameters are finite."""
 
     state: State
-    curves: Curves
+    curves: EpochCurves
     predictions: tf.Tensor
     finite: tf.Tensor
 
@@ -130,7 +130,7 @@ def program(signature: Signature) -> Any:
             mean = total / (sig.rows if sig.partial else sig.steps)
             validated = state.validated
             val = tf.reduce_mean(row_losses(y_val, predict(validated), settings), axis=1)
-            ended = Curves(mean, val, before.plateau.factor if sig.plateau else None)
+            ended = EpochCurves(mean, val, before.plateau.factor if sig.plateau else None)
             if sig.plateau:
                 state = replace(state, plateau=state.plateau.after_epoch(val, settings, *sig.plateau))
             if sig.patience is not None:
@@ -146,7 +146,7 @@ def program(signature: Signature) -> Any:
             return epoch + 1, curves, state
 
         blank = tf.zeros([length, WIDTH])
-        curves = Curves(blank, blank, blank if sig.plateau else None)
+        curves = EpochCurves(blank, blank, blank if sig.plateau else None)
         _, curves, state = tf.while_loop(lambda e, *_: e < epochs, train_epoch, (0, curves, state))
         kept = state.kept
         finite = [tf.reduce_all(tf.math.is_finite(p), axis=list(range(1, p.shape.rank))) for p in kept.values()]

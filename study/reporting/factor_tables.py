@@ -20,7 +20,7 @@ SEEDS = {"seed", "replicates.first"}
 
 
 @dataclass(frozen=True)
-class Comparison:
+class FactorComparison:
     """effect: of the setting called `name` on weights, function and objective; or spreads: of each level of `replicates.vary`.
 
     kind: of the disagreement. differ: the sources in which the replicates differ.
@@ -51,7 +51,7 @@ class Comparison:
         return narrative.sources_answer(self.spreads, self.quantity, self.replicates)
 
 
-def of(keys: Collection[str], records: Sequence[TrialRecord], objective: Objective) -> str | None:
+def find_factor(keys: Collection[str], records: Sequence[TrialRecord], objective: Objective) -> str | None:
     """The only setting that a study varied, if two to eight of its values were completed by one trial each, alike in replicates.
 
     None for a seed, which is no setting, and for trials that can't be compared.
@@ -67,7 +67,7 @@ def of(keys: Collection[str], records: Sequence[TrialRecord], objective: Objecti
 
 def compare(
     opened: Store, key: str, records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, str]
-) -> Comparison | None:
+) -> FactorComparison | None:
     """Compares the completed trials' networks; None where the objective has no value of each replicate.
 
     settings: the study's fixed ones, in `spec.flat`'s form.
@@ -84,7 +84,7 @@ def compare(
     named = [report.setting(record.params[key]) for record in done]
     levels = [controlled_comparison.Level(*each) for each in zip(named, trials, values, strict=True)]
     if key == "replicates.vary" and replicates > 1:
-        return Comparison(
+        return FactorComparison(
             name, objective, kind, replicates, differ, spreads=tuple(controlled_comparison.spread(level) for level in levels)
         )
-    return Comparison(name, objective, kind, replicates, differ, controlled_comparison.effect(levels))
+    return FactorComparison(name, objective, kind, replicates, differ, controlled_comparison.effect(levels))

@@ -93,7 +93,7 @@ class Networks:
     """What only the trials' networks tell. shown: of the best trials, best first; factor: of a study that varies one setting."""
 
     shown: list[Shown] = field(default_factory=list)
-    factor: factor_tables.Comparison | None = None
+    factor: factor_tables.FactorComparison | None = None
 
 
 def read(storage: str, name: str) -> Findings:
@@ -116,6 +116,6 @@ def networks(found: Findings, uri: str) -> Networks:
         if record.run_id and record.summary:
             shown.append(Shown(record, reader.load_trial(opened, record.run_id)))
     # the replicates of a crossed design are no restarts: they share sources
-    key = None if found.blamed else factor_tables.of(found.keys, found.records, found.objective)
+    key = None if found.blamed else factor_tables.find_factor(found.keys, found.records, found.objective)
     in_order = sorted(done, key=lambda each: each.number)
     return Networks(shown, factor_tables.compare(opened, key, in_order, found.objective, found.identity) if key else None)

@@ -18,7 +18,7 @@ from study.records.tracked import TrackedNetwork
 from study.records.trial import TrialRecord
 from study.reporting import report
 from study.reporting.study_results import Findings
-from study.settings.data import Table
+from study.settings.data import UserTable
 from study.settings.spec import TrialSpec, build
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwor
     rows = loading.rows(spec)
     meaning = _meaning(spec, data.input_names, data.target_names, chosen.network.kernels[-1].shape[1])
     meaning["made_of"] = [list(column) for column in rows.inputs]
-    if isinstance(spec.data, Table):
+    if isinstance(spec.data, UserTable):
         fills = {name: each.fill for name, each in zip(data.input_names, scaling.inputs, strict=True)}
         meaning["instead_of_missing"] = {name: fill for name, fill in fills.items() if fill is not None}
         meaning["reading"] = _reading(spec.data, rows.made_up)
@@ -123,7 +123,7 @@ def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwor
     )
 
 
-def _reading(table: Table, made_up: Sequence[str]) -> dict[str, Any]:
+def _reading(table: UserTable, made_up: Sequence[str]) -> dict[str, Any]:
     """What reads new rows as the table was read. made_up: the names of all its columns if its file has none."""
     return {
         "decimal": table.decimal,

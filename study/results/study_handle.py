@@ -19,7 +19,7 @@ from study.records.trial import TrialRecord
 from study.reporting import listings, report, study_results
 from study.reporting.pages import study_page
 from study.results import champion
-from study.settings.data import Table
+from study.settings.data import UserTable
 from study.tracking import artifacts, reader, runs, served, store
 from study.tracking.runs import Replicate
 
@@ -226,7 +226,7 @@ def predict_file(
     made_up = settings.pop("made_up", ())
     if decimal and decimal != settings["decimal"]:
         settings |= {"decimal": decimal, "thousands": None}
-    source = Table(path=str(file), delimiter=delimiter, encoding=encoding, **settings)
+    source = UserTable(path=str(file), delimiter=delimiter, encoding=encoding, **settings)
     known = columns_of(found.inputs)
     # a text may look like a number; Arrow reads truth values as training did
     texts = [name for name, of_column in known.items() if of_column[0].level is not None and not is_boolean(of_column)]

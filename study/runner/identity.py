@@ -14,7 +14,7 @@ from study.config import decode, source
 from study.data import loading
 from study.search.space import Space
 from study.settings import spec as specs
-from study.settings.data import CLASSIFICATION, Table
+from study.settings.data import CLASSIFICATION, UserTable
 from study.settings.spec import TrialSpec
 
 
@@ -67,8 +67,11 @@ def _other_kinds(base: TrialSpec, others: Sequence[TrialSpec], space: Space) -> 
 
 
 def _other_tables(base: TrialSpec, others: Sequence[TrialSpec]) -> dict[str, str]:
-    tables = [spec for spec in others if isinstance(spec.data, Table) and spec.data.path != getattr(base.data, "path", None)]
-    return {f"data.digest of {Path(spec.data.path).name}": loading.digest(spec) for spec in tables if isinstance(spec.data, Table)}
+    own_path, digests = getattr(base.data, "path", None), {}
+    for spec in others:
+        if isinstance(spec.data, UserTable) and spec.data.path != own_path:
+            digests[f"data.digest of {Path(spec.data.path).name}"] = loading.digest(spec)
+    return digests
 
 
 def _search(config: DictConfig) -> dict[str, str]:

@@ -21,7 +21,7 @@ from study.errors import BadInput, Fault, check_writable
 from study.reporting import answers, terminal
 from study.runner import identity as identities
 from study.runner import job, validation
-from study.runner.validation import Compose, Trials
+from study.runner.validation import Compose, ComposedTrials
 from study.search.space import Space
 from study.settings import rules
 from study.settings.spec import TrialSpec
@@ -62,7 +62,7 @@ class Plan:
     settings: Mapping[str, Any]
     launcher: Launcher
     space: Space
-    trials: Trials
+    trials: ComposedTrials
     base: TrialSpec
     reading: str
     judging: str
@@ -136,7 +136,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         locations.check(uri)
     elif uri:
         spool.writer(uri)  # loads while the settings are checked
-    trials = Trials(fixed, _composer(config, loader), uri or locations.tracking_uri(None))
+    trials = ComposedTrials(fixed, _composer(config, loader), uri or locations.tracking_uri(None))
     with terminal.status("checking the settings"), clock.phase("compose"):
         _check_settings(settings)
         storage = locations.storage(settings["storage"])

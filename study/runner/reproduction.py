@@ -99,7 +99,7 @@ def prepare(recorded: RecordedTrial, uri: str) -> Retraining:
     than then, and BadInput for data or a start that are gone.
     """
     whole = spec.build(recorded.config)
-    now = environment() | provenance.of(whole)
+    now = environment() | provenance.describe(whole)
     differ = provenance.differences(recorded.environment, now)
     if any(each.kind == "data" for each in differ):
         raise Corrupt(f"run {recorded.run_id} can't be reproduced, since its data differ: {provenance.text(differ)}")

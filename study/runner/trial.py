@@ -142,7 +142,7 @@ def _run(
     start: Sequence[Network] | None,
 ) -> Completed | Pruned | Failed:
     # before training, in the course of which a file may change
-    origin, judged_by = provenance.of(spec), dataset.judged_by(spec)
+    origin, judged_by = provenance.describe(spec), dataset.judged_by(spec)
     training = CohortTraining(spec, datasets, clock, start)
     legs: list[Leg] = []
     for leg in training.legs():

@@ -24,7 +24,7 @@ Compose = Callable[[Sequence[str]], DictConfig]
 
 
 @dataclass(frozen=True)
-class Trials:
+class ComposedTrials:
     """The trials that settings of a space make beside the fixed overrides; each is composed once.
 
     uri: of the store that holds a run which `init.same_as` names.
@@ -48,7 +48,7 @@ class Trials:
         return self._validated[key]
 
 
-def narrowed(space: Space, trials: Trials) -> Space:
+def narrowed(space: Space, trials: ComposedTrials) -> Space:
     """Return the space without choices that the fixed settings rule out, beside the first values of the others.
 
     A setting none of whose choices is possible stays as it is: others are to blame.
@@ -63,14 +63,14 @@ def narrowed(space: Space, trials: Trials) -> Space:
     return space
 
 
-def _possible(params: Mapping[str, Scalar], space: Space, trials: Trials) -> bool:
+def _possible(params: Mapping[str, Scalar], space: Space, trials: ComposedTrials) -> bool:
     try:
         return bool(trials.spec(params, space))
     except BadInput:
         return False
 
 
-def check_space(space: Space, trials: Trials, choices: Mapping[str, str] | None = None) -> list[TrialSpec]:
+def check_space(space: Space, trials: ComposedTrials, choices: Mapping[str, str] | None = None) -> list[TrialSpec]:
     """Return a trial for every choice and both ends of every interval, beside the first values of the others.
 
     choices: of the groups that aren't searched. Raises BadInput with all faults.

@@ -177,7 +177,7 @@ NAMES = Rule("""names of columns, with numbers and null in quotes, as in 'data.d
 
 
 @dataclass(frozen=True)
-class Table(Regression):
+class UserTable(Regression):
     """A CSV, TSV or Parquet file, one row per line. Text and booleans become one column per level.
 
     task: `auto` is resolved when settings are composed, so here it is always one of the two.
@@ -219,4 +219,4 @@ class Table(Regression):
             raise BadInput(faults)
 
 
-KINDS = registry(Noise, Teacher, Friedman1, Diabetes, Digits, BreastCancer, Wine, Iris, Table)
+KINDS = registry(Noise, Teacher, Friedman1, Diabetes, Digits, BreastCancer, Wine, Iris, UserTable)

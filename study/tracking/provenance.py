@@ -57,7 +57,7 @@ class Difference:
         return f"{self.name} {_own(self.then, self.now, most)} → {_own(self.now, self.then, most)}{moved}"
 
 
-def of(spec: TrialSpec) -> dict[str, str]:
+def describe(spec: TrialSpec) -> dict[str, str]:
     """The program that trains, and the data. Raises BadInput if the data can't be loaded."""
     parts = {"parts": "stratified by class"} if spec.data.task == CLASSIFICATION else {}
     return {"mlp_study": _version(), "code_sha256": code(), "data_sha256": loading.digest(spec)} | parts

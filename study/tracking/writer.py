@@ -253,7 +253,7 @@ class Server:
             self._finish(Path(folder))
 
 
-class Waiting(logging.Handler):
+class AbsenceReport(logging.Handler):
     """Tells once that the server is away, in place of the HTTP library's line for each attempt."""
 
     def __init__(self, uri: str) -> None:
@@ -271,7 +271,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     uri, folder = sys.argv[1:]
     http = logging.getLogger("urllib3.connectionpool")
-    http.addHandler(Waiting(uri))
+    http.addHandler(AbsenceReport(uri))
     http.propagate = False
     # standard output is for answers alone: what a library prints goes to standard error
     answers = os.fdopen(os.dup(1), "w", buffering=1)

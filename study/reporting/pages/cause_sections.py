@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from study.records.outcome import Blame
 from study.reporting import narrative
-from study.reporting.factor_tables import Comparison
+from study.reporting.factor_tables import FactorComparison
 from study.reporting.pages.charts import causes
 from study.reporting.pages.charts.style import UNRELATED_TEXT
 from study.reporting.pages.page import Chart, Listing, Section
@@ -15,7 +15,7 @@ from study.reporting.pages.page import Chart, Listing, Section
 MOST_BLAMED = 6
 
 
-def factor(comparison: Comparison | None) -> Section:
+def factor(comparison: FactorComparison | None) -> Section:
     """Return what one setting, or each source of randomness, does to the networks; empty without a comparison."""
     if comparison is None:
         return Section("")
