@@ -244,19 +244,21 @@ ROWS = [
     row([*TABLE, "data.path=."], "data.path: got '/ … '; valid: a file (a directory)"),
     row("data=table", "data.path: got None; valid: the path of a .csv", "data.target: got None; valid: the name"),
     table("", "data.path: got '/ … /t.csv'; valid: a table (the file is empty)"),
-    table(at("nan"), "data.missing: got \"column 'x': nothing in row 4 (first of 2)\"; valid: no gaps,"),
-    table(target_at("nan"), "data.target: got \"column 'y': nothing in row 4 (first of 2)\"; valid: a target in every row"),
+    table(at("nan"), "data.missing: got \"column 'x': no value in row 4 (first of 2)\"; valid: no missing values"),
+    table(target_at("nan"), "data.target: got \"column 'y': no value in row 4 (first of 2)\"; valid: a target in every row"),
     table(at("inf"), "data.path: got \"column 'x': inf in row 4 (first of 2)\"; valid: numbers from -1e+37 to 1e+37, or leave it"),
     table(target_at("-inf"), "data.path: got \"column 'y': -inf in row 4 (first of 2)\"; valid: numbers from -1e+37 to 1e+37"),
     table(at("abc"), "data.path: got \"column 'x': 'abc' among numbers, row 4 (first of 2)\"; valid: numbers only"),
     table(target_at("abc"), "data.path: got \"column 'y': 'abc' among numbers, row 4 (first of 2)\"; valid: numbers only"),
-    table(lambda number: f"{number},{number}", "data.path: got 'a table of 1 rows'; valid: 2 rows or more", rows=1),
-    table(lambda number: f"{number},{number}", "data.validation_fraction: got 0.2; valid: one that leaves rows in both", rows=2),
+    table(lambda number: f"{number},{number}", "data.path: got 'a table of 1 rows'; valid: 2 or more rows", rows=1),
+    table(lambda number: f"{number},{number}", "data.validation_fraction: got 0.2; valid: a fraction that leaves", rows=2),
     table(lambda number: f"{number},7", "data.target: got \"column 'y': all values the same\"; valid: a column that varies"),
     table(lambda number: f"{number}e38,{number}", "data.path: got \"column 'x': 1e+38 in row 2 (first of 19)\"; valid: numbers"),
     table(lambda number: f"{number},{number}e38", "data.path: got \"column 'y': 1e+38 in row 2 (first of 19)\"; valid: numbers"),
     table(lambda number: f"{number},{number}" + ",3" * (number == 4), "data.path: got '/ … fields in each row (row 5 has 3)"),
-    table("x,y\n1,é\n2,ü\n".encode("latin-1"), "data.encoding: got 'utf-8'; valid: the encoding", more=("data.encoding=utf-8",)),
+    table(
+        "x,y\n1,é\n2,ü\n".encode("latin-1"), "data.encoding: got 'utf-8'; valid: the file's encoding", more=("data.encoding=utf-8",)
+    ),
     table(lambda number: f"{number},{number}", "data.target: got 'ÿ'; valid: x, y", more=("data.target='ÿ'",)),
     table("x\x1b[2J,y\n1,2\n", r"data.target: got 'z'; valid: x\x1b[2J, y", more=("data.target=z",)),
     # what isn't there to be looked at
@@ -339,7 +341,7 @@ def test_bad_input_is_told_and_nothing_is_written(bad: Row, mode: list[str], emp
 # -- places that can't be written, and files that are no databases -----------------------------------------------------------
 
 
-NO_DATABASE, A_FILE = "it is no SQLite database, and is left as it is", "is a file, not a folder"
+NO_DATABASE, A_FILE = "not a SQLite database, and is left as it is", "is a file, not a folder"
 NOTES = {"notes": "of mine"}
 OCCUPIED = [
     Row([], ("/ … /mlflow.db: " + NO_DATABASE,), 6, files={"mlflow.db": "notes"}),

@@ -93,7 +93,7 @@ def test_a_damaged_one_predicts_nothing(here: Path) -> None:
     rows = pd.DataFrame(np.ones((2, 4)), columns=list(study.load_data(study.compose(["data=iris"])).input_names))
     try:
         file.write_bytes(whole[:1000])
-        with pytest.raises(Corrupt, match=r"model\.keras is no Keras model of ours"):
+        with pytest.raises(Corrupt, match=r"model\.keras isn't a Keras model"):
             study.open("tiny").predict(rows)
     finally:
         file.write_bytes(whole)

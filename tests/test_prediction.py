@@ -74,7 +74,7 @@ def test_rows_become_the_inputs_that_training_had() -> None:
         ({"area": [1, "2", 3]}, "column 'area': '2' in row 2"),
         (
             {"district": ["North", "Nort", "Sud"]},
-            "'Nort' in row 2 (first of 2)\"; valid: nothing, did you mean North? Centre, North",
+            "'Nort' in row 2 (first of 2)\"; valid: an empty cell, did you mean North? Centre, North",
         ),
         ({"new": [1, 0, 1]}, "column 'new': 1 in row 1 (first of 3)"),
         ({"new": list(np.ones(3))}, "column 'new': 1.0 in row 1 (first of 3)"),
@@ -180,7 +180,7 @@ def test_a_study_predicts_for_rows_as_they_come(
     assert opened.predict(new[:0]).shape == (0, 2)
     with pytest.raises(BadInput, match="no column 'district'"):
         opened.predict(new[["new", "area"]])
-    with pytest.raises(BadInput, match="columns named alike: 'area'"):
+    with pytest.raises(BadInput, match="several columns named 'area'"):
         opened.predict(new[["new", "area", "area", "district"]])
 
     # the same from files, in another form than the table that it was trained on

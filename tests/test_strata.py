@@ -98,9 +98,9 @@ def rare(classes: str) -> str:
     ("classes", "settings_", "told"),
     [
         ("xx", [], ""),
-        ("x", [], "class with a single row, which trains and never judges: x (1)"),
-        ("xy", [], "classes with a single row, which trains and never judges: x (1), y (1)"),
-        ("xxx", ["data.resample=kfold"], "class with fewer rows than the 5 folds, so that some folds judge without: x (3)"),
+        ("x", [], "class with a single row, which is trained on and never validated on: x (1)"),
+        ("xy", [], "classes with a single row, which is trained on and never validated on: x (1), y (1)"),
+        ("xxx", ["data.resample=kfold"], "class with fewer rows than the 5 folds, so some folds validate without them: x (3)"),
         ("xxx", ["data.resample=kfold", "data.folds=3"], ""),
         ("xxyy", ["data.validation_fraction=0.05"], "class with no row in the validation part (data.validation_fraction): x (2)"),
         ("xx", ["data.resample=bootstrap"], ""),

@@ -152,7 +152,7 @@ ROWS = [
         "doubtful decimals",
         lines("a;y", lambda n: f"1,{n + 100};{n},5"),
         ["a"],
-        ["decimal mark", "a: '1,100' is 1.1 (if the comma stands between thousands: data.decimal=.)"],
+        ["decimal mark", "a: '1,100' is 1.1 (if the comma separates thousands: data.decimal=.)"],
         ["data.decimal=','"],
     ),
     Row(
@@ -168,13 +168,13 @@ ROWS = [
         "-999",
         lines("a,y", lambda n: f"{n if n % 9 else -999},{n}.5"),
         ["a"],
-        [f"perhaps missing values: a -999 (7 rows) (if so: {NINE}"],
+        [f"possible missing values: a -999 (7 rows) (if so: {NINE}"],
     ),
     Row(
         "-999 as target",
         lines("a,y", lambda n: f"{n},{n * 1.5 if n % 9 else -999}"),
         ["a"],
-        ["perhaps a missing target: y -999 (7 rows) (if so, remove"],
+        ["possible missing target: y -999 (7 rows) (if so, remove"],
     ),
     Row("-999 among others", lines("a,y", lambda n: f"{n - 1010},{n}.5"), ["a"]),
     Row("999 among others", lines("a,y", lambda n: f"{n + 970},{n}.5"), ["a"]),
@@ -182,7 +182,7 @@ ROWS = [
         "-999 as a gap",
         lines("a,y", lambda n: f"{n if n % 9 else '-999.0'},{n}.5"),
         ["a"],
-        ["missing values, besides the usual ones: -999"],
+        ["missing values: -999"],
         ["data.gaps=[-999]", "data.missing=mean"],
         first=[np.nan, 1],
     ),
@@ -190,7 +190,7 @@ ROWS = [
         "texts as gaps",
         lines("a,b,y", lambda n: f"{n if n % 9 else '?'},{'u' if n % 2 else 'unknown' if n % 3 else 'v'},{n}.5"),
         ["a", "b=u", "b=v"],
-        ["besides the usual ones: ?, unknown"],
+        ["missing values: ?, unknown"],
         ['data.gaps=["?",unknown]', "data.missing=mean"],
         first=[np.nan, 1],
     ),
@@ -199,7 +199,7 @@ ROWS = [
         "0.0 and 1.0",
         lines("a,y", lambda n: f"{n},{n % 2}.0"),
         ["a"],
-        text="2 classes: 0, 1 (data.task=regression takes them as numbers)",
+        text="2 classes: 0, 1 (data.task=regression treats them as numbers)",
     ),
     Row(
         "0.0 and 1.0 as numbers",
@@ -292,7 +292,7 @@ def test_a_file_in_two_encodings_is_refused_by_its_line(most: str, tmp_path: Pat
     with pytest.raises(BadInput) as refused:
         of(content, tmp_path)
     line = 22 if most == "utf-8" else 2
-    assert f"mend line {line}" in str(refused.value) and "'Köln" in str(refused.value)
+    assert f"line {line}" in str(refused.value) and "'Köln" in str(refused.value)
     assert str(refused.value).endswith("or name one for all: cp1252")
     # Köln is two levels now, as was asked for
     assert loading.rows(of(content, tmp_path, "data.encoding=cp1252")).input_names == ("town=Bonn", "town=KÃ¶ln", "town=Köln")
@@ -448,7 +448,7 @@ def test_new_rows_are_read_as_the_table_was(tmp_path: Path) -> None:
         found = readers.values(source, {"column_2", "column_3"}, ["column_3"], made_up)
         assert {name: column.tolist() for name, column in found.items()} == {"column_2": [1.5, 2.5], "column_3": ["u", "v"]}
     new.write_text("1.5\n2.5\n")
-    with pytest.raises(BadInput, match="3 columns without names as in training, or 2 without the target"):
+    with pytest.raises(BadInput, match="3 columns without names, as in training, or 2 without the target"):
         readers.values(source, {"column_2"}, [], made_up)
     new.write_text(',a,b,\n0,-999,"1,200",\n1,5,950,\n')
     found = readers.values(UserTable(path=str(new), target="y", header=True, gaps=(-999,)), {"a", "b"}, [])

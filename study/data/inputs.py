@@ -80,6 +80,7 @@ def _lacking(spec: TrialSpec, data: Dataset) -> Iterator[str]:
     for classes, reason in [
         (rows == 1, "a single row, which is trained on and never validated on"),
         ((rows > 1) & ~judged & (rows < folds), f"fewer rows than the {folds} folds, so some folds validate without them"),
+        ((rows > 1) & ~judged & (rows >= folds), "no row in the validation part (data.validation_fraction)"),
     ]:
         if classes.any():
             names = ", ".join(f"{data.target_names[number]} ({rows[number]})" for number in np.flatnonzero(classes))

@@ -285,7 +285,7 @@ def _made_up(count: int, settings: UserTable, known: Sequence[str]) -> list[str]
         return made_up_names(count)
     inputs = [name for name in known if name != settings.target]
     if count not in (len(known), len(inputs)):
-        valid = f"{len(known)} columns without names , as in training, or {len(inputs)} without the target"
+        valid = f"{len(known)} columns without names, as in training, or {len(inputs)} without the target"
         raise BadInput([Fault("data.path", f"a table of {count} columns", valid)])
     return list(known) if count == len(known) else inputs
 

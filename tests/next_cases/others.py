@@ -47,7 +47,9 @@ CASES = [
         ("no column 'area'", "did you mean Area?"),
         2,
     ),
-    rents("two columns with one name", "area,area,district,new,built\n6,60,North,true,1990\n", ("columns named alike: 'area'",), 2),
+    rents(
+        "two columns with one name", "area,area,district,new,built\n6,60,North,true,1990\n", ("several columns named 'area'",), 2
+    ),
     rents(
         "everything wrong at once",
         "area,district,new,built\nbig,Nort,perhaps,1990\n",

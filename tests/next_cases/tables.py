@@ -29,7 +29,7 @@ CASES = [
     case(
         "R's row names are no input",
         lines('"","a","y"', lambda n: f'"row {n}",{n % 7},{n}.5'),
-        "1 input from a left out as row labels: the first column, which has no name (data.index=keep makes an input of it)",
+        "1 input from a left out as row labels: the first column, which has no name (data.index=keep keeps them as an input)",
     ),
     case(
         "row labels of a reset index, saved twice",
@@ -46,14 +46,14 @@ CASES = [
     case(
         "two columns without a name that both hold something",
         lines("a,,,y", lambda n: f"{n},{n % 3},{n % 5},{n}.5"),
-        "data.path: got \"columns named alike: ''\"; valid: a name of its own for each column",
+        "data.path: got \"several columns named ''\"; valid: a unique name for each column",
         code=2,
     ),
     case(
         "no names, only texts",
         lines("p,x,e", lambda n: ",".join(["pfk"[n % 3], "xs"[n % 2], "ep"[n % 2]])),
         "classification of column_3, 2 classes: e, p",
-        "the columns are column_1 to column_3 (data.header=true takes it for names)",
+        "the columns are named column_1 to column_3 (data.header=true reads it as names)",
         more=("data.target=column_3",),
     ),
     case(
@@ -77,7 +77,7 @@ CASES = [
         "two files in two encodings, one after the other",
         lines("town,y", lambda n: f"Köln,{n}.5", 20).encode("cp1252") + lines("Köln,7", lambda n: f"Bonn,{n}.5", 20).encode(),
         'data.encoding: got "utf-8 in 1 lines, and bytes that aren\'t utf-8 in line 2 (first of 20 such lines)"',
-        "mend line 2 (first of 20 such lines), near 'Köln,0.5', or name one for all: cp1252",
+        "fix line 2 (first of 20 such lines), near 'Köln,0.5', or set one for all: cp1252",
         code=2,
     ),
     case(
@@ -90,39 +90,39 @@ CASES = [
     case(
         "francs with apostrophes between thousands",
         lines("a,y", lambda n: f"CHF{n},{n + 1}'250.50".replace("CHF", "")),
-        'regression of y; 1 input from a texts that are read as numbers: y "1\'250.50" is 1250.5',
+        'regression of y; 1 input from a texts read as numbers: y "1\'250.50" is 1250.5',
     ),
     case(
         "decimal commas without a mark between thousands, and no doubt",
         lines("a;y", lambda n: f"0,{n + 100};{n},5"),
         "delimiter ';'; decimal mark ','",
-        hides=("between thousands",),
+        hides=("thousands",),
         more=("data.decimal=','",),
     ),
     case(
         "one mark for two things",
         lines("a,y", lambda n: f"{n},{n}.5"),
-        "data.thousands: got '.'; valid: another mark than data.decimal",
+        "data.thousands: got '.'; valid: a mark other than data.decimal",
         more=("data.thousands=.",),
         code=2,
     ),
     case(
         "grades with a gap marker among classes",
         lines("a,b,y", lambda n: f"{n},{9999 if n == 5 else n % 4},{n % 3 + 1}.0"),
-        "classification of y, 3 classes: 1, 2, 3 (data.task=regression takes them as numbers)",
-        "perhaps missing values: b 9999 (1 row) (if so: 'data.gaps=[9999]')",
+        "classification of y, 3 classes: 1, 2, 3 (data.task=regression treats them as numbers)",
+        "possible missing values: b 9999 (1 row) (if so: 'data.gaps=[9999]')",
     ),
     case(
         "a marker that is a gap, and a text that is one",
         lines("a,b,y", lambda n: f"{-999 if n % 9 == 0 else n},{'unknown' if n % 7 == 0 else 'uv'[n % 2]},{n}.5"),
-        "3 inputs from a, b (2 levels) missing values, besides the usual ones: -999, unknown",
-        hides=("perhaps missing",),
+        "3 inputs from a, b (2 levels) additional missing values: -999, unknown",
+        hides=("possible missing",),
         more=("data.gaps=[-999,unknown]", "data.missing=median"),
     ),
     case(
         "one patient of forty",
         lines("a,b,y", lambda n: f"{n},{n % 7},{'ill' if n == 3 else 'well'}"),
-        "class with a single row, which trains and never judges: ill (1)",
+        "class with a single row, which is trained on and never validated on: ill (1)",
         "(majority 1.00)",
         hides=("AUC", "one class only"),
         more=("training.epochs=60",),
