@@ -29,7 +29,7 @@ def planned(lines: Sequence[str], chosen: Source = OWN) -> Plan:
         config = loader.load_configuration(chosen.name, [*given, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
         sweeper = SimpleNamespace(config=config, launcher=object(), hydra_context=SimpleNamespace(config_loader=loader))
         settings = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
-        return planning.check(sweeper, settings, source.given(config)[0], Clock())  # type: ignore[arg-type]
+        return planning.check(sweeper, settings, source.command_line(config)[0], Clock())  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)

@@ -129,32 +129,32 @@ def suggestions(commands: click.Group, arguments: Sequence[str], incomplete: str
         long = [(name, text) for name, text in [*ours, *hydras] if name.startswith("--")]
         return [CompletionItem(name, help=text) for name, text in long if name.startswith(incomplete)]
     known = commands.commands.items() if not words else ()
-    found = [CompletionItem(name, help=each.get_short_help_str()) for name, each in known if name.startswith(incomplete)]
-    return [*found, *map(CompletionItem, _settings(words, incomplete))]
+    matching = [CompletionItem(name, help=command.get_short_help_str()) for name, command in known if name.startswith(incomplete)]
+    return [*matching, *map(CompletionItem, _settings(words, incomplete))]
 
 
 def _settings(words: Sequence[str], incomplete: str) -> list[str]:
     """Hydra's completions: groups, their choices, and settings with their values."""
     loader = ConfigLoaderImpl(create_config_search_path(str(source.config_folder())))
     Plugins.instance()  # finds the sweeper and the launchers
-    given = [word for word in words if _decides(word)]
+    deciding = [word for word in words if _decides(word)]
     key, equals, value = incomplete.partition("=")
     before, comma, last = value.rpartition(",")  # of several choices only the last is incomplete
     try:
-        line = " ".join([*given, f"{key}{equals}{last}"])
-        found = DefaultCompletionPlugin(loader)._query(source.CONFIG_NAME, line if key else f"{line} ")
+        line = " ".join([*deciding, f"{key}{equals}{last}"])
+        completions = DefaultCompletionPlugin(loader)._query(source.CONFIG_NAME, line if key else f"{line} ")
     except (HydraException, OmegaConfBaseException):
         return []
     if comma:
-        found = [f"{key}={before},{each.partition('=')[2]}" for each in found]
+        completions = [f"{key}={before},{choice.partition('=')[2]}" for choice in completions]
     # Hydra's own settings are many, and seldom wanted
-    return [each for each in found if incomplete.startswith("h") or not each.startswith("hydra")]
+    return [text for text in completions if incomplete.startswith("h") or not text.startswith("hydra")]
 
 
 def _decides(word: str) -> bool:
     """Whether a word is a setting, of one value, on which others may depend."""
     try:
-        return "=" in word and not any(each.is_sweep_override() for each in grammar.parse([word]))
+        return "=" in word and not any(override.is_sweep_override() for override in grammar.parse([word]))
     except StudyError:
         return False
 
@@ -172,5 +172,5 @@ class _Recorded(click.ParamType[str]):
             studies = search.names(ctx.params.get("storage") or sqlite.url_of(Path("optuna.db")))
             runs = tracking.runs(locations.tracking_uri(ctx.params.get("tracking_uri"))) if self._runs else []
             known = [*((name, None) for name in studies), *runs]
-            return [CompletionItem(name, help=told) for name, told in known if name.startswith(incomplete)][:MOST_SUGGESTED]
+            return [CompletionItem(name, help=detail) for name, detail in known if name.startswith(incomplete)][:MOST_SUGGESTED]
         return []

@@ -63,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except (StudyError, HydraException, OmegaConfBaseException, click.ClickException, OSError, MemoryError) as error:
-        if not (told := _told(error)):
+        if not (refusal := _refusal(error)):
             raise
-        terminal.error(str(told), error)
-        sys.exit(told.exit_code)
+        terminal.error(str(refusal), error)
+        sys.exit(refusal.exit_code)
     except (KeyboardInterrupt, click.Abort) as stopped:
         code = stopped.exit_code if isinstance(stopped, Stopped) else 130
         if of_process:
@@ -77,22 +77,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: list[str]) -> None:
     terminal.speak()
     locations.check_arguments(arguments)
-    given, rest = flags.taken(arguments)
-    terminal.speak(quiet=given.quiet, verbose=given.verbose)
+    options, rest = flags.taken(arguments)
+    terminal.speak(quiet=options.quiet, verbose=options.verbose)
     first = rest[0] if rest else ""
     if "--version" in rest:
         terminal.show_text(f"{completion.PROGRAM} {metadata.version(completion.PROGRAM)}")
     elif first in commands.commands:
         # only training has a dry run; a command that has one too gets the flag
-        commands.main([*rest, *["--dry-run"] * given.dry_run], prog_name=completion.PROGRAM, standalone_mode=False)
+        commands.main([*rest, *["--dry-run"] * options.dry_run], prog_name=completion.PROGRAM, standalone_mode=False)
     elif first.replace("-", "").isalpha() and not first.startswith("-"):
         meant = suggestion(first, commands.commands)
         raise BadInput(f"no command {first}: {meant or 'mlp-study --help lists the commands; '}a setting is key=value")
     else:
-        _launch(rest, given.dry_run)
+        _launch(rest, options.dry_run)
 
 
-def _told(error: Exception) -> StudyError | None:
+def _refusal(error: Exception) -> StudyError | None:
     """An error as the user is told of it; None for one that is a bug."""
     if isinstance(error, StudyError):
         return error
@@ -109,8 +109,8 @@ def _told(error: Exception) -> StudyError | None:
 
 def _stop(number: int, _: object) -> None:
     """Ends the program in order; at a second signal at once, which the records survive too."""
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, lambda number, _: os._exit(128 + number))
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, lambda number, _: os._exit(128 + number))
     raise Stopped(number)
 
 
@@ -214,24 +214,24 @@ def _train(asked: job.Job) -> TrialResult:
 
 def _tell(result: TrialResult) -> None:
     if result.summary:
-        found = result.summary
-        count = len(found.val_losses)
-        apart = f"{found.distinct} different fingerprints, {report.number(found.distance)} apart (relative L2)"
-        if found.distinct == 1:
+        summary = result.summary
+        count = len(summary.val_losses)
+        apart = f"{summary.distinct} different fingerprints, {report.number(summary.distance)} apart (relative L2)"
+        if summary.distinct == 1:
             apart = "one fingerprint: the same weights, bit for bit"
-        mean = "mean" if found.val_loss_halfwidth is None else "mean ± 95 % interval"
+        mean = "mean" if summary.val_loss_halfwidth is None else "mean ± 95 % interval"
         over = f" ({mean} over {count} replicates)" if count > 1 else ""
-        pairs = f"; {apart}, disagreement {report.number(found.disagreement)}" if count > 1 else ""
-        terminal.show_text(f"validation loss {report.loss_text(found)}{over}; {report.labels_text(found)}{pairs}")
-        if scores := report.scores_text(found):
-            notes = ["means over the replicates"] * (count > 1) + ["mae on the normalised target"] * ("mae" in found.scores)
+        pairs = f"; {apart}, disagreement {report.number(summary.disagreement)}" if count > 1 else ""
+        terminal.show_text(f"validation loss {report.loss_text(summary)}{over}; {report.labels_text(summary)}{pairs}")
+        if scores := report.scores_text(summary):
+            notes = ["means over the replicates"] * (count > 1) + ["mae on the normalised target"] * ("mae" in summary.scores)
             terminal.show_text(f"{scores} ({', '.join(notes)})" if notes else scores)
-        if found.verdict:
-            terminal.show_text(f"{answers.headline(found)}.", "bold")
-            terminal.show_text(f"verdict: {found.verdict}: {'; '.join(found.reasons)}")
-        if found.blame:
-            terminal.show_table(narrative.blame_table(found.blame))
-            terminal.show_text(narrative.blame_answer(found.blame))
+        if summary.verdict:
+            terminal.show_text(f"{answers.headline(summary)}.", "bold")
+            terminal.show_text(f"verdict: {summary.verdict}: {'; '.join(summary.reasons)}")
+        if summary.blame:
+            terminal.show_table(narrative.blame_table(summary.blame))
+            terminal.show_text(narrative.blame_answer(summary.blame))
     else:
         terminal.show_text(getattr(result.outcome, "reason", ""), "red")
     if result.run_id:

@@ -66,12 +66,12 @@ def list_studies(study_name: str | None, storage: str | None, as_json: bool) -> 
         terminal.show_text("none yet")
 
 
-def _check_storage(url: str, given: bool) -> bool:
+def _check_storage(url: str, named: bool) -> bool:
     """Return whether there is a storage; say so if there is none. Raises BadInput for one that a user names."""
     if sqlite.is_there(url):
         return True
     path = sqlite.path_of(url)
-    if given:
+    if named:
         raise BadInput([Fault("--storage", url, f"a database with studies; there is no {path}")])
     terminal.message(f"no studies yet: there is no {path}; --storage or MLP_STUDY_STORAGE name another")
     return False

@@ -55,7 +55,7 @@ def _in_quotes(text: str) -> str:
 
 
 def _each_in_quotes(text: str) -> str:
-    return ",".join(_in_quotes(each.strip()) for each in text.split(","))
+    return ",".join(_in_quotes(name.strip()) for name in text.split(","))
 
 
 def is_grammatical(line: str) -> bool:

@@ -39,23 +39,23 @@ def split(
     key; default_params: the space when neither has anything to search, but for what `lines`, `params` and `known` decide, which is
     what the user's own files set, by plain keys. Raises BadInput for what is given twice.
     """
-    given = parse(lines, loader)
-    on_line = settings(given)
+    parsed = parse(lines, loader)
+    on_line = settings(parsed)
     configured = _configured(params, on_line, loader)
-    if not any(each.is_sweep_override() for each in [*given, *configured]):
+    if not any(override.is_sweep_override() for override in [*parsed, *configured]):
         stronger = {**(known or {}), **settings(configured), **on_line}
         if stronger.get(SAME_AS) is not None:
             stronger |= {WIDTH: "", DEPTH: ""}
         configured += _configured(default_params, stronger, loader)
-    check([*configured, *given])
+    check([*configured, *parsed])
     space: dict[str, Domain] = {}
     fixed: list[str] = []
     faults: list[Fault] = []
     searched: dict[str, bool] = {}
-    for override in [*configured, *given]:
+    for override in [*configured, *parsed]:
         key, line, searches = plain(override), str(override.input_line), override.is_sweep_override()
         keys = settings([override])
-        if any(searched[each] or searches for each in keys if each in searched):
+        if any(searched[setting] or searches for setting in keys if setting in searched):
             faults.append(Fault(key, line, "a setting that is given once: searched, or fixed"))
             continue
         searched |= dict.fromkeys(keys, searches)
@@ -67,7 +67,7 @@ def split(
             space[key] = replace(_domain(key, override), prefix=prefix)
     if faults:
         raise BadInput(faults)
-    return spaces.ordered(_settled(space, [*configured, *given])), fixed
+    return spaces.ordered(_settled(space, [*configured, *parsed])), fixed
 
 
 def layers(lines: Sequence[str], params: Mapping[str, Any]) -> list[dict[str, object]]:
@@ -78,18 +78,18 @@ def layers(lines: Sequence[str], params: Mapping[str, Any]) -> list[dict[str, ob
 
 def _configured(params: Mapping[str, Any], by: Mapping[str, object], loader: ConfigLoader | None = None) -> list[Override]:
     """The overrides of a config's params, but for those that settings that take precedence decide."""
-    return [each for each in parse(named(_lines(params)), loader) if not decided(each, by)]
+    return [override for override in parse(named(_lines(params)), loader) if not decided(override, by)]
 
 
-def _settled(space: Mapping[str, Domain], given: Sequence[Override]) -> dict[str, Domain]:
+def _settled(space: Mapping[str, Domain], overrides: Sequence[Override]) -> dict[str, Domain]:
     """The space without the conditions on settings that are fixed, and without what these rule out."""
-    fixed = {plain(each): spaces.text(_scalar(each.value())) for each in given if not each.is_sweep_override()}
-    found = {}
+    fixed = {plain(override): spaces.text(_scalar(override.value())) for override in overrides if not override.is_sweep_override()}
+    settled = {}
     for key, domain in space.items():
         known = [condition for condition in domain.when if condition.key in fixed]
         if all(condition.holds(fixed[condition.key]) for condition in known):
-            found[key] = replace(domain, when=tuple(each for each in domain.when if each not in known))
-    return found
+            settled[key] = replace(domain, when=tuple(condition for condition in domain.when if condition not in known))
+    return settled
 
 
 def _lines(params: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -118,7 +118,7 @@ def _domain(key: str, override: Override) -> Domain:
         return replace(_range(key, value, log, override.input_line), when=when)
     # not the iterator's, which shuffles anew at each look: a study is the same study at each launch
     elements = value.list if isinstance(value, ChoiceSweep) else list(override.sweep_iterator())
-    if any(isinstance(each, Sweep) for each in elements):
+    if any(isinstance(element, Sweep) for element in elements):
         raise BadInput([Fault(key, override.input_line, "choices that are values")])
     return Choice(key, tuple(map(_scalar, elements)), when=when)
 
@@ -162,14 +162,16 @@ def _scalar(element: object) -> Scalar:
 
 def fixed_value(key: str, fixed: Sequence[str]) -> Choice | None:
     """What the last of the fixed overrides of this key gives, as a domain of one value."""
-    given = [each for each in parse(fixed) if plain(each) == key]
-    return Choice(key, (_scalar(given[-1]._value),)) if given else None
+    matching = [override for override in parse(fixed) if plain(override) == key]
+    return Choice(key, (_scalar(matching[-1]._value),)) if matching else None
 
 
 def with_condition(domain: Domain, on: str, values: Sequence[str]) -> str:
     """An override that searches a domain where the setting `on` has one of the values alone."""
     when = [*domain.when, Condition(on, tuple(values))]
-    tags = ["log"] * (isinstance(domain, Interval) and domain.log) + [f"{each.key}:{'|'.join(each.values)}" for each in when]
+    tags = ["log"] * (isinstance(domain, Interval) and domain.log) + [
+        f"{condition.key}:{'|'.join(condition.values)}" for condition in when
+    ]
     return f"{domain.prefix}{domain.key}=tag({','.join(tags)},{_text(domain)})"
 
 

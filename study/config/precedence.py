@@ -32,18 +32,18 @@ def plain(override: Override) -> str:
     return key if override.package is None else f"{key}@{override.package}"
 
 
-def settings(given: Iterable[Override]) -> dict[str, object]:
+def settings(overrides: Iterable[Override]) -> dict[str, object]:
     """What overrides set, by plain keys: of a mapping, each of its settings. The value of what is searched is its text."""
-    found: dict[str, object] = {}
-    for each in given:
-        key, value = plain(each), each._value
+    values: dict[str, object] = {}
+    for override in overrides:
+        key, value = plain(override), override._value
         elements = value.list if isinstance(value, ChoiceSweep) else [value]
         mappings = [Override._convert_value(element) for element in elements if isinstance(element, dict)]
         for mapping in mappings:
-            found |= flattened({key: mapping})
+            values |= flattened({key: mapping})
         if not mappings:
-            found[key] = each.get_value_string() if each.is_sweep_override() else each.value()
-    return found
+            values[key] = override.get_value_string() if override.is_sweep_override() else override.value()
+    return values
 
 
 def flattened(content: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -61,7 +61,7 @@ def decided(override: Override, by: Mapping[str, object]) -> bool:
     """Whether settings that take precedence leave nothing to this one."""
     key = plain(override)
     rivals = {UNITS: (WIDTH, DEPTH), WIDTH: (UNITS,), DEPTH: (UNITS,)}.get(key, ())
-    return key in by or any(by.get(each) is not None for each in rivals)
+    return key in by or any(by.get(rival) is not None for rival in rivals)
 
 
 def shape_resets(layers: Sequence[Mapping[str, object]]) -> list[str]:
@@ -72,26 +72,28 @@ def shape_resets(layers: Sequence[Mapping[str, object]]) -> list[str]:
     parts: list[str] = []
     resets: list[str] = []
     for layer in layers:
-        given = {key: layer[key] for key in (UNITS, WIDTH, DEPTH) if layer.get(key) is not None}
-        if UNITS in given and len(given) > 1:
+        sizes = {key: layer[key] for key in (UNITS, WIDTH, DEPTH) if layer.get(key) is not None}
+        if UNITS in sizes and len(sizes) > 1:
             both = " beside ".join(
-                f"{key}={encode(value) if not isinstance(value, str) else value}" for key, value in given.items()
+                f"{key}={encode(value) if not isinstance(value, str) else value}" for key, value in sizes.items()
             )
             raise BadInput([Fault(UNITS, both, f"either {UNITS}, each hidden layer's size, or {WIDTH} and {DEPTH}")])
-        if UNITS in given:
+        if UNITS in sizes:
             resets, parts = [*resets, *parts], []
-        parts += [key for key in given if key != UNITS and key not in parts]
+        parts += [key for key in sizes if key != UNITS and key not in parts]
     return [f"{key}=null" for key in dict.fromkeys(resets) if key not in parts]
 
 
 def of_searched_kinds(lines: Sequence[str]) -> list[str]:
     """The overrides of a multirun, with settings added that Hydra would refuse beside the default kind: others are searched."""
     try:
-        given = parse(lines)
+        overrides = parse(lines)
     except BadInput:
         return list(lines)
-    chosen = {plain(each) for each in given if not each.is_sweep_override()}
-    return [f"++{each.input_line}" if _of_another_kind(each, chosen) else str(each.input_line) for each in given]
+    chosen = {plain(override) for override in overrides if not override.is_sweep_override()}
+    return [
+        f"++{override.input_line}" if _of_another_kind(override, chosen) else str(override.input_line) for override in overrides
+    ]
 
 
 def _of_another_kind(override: Override, chosen: Container[str]) -> bool:
@@ -101,22 +103,22 @@ def _of_another_kind(override: Override, chosen: Container[str]) -> bool:
     return getattr(TrialSpec(), section).name not in kinds
 
 
-def check(given: Sequence[Override]) -> None:
+def check(overrides: Sequence[Override]) -> None:
     """Raises BadInput for overrides that Hydra accepts, or refuses in words that don't help."""
     faults = []
-    for each in given:
-        key, line = each.key_or_group, str(each.input_line)
-        if each.is_delete() and (key in KINDS or key in SECTIONS or key in INSTEAD):
+    for override in overrides:
+        key, line = override.key_or_group, str(override.input_line)
+        if override.is_delete() and (key in KINDS or key in SECTIONS or key in INSTEAD):
             change = f"{key}=NAME for another, and {key}.SETTING=VALUE for one of its settings" if key in KINDS else ""
             valid = INSTEAD.get(key) or change or f"a section that stays; {key}.SETTING=VALUE changes one of its settings"
             faults.append(Fault(key, line, valid))
-        elif named_kind := _named_kind(each):
-            faults.append(Fault(key, each.get_value_string(), f"{named_kind}, which brings the kind's own settings along"))
-        elif key == SWEEPER and each.value() != "study":
+        elif named_kind := _named_kind(override):
+            faults.append(Fault(key, override.get_value_string(), f"{named_kind}, which brings the kind's own settings along"))
+        elif key == SWEEPER and override.value() != "study":
             valid = "study, which keeps the trials of a --multirun together; others know none of its settings (hydra.sweeper.…)"
-            faults.append(Fault(key, each.value(), valid))
-        elif key in LISTS and (without := _without_quotes(each)):
-            faults.append(Fault(key, each.get_value_string(), f"lists without quotes: {shlex.quote(without)}"))
+            faults.append(Fault(key, override.value(), valid))
+        elif key in LISTS and (without := _without_quotes(override)):
+            faults.append(Fault(key, override.get_value_string(), f"lists without quotes: {shlex.quote(without)}"))
     if faults:
         raise BadInput(faults)
 
@@ -129,14 +131,14 @@ def _named_kind(override: Override) -> str:
     if override.key_or_group != section:
         return shlex.quote(f"{section}={override.get_value_string()}")
     mapping = dict(flattened({section: override.value()})) if isinstance(value, dict) else {}
-    return shlex.join(f"{key}={as_text(each)}" for key, each in mapping.items()) if section in mapping else ""
+    return shlex.join(f"{key}={as_text(element)}" for key, element in mapping.items()) if section in mapping else ""
 
 
 def _without_quotes(override: Override) -> str:
     """The override with quoted texts that look like lists as lists; nothing if there is none."""
     value = override._value
     elements = value.list if isinstance(value, ChoiceSweep) else [value]
-    texts = [each.text if isinstance(each, QuotedString) else each for each in elements]
+    texts = [element.text if isinstance(element, QuotedString) else element for element in elements]
     line = str(override.input_line)
     for text in texts:
         # choice(…) has taken the quotes away

@@ -72,15 +72,15 @@ OWN = Source()
 def options(config: DictConfig) -> list[str]:
     """Return the Hydra options of a `Source` that launched a config. config: with Hydra's own settings."""
     folders = {entry.provider: entry.path for entry in config.hydra.runtime.config_sources}
-    given = {
+    chosen = {
         "--config-path": folders.get("main") if folders.get("main") != str(config_folder()) else None,
         "--config-dir": folders.get("command-line"),
         "--config-name": config.hydra.job.config_name if config.hydra.job.config_name != CONFIG_NAME else None,
     }
-    return [word for option, value in given.items() if value for word in (option, value)]
+    return [word for option, value in chosen.items() if value for word in (option, value)]
 
 
-def given(config: DictConfig) -> tuple[list[str], list[str]]:
+def command_line(config: DictConfig) -> tuple[list[str], list[str]]:
     """Return the command line's overrides as they were written: the trial's settings, and Hydra's own."""
     written = OmegaConf.to_container(config.hydra.overrides, resolve=False)
     assert isinstance(written, dict)

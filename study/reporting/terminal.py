@@ -93,18 +93,18 @@ def show_table(content: report.Table, rows: int = ROWS) -> None:
 
     Headings wrap at their words, and labels where they must; the last columns are left out of a terminal too narrow for them.
     """
-    widths = [_width(column, [row[place] for row in content.rows]) for place, column in enumerate(content.columns)]
+    widths = [_width(column, [row[index] for row in content.rows]) for index, column in enumerate(content.columns)]
     gap = 1 if sum(widths) + 2 * len(widths) <= out.width else 0
     shown = len(widths)
     while shown > 1 and sum(widths[:shown]) + (1 + gap) * shown > out.width:
         shown -= 1
     drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     spare = out.width - sum(widths[:shown]) - (1 + gap) * shown
-    for place, column in enumerate(content.columns[:shown]):
-        heading, cells = column.replace("_", " "), [row[place] for row in content.rows]
+    for index, column in enumerate(content.columns[:shown]):
+        heading, cells = column.replace("_", " "), [row[index] for row in content.rows]
         wanted = max(map(len, [heading, *cells]))
-        width = min(wanted, widths[place] + max(0, spare))
-        spare -= width - widths[place]
+        width = min(wanted, widths[index] + max(0, spare))
+        spare -= width - widths[index]
         drawn.add_column(heading, justify="left" if column in PROSE else "right", width=width, overflow="fold")
     for row in content.rows[:rows]:
         drawn.add_row(*map(escape, row[:shown]))
@@ -130,23 +130,23 @@ def show_line(text: str, style: str = "") -> None:
     out.print(Text(redact(text), style=style), soft_wrap=True)
 
 
-def show_findings(found: Findings) -> None:
+def show_findings(findings: Findings) -> None:
     """A study's table, its answer, whether the win is real, and what settings and sources do."""
-    show_table(report.table(found.records, found.objectives, found.front))
-    show_text(f"{found.answer.headline}.", "bold")
-    show_text(found.answer.text)
-    if found.answer.command:
+    show_table(report.table(findings.records, findings.objectives, findings.front))
+    show_text(f"{findings.answer.headline}.", "bold")
+    show_text(findings.answer.text)
+    if findings.answer.command:
         show_text("To settle it, train longer:")
-        show_line(f"  {found.answer.command}")
-    if found.finals:
-        show_table(report.table(found.finals, [found.objective]))
-    if found.win:
-        show_text(found.win)
-    if found.effects:
-        show_table(narrative.effects_table(found.effects, found.objective))
-        show_text(narrative.effects_foot(found.objective), "dim")
-    if found.blamed:
-        table, text = narrative.blame_tables(found.blamed)
+        show_line(f"  {findings.answer.command}")
+    if findings.finals:
+        show_table(report.table(findings.finals, [findings.objective]))
+    if findings.win:
+        show_text(findings.win)
+    if findings.effects:
+        show_table(narrative.effects_table(findings.effects, findings.objective))
+        show_text(narrative.effects_foot(findings.objective), "dim")
+    if findings.blamed:
+        table, text = narrative.blame_tables(findings.blamed)
         show_table(table)
         show_text(text)
 
@@ -245,16 +245,16 @@ class StudyProgress:
         if value is not None and (self._best is None or self._objective.sign * (value - self._best) < 0):
             self._best = value
         if isinstance(result.outcome, Completed):
-            found = f"val loss {report.loss_text(result.outcome.summary)}, {report.labels_text(result.outcome.summary)},"
+            outcome = f"val loss {report.loss_text(result.outcome.summary)}, {report.labels_text(result.outcome.summary)},"
         else:
             self._counts[type(result.outcome)] += 1
-            found = result.outcome.reason
+            outcome = result.outcome.reason
         left = self._pace.left(self._total - self._done)
         best = f"best {report.number(self._best)}" if self._best is not None else "no result yet"
         others = "".join(f", {count} {kind.__name__.lower()}" for kind, count in self._counts.items() if count)
         pace = f"{report.number(self._pace.networks_a_second())} networks/s"
         # the result first: a narrow terminal cuts the end off
-        line = f"trial {asked.number:>3}  {redact(found)} with {report.settings_text(asked.params)}"
+        line = f"trial {asked.number:>3}  {redact(outcome)} with {report.settings_text(asked.params)}"
         style = {Pruned: "dim", Failed: "red"}.get(type(result.outcome), "")
         # in a terminal the counts are in the bar below
         counts = "" if MOVES else f"[{self._done}/{self._total}, {best}{others}, {pace}, {duration(left)} left]  "

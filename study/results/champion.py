@@ -36,28 +36,28 @@ class Kept:
     model_id: str
 
 
-def keep(found: Findings, uri: str) -> Kept | None:
+def keep(findings: Findings, uri: str) -> Kept | None:
     """Keeps the study's best network with the study's run, unless it is there. None if no trial completed.
 
     Raises StudyError if that can't be: the study itself is done.
     """
     from study.tracking import champion, inspection, reader, store
 
-    best = found.best
+    best = findings.best
     if best is None or best.summary is None:
         return None
     with inspection.errors(uri):
         opened = store.existing(uri)
-        run_id = best.run_id or reader.run_of(opened, found.name, best.number)
+        run_id = best.run_id or reader.run_of(opened, findings.name, best.number)
         if run_id is None:
             return None
         networks = reader.load_networks(opened, run_id)
-        place = int(np.argmin(best.summary.val_losses))
-        chosen, spec = networks[place], build(networks[place].config)
-        model_id = champion.kept(opened, found.name, chosen.fingerprint)
+        index = int(np.argmin(best.summary.val_losses))
+        chosen, spec = networks[index], build(networks[index].config)
+        model_id = champion.kept(opened, findings.name, chosen.fingerprint)
         if model_id is None:
-            model_id = champion.keep(opened, found.name, _champion(found.name, best, place, chosen, spec))
-    return Kept(best.number, spec.replicates.numbers[place], model_id) if model_id else None
+            model_id = champion.keep(opened, findings.name, _champion(findings.name, best, index, chosen, spec))
+    return Kept(best.number, spec.replicates.numbers[index], model_id) if model_id else None
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ def load(study: str, uri: str) -> Predictor:
     from study.engine import export
     from study.tracking import champion, served, store
 
-    with champion.opened(store.existing(uri), study) as found:
-        if found is None:
+    with champion.opened(store.existing(uri), study) as kept:
+        if kept is None:
             raise BadInput([Fault("STUDY", study, f"a study whose best network is kept in {uri}: launch it again")])
-        file, meaning = found
+        file, meaning = kept
         if "made_of" not in meaning:  # it was kept by an earlier version
             raise BadInput([Fault("STUDY", study, "a study whose champion names its columns: launch it again")])
         model = export.load_predictor(file)
@@ -96,18 +96,18 @@ def load(study: str, uri: str) -> Predictor:
         return Predictor(model, served.inputs(meaning), served.names(meaning), reading)
 
 
-def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwork, spec: TrialSpec) -> Champion:
+def _champion(study: str, record: TrialRecord, index: int, chosen: TrackedNetwork, spec: TrialSpec) -> Champion:
     from study.engine import export
     from study.tracking.champion import Champion
 
-    number = spec.replicates.numbers[place]
+    number = spec.replicates.numbers[index]
     data, scaling = dataset.load_replicate(spec, number), dataset.scaling(spec, number)
     model = export.predictor(spec, chosen.network, scaling)
     inputs = dataset.inputs(spec)
     meaning = _meaning(spec, data.input_names, data.target_names, chosen.network.kernels[-1].shape[1])
-    meaning["made_of"] = [list(each) for each in inputs]
+    meaning["made_of"] = [list(source) for source in inputs]
     if isinstance(spec.data, Table):
-        fills = {name: each.fill for name, each in zip(data.input_names, scaling.inputs, strict=True)}
+        fills = {name: scale.fill for name, scale in zip(data.input_names, scaling.inputs, strict=True)}
         meaning["instead_of_missing"] = {name: fill for name, fill in fills.items() if fill is not None}
         meaning["reading"] = _reading(spec.data, dataset.rows(spec).made_up)
         meaning["encoding"] = "a text or boolean column is one input a level, 1 where it has that level and else 0"
@@ -119,7 +119,7 @@ def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwor
         fingerprint=chosen.fingerprint,
         params=chosen.settings,
         metadata=whence | {"fingerprint": chosen.fingerprint, "label": chosen.label} | meaning,
-        note=_note(study, record, place, number, chosen, meaning),
+        note=_note(study, record, index, number, chosen, meaning),
     )
 
 
@@ -139,18 +139,18 @@ def _columns(inputs: Sequence[Input], scaling: Scaling) -> list[Column]:
     """The columns that the inputs are made of, with the validation part's first rows, where gaps in numbers are filled."""
     from study.tracking.champion import Column
 
-    found, at = list[Column](), 0
+    columns, at = list[Column](), 0
     for name, of_column in encoding.columns_of(inputs).items():
         part, fill = scaling.x_val[:EXAMPLE_ROWS, at : at + len(of_column)], scaling.inputs[at].fill
         at += len(of_column)
         if of_column[0].level is None:
-            found.append(Column(name, text=False, optional=fill is not None, example=part[:, 0].tolist()))
+            columns.append(Column(name, text=False, optional=fill is not None, example=part[:, 0].tolist()))
             continue
         boolean = encoding.is_boolean(of_column)
-        levels = [each.level == "True" if boolean else each.level for each in of_column]
+        levels = [source.level == "True" if boolean else source.level for source in of_column]
         example = [levels[int(np.argmax(row))] if row.any() else None for row in part]
-        found.append(Column(name, text=not boolean, optional=of_column[0].gaps, example=example))
-    return found
+        columns.append(Column(name, text=not boolean, optional=of_column[0].gaps, example=example))
+    return columns
 
 
 def _meaning(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], outputs: int) -> dict[str, Any]:
@@ -158,17 +158,17 @@ def _meaning(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], out
     if spec.data.task != "classification":
         return {"inputs": list(inputs), "outputs": list(targets), "outputs_are": "the targets, in their own units"}
     # of two classes, a single output is the probability of the second
-    told = {"outputs": list(targets[-outputs:]), "outputs_are": "the classes' probabilities", "classes": list(targets)}
-    return {"inputs": list(inputs)} | told
+    classes = {"outputs": list(targets[-outputs:]), "outputs_are": "the classes' probabilities", "classes": list(targets)}
+    return {"inputs": list(inputs)} | classes
 
 
-def _note(study: str, record: TrialRecord, place: int, number: int, chosen: TrackedNetwork, meaning: dict[str, Any]) -> str:
+def _note(study: str, record: TrialRecord, index: int, number: int, chosen: TrackedNetwork, meaning: dict[str, Any]) -> str:
     summary = record.summary
     assert summary is not None
     setting = f" ({report.settings_text(record.params)})" if record.params else ""
     return (
         f"Replicate {number} of trial {record.number}{setting}, {chosen.label}: of the best setting's {len(summary.val_losses)} "
-        f"networks the one with the lowest validation loss, {report.number(summary.val_losses[place], 4)}. It was picked by that, "
+        f"networks the one with the lowest validation loss, {report.number(summary.val_losses[index], 4)}. It was picked by that, "
         f"so that it flatters; what to expect of the setting is {report.loss_text(summary)}.\n\n"
         "`mlflow.pyfunc.load_model` and `mlflow models predict` take the table's own columns by name, in any order, unscaled and "
         f"with texts as texts, and refuse what doesn't fit. `mlp-study predict {shlex.quote(study)} FILE.csv` does the same with a "

@@ -55,51 +55,51 @@ class Records:
     study: str | None = None
     thorough: bool = False
 
-    def examine(self, tell: Callable[[str], object]) -> Health:
+    def examine(self, step: Callable[[str], object]) -> Health:
         """Looks at everything, without changing it. tell: is told what is looked at.
 
         Raises BadInput for a study or a database that isn't there, and Unreachable.
         """
-        tell("checking the databases")
+        step("checking the databases")
         locations.check(self.uri)
         if damaged := list(self._databases()):
             return Health(damaged)
         with inspection.errors(self.uri):
             # in this order: what a job has handed over is in the spool, and what has left the spool is in MLflow
-            tell("reading the trials")
+            step("reading the trials")
             trials = self._trials()
             waiting = inspection.waiting()
             opened = store.connect(self.uri) if sqlite.is_there(self.uri) else None
             experiments = opened.experiments() if opened else {}
             self._check_names(trials, experiments)
-            if opened is None and (waiting or any(each.run_id for attempts in trials.values() for each in attempts)):
+            if opened is None and (waiting or any(attempt.run_id for attempts in trials.values() for attempt in attempts)):
                 raise _absent(locations.TRACKING, self.uri)
             health = Health([*_spooled(waiting, self.uri), *self._drafts()])
-            held = {each.key for each in waiting}
+            held = {record.key for record in waiting}
             for name in dict.fromkeys([*trials, *experiments]):
                 if self.study in (None, name):
-                    tell(f"reading the runs of {name}")
+                    step(f"reading the runs of {name}")
                     runs = inspection.runs(opened, experiments[name]) if opened and name in experiments else []
                     self._study(health, name, trials.get(name, []), runs)
                     if opened:
-                        health.findings += self._runs(opened, name, trials.get(name, []), runs, held, tell)
+                        health.findings += self._runs(opened, name, trials.get(name, []), runs, held, step)
         return health
 
-    def repair(self, health: Health, tell: Callable[[str], object]) -> tuple[list[Finding], Health]:
+    def repair(self, health: Health, step: Callable[[str], object]) -> tuple[list[Finding], Health]:
         """Mends what can be mended, and looks again: what was mended, and what was found then."""
         tried: list[Finding] = []
         refused: list[str] = []
-        while able := [(each, each.repair) for each in health.findings if each.repair and each not in tried]:
-            for each, mend in able:
-                tell(f"mending {each.where}")
+        while able := [(finding, finding.repair) for finding in health.findings if finding.repair and finding not in tried]:
+            for finding, mend in able:
+                step(f"mending {finding.where}")
                 try:
                     with inspection.errors(self.uri):
                         mend()
                 except Corrupt as error:
-                    refused.append(f"{each.where}: not mended: {error}")
-            tried += [each for each, _ in able]
-            health = self.examine(tell)
-        return [each for each in tried if each not in health.findings], replace(health, notes=health.notes + refused)
+                    refused.append(f"{finding.where}: not mended: {error}")
+            tried += [finding for finding, _ in able]
+            health = self.examine(step)
+        return [finding for finding in tried if finding not in health.findings], replace(health, notes=health.notes + refused)
 
     def _databases(self) -> Iterator[Finding]:
         urls = {locations.STORAGE: self.storage, locations.TRACKING: self.uri}
@@ -133,30 +133,30 @@ class Records:
         """What is wrong with a study's trials, and whether it has the runs that it should have."""
         health.trials += len(attempts)
         health.runs += len(runs)
-        numbers = {each.number for each in attempts}
+        numbers = {attempt.number for attempt in attempts}
         if alien := [run for run in runs if run.trial is not None and run.trial not in numbers]:
             if not sqlite.is_there(self.storage):
                 raise _absent(locations.STORAGE, self.storage)
             health.notes.append(f"{name}: {len(alien)} runs are of trials that aren't in {self.storage}")
-        for each in attempts:
-            if each.left:
-                what = "in work by a process that is gone" + ("; its result is kept" if each.run_id else "")
+        for attempt in attempts:
+            if attempt.left:
+                what = "in work by a process that is gone" + ("; its result is kept" if attempt.run_id else "")
                 mend = (
                     "--repair ends it as its job left it"
-                    if each.run_id
+                    if attempt.run_id
                     else "--repair marks it; a driver that runs, or the next launch, makes it again"
                 )
-                health.findings.append(Finding(f"{name}, trial {each.number}", what, mend, partial(_reap, self.storage, name)))
-        found = {run.run_id for run in runs}
-        recorded = [each for each in attempts if each.state == "complete" and each.run_id]
-        lost = [each for each in recorded if each.run_id not in found]
+                health.findings.append(Finding(f"{name}, trial {attempt.number}", what, mend, partial(_reap, self.storage, name)))
+        tracked = {run.run_id for run in runs}
+        recorded = [attempt for attempt in attempts if attempt.state == "complete" and attempt.run_id]
+        lost = [attempt for attempt in recorded if attempt.run_id not in tracked]
         if len(lost) > 1 and lost == recorded:
             what = f"none of the runs of its {len(lost)} complete trials is in {self.uri}"
             health.findings.append(Finding(name, what, "give the right --tracking-uri, or restore the experiment in MLflow"))
             return
-        for each in lost:
-            what = f"its run {each.run_id} isn't in {self.uri}"
-            health.findings.append(Finding(f"{name}, trial {each.number}", what, "if it was deleted, restore it in MLflow"))
+        for attempt in lost:
+            what = f"its run {attempt.run_id} isn't in {self.uri}"
+            health.findings.append(Finding(f"{name}, trial {attempt.number}", what, "if it was deleted, restore it in MLflow"))
 
     def _runs(
         self,
@@ -165,13 +165,13 @@ class Records:
         attempts: Sequence[Attempt],
         runs: Sequence[TopRun],
         held: Set[str | None],
-        tell: Callable[[str], object],
+        step: Callable[[str], object],
     ) -> Iterator[Finding]:
         """What is wrong with each run that nobody writes any more. held: the keys of those that are in the spool."""
-        by_number: dict[int | None, Attempt] = {each.number: each for each in attempts}
-        for place, run in enumerate(runs, 1):
+        by_number: dict[int | None, Attempt] = {attempt.number: attempt for attempt in attempts}
+        for position, run in enumerate(runs, 1):
             if self.thorough:
-                tell(f"reading the files and curves of {name}: run {place} of {len(runs)}")
+                step(f"reading the files and curves of {name}: run {position} of {len(runs)}")
             trial = by_number.get(run.trial)
             at_work = run.key in held or (run.statuses & OPEN and processes.alive(run.owner))
             # how a trial ended that was left has to be settled first
@@ -184,7 +184,7 @@ class Records:
         if wanted == "FINISHED":
             content = list(self._content(opened, where, run))
             yield from content
-            if all(each.repair for each in content):
+            if all(finding.repair for finding in content):
                 unfit = run.statuses - {"FINISHED"}
             else:  # it never will be finished
                 wanted, unfit = None, run.statuses & OPEN
@@ -200,7 +200,7 @@ class Records:
             yield Finding(
                 where, f"{len(run.replicates)} runs of its {run.count} replicates", "if some were deleted, restore them in MLflow"
             )
-        if bare := [each for each in run.replicates if not each.fingerprint]:
+        if bare := [replicate for replicate in run.replicates if not replicate.fingerprint]:
             yield Finding(where, f"no fingerprint of replicate {_listed(bare)}", NOT_MENDABLE)
         if absent := inspection.absent_files(opened, run):
             yield Finding(where, f"no {', '.join(absent)}", NOT_MENDABLE)
@@ -208,7 +208,7 @@ class Records:
         send = partial(inspection.send_missing, opened, run)
         sends = "--repair sends the points from curves.parquet"
         if not self.thorough:
-            if short := [each for each in run.replicates if inspection.ends_early(run, each)]:
+            if short := [replicate for replicate in run.replicates if inspection.ends_early(run, replicate)]:
                 yield Finding(where, f"the curves of replicate {_listed(short)} end too early", sends, send)
             return
         try:
@@ -240,11 +240,13 @@ def _wanted(run: TopRun, trial: Attempt | None) -> str | None:
 
 
 def _spooled(waiting: Sequence[Waiting], uri: str) -> Iterator[Finding]:
-    for each in waiting:
-        if not each.alive:
-            what = "the record of a trial that isn't in MLflow yet" if each.complete else "what is left of a trial that was cut off"
-            mend = "--repair sends it" if each.complete else "--repair ends its runs and removes it"
-            yield Finding(str(each.folder), what, mend, partial(inspection.send_waiting, uri))
+    for record in waiting:
+        if not record.alive:
+            what = (
+                "the record of a trial that isn't in MLflow yet" if record.complete else "what is left of a trial that was cut off"
+            )
+            mend = "--repair sends it" if record.complete else "--repair ends its runs and removes it"
+            yield Finding(str(record.folder), what, mend, partial(inspection.send_waiting, uri))
 
 
 def _reap(storage: str, name: str) -> None:
@@ -257,7 +259,7 @@ def _absent(key: str, url: str) -> BadInput:
 
 
 def _listed(replicates: Sequence[inspection.ReplicateRun]) -> str:
-    return _some([each.number for each in replicates])
+    return _some([replicate.number for replicate in replicates])
 
 
 def _some(numbers: Sequence[int], most: int = 8) -> str:
@@ -270,7 +272,7 @@ def _some(numbers: Sequence[int], most: int = 8) -> str:
 def conclusion(health: Health, mended: Sequence[Finding]) -> str:
     seen = f"{health.trials} trials and {health.runs} runs"
     if health.findings:
-        able = sum(each.repair is not None for each in health.findings)
+        able = sum(finding.repair is not None for finding in health.findings)
         count = len(health.findings)
         return f"{count} finding{'s' * (count != 1)} in {seen}" + (f"; --repair can mend {able}" if able else "")
     return f"all is whole: {seen}" + (f", {len(mended)} findings mended" if mended else "")

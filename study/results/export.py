@@ -36,9 +36,9 @@ def table(opened: Study, what: str, layout: str) -> pd.DataFrame:
     if what == CURVES:
         curves = opened.curves()
         return curves if layout == LONG else _side_by_side(curves)
-    found = getattr(opened, what)
-    flat = found.reset_index()
-    return flat if layout == WIDE else _tidy(flat, list(found.index.names))
+    content = getattr(opened, what)
+    flat = content.reset_index()
+    return flat if layout == WIDE else _tidy(flat, list(content.index.names))
 
 
 def _side_by_side(curves: pd.DataFrame) -> pd.DataFrame:
@@ -57,23 +57,23 @@ def _tidy(flat: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return cells[[*keys, "key"]].assign(value=value, text=text)
 
 
-def write(found: pd.DataFrame, file: Path) -> None:
+def write(content: pd.DataFrame, file: Path) -> None:
     """Writes the whole file or nothing. Raises NotWritable."""
     draft = file.with_name(f".{file.name}.new")
     with writing(file):
         try:
             if file.suffix == CSV:
                 with draft.open("w", newline="", encoding="utf-8") as stream:
-                    write_csv(found, stream)
+                    write_csv(content, stream)
             else:
-                _of_one_type(found).to_parquet(draft, index=False)
+                _of_one_type(content).to_parquet(draft, index=False)
             draft.replace(file)
         finally:
             draft.unlink(missing_ok=True)
 
 
-def write_csv(found: pd.DataFrame, stream: TextIO) -> None:
-    found.map(_harmless).rename(columns=_harmless).to_csv(stream, index=False, lineterminator="\n")
+def write_csv(content: pd.DataFrame, stream: TextIO) -> None:
+    content.map(_harmless).rename(columns=_harmless).to_csv(stream, index=False, lineterminator="\n")
 
 
 def _harmless(value: Any) -> Any:
@@ -81,10 +81,10 @@ def _harmless(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
 
 
-def _of_one_type(found: pd.DataFrame) -> pd.DataFrame:
+def _of_one_type(content: pd.DataFrame) -> pd.DataFrame:
     """Parquet's columns are of one type: one of several kinds of values becomes text."""
-    found = found.copy()
-    for name in found.select_dtypes(object):
-        if len({type(value) for value in found[name].dropna()}) > 1:
-            found[name] = found[name].map(str, na_action="ignore")
-    return found
+    content = content.copy()
+    for name in content.select_dtypes(object):
+        if len({type(value) for value in content[name].dropna()}) > 1:
+            content[name] = content[name].map(str, na_action="ignore")
+    return content

@@ -36,7 +36,7 @@ class Removal:
 
     def remove(self) -> str:
         """Deletes it all; says how its runs are brought back, and how their disk space is freed. Raises Unreachable."""
-        told = [f"deleted {self}"]
+        lines = [f"deleted {self}"]
         if self.opened and self.experiment:
             with inspection.errors(self.uri):
                 name = removal.retire(self.opened, self.experiment.id, self.name)
@@ -44,7 +44,7 @@ class Removal:
             clean = f"mlflow gc --backend-store-uri {url} --experiment-ids {number}"
             if self.opened.remote:
                 clean = f"where the server runs, with its own database: mlflow gc --backend-store-uri … --experiment-ids {number}"
-            told += [
+            lines += [
                 f"its runs are kept as {name!r} until MLflow's own clean-up:",
                 f"  bring them back: MLFLOW_TRACKING_URI={url} mlflow experiments restore --experiment-id {number}",
                 f"  free the disk:   {clean if self.opened.remote else f'MLFLOW_TRACKING_URI={url} {clean}'}",
@@ -52,7 +52,7 @@ class Removal:
         # last, so that what is cut off can be done again
         if self.trials is not None:
             overview.delete(self.storage, self.name)
-        return "\n".join(told)
+        return "\n".join(lines)
 
 
 def look(storage: str, uri: str, name: str) -> Removal:
@@ -61,13 +61,13 @@ def look(storage: str, uri: str, name: str) -> Removal:
     opened = store.connect(uri) if sqlite.is_there(uri) else None
     with inspection.errors(uri):
         experiment = removal.look(opened, name) if opened else None
-        known = [each for each in {**dict.fromkeys(names), **(opened.experiments() if opened else {})} if each != DEFAULT]
+        known = [other for other in {**dict.fromkeys(names), **(opened.experiments() if opened else {})} if other != DEFAULT]
     if name not in known:
         raise BadInput([Fault("STUDY", name, f"one of: {nearest(name, known) or 'none yet'}")])
     trials = len(stored.attempts(storage, name)) if name in names else None
     busy = [f"trial {number}" for number in overview.in_work(storage, name)] if trials else []
     if busy := busy or (experiment.at_work if experiment else []):
         raise BadInput([Fault("STUDY", name, f"a study that no process has in work; this one's {', '.join(busy[:3])} is")])
-    if any(each.study == name for each in spool.recorded()):
+    if any(record.study == name for record in spool.recorded()):
         raise BadInput([Fault("STUDY", name, "a study whose records are all in MLflow: `mlp-study doctor --repair` sends them")])
     return Removal(name, storage, uri, trials, opened, experiment)

@@ -60,9 +60,9 @@ def of_study(plan: Plan) -> None:
 
         loaded, sampled = time.perf_counter() - STARTED, [plan.base]
         if remaining:
-            found, sampled = _time(plan, standing, step)
+            time_estimate, sampled = _time(plan, standing, step)
     if remaining:
-        _show_estimate(found, loaded)
+        _show_estimate(time_estimate, loaded)
         if not plan.in_process and jobs > 1:
             terminal.show_line(f"  on this machine, whose cores one trial keeps busy; on more of them up to {jobs} times as fast")
         if count := plan.settings["finalists"]:
@@ -123,22 +123,22 @@ def _standing_elsewhere(plan: Plan, like: Search) -> _Standing:
 
     records: Sequence[TrialRecord] = ()
     if plan.name in stored.names(plan.storage):
-        found = stored.open_study(plan.storage, plan.name)
+        existing = stored.open_study(plan.storage, plan.name)
         wanted = stored.open_study(like.storage, plan.name).identity
-        search_study.check_identity(plan.name, found.identity, wanted)
-        records = found.records
+        search_study.check_identity(plan.name, existing.identity, wanted)
+        records = existing.records
     ended = sum(record.state in ("complete", "pruned", "failed") for record in records)
     return _Standing(like.n_trials, max(0, like.n_trials - ended), like.exhaustive, records)
 
 
 def _show_fixed(config: DictConfig, searched: set[str]) -> None:
     """The settings that aren't searched and differ from the defaults of their kind."""
-    kinds = [f"{each}={config[each].name}" for each in GROUPS if OmegaConf.select(config, f"{each}.name")]
-    of_kinds, usual, given = (
-        _flat(each, searched) for each in (composition.compose_config(kinds), composition.compose_config([]), config)
+    kinds = [f"{section}={config[section].name}" for section in GROUPS if OmegaConf.select(config, f"{section}.name")]
+    of_kinds, usual, launched = (
+        _flat(composed, searched) for composed in (composition.compose_config(kinds), composition.compose_config([]), config)
     )
     shown = []
-    for key, value in given.items():
+    for key, value in launched.items():
         name = key.removesuffix(".name")
         if value != (of_kinds if name == key else usual).get(key) and not {key, name} & searched:
             shown.append(f"  {name}: {value}")
@@ -170,7 +170,7 @@ def _ahead(plan: Plan, standing: _Standing) -> list[dict[str, Scalar]]:
     if not standing.exhaustive:
         return estimate.draws(plan.space, count, plan.base.seed)
     tried = [record.params for record in standing.records]
-    return list(itertools.islice((each for each in spaces.combinations(plan.space) if each not in tried), count))
+    return list(itertools.islice((params for params in spaces.combinations(plan.space) if params not in tried), count))
 
 
 def _time(plan: Plan, standing: _Standing, step: Callable[[str], None]) -> tuple[Estimate, list[TrialSpec]]:
@@ -182,11 +182,11 @@ def _time(plan: Plan, standing: _Standing, step: Callable[[str], None]) -> tuple
     plan.trials.config(ahead[0], plan.space)
     composing = time.perf_counter() - started
     # in a grid, neighbours are alike
-    sampled = [plan.trials.spec(ahead[place], plan.space) for place in evenly(len(ahead), MOST_COMPOSED)]
-    if found := estimate.of_records(standing.records, standing.remaining, composing):
-        return found, sampled
+    sampled = [plan.trials.spec(ahead[index], plan.space) for index in evenly(len(ahead), MOST_COMPOSED)]
+    if measured := estimate.of_records(standing.records, standing.remaining, composing):
+        return measured, sampled
     deciding = _deciding(plan)
-    programs = len({json.dumps([each.get(key) for key in deciding]) for each in ahead})
+    programs = len({json.dumps([params.get(key) for key in deciding]) for params in ahead})
     probes = _probes(sampled, plan.uri, step)
     learns, prunes = plan.sampler["name"] in LEARNING, plan.pruner["name"] != "none"
     return estimate.of_probes(probes, sampled, programs, standing.remaining, composing, learns, prunes), sampled
@@ -217,21 +217,23 @@ def _probes(sampled: Sequence[TrialSpec], uri: str | None, step: Callable[[str],
         if number > 1 and passed + ahead > estimate.PROBING_SECONDS:
             break
         step(f"training {number + 1} settings for a moment ({passed:.0f} of about {estimate.PROBING_SECONDS:.0f} s)")
-        found = estimate.probe(spec, uri or locations.tracking_uri(None))
-        probes.append(replace(found, compile=None) if program in compiled else found)
+        measured = estimate.probe(spec, uri or locations.tracking_uri(None))
+        probes.append(replace(measured, compile=None) if program in compiled else measured)
         compiled.add(program)
     return probes
 
 
-def _show_estimate(found: Estimate, start: float) -> None:
+def _show_estimate(time_estimate: Estimate, start: float) -> None:
     from study.runner import estimate
 
     end = estimate.END_SHARE * start
-    likely, low, high = (terminal.duration(seconds + start + end) for seconds in (found.likely, found.low, found.high))
+    likely, low, high = (
+        terminal.duration(seconds + start + end) for seconds in (time_estimate.likely, time_estimate.low, time_estimate.high)
+    )
     terminal.show_line(f"time: about {likely} ({low} to {high})", "bold")
-    parts = {"start": start, **found.parts, "end": end}
+    parts = {"start": start, **time_estimate.parts, "end": end}
     terminal.show_line("  " + " · ".join(f"{name} {terminal.duration(seconds)}" for name, seconds in parts.items()))
-    terminal.show_line(f"  by {found.basis}")
+    terminal.show_line(f"  by {time_estimate.basis}")
 
 
 def _by_server(kept: dict[str, int], uri: str | None) -> dict[str, int]:
@@ -244,5 +246,5 @@ def _by_server(kept: dict[str, int], uri: str | None) -> dict[str, int]:
 
 def _show_disk(kept: Mapping[str, int]) -> None:
     terminal.show_line(f"disk: about {report.size_text(sum(kept.values()))} in all", "bold")
-    terminal.show_line("  " + " · ".join(f"{place} {report.size_text(size)}" for place, size in kept.items()))
+    terminal.show_line("  " + " · ".join(f"{location} {report.size_text(size)}" for location, size in kept.items()))
     terminal.show_line("a dry run: nothing was trained to its end, or written", "dim")

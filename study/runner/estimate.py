@@ -85,8 +85,8 @@ def of_records(records: Sequence[TrialRecord], remaining: int, composing: float)
     if len(done) < ENOUGH_TRIALS:
         return None
     # a launch's first trial also loads TensorFlow
-    names = dict.fromkeys(name for each in done for name in each if name != "import")
-    means = {name: float(np.mean([each.get(name, 0.0) for each in done])) for name in names}
+    names = dict.fromkeys(name for seconds_of_trial in done for name in seconds_of_trial if name != "import")
+    means = {name: float(np.mean([seconds_of_trial.get(name, 0.0) for seconds_of_trial in done])) for name in names}
     means["compose and search"] = CONFIG_SHARE * composing + SEARCH_SECONDS
     parts = {name: remaining * seconds for name, seconds in means.items()}
     low, high = SLACK
@@ -127,9 +127,9 @@ def of_probes(
     trained = sum(parts.values())
     # the writer works meanwhile, and is waited for at the end
     parts["records"] = max(0.1 * written, written - trained)
-    total, each = sum(parts.values()), np.sort(trains + analyses)
-    quarter = max(1, len(each) // 4)
-    cheap, dear = (learns * remaining * float(some.mean() - each.mean()) for some in (each[:quarter], each[-quarter:]))
+    total, times = sum(parts.values()), np.sort(trains + analyses)
+    quarter = max(1, len(times) // 4)
+    cheap, dear = (learns * remaining * float(some.mean() - times.mean()) for some in (times[:quarter], times[-quarter:]))
     if prunes or any(spec.training.patience or spec.training.until == PLATEAUED for spec in sampled):
         cheap -= MOST_SAVED * parts["train"]
     low, high = SLACK
@@ -238,14 +238,14 @@ def compiled_once(spec: TrialSpec) -> object:
 def draws(space: Space, count: int, seed: int) -> list[dict[str, Scalar]]:
     """Settings drawn from a space as a sampler that doesn't learn would. space: as `ordered`."""
     rng = np.random.default_rng(seed)
-    found = []
+    drawn = []
     for _ in range(count):
         params: dict[str, Scalar] = {}
         for key, domain in space.items():
             if active(domain, params):
                 params[key] = _drawn(domain, rng)
-        found.append(params)
-    return found
+        drawn.append(params)
+    return drawn
 
 
 def _drawn(domain: Domain, rng: np.random.Generator) -> Scalar:

@@ -91,8 +91,8 @@ def _open(plan: Plan, clock: Clock) -> Launching:
         return [*common, *overrides.assignments(params, plan.space), *more]
 
     def launch(batch: Sequence[Asked]) -> list[TrialResult | BaseException]:
-        lines = [line(each.params, f"study.trial={each.number}") for each in batch]
-        return [_result(each) for each in plan.launcher.launch(lines, initial_job_idx=batch[0].number)]
+        lines = [line(asked.params, f"study.trial={asked.number}") for asked in batch]
+        return [_result(returned) for returned in plan.launcher.launch(lines, initial_job_idx=batch[0].number)]
 
     def launch_final(record: TrialRecord, first: int, count: int) -> TrialResult | BaseException:
         lines = [line(record.params, f"replicates.first={first}", f"replicates.count={count}")]
@@ -128,8 +128,8 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
     plan, study, writer, clock = opened.plan, opened.study, opened.writer, opened.clock
     if plan.settings["finalists"] and plan.base.replicates.crossed is None:
         _train_finalists(opened, study.records())
-    found = study_results.read(study.storage, study.name)
-    terminal.show_findings(found)
+    findings = study_results.read(study.storage, study.name)
+    terminal.show_findings(findings)
     networks = study_results.Networks()
     if writer and plan.uri:
         with terminal.status("writing the last records"), clock.phase("track"):
@@ -138,12 +138,12 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
             writer.send(op="disown", name=study.name, trials=study.interrupted())
         try:
             with terminal.status("comparing the networks"), clock.phase("analyse"):
-                networks = study_results.networks(found, plan.uri)
+                networks = study_results.networks(findings, plan.uri)
         except StudyError as error:  # another process may still be sending them; the study itself is done
             terminal.message(f"the trials' networks aren't compared: {error}")
     with terminal.status("drawing the report"), clock.phase("report"):
-        page = outputs.write_report(found, networks, plan.folder)
-        portrait = outputs.write_best_portrait(found, networks, plan.folder)
+        page = outputs.write_report(findings, networks, plan.folder)
+        portrait = outputs.write_best_portrait(findings, networks, plan.folder)
     if networks.factor:
         terminal.show_table(networks.factor.table)
         terminal.show_text(networks.factor.answer)
@@ -152,38 +152,38 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
         terminal.message(f"networks of the best trial: {portrait.file}", "dim")
     if writer:
         with terminal.status("writing the last records"), clock.phase("track"):
-            _keep(found, outputs.tables(found, networks), page, writer)
+            _keep(findings, outputs.tables(findings, networks), page, writer)
             if portrait:
                 writer.ask(op="files", run_id=portrait.run_id, files=[str(portrait.file.absolute())])
         if plan.uri:
-            _crown(found, plan.uri, clock)
+            _crown(findings, plan.uri, clock)
     terminal.message(f"study {study.name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
     where = f" --storage {shlex.quote(plan.settings['storage'])}" if plan.settings["storage"] else ""
     terminal.message(f"again: mlp-study show {shlex.quote(study.name)}{where}", "dim")
     if plan.uri:
         server = plan.uri.rstrip("/") if plan.uri.startswith("http") else "mlp-study ui, then http://127.0.0.1:5000"
         terminal.message(f"in the browser: {server}{opened.page}", "dim")
-    return found.records
+    return findings.records
 
 
-def _keep(found: study_results.Findings, answered: Sequence[outputs.AnsweredTable], page: Path, writer: spool.Writer) -> None:
+def _keep(findings: study_results.Findings, answered: Sequence[outputs.AnsweredTable], page: Path, writer: spool.Writer) -> None:
     """Put tables, answers and the page into the study's run."""
-    texts = {"trials.md": report.markdown(report.table(found.records, found.objectives, found.front))}
-    texts["answer.txt"] = f"{found.answer}\n{found.win}"
-    if found.effects:
-        texts["settings.md"] = report.markdown(narrative.effects_table(found.effects, found.objective))
-    tags = {"answer": str(found.answer), "win": found.win, "best": (found.best.run_id or "") if found.best else ""}
+    texts = {"trials.md": report.markdown(report.table(findings.records, findings.objectives, findings.front))}
+    texts["answer.txt"] = f"{findings.answer}\n{findings.win}"
+    if findings.effects:
+        texts["settings.md"] = report.markdown(narrative.effects_table(findings.effects, findings.objective))
+    tags = {"answer": str(findings.answer), "win": findings.win, "best": (findings.best.run_id or "") if findings.best else ""}
     for question in answered:
         texts[question.file] = f"{report.markdown(question.table)}\n{question.answer}\n"
         tags[question.tag] = question.answer
-    writer.ask(op="study", name=found.name, tags=tags, texts=texts, files=[str(page.absolute())])
+    writer.ask(op="study", name=findings.name, tags=tags, texts=texts, files=[str(page.absolute())])
 
 
-def _crown(found: study_results.Findings, uri: str, clock: Clock) -> None:
+def _crown(findings: study_results.Findings, uri: str, clock: Clock) -> None:
     """Keeps the best network as a Keras model. Without it the study is done all the same."""
     try:
         with terminal.status("keeping the best network as a Keras model"), clock.phase("report"):
-            kept = champion.keep(found, uri)
+            kept = champion.keep(findings, uri)
     except StudyError as error:
         terminal.message(f"the best network isn't kept as a Keras model: {error}")
         return
@@ -201,7 +201,7 @@ def _train_finalists(opened: Launching, records: Sequence[TrialRecord]) -> None:
         why = "no winner can be named" if chosen is None else "the search has decided"
         terminal.message(f"no finalists are trained: {why}")
         return
-    done = {each.number for each in study.finals() if each.summary and len(each.summary.val_losses) == count}
+    done = {record.number for record in study.finals() if record.summary and len(record.summary.val_losses) == count}
     tied = [record for number in chosen.tied[:MOST_FINALISTS] for record in records if record.number == number]
     if len(chosen.tied) > MOST_FINALISTS:
         terminal.message(f"of {len(chosen.tied)} finalists the best {MOST_FINALISTS} are trained again")
@@ -215,8 +215,8 @@ def _train_finalists(opened: Launching, records: Sequence[TrialRecord]) -> None:
             summary = result.summary if isinstance(result, TrialResult) else None
             if isinstance(result, TrialResult) and summary:
                 study.tell_final(replace(record, summary=summary, run_id=result.run_id, values=[objective.value(summary)]))
-            told = f"val loss {report.loss_text(summary)}" if summary else "no result"
-            terminal.message(f"finalist {record.number}: {told}")
+            outcome = f"val loss {report.loss_text(summary)}" if summary else "no result"
+            terminal.message(f"finalist {record.number}: {outcome}")
 
 
 def _columns(space: Space, base: TrialSpec) -> list[str]:

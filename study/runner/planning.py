@@ -82,8 +82,8 @@ class Plan:
     @property
     def command(self) -> str:
         """What a person types for it."""
-        task, of_hydra = source.given(self.config)
-        words = [each for each in (*task, *of_hydra) if each.partition("=")[0] not in OF_THE_FLAGS]
+        task, of_hydra = source.command_line(self.config)
+        words = [word for word in (*task, *of_hydra) if word.partition("=")[0] not in OF_THE_FLAGS]
         return shlex.join([PROGRAM, "--multirun", *source.options(self.config), *words])
 
     @property
@@ -103,9 +103,9 @@ class Plan:
     def resume(self, storage: str, recorded: Sequence[spool.Recorded]) -> Search:
         """As `search`, with what processes that are gone have left of its trials. recorded: on disk, of any study."""
         study = self.search(storage)
-        for each in recorded:
-            if each.study == self.name:
-                study.adopt(each.number, each.result, each.written)
+        for trial in recorded:
+            if trial.study == self.name:
+                study.adopt(trial.number, trial.result, trial.written)
         study.reap()
         return study
 
@@ -178,7 +178,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
 
 def _composer(config: DictConfig, loader: ConfigLoader) -> Compose:
     """Return what composes a trial's config as Hydra's launchers do."""
-    _, of_hydra = source.given(config)
+    _, of_hydra = source.command_line(config)
 
     def load(lines: Sequence[str]) -> DictConfig:
         return loader.load_configuration(config.hydra.job.config_name, [*of_hydra, *lines], RunMode.RUN)
@@ -197,7 +197,7 @@ def _asked(
     config: DictConfig, loader: ConfigLoader, arguments: Sequence[str], settings: Mapping[str, Any]
 ) -> tuple[Space, list[str], bool]:
     """Return the space, the fixed overrides, and whether the space is the one by default."""
-    _, of_hydra = source.given(config)
+    _, of_hydra = source.command_line(config)
     files = source.settings_in_files(loader, config.hydra.job.config_name, [*of_hydra, *arguments])
     params, default_params = settings["params"] or {}, settings["default_params"] or {}
     by_default = not overrides.split(arguments, params, {}, loader)[0]
@@ -226,8 +226,8 @@ def _reading(base: TrialSpec, space: Space) -> str:
 
 
 def _something_to_search(config: DictConfig) -> str:
-    task, of_hydra = source.given(config)
-    words = [each for each in (*task, *of_hydra) if not each.startswith(OF_A_STUDY)]
+    task, of_hydra = source.command_line(config)
+    words = [word for word in (*task, *of_hydra) if not word.startswith(OF_A_STUDY)]
     return (
         "several values for a setting, such as optimizer.learning_rate=0.001,0.01; "
         f"or, to train this one setting: {shlex.join([PROGRAM, *source.options(config), *words])}"

@@ -55,7 +55,7 @@ class Reproduction:
 
     @property
     def identical(self) -> bool:
-        return all(each.identical for each in self.replicates)
+        return all(replicate.identical for replicate in self.replicates)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Retraining:
         then = self.recorded.environment
         return Reproduction(
             run_id=self.recorded.run_id,
-            replicates=[_again(each, trained[each.number]) for each in self.recorded.replicates],
+            replicates=[_again(replicate, trained[replicate.number]) for replicate in self.recorded.replicates],
             differences=provenance.differences(then, self.now),
             unrecorded=provenance.unrecorded(then),
         )
@@ -101,11 +101,11 @@ def prepare(recorded: RecordedTrial, uri: str) -> Retraining:
     whole = spec.build(recorded.config)
     now = environment() | provenance.of(whole)
     differ = provenance.differences(recorded.environment, now)
-    if any(each.kind == "data" for each in differ):
+    if any(difference.kind == "data" for difference in differ):
         raise Corrupt(f"run {recorded.run_id} can't be reproduced, since its data differ: {provenance.text(differ)}")
     start = warm_start.load(whole, dataset.load_data(whole), uri)
     chosen, numbers = whole, whole.replicates.numbers
-    if any(each.number not in numbers for each in recorded.replicates):
+    if any(replicate.number not in numbers for replicate in recorded.replicates):
         raise Corrupt(f"run {recorded.run_id}: its settings are of the replicates {numbers[0]} to {numbers[-1]}, and not its own")
     if len(recorded.replicates) == 1 and not whole.replicates.crossed:
         first = recorded.replicates[0].number
@@ -117,44 +117,46 @@ def prepare(recorded: RecordedTrial, uri: str) -> Retraining:
 # -- what is told ------------------------------------------------------------------------------------------------------------
 
 
-def table(found: Reproduction) -> Table:
+def table(reproduction: Reproduction) -> Table:
     rows = (
         (
-            str(each.recorded.number),
-            visible(each.recorded.fingerprint[:16]) or "–",
-            each.now[:16],
-            "identical" if each.identical else number(each.distance),
+            str(replicate.recorded.number),
+            visible(replicate.recorded.fingerprint[:16]) or "–",
+            replicate.now[:16],
+            "identical" if replicate.identical else number(replicate.distance),
         )
-        for each in found.replicates
+        for replicate in reproduction.replicates
     )
     return Table(("replicate", "recorded", "now", "distance"), tuple(rows))
 
 
-def conclusion(found: Reproduction) -> str:
+def conclusion(reproduction: Reproduction) -> str:
     """Whether the run is reproduced; how far off, and what is to blame, if it isn't."""
-    total, others = len(found.replicates), [each for each in found.replicates if not each.identical]
-    changed = provenance.text(found.differences)
+    total, others = len(reproduction.replicates), [replicate for replicate in reproduction.replicates if not replicate.identical]
+    changed = provenance.text(reproduction.differences)
     if not others:
-        subject = f"all {total} replicates have their" if total > 1 else f"replicate {found.replicates[0].recorded.number} has its"
+        subject = (
+            f"all {total} replicates have their" if total > 1 else f"replicate {reproduction.replicates[0].recorded.number} has its"
+        )
         return f"Reproduced: {subject} recorded fingerprint, bit for bit{f', although these differ: {changed}' if changed else ''}."
     text = f"Not reproduced: {len(others)} of {total} replicates differ from their record, {_apart(others)}."
-    if doubtful := [each for each in others if each.recorded.fingerprint != each.of_weights]:
-        numbers = ", ".join(str(each.recorded.number) for each in doubtful)
+    if doubtful := [replicate for replicate in others if replicate.recorded.fingerprint != replicate.of_weights]:
+        numbers = ", ".join(str(replicate.recorded.number) for replicate in doubtful)
         which = "neither is"
-        if all(each.now == each.of_weights for each in doubtful):
+        if all(replicate.now == replicate.of_weights for replicate in doubtful):
             which = "the weights are"
-        elif all(each.now == each.recorded.fingerprint for each in doubtful):
+        elif all(replicate.now == replicate.recorded.fingerprint for replicate in doubtful):
             which = "the fingerprint is"
         text += (
             f" The record of replicate {numbers} was changed: its tag `{FINGERPRINT}` isn't that of its weights; "
             f"{which} what is trained now."
         )
     text += f" Between then and now these differ: {changed}." if changed else " Nothing differs that was recorded then."
-    return text + (f" Not recorded then: {', '.join(found.unrecorded)}." if found.unrecorded else "")
+    return text + (f" Not recorded then: {', '.join(reproduction.unrecorded)}." if reproduction.unrecorded else "")
 
 
 def _apart(others: Sequence[Again]) -> str:
-    distances = [each.distance for each in others if each.distance is not None]
+    distances = [replicate.distance for replicate in others if replicate.distance is not None]
     if len(distances) < len(others):
         return "and the networks have other shapes"
     largest = float(np.max(distances))
@@ -164,24 +166,24 @@ def _apart(others: Sequence[Again]) -> str:
     return f"their weights by {number(largest)} at most (relative L2: {meaning})"
 
 
-def as_json(found: Reproduction) -> dict[str, Any]:
+def as_json(reproduction: Reproduction) -> dict[str, Any]:
     """Everything that the table and the conclusion tell, in full."""
     return {
-        "run_id": found.run_id,
-        "identical": found.identical,
+        "run_id": reproduction.run_id,
+        "identical": reproduction.identical,
         "replicates": [
             {
-                "replicate": each.recorded.number,
-                "run_id": each.recorded.run_id,
-                "recorded": each.recorded.fingerprint,
-                "recorded_weights": each.of_weights,
-                "now": each.now,
-                "identical": each.identical,
-                "distance": each.distance,
+                "replicate": replicate.recorded.number,
+                "run_id": replicate.recorded.run_id,
+                "recorded": replicate.recorded.fingerprint,
+                "recorded_weights": replicate.of_weights,
+                "now": replicate.now,
+                "identical": replicate.identical,
+                "distance": replicate.distance,
             }
-            for each in found.replicates
+            for replicate in reproduction.replicates
         ],
-        "differences": [vars(each) for each in found.differences],
-        "not_recorded": found.unrecorded,
-        "conclusion": conclusion(found),
+        "differences": [vars(difference) for difference in reproduction.differences],
+        "not_recorded": reproduction.unrecorded,
+        "conclusion": conclusion(reproduction),
     }

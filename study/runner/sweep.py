@@ -96,8 +96,8 @@ def _results(launch: Launch, batch: Sequence[Asked]) -> Sequence[TrialResult | B
     except StudyError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and (told := refused(error, f"the output folder in {Path.cwd()}")):
-            raise told from error  # every further trial would need a folder too
+        if isinstance(error, OSError) and (refusal := refused(error, f"the output folder in {Path.cwd()}")):
+            raise refusal from error  # every further trial would need a folder too
         # the launcher's own: a worker was killed, and nobody knows whose trial killed it
         lost = WorkerLost(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no word why'}")
         lost.__cause__ = error

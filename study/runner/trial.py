@@ -184,7 +184,7 @@ def _one_ulp_apart(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, s
 
 
 def _divergence(leg: Leg, legs: Sequence[Leg]) -> str:
-    losses = np.concatenate([np.stack([each.train_loss, each.val_loss]) for each in legs], axis=1)
+    losses = np.concatenate([np.stack([done.train_loss, done.val_loss]) for done in legs], axis=1)
     # a healthy replicate's losses are no numbers only after its stop
     wrong = ~np.isfinite(losses).all(axis=0) & ~leg.finite  # [epochs, R]
     wrong[-1] |= ~leg.finite
