@@ -209,7 +209,7 @@ def test_the_disks_estimate_is_within_half_of_what_a_study_takes(folder: Path) -
     from study.runner import estimate
 
     taken = int(subprocess.check_output(["du", "-s", "-B1", folder], text=True).split()[0])
-    assert 1 / 1.5 < sum(estimate.of_study([composition.compose(TINY)], 2, tracked=True).values()) / taken < 1.5
+    assert 1 / 1.5 < sum(estimate.study_bytes([composition.compose(TINY)], 2, tracked=True).values()) / taken < 1.5
 
 
 def test_an_estimate_is_linear_in_what_it_is_made_of() -> None:
@@ -218,12 +218,12 @@ def test_an_estimate_is_linear_in_what_it_is_made_of() -> None:
     small, large = (composition.compose([f"model.units=[{width}]"]) for width in (8, 512))
     probes = [estimate.Probe(spec, 1.0, 2e-6 * estimate.work(spec)[1], 0.5) for spec in (small, large, small, large)]
     probes[2:] = [replace(probe, compile=None, analyse=0.1) for probe in probes[2:]]
-    found = estimate.of_probes(probes, [small, large], programs=2, remaining=20, composing=0.1)
+    found = estimate.from_probes(probes, [small, large], programs=2, remaining=20, composing=0.1)
     assert found.parts["compile (2 programs)"] == pytest.approx(2)
     assert found.parts["analyse"] == pytest.approx(2 * 0.5 + 18 * 0.1)
     assert found.parts["train"] == pytest.approx(20 * 2e-6 * (estimate.work(small)[1] + estimate.work(large)[1]) / 2)
     assert found.low < found.likely < found.high
-    swings = estimate.of_probes(probes, [small, large], programs=2, remaining=20, composing=0.1, learns=True)
+    swings = estimate.from_probes(probes, [small, large], programs=2, remaining=20, composing=0.1, learns=True)
     assert swings.low < found.low and swings.high > found.high
 
 

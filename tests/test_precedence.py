@@ -23,7 +23,7 @@ DEFAULT = ["optimizer", RATE, BATCH, WIDTH, DEPTH]
 
 def planned(lines: Sequence[str], chosen: Source = OWN) -> Plan:
     """The study that a multirun of these overrides would be."""
-    given = [*precedence.of_searched_kinds(grammar.named(lines)), "tracking=none"]
+    given = [*precedence.allow_searched_kinds(grammar.quote_columns(lines)), "tracking=none"]
     with chosen.application() as application:
         loader = application.config_loader
         config = loader.load_configuration(chosen.name, [*given, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
@@ -220,7 +220,7 @@ def test_a_text_that_needs_quotes_is_shown_with_them_and_they_are_right(line: st
     ],
 )
 def test_a_columns_name_is_a_text_whatever_it_looks_like(line: str, named: str) -> None:
-    assert grammar.named([line]) == [named]
+    assert grammar.quote_columns([line]) == [named]
 
 
 def test_a_column_of_digits_is_known_in_a_file_too(empty: Path) -> None:

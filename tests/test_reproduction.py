@@ -23,7 +23,7 @@ TABLE = "".join(f"{x},{x * x % 7}\n" for x in range(40))
 
 
 def train(*overrides: str) -> None:
-    job.run(job.decoded(composition.compose_config([*TINY, *overrides])))
+    job.run(job.from_config(composition.compose_config([*TINY, *overrides])))
 
 
 @pytest.fixture(scope="module")

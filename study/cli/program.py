@@ -136,7 +136,7 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
     parsed = parser.parse_intermixed_args(arguments)
     chosen = source.Source(parsed.config_name or source.CONFIG_NAME, parsed.config_path, parsed.config_dir)
     chosen.check()
-    lines = grammar.named(parsed.overrides)
+    lines = grammar.quote_columns(parsed.overrides)
     if any(getattr(parsed, option) for option in ANSWERED_BY_HYDRA):
         _let_hydra_answer([word for word in arguments if word not in parsed.overrides], lines, parsed.multirun)
         return
@@ -146,7 +146,7 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
             _launch_trial(application, config, chosen.name, dry_run)
             return
         # the sweeper reads dry_run from a setting of its own
-        searched = [*precedence.of_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run, "hydra.mode=MULTIRUN"]
+        searched = [*precedence.allow_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run, "hydra.mode=MULTIRUN"]
         try:
             application.multirun(chosen.name, _run_job, searched)
         except REFUSALS:
@@ -170,12 +170,12 @@ def _let_hydra_answer(options: list[str], lines: list[str], multirun: bool) -> N
 
 def _launch_trial(application: Hydra, config: DictConfig, name: str, dry_run: bool) -> None:
     """Check a launch of one trial before Hydra makes its folder, and train it unless this is a dry run."""
-    asked = job.decoded(config, single=True)
+    asked = job.from_config(config, single=True)
     reading = job.check(asked)
     if dry_run:
-        from study.runner.dry_run import of_trial
+        from study.runner.dry_run import show_trial
 
-        of_trial(config, asked, reading)
+        show_trial(config, asked, reading)
         return
     if reading:
         terminal.message(reading, "dim")
@@ -192,7 +192,7 @@ def _run_job(config: DictConfig) -> TrialResult:
     """Run a study's trial."""
     # records, and a table's path, don't depend on the folder that `hydra.job.chdir` makes of a job's
     with contextlib.chdir(HydraConfig.get().runtime.cwd):
-        return job.run(job.decoded(config))
+        return job.run(job.from_config(config))
 
 
 def _train(asked: job.Job) -> TrialResult:

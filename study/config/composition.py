@@ -66,7 +66,7 @@ def searches(line: str) -> bool:
 
 
 def _composed(loader: ConfigLoader, name: str, lines: Sequence[str]) -> DictConfig:
-    lines = grammar.named(lines)
+    lines = grammar.quote_columns(lines)
     try:
         precedence.check(grammar.parse(lines))
         return _loaded(loader, name, [*lines, *_shape_resets(loader, name, lines)])

@@ -65,12 +65,12 @@ def is_grammatical(line: str) -> bool:
         return False
 
 
-def named(lines: Sequence[str]) -> list[str]:
+def quote_columns(lines: Sequence[str]) -> list[str]:
     """The overrides with columns' names as texts where the grammar takes them for something else, such as 2019, null or true."""
-    return [_named(line) for line in lines]
+    return [_quote_columns(line) for line in lines]
 
 
-def _named(line: str) -> str:
+def _quote_columns(line: str) -> str:
     written, _, text = line.partition("=")
     if written.lstrip("+") not in (COLUMN, COLUMNS) or not is_grammatical(line):
         return line

@@ -16,8 +16,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Sweep
 from hydra.errors import HydraException
 
-from study.config.grammar import as_text, encode, named, parse
-from study.config.precedence import DEPTH, SAME_AS, WIDTH, check, decided, plain, settings
+from study.config.grammar import as_text, encode, parse, quote_columns
+from study.config.precedence import DEPTH, SAME_AS, WIDTH, check, is_decided, plain, settings
 from study.errors import BadInput, Fault, collecting
 from study.records.arrays import Scalar
 from study.search import space as spaces
@@ -78,7 +78,7 @@ def layers(lines: Sequence[str], params: Mapping[str, Any]) -> list[dict[str, ob
 
 def _configured(params: Mapping[str, Any], by: Mapping[str, object], loader: ConfigLoader | None = None) -> list[Override]:
     """The overrides of a config's params, but for those that settings that take precedence decide."""
-    return [override for override in parse(named(_lines(params)), loader) if not decided(override, by)]
+    return [override for override in parse(quote_columns(_lines(params)), loader) if not is_decided(override, by)]
 
 
 def _settled(space: Mapping[str, Domain], overrides: Sequence[Override]) -> dict[str, Domain]:

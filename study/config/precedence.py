@@ -57,7 +57,7 @@ def flattened(content: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[st
             yield section if section in KINDS else name, value
 
 
-def decided(override: Override, by: Mapping[str, object]) -> bool:
+def is_decided(override: Override, by: Mapping[str, object]) -> bool:
     """Whether settings that take precedence leave nothing to this one."""
     key = plain(override)
     rivals = {UNITS: (WIDTH, DEPTH), WIDTH: (UNITS,), DEPTH: (UNITS,)}.get(key, ())
@@ -84,7 +84,7 @@ def shape_resets(layers: Sequence[Mapping[str, object]]) -> list[str]:
     return [f"{key}=null" for key in dict.fromkeys(resets) if key not in parts]
 
 
-def of_searched_kinds(lines: Sequence[str]) -> list[str]:
+def allow_searched_kinds(lines: Sequence[str]) -> list[str]:
     """The overrides of a multirun, with settings added that Hydra would refuse beside the default kind: others are searched."""
     try:
         overrides = parse(lines)

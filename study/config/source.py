@@ -87,7 +87,7 @@ def command_line(config: DictConfig) -> tuple[list[str], list[str]]:
     return list(written["task"]), list(written["hydra"])
 
 
-def by_default(section: str) -> dict[str, Any]:
+def default_settings(section: str) -> dict[str, Any]:
     """Return the settings of a section such as the sampler where nobody chooses another kind."""
     [choice] = [entry[section] for entry in OmegaConf.load(config_folder() / f"{CONFIG_NAME}.yaml").defaults if section in entry]
     settings = OmegaConf.load(config_folder() / section / f"{choice}.yaml")

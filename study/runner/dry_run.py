@@ -42,7 +42,7 @@ LEARNING = {"tpe", "gp", "cmaes", "nsgaii"}
 MOST_COMPOSED, MOST_DRAWN = 12, 10_000
 
 
-def of_study(plan: Plan) -> None:
+def show_study(plan: Plan) -> None:
     """Tells what a study would train, from here on, and what that would take."""
     with terminal.status("looking at the study"):
         standing = _standing(plan)
@@ -67,14 +67,14 @@ def of_study(plan: Plan) -> None:
             terminal.show_line(f"  on this machine, whose cores one trial keeps busy; on more of them up to {jobs} times as fast")
         if count := plan.settings["finalists"]:
             terminal.show_line(f"  and then the finalists, if need be: {count} networks each")
-    kept = estimate.of_study(sampled, standing.total, plan.uri is not None)
+    kept = estimate.study_bytes(sampled, standing.total, plan.uri is not None)
     if not sqlite.path_of(plan.storage):
         kept = {"in the storage": kept.pop("optuna.db")} | kept
     _show_disk(_by_server(kept, plan.uri))
 
 
-def of_trial(config: DictConfig, asked: job.Job, reading: str) -> None:
-    """As `of_study`, for a single trial. reading: how its table was read, if any."""
+def show_trial(config: DictConfig, asked: job.Job, reading: str) -> None:
+    """As `show_study`, for a single trial. reading: how its table was read, if any."""
     spec, uri = asked.spec, asked.uri
     terminal.show_line(f"one trial: {spec.replicates.count} networks on {spec.data.name}", "bold")
     for line in reading.splitlines():
@@ -85,8 +85,8 @@ def of_trial(config: DictConfig, asked: job.Job, reading: str) -> None:
 
         loaded = time.perf_counter() - STARTED
         probes = _probes([spec], uri, step)
-    _show_estimate(estimate.of_probes(probes, [spec], 1, 1, 0.0), loaded)
-    _show_disk(_by_server(estimate.of_trial(spec, uri is not None), uri))
+    _show_estimate(estimate.from_probes(probes, [spec], 1, 1, 0.0), loaded)
+    _show_disk(_by_server(estimate.trial_bytes(spec, uri is not None), uri))
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _ahead(plan: Plan, standing: _Standing) -> list[dict[str, Scalar]]:
 
     count = min(standing.remaining, MOST_DRAWN)
     if not standing.exhaustive:
-        return estimate.draws(plan.space, count, plan.base.seed)
+        return estimate.draw(plan.space, count, plan.base.seed)
     tried = [record.params for record in standing.records]
     return list(itertools.islice((params for params in spaces.combinations(plan.space) if params not in tried), count))
 
@@ -183,13 +183,13 @@ def _time(plan: Plan, standing: _Standing, step: Callable[[str], None]) -> tuple
     composing = time.perf_counter() - started
     # in a grid, neighbours are alike
     sampled = [plan.trials.spec(ahead[index], plan.space) for index in evenly(len(ahead), MOST_COMPOSED)]
-    if measured := estimate.of_records(standing.records, standing.remaining, composing):
+    if measured := estimate.from_records(standing.records, standing.remaining, composing):
         return measured, sampled
     deciding = _deciding(plan)
     programs = len({json.dumps([params.get(key) for key in deciding]) for params in ahead})
     probes = _probes(sampled, plan.uri, step)
     learns, prunes = plan.sampler["name"] in LEARNING, plan.pruner["name"] != "none"
-    return estimate.of_probes(probes, sampled, programs, standing.remaining, composing, learns, prunes), sampled
+    return estimate.from_probes(probes, sampled, programs, standing.remaining, composing, learns, prunes), sampled
 
 
 def _deciding(plan: Plan) -> list[str]:
@@ -197,7 +197,7 @@ def _deciding(plan: Plan) -> list[str]:
     from study.runner import estimate
 
     def program(key: str | None = None, value: Scalar = None) -> object:
-        return estimate.compiled_once(plan.trials.spec(spaces.example(plan.space, key, value), plan.space))
+        return estimate.program_signature(plan.trials.spec(spaces.example(plan.space, key, value), plan.space))
 
     usual = program()
     return [key for key, domain in plan.space.items() if any(program(key, value) != usual for value in domain.samples())]
@@ -210,7 +210,7 @@ def _probes(sampled: Sequence[TrialSpec], uri: str | None, step: Callable[[str],
     started, compiled, probes = time.perf_counter(), set(), list[estimate.Probe]()
     by_work = sorted(sampled, key=lambda spec: estimate.work(spec)[1])
     for number, spec in enumerate([by_work[0], by_work[-1], by_work[0], *sampled]):
-        passed, program = time.perf_counter() - started, estimate.compiled_once(spec)
+        passed, program = time.perf_counter() - started, estimate.program_signature(spec)
         if number == 1 and program in compiled:
             continue
         ahead = passed / number if number > 2 else 0.0

@@ -79,7 +79,7 @@ class Probe:
     analyse: float
 
 
-def of_records(records: Sequence[TrialRecord], remaining: int, composing: float) -> Estimate | None:
+def from_records(records: Sequence[TrialRecord], remaining: int, composing: float) -> Estimate | None:
     """From a study's own trials; None if there are too few."""
     done = [record.seconds for record in records if record.state in ("complete", "pruned") and record.seconds]
     if len(done) < ENOUGH_TRIALS:
@@ -94,7 +94,7 @@ def of_records(records: Sequence[TrialRecord], remaining: int, composing: float)
     return Estimate(total, low * total, high * total, parts, f"the {len(done)} trials that this study has had")
 
 
-def of_probes(
+def from_probes(
     probes: Sequence[Probe],
     sampled: Sequence[TrialSpec],
     programs: int,
@@ -229,13 +229,13 @@ def _shapes(spec: TrialSpec) -> dict[str, tuple[int, ...]]:
     return parameter_shapes(sizes, spec.model.normalisation)
 
 
-def compiled_once(spec: TrialSpec) -> object:
+def program_signature(spec: TrialSpec) -> object:
     """What is compiled once for all trials that have it."""
     lone = replace(spec, replicates=replace(spec.replicates, count=1, crossed=None))
     return training.CohortTraining(lone, dataset.load_replicates(lone), Clock()).signature
 
 
-def draws(space: Space, count: int, seed: int) -> list[dict[str, Scalar]]:
+def draw(space: Space, count: int, seed: int) -> list[dict[str, Scalar]]:
     """Settings drawn from a space as a sampler that doesn't learn would. space: as `ordered`."""
     rng = np.random.default_rng(seed)
     drawn = []
@@ -261,7 +261,7 @@ def _drawn(domain: Domain, rng: np.random.Generator) -> Scalar:
     return int(value) if domain.whole else value
 
 
-def of_study(sampled: Sequence[TrialSpec], trials: int, tracked: bool) -> dict[str, int]:
+def study_bytes(sampled: Sequence[TrialSpec], trials: int, tracked: bool) -> dict[str, int]:
     """Bytes that a study will have on the disk, by place, of whose trials `sampled` are some; those pruned or failed keep less."""
     replicates = float(np.mean([spec.replicates.count for spec in sampled]))
     kept = {"optuna.db": OPTUNA_BASE + round(trials * (OPTUNA_TRIAL + OPTUNA_REPLICATE * replicates))}
@@ -270,8 +270,8 @@ def of_study(sampled: Sequence[TrialSpec], trials: int, tracked: bool) -> dict[s
     return kept | _tracked(sampled, trials, pages) if tracked else kept
 
 
-def of_trial(spec: TrialSpec, tracked: bool) -> dict[str, int]:
-    """As `of_study`, of a single trial."""
+def trial_bytes(spec: TrialSpec, tracked: bool) -> dict[str, int]:
+    """As `study_bytes`, of a single trial."""
     page = PAGE * (tracked and spec.replicates.count > 1)
     kept = {"outputs": CONFIG_BLOCKS * BLOCK + page}
     return kept | _tracked([spec], 1, page) if tracked else kept

@@ -74,4 +74,4 @@ def _other_tables(base: TrialSpec, others: Sequence[TrialSpec]) -> dict[str, str
 def _search(config: DictConfig) -> dict[str, str]:
     """Return the sampler and the pruner where they aren't as by default: other samples, or other trials to their ends."""
     chosen = {section: decode.section(config, section) for section in ("sampler", "pruner")}
-    return {section: kind_text(settings) for section, settings in chosen.items() if settings != source.by_default(section)}
+    return {section: kind_text(settings) for section, settings in chosen.items() if settings != source.default_settings(section)}

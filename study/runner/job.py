@@ -41,7 +41,7 @@ class Job:
         return self.uri or locations.tracking_uri(None)
 
 
-def decoded(config: DictConfig, *, single: bool = False) -> Job:
+def from_config(config: DictConfig, *, single: bool = False) -> Job:
     """Return the job that a config asks for. Raises BadInput, with all faults, and what `store_uri` raises.
 
     single: no study launches it, so it has no trial number.
@@ -86,7 +86,7 @@ def run(job: Job, progress: Callable[[Leg], None] | None = None) -> TrialResult:
     recorder: trial.Recorder = spool.NoRecorder()
     if sender:
         name, described = job.study["name"] or spec.data.name, inputs.describe(spec, datasets[0])
-        recorder = spool.TrialRecorder(sender, name, spec, name_of(spec, number), number, described)
+        recorder = spool.TrialRecorder(sender, name, spec, run_name(spec, number), number, described)
     result = trial.run_trial(spec, datasets, recorder, clock, _prune(job), progress, start)
     if number is not None:
         from study.search import stored
@@ -124,6 +124,6 @@ def store_uri(tracking: Mapping[str, Any]) -> str | None:
     return uri
 
 
-def name_of(spec: TrialSpec, number: int | None) -> str:
+def run_name(spec: TrialSpec, number: int | None) -> str:
     """A trial's run name, short enough for the runs table, where the settings have columns of their own."""
     return f"trial {number}" if number is not None else f"{spec.optimizer.name} {spec.optimizer.learning_rate:g}"

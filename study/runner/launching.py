@@ -59,7 +59,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     clock = Clock()
     plan = planning.check(sweeper, settings, arguments, clock)
     if settings["dry_run"]:
-        dry_run.of_study(plan)
+        dry_run.show_study(plan)
         return []
     opened = _open(plan, clock)
     _run(opened)

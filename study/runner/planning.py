@@ -145,7 +145,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         if not space:
             raise BadInput([Fault("--multirun", "nothing to search", _something_to_search(config))])
         if by_default:
-            space = validation.narrowed(space, trials)
+            space = validation.narrow(space, trials)
         validated = validation.check_space(space, trials, config.hydra.runtime.choices)
         judged_by = [dataset.judged_by(spec) for spec in validated]
     base = validated[0]

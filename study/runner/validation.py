@@ -48,7 +48,7 @@ class Trials:
         return self._validated[key]
 
 
-def narrowed(space: Space, trials: Trials) -> Space:
+def narrow(space: Space, trials: Trials) -> Space:
     """Return the space without choices that the fixed settings rule out, beside the first values of the others.
 
     A setting none of whose choices is possible stays as it is: others are to blame.
@@ -86,7 +86,7 @@ def check_space(space: Space, trials: Trials, choices: Mapping[str, str] | None 
             for fault in bad.faults or [Fault("search space", ", ".join(overrides.assignments(params, space)), str(bad))]:
                 kinds = specs.kinds_with(fault.key)
                 if kinds and {**(choices or {}), **params}.get(fault.key.partition(".")[0]) not in kinds:
-                    of_other_kinds.append(_of_other_kinds(fault, kinds, space, trials.fixed))
+                    of_other_kinds.append(_other_kinds_fault(fault, kinds, space, trials.fixed))
                 else:
                     faults.append(fault)
     # where a value is wrong with every kind, that comes first
@@ -97,7 +97,7 @@ def check_space(space: Space, trials: Trials, choices: Mapping[str, str] | None 
     return validated
 
 
-def _of_other_kinds(fault: Fault, kinds: Sequence[str], space: Space, fixed: Sequence[str]) -> Fault:
+def _other_kinds_fault(fault: Fault, kinds: Sequence[str], space: Space, fixed: Sequence[str]) -> Fault:
     """Return the fault of a setting that only `kinds` of its section have, with how to set it where one of these is searched."""
     section = fault.key.partition(".")[0]
     searched, domain = space.get(section), space.get(fault.key) or overrides.fixed_value(fault.key, fixed)
