@@ -104,6 +104,6 @@ def _other_kinds_fault(fault: Fault, kinds: Sequence[str], space: Space, fixed: 
     having = [value for value in map(spaces.text, searched.samples() if searched else ()) if value in kinds]
     got = fault.got if domain is None else str(domain) if fault.key in space else domain.samples()[0]
     if not having or domain is None:
-        return Fault(fault.key, got, f"{section}={' or '.join(having or kinds)} beside it")
+        return Fault(fault.key, got, f"only with {section}={' or '.join(having or kinds)}")
     text = overrides.with_condition(domain, section, having)
     return Fault(fault.key, got, f"a setting of {' and '.join(having)}; to set it there alone: {shlex.quote(text)}")
