@@ -97,7 +97,7 @@ def kill(numbers: Sequence[int]) -> None:
 
 def trials_done(folder: Path) -> int:
     """As the command has told."""
-    told = re.findall(r"\[(\d+)/\d+,|^  (\d+) trials? (?:is|are) done already", (folder / LOG).read_text(), re.MULTILINE)
+    told = re.findall(r"\[(\d+)/\d+,|^  (\d+) trials? (?:is|are) already done", (folder / LOG).read_text(), re.MULTILINE)
     return max((int(fresh or before) for fresh, before in told), default=0)
 
 

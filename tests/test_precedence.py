@@ -186,7 +186,7 @@ def test_the_hidden_layers_of_one_trial_are_those_that_were_given_last() -> None
 QUOTED = [
     ("data.target=größe", "'data.target=\"größe\"'"),
     ("data.target=sepal length (cm)", "'data.target=\"sepal length (cm)\"'"),
-    ("data.target=größe,x", '\'data.target="größe,x"\' (one column) or \'data.target="größe","x"\' (each of them)'),
+    ("data.target=größe,x", '\'data.target="größe,x"\' (one column) or \'data.target="größe","x"\' (several columns)'),
     ("data.target=choice(null,x)", '\'data.target="null","x"\''),
     ("data.drop=[größe, x y,2019]", '\'data.drop=["größe","x y","2019"]\''),
     ("data.path=my (1).csv", "'data.path=\"my (1).csv\"'"),

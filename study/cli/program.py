@@ -41,13 +41,13 @@ commands.add_command(completion.completion)
 
 # Hydra's options that print something, or launch a job of their own
 ANSWERED_BY_HYDRA = ("help", "hydra_help", "cfg", "info", "shell_completion", "resolve", "package", "experimental_rerun")
-# the records' writer goes on alone after that
+# the records' writer continues alone after that
 LEAVE_SECONDS = 2.5
 WORKERS_SECONDS = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command and exits with its code: 0 done, 2 bad input, 3 unreachable, 4 not writable, 5 failed trials, 6 corrupt."""
+    """Run the command and exit with its code: 0 done, 2 bad input, 3 unreachable, 4 not writable, 5 failed trials, 6 corrupt."""
     of_process = arguments is None
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     sys.excepthook = redaction.excepthook
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             signal.signal(number, _stop)
     try:
         _run(arguments)
-    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except (StudyError, HydraException, OmegaConfBaseException, click.ClickException, OSError, MemoryError) as error:
@@ -83,17 +83,17 @@ def _run(arguments: list[str]) -> None:
     if "--version" in rest:
         terminal.show_text(f"{completion.PROGRAM} {metadata.version(completion.PROGRAM)}")
     elif first in commands.commands:
-        # only training has a dry run; a command that has one too gets the flag
+        # a command accepts the flag only if it has a dry run too
         commands.main([*rest, *["--dry-run"] * options.dry_run], prog_name=completion.PROGRAM, standalone_mode=False)
     elif first.replace("-", "").isalpha() and not first.startswith("-"):
         meant = suggestion(first, commands.commands)
-        raise BadInput(f"no command {first}: {meant or 'mlp-study --help lists the commands; '}a setting is key=value")
+        raise BadInput(f"no command {first}: {meant or 'mlp-study --help lists the commands; '}settings are key=value")
     else:
         _launch(rest, options.dry_run)
 
 
 def _refusal(error: Exception) -> StudyError | None:
-    """An error as the user is told of it; None for one that is a bug."""
+    """Translate an error into one with an exit code and a message for the user; None for a bug."""
     if isinstance(error, StudyError):
         return error
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -103,19 +103,19 @@ def _refusal(error: Exception) -> StudyError | None:
         error.show(shown)
         return BadInput(shown.getvalue())
     if isinstance(error, MemoryError):
-        return BadInput(f"the data and the networks don't fit into the memory: {error}")
+        return BadInput(f"the data and the networks don't fit into memory: {error}")
     return refused(error, f"a file in {Path.cwd()}") if isinstance(error, OSError) else None
 
 
 def _stop(number: int, _: object) -> None:
-    """Ends the program in order; at a second signal at once, which the records survive too."""
+    """Stop the program cleanly; at a second signal, at once, which the records survive too."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, lambda number, _: os._exit(128 + number))
     raise Stopped(number)
 
 
 def _leave(code: int) -> None:
-    """Ends the process and its workers without waiting for what they train, which can take as long as a leg does."""
+    """End the process and its workers without waiting for their current legs."""
     until = time.monotonic() + WORKERS_SECONDS
     for worker in (workers := processes.children() - spool.writers()):
         with contextlib.suppress(ProcessLookupError):
@@ -132,7 +132,7 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
     # with this, Hydra raises errors instead of printing them, and `main` prints them in our own form
     os.environ["HYDRA_FULL_ERROR"] = "1"
     parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]  # the command's own way to say it
+    parser.error = _refuse  # type: ignore[method-assign]  # reported like every other bad input
     parsed = parser.parse_intermixed_args(arguments)
     chosen = source.Source(parsed.config_name or source.CONFIG_NAME, parsed.config_path, parsed.config_dir)
     chosen.check()
@@ -145,7 +145,7 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
         if config:
             _launch_trial(application, config, chosen.name, dry_run)
             return
-        # the sweeper reads dry_run from a setting of its own
+        # the sweeper reads dry_run from a setting
         searched = [*precedence.allow_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run, "hydra.mode=MULTIRUN"]
         try:
             application.multirun(chosen.name, _run_job, searched)
@@ -157,14 +157,14 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
 def _let_hydra_answer(options: list[str], lines: list[str], multirun: bool) -> None:
     """Run Hydra's own command line for options that only print something."""
     if multirun:
-        # Hydra shows the config of one job, and refuses to do so with --multirun
+        # Hydra shows the config of one job, and refuses --multirun with it
         options = [option for option in options if option not in ("--multirun", "-m")]
         lines = [line for line in lines if not composition.searches(line)]
     sys.argv = [sys.argv[0], *options, *lines]
     launch = hydra.main(version_base=source.VERSION_BASE, config_path=str(source.config_folder()), config_name=source.CONFIG_NAME)
     try:
         launch(_run_job)()
-    except ValueError as error:  # options that don't go together
+    except ValueError as error:  # options that exclude each other
         raise BadInput(str(error)) from error
 
 
@@ -179,7 +179,7 @@ def _launch_trial(application: Hydra, config: DictConfig, name: str, dry_run: bo
         return
     if reading:
         terminal.message(reading, "dim")
-    # it is composed already, so that Hydra needn't do so again
+    # already composed, so Hydra needn't do it again
     application.config_loader.load_configuration = lambda *_, **__: config  # type: ignore[method-assign]
     application.run(name, lambda _: _train(asked), [])
 
@@ -190,13 +190,13 @@ def _refuse(message: str) -> NoReturn:
 
 def _run_job(config: DictConfig) -> TrialResult:
     """Run a study's trial."""
-    # records, and a table's path, don't depend on the folder that `hydra.job.chdir` makes of a job's
+    # paths of records and tables don't depend on the folder that `hydra.job.chdir` changes to
     with contextlib.chdir(HydraConfig.get().runtime.cwd):
         return job.run(job.from_config(config))
 
 
 def _train(asked: job.Job) -> TrialResult:
-    """Train a single trial and show what came out."""
+    """Train a single trial and show its result."""
     with contextlib.chdir(HydraConfig.get().runtime.cwd):
         try:
             with terminal.TrialProgress(asked.spec.training.epochs) as progress:
@@ -240,7 +240,7 @@ def _tell(result: TrialResult) -> None:
 
 
 def _portray(result: TrialResult, asked: job.Job) -> None:
-    """Write the page of the replicates into the job's folder, and put it into the trial's run."""
+    """Write the page of the replicates to the job's folder and to the trial's run."""
     if not (asked.uri and result.run_id and result.summary and result.summary.verdict):
         return
     with terminal.status("drawing the replicates"):

@@ -1,4 +1,4 @@
-"""A study's champion: the best trial's best network, as a Keras model that takes what a user has and gives what a user wants."""
+"""Save and load a study's champion: the best trial's best network as a Keras model on unscaled data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXAMPLE_ROWS, MOST_NAMES = 5, 20
 
 @dataclass(frozen=True)
 class Kept:
-    """What became the champion, or has been before: a replicate of a trial, as the model of this id."""
+    """A champion: a replicate of a trial, as the model of this id."""
 
     trial: int
     replicate: int
@@ -37,9 +37,9 @@ class Kept:
 
 
 def keep(findings: Findings, uri: str) -> Kept | None:
-    """Keeps the study's best network with the study's run, unless it is there. None if no trial completed.
+    """Save the study's best network with the study's run, unless it is there already. None if no trial completed.
 
-    Raises StudyError if that can't be: the study itself is done.
+    Raises StudyError on failure; the study itself is complete.
     """
     from study.tracking import champion, inspection, reader, store
 
@@ -62,7 +62,7 @@ def keep(findings: Findings, uri: str) -> Kept | None:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A study's champion, ready for new rows. names: of its outputs; reading: how its table was read, as `_reading` gives it."""
+    """A study's champion, ready for new rows. names: of its outputs; reading: how its table was read, from `_reading`."""
 
     model: Any
     inputs: tuple[Input, ...]
@@ -70,7 +70,7 @@ class Predictor:
     reading: Mapping[str, Any]
 
     def predict(self, columns: Mapping[str, Array]) -> Array:
-        """The outputs of rows as they come, [n, outputs]: targets in their own units, or each class's probability.
+        """Predict unscaled rows, [n, outputs]: targets in their own units, or each class's probability.
 
         columns: as for `encoding.encode`, whose BadInput it raises.
         """
@@ -80,18 +80,18 @@ class Predictor:
 
 
 def load(study: str, uri: str) -> Predictor:
-    """Raises BadInput if the study has no champion, or one that doesn't know its columns, Corrupt, and StudyError of the store."""
+    """Load a study's champion. Raises BadInput if it has none, or one of an early version, Corrupt, and StudyError of the store."""
     from study.engine import export
     from study.tracking import champion, served, store
 
     with champion.opened(store.existing(uri), study) as kept:
         if kept is None:
-            raise BadInput([Fault("STUDY", study, f"a study whose best network is kept in {uri}: launch it again")])
+            raise BadInput([Fault("STUDY", study, f"a study whose best network is saved in {uri}; launch it again to save it")])
         file, meaning = kept
-        if "made_of" not in meaning:  # it was kept by an earlier version
-            raise BadInput([Fault("STUDY", study, "a study whose champion names its columns: launch it again")])
+        if "made_of" not in meaning:  # saved by an earlier version
+            raise BadInput([Fault("STUDY", study, "a study whose champion records its columns; launch it again to save it")])
         model = export.load_predictor(file)
-        # earlier versions kept the decimal mark alone
+        # earlier versions saved only the decimal mark
         reading = {"decimal": meaning.get("decimal", "."), "header": True} | meaning.get("reading", {})
         return Predictor(model, served.inputs(meaning), served.names(meaning), reading)
 
@@ -110,7 +110,7 @@ def _champion(study: str, record: TrialRecord, index: int, chosen: TrackedNetwor
         fills = {name: scale.fill for name, scale in zip(data.input_names, scaling.inputs, strict=True)}
         meaning["instead_of_missing"] = {name: fill for name, fill in fills.items() if fill is not None}
         meaning["reading"] = _reading(spec.data, dataset.rows(spec).made_up)
-        meaning["encoding"] = "a text or boolean column is one input a level, 1 where it has that level and else 0"
+        meaning["encoding"] = "a text or boolean column becomes one input per level, 1 for that level and 0 otherwise"
     whence = {"study": study, "trial": record.number, "replicate": number, "run_id": chosen.run_id}
     return Champion(
         model=model,
@@ -124,7 +124,7 @@ def _champion(study: str, record: TrialRecord, index: int, chosen: TrackedNetwor
 
 
 def _reading(table: Table, made_up: Sequence[str]) -> dict[str, Any]:
-    """What reads new rows as the table was read. made_up: the names of all its columns if its file has none."""
+    """Return the settings that read new rows as the table was read. made_up: its column names if the file has none."""
     return {
         "decimal": table.decimal,
         "thousands": table.thousands,
@@ -136,7 +136,7 @@ def _reading(table: Table, made_up: Sequence[str]) -> dict[str, Any]:
 
 
 def _columns(inputs: Sequence[Input], scaling: Scaling) -> list[Column]:
-    """The columns that the inputs are made of, with the validation part's first rows, where gaps in numbers are filled."""
+    """Return the columns that the inputs are made of, with the first validation rows, gaps in numbers filled."""
     from study.tracking.champion import Column
 
     columns, at = list[Column](), 0
@@ -154,7 +154,7 @@ def _columns(inputs: Sequence[Input], scaling: Scaling) -> list[Column]:
 
 
 def _meaning(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], outputs: int) -> dict[str, Any]:
-    """What goes in and what comes out, by name and in order."""
+    """Return the names of inputs and outputs, in order."""
     if spec.data.task != "classification":
         return {"inputs": list(inputs), "outputs": list(targets), "outputs_are": "the targets, in their own units"}
     # of two classes, a single output is the probability of the second
@@ -167,13 +167,14 @@ def _note(study: str, record: TrialRecord, index: int, number: int, chosen: Trac
     assert summary is not None
     setting = f" ({report.settings_text(record.params)})" if record.params else ""
     return (
-        f"Replicate {number} of trial {record.number}{setting}, {chosen.label}: of the best setting's {len(summary.val_losses)} "
-        f"networks the one with the lowest validation loss, {report.number(summary.val_losses[index], 4)}. It was picked by that, "
-        f"so that it flatters; what to expect of the setting is {report.loss_text(summary)}.\n\n"
-        "`mlflow.pyfunc.load_model` and `mlflow models predict` take the table's own columns by name, in any order, unscaled and "
-        f"with texts as texts, and refuse what doesn't fit. `mlp-study predict {shlex.quote(study)} FILE.csv` does the same with a "
-        f"file. They give {meaning['outputs_are']}: {', '.join(meaning.get('classes', meaning['outputs'])[:MOST_NAMES])}.\n\n"
-        f"`mlflow.keras.load_model` gives the Keras model itself. Each row has {len(meaning['inputs'])} numbers, unscaled, in the "
-        "order of its metadata's `inputs`, where a text is one input for each of its levels.\n\n"
-        f"Between scaling and unscaling lies the network of run `{chosen.run_id}`, with the fingerprint `{chosen.fingerprint}`."
+        f"Replicate {number} of trial {record.number}{setting}, {chosen.label}: the network with the lowest validation loss, "
+        f"{report.number(summary.val_losses[index], 4)}, among the {len(summary.val_losses)} of the best setting. That loss is "
+        f"optimistic, because it selected the network; expect {report.loss_text(summary)} of the setting.\n\n"
+        "`mlflow.pyfunc.load_model` and `mlflow models predict` accept the table's columns by name, in any order, unscaled and "
+        f"unencoded, and refuse data that doesn't fit. `mlp-study predict {shlex.quote(study)} FILE.csv` does the same for a file. "
+        f"They return {meaning['outputs_are']}: {', '.join(meaning.get('classes', meaning['outputs'])[:MOST_NAMES])}.\n\n"
+        f"`mlflow.keras.load_model` returns the Keras model itself. It expects {len(meaning['inputs'])} unscaled numbers per row, "
+        "in the order of its metadata's `inputs`, with one input per level of a text column.\n\n"
+        f"The model scales its inputs, applies the network of run `{chosen.run_id}` (fingerprint `{chosen.fingerprint}`) and "
+        "unscales its outputs."
     )

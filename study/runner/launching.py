@@ -1,4 +1,4 @@
-"""A study as a Hydra multirun: what the sweeper plugin does."""
+"""Run a study as a Hydra multirun, for the sweeper plugin."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ MOST_FINALISTS = 8
 
 @dataclass(frozen=True)
 class Launching:
-    """A study that is open, and all that its launch asked for.
+    """An open study and its launch.
 
-    writer: to MLflow, whose page of the study is `page`; without tracking there is neither. launch, launch_final: run trials, or a
-    finalist (its record, the first replicate, how many).
+    writer: writes to MLflow, whose page of the study is `page`; None and empty without tracking. launch: runs trials; launch_final:
+    runs a finalist, given its record, its first replicate and the number of replicates.
     """
 
     plan: Plan
@@ -52,9 +52,9 @@ class Launching:
 
 
 def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequence[str]) -> list[TrialRecord]:
-    """Runs or resumes the study and reports it; returns its trials' records. A dry run only tells what would be done.
+    """Run or resume the study and report it; return its trials' records. A dry run only prints its plan.
 
-    Everything is checked before the first trial, and before anything is written. Exits with 5 if a trial failed.
+    All checks come before the first trial, and before anything is written. Exits with 5 if a trial failed.
     """
     clock = Clock()
     plan = planning.check(sweeper, settings, arguments, clock)
@@ -70,7 +70,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
 
 
 def _open(plan: Plan, clock: Clock) -> Launching:
-    """Opens the study and its records."""
+    """Open the study and its records."""
     recorded = spool.recorded() if plan.uri else []
     writer = spool.writer(plan.uri) if plan.uri else None
     if writer:
@@ -102,7 +102,7 @@ def _open(plan: Plan, clock: Clock) -> Launching:
 
 
 def _run(opened: Launching) -> None:
-    """Runs the trials that remain."""
+    """Run the remaining trials."""
     from study.runner import sweep
 
     study, settings = opened.study, opened.plan.settings
@@ -117,14 +117,14 @@ def _run(opened: Launching) -> None:
             stopped = sweep.run(study, opened.launch, progress, settings["n_jobs"], most_failures, opened.clock)
         except KeyboardInterrupt:
             done = study.n_trials - study.remaining()
-            terminal.message(f"interrupted after {done} of {study.n_trials} trials; the same command goes on from there")
+            terminal.message(f"interrupted after {done} of {study.n_trials} trials; the same command resumes")
             raise
     if stopped:
         terminal.message(f"stopped: {stopped}", "red")
 
 
 def _conclude(opened: Launching) -> list[TrialRecord]:
-    """Shows what the study found, and keeps it with its records."""
+    """Show the study's findings, and store them with its records."""
     plan, study, writer, clock = opened.plan, opened.study, opened.writer, opened.clock
     if plan.settings["finalists"] and plan.base.replicates.crossed is None:
         _train_finalists(opened, study.records())
@@ -134,13 +134,13 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
     if writer and plan.uri:
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.drain()
-            # again, since the writer of a driver that was killed may have finished a run meanwhile
+            # again, since the writer of a killed driver may have finished a run meanwhile
             writer.send(op="disown", name=study.name, trials=study.interrupted())
         try:
             with terminal.status("comparing the networks"), clock.phase("analyse"):
                 networks = study_results.networks(findings, plan.uri)
-        except StudyError as error:  # another process may still be sending them; the study itself is done
-            terminal.message(f"the trials' networks aren't compared: {error}")
+        except StudyError as error:  # another process may still be sending them; the study is complete without
+            terminal.message(f"the trials' networks were not compared: {error}")
     with terminal.status("drawing the report"), clock.phase("report"):
         page = outputs.write_report(findings, networks, plan.folder)
         portrait = outputs.write_best_portrait(findings, networks, plan.folder)
@@ -167,7 +167,7 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
 
 
 def _keep(findings: study_results.Findings, answered: Sequence[outputs.AnsweredTable], page: Path, writer: spool.Writer) -> None:
-    """Put tables, answers and the page into the study's run."""
+    """Store tables, answers and the page in the study's run."""
     texts = {"trials.md": report.markdown(report.table(findings.records, findings.objectives, findings.front))}
     texts["answer.txt"] = f"{findings.answer}\n{findings.win}"
     if findings.effects:
@@ -180,31 +180,31 @@ def _keep(findings: study_results.Findings, answered: Sequence[outputs.AnsweredT
 
 
 def _crown(findings: study_results.Findings, uri: str, clock: Clock) -> None:
-    """Keeps the best network as a Keras model. Without it the study is done all the same."""
+    """Save the best network as a Keras model; a failure is only reported, since the study is complete without."""
     try:
-        with terminal.status("keeping the best network as a Keras model"), clock.phase("report"):
+        with terminal.status("saving the best network as a Keras model"), clock.phase("report"):
             kept = champion.keep(findings, uri)
     except StudyError as error:
-        terminal.message(f"the best network isn't kept as a Keras model: {error}")
+        terminal.message(f"the best network was not saved as a Keras model: {error}")
         return
     if kept:
         terminal.message(f"champion: models:/{kept.model_id}, replicate {kept.replicate} of trial {kept.trial}", "dim")
 
 
 def _train_finalists(opened: Launching, records: Sequence[TrialRecord]) -> None:
-    """Trains the settings that may be the best with fresh replicates that no trial has had, unless that is done."""
+    """Train the possibly best settings again with fresh replicates, unless that is done."""
     plan, study = opened.plan, opened.study
     count = plan.settings["finalists"]
     objective = study.objectives[0]
     chosen = answers.choice(records, objective)
     if chosen is None or chosen.decided:
-        why = "no winner can be named" if chosen is None else "the search has decided"
+        why = "no winner can be named" if chosen is None else "the search found a clear winner"
         terminal.message(f"no finalists are trained: {why}")
         return
     done = {record.number for record in study.finals() if record.summary and len(record.summary.val_losses) == count}
     tied = [record for number in chosen.tied[:MOST_FINALISTS] for record in records if record.number == number]
     if len(chosen.tied) > MOST_FINALISTS:
-        terminal.message(f"of {len(chosen.tied)} finalists the best {MOST_FINALISTS} are trained again")
+        terminal.message(f"only the best {MOST_FINALISTS} of {len(chosen.tied)} finalists are trained again")
     fresh = plan.base.replicates.first + len(objective.of_replicates(tied[0].summary) if tied[0].summary else ())
     for record in tied:
         if record.number not in done:
@@ -220,7 +220,7 @@ def _train_finalists(opened: Launching, records: Sequence[TrialRecord]) -> None:
 
 
 def _columns(space: Space, base: TrialSpec) -> list[str]:
-    """The logged settings that the search varies."""
+    """Return the logged settings that the search varies."""
     logged = ("model.units" if key in ("model.width", "model.depth") else key for key in space)
     return [key for key in dict.fromkeys(logged) if key in specs.flat(base)]
 
@@ -228,4 +228,4 @@ def _columns(space: Space, base: TrialSpec) -> list[str]:
 def _result(returned: JobReturn) -> TrialResult | BaseException:
     # `return_value` raises what a failed job raised; the coordinator wants it as a value
     result = returned._return_value
-    return result if isinstance(result, TrialResult | BaseException) else RuntimeError(f"the job gave back {result!r}")
+    return result if isinstance(result, TrialResult | BaseException) else RuntimeError(f"the job returned {result!r}")
