@@ -189,14 +189,12 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _run_job(config: DictConfig) -> TrialResult:
-    """Run a study's trial."""
     # paths of records and tables don't depend on the folder that `hydra.job.chdir` changes to
     with contextlib.chdir(HydraConfig.get().runtime.cwd):
         return job.run(job.from_config(config))
 
 
 def _train(asked: job.Job) -> TrialResult:
-    """Train a single trial and show its result."""
     with contextlib.chdir(HydraConfig.get().runtime.cwd):
         try:
             with terminal.TrialProgress(asked.spec.training.epochs) as progress:
@@ -213,8 +211,7 @@ def _train(asked: job.Job) -> TrialResult:
 
 
 def _tell(result: TrialResult) -> None:
-    if result.summary:
-        summary = result.summary
+    if summary := result.summary:
         count = len(summary.val_losses)
         apart = f"{summary.distinct} different fingerprints, {report.number(summary.distance)} apart (relative L2)"
         if summary.distinct == 1:
@@ -246,10 +243,8 @@ def _portray(result: TrialResult, asked: job.Job) -> None:
     with terminal.status("drawing the replicates"):
         from study.reporting import outputs
 
-        description, folder = (
-            f"{asked.spec.optimizer.name} on {asked.spec.data.name} data",
-            Path(HydraConfig.get().runtime.output_dir),
-        )
+        description = f"{asked.spec.optimizer.name} on {asked.spec.data.name} data"
+        folder = Path(HydraConfig.get().runtime.output_dir)
         page = outputs.write_portrait(asked.uri, result.run_id, description, result.summary, folder)
         if page:
             spool.writer(asked.uri).ask(op="files", run_id=result.run_id, files=[str(page.absolute())])

@@ -25,7 +25,7 @@ NOT_MENDABLE = "this can't be repaired; training the run's settings again gives 
 
 @dataclass(frozen=True)
 class Finding:
-    """One damage. mend: how to repair it, as text; repair: repairs it, None if the program can't."""
+    """A defect in the records. mend: how to repair it, as text; repair: repairs it, None if the program can't."""
 
     where: str
     what: str
@@ -118,7 +118,6 @@ class Records:
                     yield Finding(str(draft), "left by a process that was killed", "--repair removes it", draft.unlink)
 
     def _trials(self) -> dict[str, list[Attempt]]:
-        """Return the attempts of each study."""
         if not sqlite.is_there(self.storage):
             return {}
         names = stored.names(self.storage)

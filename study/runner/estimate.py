@@ -215,7 +215,6 @@ def _cut(datasets: Sequence[Dataset], spec: TrialSpec) -> list[Dataset]:
 
 
 def _guessed(spec: TrialSpec) -> float:
-    """Guess the seconds of a training before any measurement."""
     return max(6 * WIDTH * work(spec)[1] / SPEED, 1e-9)
 
 

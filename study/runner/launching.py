@@ -70,7 +70,6 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
 
 
 def _open(plan: Plan, clock: Clock) -> Launching:
-    """Open the study and its records."""
     recorded = spool.recorded() if plan.uri else []
     writer = spool.writer(plan.uri) if plan.uri else None
     if writer:
@@ -102,7 +101,6 @@ def _open(plan: Plan, clock: Clock) -> Launching:
 
 
 def _run(opened: Launching) -> None:
-    """Run the remaining trials."""
     from study.runner import sweep
 
     study, settings = opened.study, opened.plan.settings
@@ -167,7 +165,6 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
 
 
 def _keep(findings: study_results.Findings, answered: Sequence[outputs.AnsweredTable], page: Path, writer: spool.Writer) -> None:
-    """Store tables, answers and the page in the study's run."""
     texts = {"trials.md": report.markdown(report.table(findings.records, findings.objectives, findings.front))}
     texts["answer.txt"] = f"{findings.answer}\n{findings.win}"
     if findings.effects:
