@@ -127,9 +127,7 @@ def _show_run(run_id: str, uri: str, as_json: bool) -> None:
 @commands.command()
 @click.argument("runs", metavar="RUN RUN…", nargs=-1, required=True)
 @click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page for a browser to this file.")
-@click.option(
-    "--activation", type=click.Choice(ACTIVATIONS), help="Of the hidden layers, for a file of weights that doesn't record it."
-)
+@click.option("--activation", type=click.Choice(ACTIVATIONS), help="Of the hidden layers, if a weights file doesn't record it.")
 @TRACKING
 @JSON
 def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tracking_uri: str | None, as_json: bool) -> None:

@@ -169,9 +169,8 @@ def fixed_value(key: str, fixed: Sequence[str]) -> Choice | None:
 def with_condition(domain: Domain, on: str, values: Sequence[str]) -> str:
     """Return an override that searches a domain only where the setting `on` has one of the values."""
     when = [*domain.when, Condition(on, tuple(values))]
-    tags = ["log"] * (isinstance(domain, Interval) and domain.log) + [
-        f"{condition.key}:{'|'.join(condition.values)}" for condition in when
-    ]
+    tags = ["log"] * (isinstance(domain, Interval) and domain.log)
+    tags += [f"{condition.key}:{'|'.join(condition.values)}" for condition in when]
     return f"{domain.prefix}{domain.key}=tag({','.join(tags)},{_text(domain)})"
 
 

@@ -91,9 +91,7 @@ def allow_searched_kinds(lines: Sequence[str]) -> list[str]:
     except BadInput:
         return list(lines)
     chosen = {plain(override) for override in overrides if not override.is_sweep_override()}
-    return [
-        f"++{override.input_line}" if _of_another_kind(override, chosen) else str(override.input_line) for override in overrides
-    ]
+    return [f"{'++' * _of_another_kind(override, chosen)}{override.input_line}" for override in overrides]
 
 
 def _of_another_kind(override: Override, chosen: Container[str]) -> bool:

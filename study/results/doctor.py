@@ -243,9 +243,7 @@ def _wanted(run: TopRun, trial: Attempt | None) -> str | None:
 def _spooled(waiting: Sequence[Waiting], uri: str) -> Iterator[Finding]:
     for record in waiting:
         if not record.alive:
-            what = (
-                "a trial's record that isn't in MLflow yet" if record.complete else "an incomplete record of an interrupted trial"
-            )
+            what = "a record that isn't in MLflow yet" if record.complete else "an incomplete record of an interrupted trial"
             mend = "--repair sends it" if record.complete else "--repair ends its runs and removes it"
             yield Finding(str(record.folder), what, mend, partial(inspection.send_waiting, uri))
 

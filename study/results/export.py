@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
     from study.results.study_handle import Study
 
-TRIALS, REPLICATES, CURVES = WHAT = ("trials", "replicates", "curves")
-WIDE, LONG = LAYOUTS = ("wide", "long")
+CURVES, WIDE, LONG = "curves", "wide", "long"
 CSV, PARQUET = SUFFIXES = (".csv", ".parquet")
 # a spreadsheet reads a text that begins so as a formula
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")

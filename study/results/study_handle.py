@@ -168,9 +168,8 @@ class Study:
 
     @cached_property
     def _networks(self) -> study_results.Networks:
-        return (
-            study_results.networks(self._findings, self._uri) if self._store and self._findings.ranked else study_results.Networks()
-        )
+        compared = self._store and self._findings.ranked
+        return study_results.networks(self._findings, self._uri) if compared else study_results.Networks()
 
     @cached_property
     def _store(self) -> store.Store | None:
@@ -196,9 +195,8 @@ class Study:
         return run_id
 
     def __repr__(self) -> str:
-        states = ", ".join(
-            f"{count} {state}" for state, count in Counter(record.state for record in self._records.values()).items()
-        )
+        counts = Counter(record.state for record in self._records.values())
+        states = ", ".join(f"{count} {state}" for state, count in counts.items())
         text = f"Study({self.name!r}): {len(self._records)} trials ({states or 'none'})"
         best = self._findings.best
         return f"{text}; best: trial {best.number}, {report.loss_text(best.summary)}" if best and best.summary else text

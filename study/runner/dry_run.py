@@ -223,17 +223,15 @@ def _probes(sampled: Sequence[TrialSpec], uri: str | None, step: Callable[[str],
     return probes
 
 
-def _show_estimate(time_estimate: Estimate, start: float) -> None:
+def _show_estimate(estimated: Estimate, start: float) -> None:
     from study.runner import estimate
 
     end = estimate.END_SHARE * start
-    likely, low, high = (
-        terminal.duration(seconds + start + end) for seconds in (time_estimate.likely, time_estimate.low, time_estimate.high)
-    )
+    likely, low, high = (terminal.duration(seconds + start + end) for seconds in (estimated.likely, estimated.low, estimated.high))
     terminal.show_line(f"time: about {likely} ({low} to {high})", "bold")
-    parts = {"start": start, **time_estimate.parts, "end": end}
+    parts = {"start": start, **estimated.parts, "end": end}
     terminal.show_line("  " + " · ".join(f"{name} {terminal.duration(seconds)}" for name, seconds in parts.items()))
-    terminal.show_line(f"  estimated from {time_estimate.basis}")
+    terminal.show_line(f"  estimated from {estimated.basis}")
 
 
 def _by_server(kept: dict[str, int], uri: str | None) -> dict[str, int]:

@@ -58,9 +58,7 @@ def narrow(space: Space, trials: Trials) -> Space:
             values = tuple(value for value in domain.values if _possible(spaces.example(space, key, value), space, trials))
             if values and values != domain.values:
                 left_out = [spaces.text(value) for value in domain.values if value not in values]
-                terminal.message(
-                    f"left out of the default search, because the given settings rule it out: {key}={','.join(left_out)}"
-                )
+                terminal.message(f"left out of the default search, since other settings exclude it: {key}={','.join(left_out)}")
                 space = {**space, key: replace(domain, values=values)}
     return space
 
