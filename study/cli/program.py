@@ -199,7 +199,7 @@ def _train(asked: job.Job) -> TrialResult:
         try:
             with terminal.TrialProgress(asked.spec.training.epochs) as progress:
                 result = job.run(asked, progress)
-            _tell(result)
+            _show_result(result)
             _portray(result, asked)
         except StudyError as error:
             # reported here, since Hydra would announce it as a crash of the job
@@ -210,7 +210,7 @@ def _train(asked: job.Job) -> TrialResult:
     return result
 
 
-def _tell(result: TrialResult) -> None:
+def _show_result(result: TrialResult) -> None:
     if summary := result.summary:
         count = len(summary.val_losses)
         apart = f"{summary.distinct} different fingerprints, {report.number(summary.distance)} apart (relative L2)"

@@ -118,7 +118,7 @@ class Study:
             if not done:
                 raise BadInput([Fault("STUDY", self.name, "a study with a complete trial")])
             return pd.concat({number: self.curves(number) for number in done}, names=["trial"]).reset_index("trial")
-        curves = runs.curves(self._needed(), self._run_id(trial))
+        curves = runs.curves(self._existing_store(), self._run_id(trial))
         count, epochs = curves["val_loss"].shape
         table = {"replicate": curves["replicate"].repeat(epochs), "epoch": list(range(1, epochs + 1)) * count}
         return pd.DataFrame(table | {key: curves[key].ravel() for key in artifacts.LOSSES})
@@ -128,7 +128,7 @@ class Study:
 
         With a replicate's number, returns that network without the axis [R]. Checks the fingerprints; raises as `curves` does.
         """
-        networks = reader.load_networks(self._needed(), self._run_id(trial))
+        networks = reader.load_networks(self._existing_store(), self._run_id(trial))
         if replicate is None:
             return Network.stack([tracked.network for tracked in networks])
         numbers = listings.numbers(self._findings, self._records[trial])
@@ -179,7 +179,7 @@ class Study:
         except BadInput:
             return None
 
-    def _needed(self) -> store.Store:
+    def _existing_store(self) -> store.Store:
         return self._store or store.existing(self._uri)
 
     def _run_id(self, trial: int) -> str:
@@ -189,7 +189,7 @@ class Study:
             raise BadInput([Fault("trial", trial, f"a trial of study {self.name}: {known}")])
         if record.state != "complete":
             raise BadInput([Fault("trial", trial, f"a complete trial; this one is {record.state}: {record.reason or 'no result'}")])
-        run_id = record.run_id or reader.run_of(self._needed(), self.name, trial)
+        run_id = record.run_id or reader.run_of(self._existing_store(), self.name, trial)
         if not run_id:
             raise BadInput([Fault("trial", trial, f"a trial with a run in {self._uri}")])
         return run_id

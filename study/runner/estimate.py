@@ -191,13 +191,13 @@ def _shortened(spec: TrialSpec) -> TrialSpec:
     if replicates.crossed is None:
         replicates = replace(replicates, count=min(replicates.count, MOST_PROBED))
     leg = replace(spec, replicates=replicates, training=replace(training, epochs=min(training.epochs, training.leg_epochs)))
-    affordable = int(leg.training.epochs * LEG_SECONDS / _guessed(leg))
+    affordable = int(leg.training.epochs * LEG_SECONDS / _guess_seconds(leg))
     return leg if affordable >= leg.training.epochs else replace(leg, training=replace(leg.training, epochs=max(1, affordable)))
 
 
 def _cut(datasets: Sequence[Dataset], spec: TrialSpec) -> list[Dataset]:
     """Drop rows so that even one epoch of very large data fits into LEG_SECONDS."""
-    share = LEG_SECONDS / _guessed(spec)
+    share = LEG_SECONDS / _guess_seconds(spec)
     if spec.training.epochs > 1 or share >= 1:
         return list(datasets)
 
@@ -214,7 +214,7 @@ def _cut(datasets: Sequence[Dataset], spec: TrialSpec) -> list[Dataset]:
     return [done[id(data)] for data in datasets]
 
 
-def _guessed(spec: TrialSpec) -> float:
+def _guess_seconds(spec: TrialSpec) -> float:
     return max(6 * WIDTH * work(spec)[1] / SPEED, 1e-9)
 
 

@@ -35,13 +35,13 @@ class Again:
     distance: float | None
 
     @property
-    def of_weights(self) -> str:
+    def weights_fingerprint(self) -> str:
         """Return the recorded weights' fingerprint; it differs from the recorded one if either was changed."""
         return fingerprints.digest(self.recorded.network)
 
     @property
     def identical(self) -> bool:
-        return self.now == self.recorded.fingerprint == self.of_weights
+        return self.now == self.recorded.fingerprint == self.weights_fingerprint
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,10 @@ def conclusion(reproduction: Reproduction) -> str:
         text = f"Reproduced: {subject} recorded fingerprint, bit for bit"
         return f"{text}, although these have changed: {changed}." if changed else f"{text}."
     text = f"Not reproduced: {len(others)} of {total} replicates differ from their record, {_apart(others)}."
-    if doubtful := [replicate for replicate in others if replicate.recorded.fingerprint != replicate.of_weights]:
+    if doubtful := [replicate for replicate in others if replicate.recorded.fingerprint != replicate.weights_fingerprint]:
         numbers = ", ".join(str(replicate.recorded.number) for replicate in doubtful)
         which = "neither is"
-        if all(replicate.now == replicate.of_weights for replicate in doubtful):
+        if all(replicate.now == replicate.weights_fingerprint for replicate in doubtful):
             which = "the weights are"
         elif all(replicate.now == replicate.recorded.fingerprint for replicate in doubtful):
             which = "the fingerprint is"
@@ -173,7 +173,7 @@ def as_json(reproduction: Reproduction) -> dict[str, Any]:
                 "replicate": replicate.recorded.number,
                 "run_id": replicate.recorded.run_id,
                 "recorded": replicate.recorded.fingerprint,
-                "recorded_weights": replicate.of_weights,
+                "recorded_weights": replicate.weights_fingerprint,
                 "now": replicate.now,
                 "identical": replicate.identical,
                 "distance": replicate.distance,
