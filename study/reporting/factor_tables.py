@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from study.analysis import controlled_comparison, disagreement
 from study.records.trial import TrialRecord
-from study.reporting import narrative, report
+from study.reporting import answers, narrative, report
 from study.settings.spec import KINDS
+from study.settings.values import Value
 from study.statistics.objectives import Objective, unlike
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ def of(keys: Collection[str], records: Sequence[TrialRecord], objective: Objecti
 
 
 def compare(
-    opened: Store, key: str, records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, str]
+    opened: Store, key: str, records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, Value]
 ) -> Comparison | None:
     """Compares the completed trials' networks; None where the objective has no value of each replicate.
 
-    settings: the study's fixed ones, in `spec.flat`'s form.
+    settings: the study's fixed ones.
     """
     from study.tracking import reader
 
@@ -80,10 +81,10 @@ def compare(
         return None
     trials = [reader.load_networks(opened, record.run_id or "")[:MOST_REPLICATES] for record in done]
     kind, replicates = disagreement.kind(trials[0][0].target), len(trials[0])
-    name, differ = report.short(key), report.sources(settings.get("replicates.vary", ""))
+    name, differ = report.short(key), answers.sources(settings.get(answers.VARY))
     named = [report.setting(record.params[key]) for record in done]
     levels = [controlled_comparison.Level(*each) for each in zip(named, trials, values, strict=True)]
-    if key == "replicates.vary" and replicates > 1:
+    if key == answers.VARY and replicates > 1:
         return Comparison(
             name, objective, kind, replicates, differ, spreads=tuple(controlled_comparison.spread(level) for level in levels)
         )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from study.analysis.distance import UNRELATED_TEXT
 from study.records.outcome import Blame
 from study.records.trial import TrialRecord
 from study.reporting.report import COPIES, Table, interval_text, listed, number, ranked, short, trial_name
@@ -79,8 +80,8 @@ def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequen
         controlled = number(mean(each.controlled for each in sums if each))
         same = f"the same seeds and each {name}'s own settings" if kinds else "every other seed and setting the same"
         sentences.append(
-            f"Controlled, with {same}, {levels} end {controlled} apart (relative L2 {alone}, where unrelated networks are about "
-            f"1.41 apart): that is what {name} does to the weights."
+            f"Controlled, with {same}, {levels} end {controlled} apart (relative L2 {alone}; "
+            f"{UNRELATED_TEXT}): that is what {name} does to the weights."
         )
     else:
         sentences.append(f"The weights of {levels} have different shapes, so that only the functions and losses can be compared.")
@@ -128,10 +129,7 @@ def sources_answer(found: Sequence[Spread], quantity: str, replicates: int) -> s
     """Which source of randomness moves the weights, and which the function."""
     weights = sorted(found, key=lambda each: -each.relative_l2)
     parts = [f"{number(each.relative_l2)} apart where {each.level} differs" for each in weights]
-    text = (
-        f"{replicates} replicates of one setting end {', '.join(parts)} (relative L2, mean of the pairs; unrelated networks are "
-        "about 1.41 apart)."
-    )
+    text = f"{replicates} replicates of one setting end {', '.join(parts)} (relative L2, mean of the pairs; {UNRELATED_TEXT})."
     functions = [each for each in found if each.disagreement is not None]
     if functions:
         apart = ", ".join(f"{number(each.disagreement)} ({each.level})" for each in functions)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from study.records.arrays import Scalar
 from study.records.outcome import Summary
 from study.records.trial import TrialRecord
-from study.statistics.objectives import LOSS, Objective
+from study.settings.values import as_text
+from study.statistics.objectives import ACCURACY, LOSS, NAMES, Objective
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def setting(value: Scalar) -> str:
-    return number(value) if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else as_text(value)
 
 
 def short(key: str) -> str:
@@ -72,18 +73,13 @@ def interval_text(mean: float, halfwidth: float | None) -> str:
 
 def scores_text(summary: Summary) -> str:
     """What else is asked of a trial, as means over its replicates; nothing for targets that give none."""
-    return ", ".join(f"{name.upper() if name == 'auc' else name} {score_text(summary, name)}" for name in summary.scores)
+    return ", ".join(f"{NAMES.get(name, name)} {score_text(summary, name)}" for name in summary.scores)
 
 
 def labels_text(summary: Summary) -> str:
     labels = [f"{count} {name}" for name, count in summary.labels.items()]
     one_class = [f"{summary.one_class} of {len(summary.val_losses)} predict one class only"] if summary.one_class else []
     return ", ".join([*labels, *one_class])
-
-
-def sources(vary: object) -> list[str]:
-    """The names of what differs between replicates, of `replicates.vary` as a record or a sampled setting has it."""
-    return [name.strip(" []'\"()") for name in str(vary).split(",") if name.strip(" []'\"()")]
 
 
 def aligned_text(summary: Summary) -> str:
@@ -138,7 +134,7 @@ def score_text(summary: Summary, name: str) -> str:
 
 
 def _majority_text(summary: Summary | None, name: str) -> str:
-    known = name == "accuracy" and summary is not None and summary.majority is not None
+    known = name == ACCURACY and summary is not None and summary.majority is not None
     return f" (majority {number(summary.majority)})" if known and summary else ""
 
 
@@ -153,6 +149,10 @@ def markdown(content: Table) -> str:
 
 def trial_name(record: TrialRecord) -> str:
     return f"{record.number}: {settings_text(record.params)}" if record.params else f"trial {record.number}"
+
+
+def trial_title(record: TrialRecord) -> str:
+    return f"trial {record.number}" + (f": {settings_text(record.params)}" if record.params else "")
 
 
 def seconds_text(seconds: Mapping[str, float], total: float) -> str:

@@ -1,4 +1,4 @@
-"""A study's identity: everything fixed that decides its trials, as text; its name follows from it, so that a command resumes."""
+"""A study's identity: everything fixed that decides its trials, as values; its name follows from it, so that a command resumes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from study.search.space import Space
 from study.settings import spec as specs
 from study.settings.data import CLASSIFICATION, Table
 from study.settings.spec import TrialSpec
+from study.settings.values import Value, as_text, as_texts
 
 
-def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -> dict[str, str]:
+def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -> dict[str, Value]:
     """Return the fixed settings of a study by key.
 
     validated: settings that together have every searched choice; the first one's fixed settings are those of all. config: of the
@@ -38,9 +39,9 @@ def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -
     }
 
 
-def study_name(prefix: str, fixed: Mapping[str, str], space: Space) -> str:
+def study_name(prefix: str, fixed: Mapping[str, Value], space: Space) -> str:
     """Return a name that depends on what is searched and trained alone, so that the same command resumes the same study."""
-    content = json.dumps([fixed, {key: str(domain) for key, domain in space.items()}], sort_keys=True)
+    content = json.dumps([as_texts(fixed), {key: str(domain) for key, domain in space.items()}], sort_keys=True)
     return f"{prefix}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
 
 
@@ -50,9 +51,10 @@ def kind_text(settings: Mapping[str, Any]) -> str:
     return f"{settings['name']} ({more})" if more else str(settings["name"])
 
 
-def _other_kinds(base: TrialSpec, others: Sequence[TrialSpec], space: Space) -> dict[str, str]:
+def _other_kinds(base: TrialSpec, others: Sequence[TrialSpec], space: Space) -> dict[str, Value]:
     """Return the fixed settings that kinds beside the first one's have, where they aren't as by default."""
-    fixed, first = {}, specs.identifying(base)
+    fixed: dict[str, Value] = {}
+    first = as_texts(specs.identifying(base))
     for other in others:
         settings = specs.flat(other)
         for section in specs.KINDS:
@@ -61,7 +63,8 @@ def _other_kinds(base: TrialSpec, others: Sequence[TrialSpec], space: Space) -> 
                 continue
             for name, usual in specs.defaults(type(kind)).items():
                 key, value = f"{section}.{name}", settings[f"{section}.{name}"]
-                if key not in space and value not in (usual, first.get(key)) and key != "data.path":
+                # as texts: to Python, 0 and 0.0 are equal
+                if key not in space and as_text(value) not in (as_text(usual), first.get(key)) and key != "data.path":
                     fixed[f"{key} with {section}={kind.name}"] = value
     return fixed
 

@@ -25,6 +25,7 @@ from study.runner.validation import Compose, Trials
 from study.search.space import Space
 from study.settings import rules
 from study.settings.spec import TrialSpec
+from study.settings.values import Value
 from study.statistics import objectives
 from study.statistics.objectives import Objective
 from study.tracking import spool
@@ -53,8 +54,8 @@ class Plan:
     """A study that was asked for.
 
     config: Hydra's, of the launch; settings: the sweeper's. trials: what settings of the space make; base: the first one. reading:
-    how its table was read, if any; judging: how trials are compared, if not as usual; identity: the fixed settings, as text. uri:
-    of the MLflow store, if there is tracking.
+    how its table was read, if any; judging: how trials are compared, if not as usual; identity: the fixed settings. uri: of the
+    MLflow store, if there is tracking.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Plan:
     base: TrialSpec
     reading: str
     judging: str
-    identity: Mapping[str, str]
+    identity: Mapping[str, Value]
     objectives: Sequence[Objective]
     storage: str
     uri: str | None

@@ -13,18 +13,19 @@ from study.errors import BadInput
 from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import latest
-from study.search.stored import IDENTITY, OBJECTIVES, STATES, at_work, load, mirror_of, names, silent_trials
+from study.search.stored import OBJECTIVES, STATES, at_work, load, mirror_of, names, settings_of, silent_trials
+from study.settings.values import Value
 from study.statistics.objectives import Objective
 
 
 @dataclass(frozen=True)
 class Overview:
     """A study in short. states: how many trials are in which state, as in `TrialRecord`; best: the best trial and its value of the
-    first objective; started, ended: of its first and its last trial, in that machine's local time."""
+    first objective; settings: the fixed ones; started, ended: of its first and its last trial, in that machine's local time."""
 
     name: str
     objectives: tuple[Objective, ...]
-    identity: dict[str, str]
+    settings: dict[str, Value]
     states: dict[str, int]
     best: tuple[int, float] | None
     started: datetime | None
@@ -49,7 +50,7 @@ def _overview(storage: str, name: str) -> Overview:
     return Overview(
         name=name,
         objectives=objectives,
-        identity=kept.get(IDENTITY, {}),
+        settings=settings_of(kept),
         states=dict(Counter(STATES[each.state] for each in trials)),
         best=(min(done)[1], first.sign * min(done)[0]) if done else None,
         started=min(moments, default=None),

@@ -6,11 +6,14 @@ import graphlib
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+import yaml
+
 from study.errors import BadInput, Fault
-from study.records.arrays import Scalar
+from study.settings.values import Scalar, Value
 
 MOST_COUNTED = 1_000_000
 
@@ -32,6 +35,14 @@ class Condition:
 def text(value: Scalar) -> str:
     """A value as an override and a condition write it."""
     return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def setting(sampled: Scalar) -> Value:
+    """Return a sampled value as its setting has it: a list is sampled as the text of its override, such as `[init,order]`."""
+    if isinstance(sampled, str) and sampled.startswith("["):
+        with suppress(yaml.YAMLError):
+            return [str(element) for element in yaml.safe_load(sampled)]
+    return sampled
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -19,10 +19,13 @@ from study.records.trial import TrialRecord
 from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import Mirror, latest
+from study.search.space import Space
+from study.settings.values import Value, as_texts, from_text
 from study.statistics.objectives import Objective
 
 IDENTITY, OBJECTIVES, OWNER, ATTEMPT, RESULT = "identity", "objectives", "owner", "attempt", "result"
-COMMAND, FINAL = "command", "final "
+COMMAND, FINAL, SETTINGS = "command", "final ", "settings"
+SPACE = "space: "  # begins the searched settings in a study's identity
 # attempts that ended for these reasons tell nothing about their settings: they don't count, and are made again
 INTERRUPTED = "interrupted"
 LOST = "made again: "
@@ -77,13 +80,36 @@ def kept_of(result: TrialResult) -> dict[str, Any]:
     return kept | {"reason": result.outcome.reason}
 
 
+def identity_texts(settings: Mapping[str, Value], objectives: Sequence[Objective], space: Space) -> dict[str, str]:
+    """Return what a study is known by, as texts: its fixed settings, its objectives and its space."""
+    return {
+        **as_texts(settings),
+        "direction": ", ".join(each.direction for each in objectives),
+        "objective": ", ".join(each.name for each in objectives),
+        **{f"{SPACE}{key}": str(domain) for key, domain in space.items()},
+    }
+
+
+def settings_of(attrs: Mapping[str, Any]) -> dict[str, Value]:
+    """Return a study's fixed settings; those of earlier versions, which kept none, from its identity."""
+    if SETTINGS in attrs:
+        return dict(attrs[SETTINGS])
+    return {key: from_text(text) for key, text in attrs.get(IDENTITY, {}).items() if not key.startswith(SPACE)}
+
+
 @dataclass(frozen=True)
 class StoredStudy:
-    """A study as its storage has it. identity: its fixed settings and its space, as text; finals: of the finalists; front: the
-    numbers of the trials that no other beats in every one of several objectives; command: the launch that made it."""
+    """A study as its storage has it.
+
+    identity: its fixed settings and its space, as texts. settings: the fixed ones, as values; space: the searched ones, each with
+    its domain as a text. finals: of the finalists; front: the numbers of the trials that no other beats in every one of several
+    objectives; command: the launch that made it.
+    """
 
     objectives: tuple[Objective, ...]
     identity: dict[str, str]
+    settings: dict[str, Value]
+    space: dict[str, str]
     records: list[TrialRecord]
     finals: list[TrialRecord]
     front: list[int]
@@ -103,7 +129,17 @@ def open_study(storage: str, name: str) -> StoredStudy:
         attrs = attributes.of_study(study)
         objectives = tuple(Objective(**each) for each in attrs.get(OBJECTIVES, [{}]))
         records = [record_of(trial) for trial in latest(study.get_trials(deepcopy=False))]
-        return StoredStudy(objectives, attrs.get(IDENTITY, {}), records, finals_of(study), front_of(study), attrs.get(COMMAND, ""))
+        identity = attrs.get(IDENTITY, {})
+        return StoredStudy(
+            objectives=objectives,
+            identity=identity,
+            settings=settings_of(attrs),
+            space={key.removeprefix(SPACE): text for key, text in identity.items() if key.startswith(SPACE)},
+            records=records,
+            finals=finals_of(study),
+            front=front_of(study),
+            command=attrs.get(COMMAND, ""),
+        )
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,22 @@ from study.search import storage as storages
 from study.search.kinds import distribution, make_sampler
 from study.search.mirror import PLACE, latest, place_of, sampled
 from study.search.space import Space
-from study.search.stored import ATTEMPT, COMMAND, IDENTITY, INTERRUPTED, LOST, OBJECTIVES, OWNER, mirror_of, reason_of, uncounted
+from study.search.stored import (
+    ATTEMPT,
+    COMMAND,
+    IDENTITY,
+    INTERRUPTED,
+    LOST,
+    OBJECTIVES,
+    OWNER,
+    SETTINGS,
+    identity_texts,
+    mirror_of,
+    reason_of,
+    uncounted,
+)
 from study.search.trials import Trials
+from study.settings.values import Value
 from study.statistics.objectives import Objective
 
 DEFAULT_TRIALS = 24
@@ -65,7 +79,7 @@ class Search(Trials):
         sampler: Mapping[str, Any],
         seed: int,
         n_trials: int | None,
-        identity: Mapping[str, str],
+        identity: Mapping[str, Value],
         command: str = "",
     ) -> None:
         """Opens the study, which is made if it doesn't exist. space: as `space.ordered`; command: that makes it.
@@ -79,15 +93,7 @@ class Search(Trials):
         with storages.errors(storage), storages.claim(storage):
             _make(backend, name, objectives)
             super().__init__(storage, name, objectives)
-            self._check_identity(
-                {
-                    **identity,
-                    "direction": ", ".join(each.direction for each in objectives),
-                    "objective": ", ".join(each.name for each in objectives),
-                    **{f"space: {key}": str(domain) for key, domain in space.items()},
-                },
-                command,
-            )
+            self._check_identity(identity, command)
         self.ended = 0
         self._mirror, self._heart = mirror_of(storage, name), storages.heart(self._study._storage)
         size = spaces.size(space)
@@ -95,8 +101,8 @@ class Search(Trials):
         self.exhaustive = size is not None and (n_trials is None or n_trials >= size or sampler.get("name") == "grid")
         self.n_trials = min(n_trials or size, size) if size is not None and self.exhaustive else (n_trials or DEFAULT_TRIALS)
 
-    def _check_identity(self, identity: Mapping[str, str], command: str) -> None:
-        known = attributes.of_study(self._study).get(IDENTITY)
+    def _check_identity(self, settings: Mapping[str, Value], command: str) -> None:
+        known, identity = attributes.of_study(self._study).get(IDENTITY), identity_texts(settings, self.objectives, self.space)
         if known is not None:
             check_identity(self.name, known, identity)
         names = [each.name for each in self.objectives]
@@ -107,8 +113,9 @@ class Search(Trials):
         if known is None:
             attributes.keep_with_study(self._study, OBJECTIVES, [asdict(each) for each in self.objectives])
             self._study.set_user_attr(COMMAND, command)
+            attributes.keep_with_study(self._study, SETTINGS, dict(settings))
             # last: without it, all of this is written again
-            attributes.keep_with_study(self._study, IDENTITY, dict(identity))
+            attributes.keep_with_study(self._study, IDENTITY, identity)
 
     @contextmanager
     def signs_of_life(self) -> Iterator[None]:

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from study.records.tracked import TrackedNetwork
 from study.settings import spec
 from study.settings.rules import suggestion
 from study.tracking import artifacts, reader, store
-from study.tracking.names import DEFAULT, KIND, REPLICATE, TRIAL, address
+from study.tracking.schema import DEFAULT, KIND, REPLICATE, TRIAL, ReplicateTags, TrialTags, address, run_name
 from study.tracking.store import Store
 
 BEST = "best"
@@ -88,7 +87,9 @@ def find(opened: Store, text: str, best: Best = unknown) -> str | None:
         raise BadInput(faults)
     found = found or _by_digits(opened, text, experiments) or _by_name(opened, text, experiments)
     if len(found) > 1:
-        raise BadInput([Fault("RUN", text, f"one of the {len(found)} runs that it may mean: {_listed(found, experiments)}")])
+        raise BadInput(
+            [Fault("RUN", text, f"one of the {len(found)} runs that it may mean: {_listed(opened, found, experiments)}")]
+        )
     return str(found[0].info.run_id) if found else None
 
 
@@ -178,10 +179,17 @@ def _some(opened: Store, experiments: list[str], wanted: str, most: int, *order:
     return list(opened.client.search_runs(experiments, wanted, max_results=most, order_by=list(order)))
 
 
-def _listed(runs: Sequence[Run], experiments: dict[str, str]) -> str:
-    names = {each: name for name, each in experiments.items()}
-    told = (f"{address(names[run.info.experiment_id], run.info.run_name)} (run {run.info.run_id[:12]})" for run in runs)
-    return ", ".join(islice(told, MOST_LISTED)) + (", …" if len(runs) > MOST_LISTED else "")
+def _listed(opened: Store, runs: Sequence[Run], experiments: dict[str, str]) -> str:
+    names = {experiment: name for name, experiment in experiments.items()}
+    named = [f"{_address(opened, names[run.info.experiment_id], run)} (run {run.info.run_id[:12]})" for run in runs[:MOST_LISTED]]
+    return ", ".join(named) + (", …" if len(runs) > MOST_LISTED else "")
+
+
+def _address(opened: Store, study: str, run: Run) -> str:
+    parent, replicate = run.data.tags.get(MLFLOW_PARENT_RUN_ID), None
+    if parent and REPLICATE in run.data.tags:
+        run, replicate = opened.client.get_run(parent), ReplicateTags.from_tags(run.data.tags).number
+    return address(study, run.info.run_name, TrialTags.from_tags(run.data.tags).number, replicate)
 
 
 def _valid(opened: Store, text: str, studies: list[str]) -> str:
@@ -221,7 +229,9 @@ def _bare(text: str, number: int, network: Network) -> TrackedNetwork:
     nothing = np.empty((0, 1), np.float32)
     return TrackedNetwork(
         run_id="",
-        name=f"{text}/{number}",
+        name=run_name(text, number),
+        trial=text,
+        number=number,
         config={},
         settings={},
         seeds={},

@@ -28,7 +28,7 @@ from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from study import sqlite
-from study.tracking.names import FINGERPRINT, KIND, parameter
+from study.tracking.schema import FINGERPRINT, KIND, parameter
 from study.tracking.store import PAGE, Store
 
 NAME = "champion"

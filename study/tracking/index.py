@@ -15,7 +15,7 @@ from study.analysis import similarity
 from study.analysis.similarity import Searchable
 from study.errors import Corrupt
 from study.records.arrays import Array
-from study.tracking.names import SEARCHABLE
+from study.tracking.schema import SEARCHABLE
 from study.tracking.store import Store
 
 # the clocks of the machines that write runs may differ by so much

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,11 +18,10 @@ from study.analysis import fingerprints
 from study.errors import Corrupt
 from study.records.arrays import Floats
 from study.settings.training import ALL_EPOCHS
-from study.tracking import artifacts, reader, spool
-from study.tracking.names import EPOCH, FINGERPRINT, KEY, KIND, OWNER, REPLICATE, TRIAL
+from study.tracking import artifacts, reader, schema, spool
+from study.tracking.schema import CURVES, KIND, ReplicateTags, TrialTags
 from study.tracking.store import PAGE, Store
 
-CURVES = ("train_loss", "val_loss")
 OPEN = {"RUNNING", "SCHEDULED"}
 NEEDED = {*artifacts.ALWAYS, artifacts.MANIFEST}
 
@@ -105,7 +103,7 @@ def runs(store: Store, experiment: str) -> list[TopRun]:
     # the oldest first, so that runs that are made meanwhile don't move the pages
     for run in store.search(f"tags.`{KIND}` LIKE '%'", experiment, order=["attributes.start_time"]):
         tags = run.data.tags
-        if tags[KIND] == "replicate" and MLFLOW_PARENT_RUN_ID in tags:
+        if tags[KIND] == schema.OF_REPLICATE and MLFLOW_PARENT_RUN_ID in tags:
             children.append((tags[MLFLOW_PARENT_RUN_ID], _replicate(run)))
         else:
             tops[run.info.run_id] = _top(run)
@@ -116,30 +114,31 @@ def runs(store: Store, experiment: str) -> list[TopRun]:
 
 
 def _top(run: Run) -> TopRun:
-    tags, params = run.data.tags, run.data.params
-    whole = params.get("training.until") == ALL_EPOCHS and params.get("training.patience") == "None"
+    tags, params = TrialTags.from_tags(run.data.tags), run.data.params
+    count, epochs, until = (schema.setting(params, key) for key in ("replicates.count", "training.epochs", "training.until"))
+    whole = until == ALL_EPOCHS and schema.setting(params, "training.patience") is None
     return TopRun(
         run_id=run.info.run_id,
         name=run.info.run_name,
-        kind=tags[KIND],
+        kind=run.data.tags[KIND],
         status=run.info.status,
-        trial=int(tags[TRIAL]) if TRIAL in tags else None,
-        key=tags.get(KEY),
-        owner=tags.get(OWNER),
-        count=int(params.get("replicates.count", 0)),
-        epochs=int(params["training.epochs"]) if whole else None,
+        trial=tags.number,
+        key=tags.key or None,
+        owner=tags.owner or None,
+        count=count if isinstance(count, int) else 0,
+        epochs=epochs if whole and isinstance(epochs, int) else None,
         uri=run.info.artifact_uri,
     )
 
 
 def _replicate(run: Run) -> ReplicateRun:
-    tags = run.data.tags
+    tags = ReplicateTags.from_tags(run.data.tags)
     return ReplicateRun(
         run_id=run.info.run_id,
-        number=int(tags[REPLICATE]),
+        number=tags.number,
         status=run.info.status,
-        fingerprint=tags.get(FINGERPRINT, ""),
-        kept=int(tags.get(EPOCH, 0)),
+        fingerprint=tags.fingerprint,
+        kept=tags.epoch or 0,
         last={each.key: each.step for each in run.data._metric_objs if each.key in CURVES},
         ended=run.info.end_time or 0,
     )
@@ -166,8 +165,7 @@ def read_whole(store: Store, run: TopRun) -> tuple[list[ReplicateRun], list[Gap]
 
     Raises Corrupt for damaged files.
     """
-    with tempfile.TemporaryDirectory(prefix="mlp-study-") as name:
-        folder = reader.trial_files(store, store.client.get_run(run.run_id), name)
+    with reader.trial_files(store, store.client.get_run(run.run_id), anew=True) as folder:
         _, networks, _, _ = artifacts.read_trained(folder)
         curves = artifacts.read_curves(folder)
         artifacts.read_comparison(folder)

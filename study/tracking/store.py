@@ -29,7 +29,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW
 from study import locations, sqlite
 from study.errors import BadInput, Fault
 from study.tracking import descriptions, views
-from study.tracking.names import KIND, REASON
+from study.tracking.schema import KIND, REASON
 
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)

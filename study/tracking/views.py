@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, VERDICT
+from study.tracking.schema import CONVERGENCE, FINGERPRINT, KIND, VERDICT
 
 # of the trials, best first; and of the trials with their replicates, which the UI folds up only where runs lie in order of time
 LEADERS, TREE = "mlp-study", "mlp-study-replicates"
