@@ -266,7 +266,7 @@ def test_a_study_of_an_earlier_version_opens_and_goes_on(url: str, monkeypatch: 
     before = stored.open_study(url, "s")
     as_an_earlier_version_kept_it(url)
     assert stored.open_study(url, "s") == before and len(before.finals) == 1
-    assert overview.overviews(url)[0].identity == before.identity
+    assert overview.overviews(url)[0].settings == before.settings == {"data": "iris"}
     with pytest.raises(BadInput, match="data: got 'wine'; valid: iris in study 's'"):
         opened(url, identity={"data": "wine"})
     left = opened(url, identity={"data": "iris"})

@@ -69,15 +69,15 @@ def of(keys: Collection[str], records: Sequence[TrialRecord], objective: Objecti
 def compare(
     opened: Store, key: str, records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, Value]
 ) -> Comparison | None:
-    """Compares the completed trials' networks; None where the objective has no value of each replicate.
+    """Compare the completed trials' networks; return None where the objective has no value of each replicate.
 
-    settings: the study's fixed ones.
+    settings: the study's fixed ones. A trial whose run isn't in MLflow yet is left out; None if fewer than two are left.
     """
     from study.tracking import reader
 
     done = [record for record in records if record.summary and record.run_id]
     values = [objective.of_replicates(record.summary) for record in done if record.summary]
-    if not all(values):
+    if len(done) < 2 or not all(values):
         return None
     trials = [reader.load_networks(opened, record.run_id or "")[:MOST_REPLICATES] for record in done]
     kind, replicates = disagreement.kind(trials[0][0].target), len(trials[0])

@@ -14,12 +14,12 @@ from study.records.outcome import Completed, Failed, Outcome, Pruned, Summary
 from study.settings.values import Value, from_text
 from study.tracking.schema import STATUS
 
-# -- what is recorded of a trial -----------------------------------------------------------------------------------------------
+# -- a trial's record ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class TrialStart:
-    """What is known of a trial before it is trained.
+    """The part of a trial's record that is known before it is trained.
 
     number: in its study, None for a single trial. settings: by dotted key. seeds: source → one per replicate. data: as
     `inputs.describe` gives it.
@@ -129,7 +129,7 @@ class TrialRecord:
         )
 
 
-# -- what the trainer asks of the writer ---------------------------------------------------------------------------------------
+# -- from the trainer to the writer --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ Message = Prepare | OpenTrial | SendCurves | CloseTrial | OpenExperiment | KeepS
 # those that are answered
 Question = OpenTrial | OpenExperiment | KeepStudy | KeepFiles | Drain
 
-# -- what the writer answers ---------------------------------------------------------------------------------------------------
+# -- from the writer to the trainer ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ MOST_KEPT = 8
 
 @dataclass(frozen=True)
 class RecordedReplicate:
-    """A replicate by its number, as its run and its trial's artifacts tell it."""
+    """A replicate's number and fingerprint from its run, and its network from its trial's artifacts."""
 
     number: int
     run_id: str
@@ -45,7 +45,10 @@ class RecordedReplicate:
 
 @dataclass(frozen=True)
 class RecordedTrial:
-    """What trains a run again: its trial's settings, as `spec.build` takes them, and what it was trained with and gave."""
+    """The record that a run is trained again from.
+
+    config: its trial's settings, as `spec.build` takes them; environment: of its training.
+    """
 
     run_id: str
     config: dict[str, Any]

@@ -83,11 +83,11 @@ def curves(store: Store, run_id: str) -> dict[str, Array]:
 
 def history(store: Store, run_id: str) -> dict[str, list[float]]:
     """Return a replicate's logged losses in the order of the epochs. Trials that keep no files have them too."""
-    found = {}
+    losses = {}
     for key in schema.CURVES:
         points = sorted(store.client.get_metric_history(run_id, key), key=lambda point: point.step)
-        found[key] = [float(point.value) for point in points]
-    return found
+        losses[key] = [float(point.value) for point in points]
+    return losses
 
 
 def _trial(store: Store, run: Run) -> Trial:
@@ -106,7 +106,7 @@ def _trial(store: Store, run: Run) -> Trial:
         evidence=list(tags.evidence),
         labels=tags.labels,
         reason=tags.reason,
-        replicates=sorted(_replicates(store, wanted, run.info.experiment_id), key=lambda each: each.number),
+        replicates=sorted(_replicates(store, wanted, run.info.experiment_id), key=lambda replicate: replicate.number),
     )
 
 

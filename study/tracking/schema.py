@@ -1,4 +1,4 @@
-"""The MLflow runs of a trial and of its replicates: names, and what is written under them and read back. Imports no MLflow.
+"""The schema of a trial's and of a replicate's MLflow run: names, and their values to write and to read. Imports no MLflow.
 
 A trial has a run of its own and a child run for each replicate. The writer makes tags, parameters and metrics with the functions
 here, and every reader takes them apart with the same ones. The names of a run's files are in `artifacts`.
@@ -148,14 +148,14 @@ def score_metric(name: str) -> str:
 
 
 def trial_metrics(summary: Summary) -> dict[str, float]:
-    """Return what a trial's run has one value of."""
+    """Return the metrics of a trial's run that have a single value."""
     known = {key: getattr(summary, key) for key in SUMMARY_METRICS}
     scores = {score_metric(name): sum(values) / len(values) for name, values in summary.scores.items()}
     return {key: value for key, value in known.items() if value is not None} | scores
 
 
 def replicate_metrics(summary: Summary, index: int) -> dict[str, float]:
-    """Return what a replicate's run has one value of. index: the replicate's, from 0."""
+    """Return the metrics of a replicate's run that have a single value. index: the replicate's, from 0."""
     metrics = {score_metric(name): values[index] for name, values in summary.scores.items()}
     if summary.improvements:  # none in an older program's record
         metrics[RELATIVE_LOSS] = summary.relative_losses[index]
@@ -169,7 +169,7 @@ def trained_tags(summary: Summary) -> TrialTags:
     return TrialTags(labels=labels, verdict=summary.verdict or "", evidence=tuple(summary.reasons))
 
 
-# -- how a person names a run --------------------------------------------------------------------------------------------------
+# -- names of runs --------------------------------------------------------------------------------------------------------------
 
 
 def run_name(trial: str, replicate: int) -> str:
@@ -178,11 +178,10 @@ def run_name(trial: str, replicate: int) -> str:
 
 
 def address(study: str, trial: str, number: int | None, replicate: int | None = None) -> str:
-    """Return what a person names a run by: STUDY/12 a trial, STUDY/12/3 its replicate, and both names one without a number.
+    """Return the address of a run for a person: STUDY/12 a trial, STUDY/12/3 its replicate, and both names one without a number.
 
     trial: the name of the trial's run; number: the trial's in its study.
     """
-    numbers = [str(each) for each in (number, replicate) if each is not None]
     if number is not None:
-        return "/".join([study, *numbers])
+        return f"{study}/{number}" if replicate is None else f"{study}/{number}/{replicate}"
     return f"{study}, {trial if replicate is None else run_name(trial, replicate)}"
