@@ -25,7 +25,8 @@ from study.statistics.objectives import Objective
 
 IDENTITY, OBJECTIVES, OWNER, ATTEMPT, RESULT = "identity", "objectives", "owner", "attempt", "result"
 COMMAND, FINAL, SETTINGS = "command", "final ", "settings"
-SPACE = "space: "  # begins the searched settings in a study's identity
+# in a study's identity beside its fixed settings; SPACE begins the searched ones
+DIRECTION, OBJECTIVE, SPACE = "direction", "objective", "space: "
 # attempts that ended for these reasons say nothing about their settings: they don't count, and are made again
 INTERRUPTED = "interrupted"
 LOST = "made again: "
@@ -84,8 +85,8 @@ def identity_texts(settings: Mapping[str, Value], objectives: Sequence[Objective
     """Return the identity of a study, as texts: its fixed settings, its objectives and its space."""
     return {
         **as_texts(settings),
-        "direction": ", ".join(each.direction for each in objectives),
-        "objective": ", ".join(each.name for each in objectives),
+        DIRECTION: ", ".join(objective.direction for objective in objectives),
+        OBJECTIVE: ", ".join(objective.name for objective in objectives),
         **{f"{SPACE}{key}": str(domain) for key, domain in space.items()},
     }
 
@@ -99,7 +100,8 @@ def settings_of(attrs: Mapping[str, Any]) -> dict[str, Value]:
     """Return a study's fixed settings; those of earlier versions, which kept none, from its identity."""
     if SETTINGS in attrs:
         return dict(attrs[SETTINGS])
-    return {key: from_text(text) for key, text in attrs.get(IDENTITY, {}).items() if not key.startswith(SPACE)}
+    texts = attrs.get(IDENTITY, {})
+    return {key: from_text(texts[key]) for key in texts if key not in (DIRECTION, OBJECTIVE) and not key.startswith(SPACE)}
 
 
 @dataclass(frozen=True)
