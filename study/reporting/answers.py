@@ -58,7 +58,7 @@ RESTART = ("init", "order")  # what another run of the same script changes
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an answer rests on: the replicates of one trial, the best one or the best by one of several objectives.
+    """The basis of an answer: the replicates of one trial, the best one or the best by one of several objectives.
 
     role: which of the two; trial: its number, and settings its sampled ones; differ: the sources in which its replicates differ;
     summary: their numbers; classifies: whether they predict classes.
@@ -157,7 +157,7 @@ class Answer:
 
 
 def headline(found: Summary) -> str:
-    """Does training converge to a single, stable value? In a few words, by the verdict on a trial's replicates."""
+    """Return whether training converges to a single, stable value, in a few words, by the verdict on a trial's replicates."""
     count = sum(found.labels.values())
     if (name := verdict.name_of(found.verdict or "")) in HEADLINES:
         return HEADLINES[name]
@@ -168,7 +168,7 @@ def headline(found: Summary) -> str:
 
 
 def _unsettled(found: Summary) -> str:
-    """What most of the replicates that have not plateaued do, of UNSETTLED; of two equally frequent labels the first."""
+    """Return the most frequent label of UNSETTLED, of two equally frequent ones the first."""
     return max(UNSETTLED, key=lambda label: found.labels.get(label, 0))
 
 
@@ -235,7 +235,7 @@ def longer(command: str, record: TrialRecord, settings: Mapping[str, Value], sea
 
 
 def unlike_text(parts: Sequence[str]) -> str:
-    """Why trials that differ in what they are judged by (`objectives.unlike`) have no winner."""
+    """Return why trials that differ in what they are judged by (`objectives.unlike`) have no winner."""
     if ROWS in parts:
         return (
             "no winner is named: trials are judged on different rows, so that a difference may be the rows' and not the setting's"
@@ -244,7 +244,7 @@ def unlike_text(parts: Sequence[str]) -> str:
 
 
 def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Choice | None:
-    """Which trials may be the best one, of those with as many replicates as it has.
+    """Choose the trials that may be the best one, of those with as many replicates as it has.
 
     None for fewer than two, for crossed ones, whose replicates aren't independent, and for trials that can't be compared.
     """
@@ -261,13 +261,13 @@ def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Choi
 
 
 def _unpaired(records: Sequence[TrialRecord]) -> list[str]:
-    """The settings in which trials differ so that their replicates are no pairs."""
+    """Return the settings in which trials differ so that their replicates are no pairs."""
     done = [record.params for record in records if record.summary]
     return [key for key in PAIRING if len({str(params.get(key)) for params in done}) > 1]
 
 
 def choice_text(found: ranking.Choice | None, objective: Objective, differ: Sequence[str], completed: str = "") -> str:
-    """Whether the best trial's win is more than chance, and what would decide it; nothing without a choice.
+    """Return whether the best trial's win is more than chance, and what would decide it; "" without a choice.
 
     differ: the sources in which the replicates differ. A win is one over these alone. completed: a word before 'trial' where others
     weren't completed.
@@ -304,7 +304,7 @@ def choice_text(found: ranking.Choice | None, objective: Objective, differ: Sequ
 
 
 def needed_text(gap: ranking.Difference) -> str:
-    """How many replicates would show a difference that isn't shown."""
+    """Return the number of replicates that would show a difference that isn't shown, in words."""
     if gap.mean == 0:
         return "they don't differ at all"
     if gap.needed is None:
@@ -315,7 +315,7 @@ def needed_text(gap: ranking.Difference) -> str:
 def win_text(
     records: Sequence[TrialRecord], found: ranking.Choice | None, objective: Objective, settings: Mapping[str, Value]
 ) -> str:
-    """Whether the best trial's win is more than chance, or why none can be named."""
+    """Return whether the best trial's win is more than chance, or why no winner can be named."""
     best = ranked(records, objective)
     if not best:
         return ""
@@ -330,7 +330,7 @@ def win_text(
 
 
 def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:
-    """What the finalists' fresh replicates show: nothing was picked by them, so that they flatter none."""
+    """Return the result of the finalists' fresh replicates, which are unbiased: no trial was picked by them."""
     found = choice(finals, objective)
     if found is None:
         return ""
@@ -348,7 +348,7 @@ def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:
 
 
 def front_text(front: Sequence[int], objectives: Sequence[Objective]) -> str:
-    """The Pareto front of several objectives; nothing for one."""
+    """Return the Pareto front of several objectives in a sentence; "" for one."""
     if len(objectives) < 2 or not front:
         return ""
     names = ", ".join(each.text for each in objectives)

@@ -1,4 +1,4 @@
-"""A comparison of tracked networks as tables, as text and as JSON."""
+"""Compares tracked networks, and writes the comparison as tables, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from study.tracking.schema import address, seed_name
 
 
 def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) -> Comparison:
-    """Compares networks by all that their records allow: of networks that are read from files, perhaps only their weights.
+    """Compare networks as far as their records allow; files may allow their weights alone.
 
-    activation: of hidden layers, where the records don't tell it. Raises BadInput if they tell another.
+    activation: of hidden layers, where the records don't have it. Raises BadInput if they have another.
     """
     first, shared = networks[0], common(networks)
     if activation:
@@ -53,7 +53,7 @@ def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) 
 
 
 def differing(networks: Sequence[TrackedNetwork]) -> list[str]:
-    """The settings and seeds that aren't the same for all networks."""
+    """Return the settings and seeds that aren't the same for all networks."""
     merged = [_texts(network) for network in networks]
     return [key for key in dict.fromkeys(key for each in merged for key in each) if len({each.get(key) for each in merged}) > 1]
 
@@ -68,7 +68,7 @@ def _seeds(network: TrackedNetwork) -> dict[str, str]:
 
 
 class Common(TypedDict):
-    """What networks share of their settings, each None where they don't."""
+    """The settings and data that networks share; None where they don't."""
 
     model: Model | None
     loss: Loss | None
@@ -76,7 +76,7 @@ class Common(TypedDict):
 
 
 def common(networks: Sequence[TrackedNetwork]) -> Common:
-    """The settings and the data that the networks of all trials share."""
+    """Return the settings and the data that the networks of all trials share."""
     found: Common = {"model": None, "loss": None, "data": None}
     if not all(each.config for each in networks):
         return found
@@ -100,14 +100,14 @@ def common(networks: Sequence[TrackedNetwork]) -> Common:
 
 
 def _specs(networks: Sequence[TrackedNetwork]) -> list[TrialSpec]:
-    """Of the trials whose settings are known."""
+    """Return the specs of the trials whose settings are known."""
     return [spec.build(config) for config in {id(each.config): each.config for each in networks if each.config}.values()]
 
 
 def _is_of(data: Dataset, spec: TrialSpec, network: TrackedNetwork) -> bool:
-    """Whether these are what the network was trained on: a table may have changed, and a record may come from anywhere.
+    """Return whether the network was trained on these data: a table may have changed, and a record may come from anywhere.
 
-    Other rows may have the same few classes; on them the network predicts something else.
+    Other rows may have the same few classes; on them the network's predictions differ.
     """
     if data.y_val.shape != network.target.shape or data.x_val.shape[1] != network.network.kernels[0].shape[0]:
         return False
@@ -117,7 +117,7 @@ def _is_of(data: Dataset, spec: TrialSpec, network: TrackedNetwork) -> bool:
 
 
 def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tuple[str, Table]]:
-    """A title and a table for the networks themselves, and one for every number of a pair."""
+    """Yield a title and a table for the networks themselves, and for every measure of a pair."""
     # settings first, seeds last: these differ between any two replicates
     known = {key for network in networks for key in _seeds(network)}
     settings, seeds = ([key for key in differing(networks) if (key in known) == last] for last in (False, True))
@@ -193,9 +193,9 @@ def _matrices(found: Comparison) -> Iterator[tuple[str, Matrix]]:
 
 
 def better(networks: Sequence[TrackedNetwork]) -> str:
-    """Which of two trials is better, by the paired difference of their replicates; nothing for another number of trials.
+    """Return which of two trials is better, by the paired difference of their replicates; "" for another number of trials.
 
-    By the loss, or where the trials minimise different ones by R² or accuracy. Replicates with the same seeds are pairs.
+    Compares the loss, or R² or accuracy where the trials minimise different losses. Replicates with the same seeds are pairs.
     """
     trials: dict[str, dict[tuple[tuple[str, int], ...], TrackedNetwork]] = {}
     for each in networks:
@@ -237,7 +237,7 @@ def better(networks: Sequence[TrackedNetwork]) -> str:
 
 
 def conclusion(networks: Sequence[TrackedNetwork], found: Comparison) -> str:
-    """What the fingerprints say, and what couldn't be compared."""
+    """Return the result of the fingerprints, and which comparisons weren't possible."""
     count = len(networks)
     text = f"{found.distinct} different fingerprints among {count} networks"
     if found.distinct == 1:
@@ -256,7 +256,7 @@ def conclusion(networks: Sequence[TrackedNetwork], found: Comparison) -> str:
 
 
 def as_json(networks: Sequence[TrackedNetwork], found: Comparison) -> dict[str, Any]:
-    """Everything that the tables show, in full precision."""
+    """Return everything that the tables show, in full precision."""
     return {
         "networks": [
             {

@@ -1,4 +1,4 @@
-"""A study that varies one setting only answers what that setting does: its trials' networks, read back and compared."""
+"""Compares the networks of a study that varies one setting, to show the effect of that setting."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class Comparison:
 
 
 def of(keys: Collection[str], records: Sequence[TrialRecord], objective: Objective) -> str | None:
-    """The only setting that a study varied, if two to eight of its values were completed by one trial each, alike in replicates.
+    """Return the only setting that a study varied, if two to eight of its values have one completed trial each.
 
-    None for a seed, which is no setting, and for trials that can't be compared.
+    None for a seed, which is no setting, for trials that can't be compared, and for different numbers of replicates.
     """
     completed = [record for record in records if record.summary]
     if len(keys) != 1 or SEEDS & set(keys) or unlike(completed, objective):

@@ -1,4 +1,4 @@
-"""Studies in a list, and one trial or replicate by itself, as tables."""
+"""Tabulates the studies of a storage, a study's trials, and a single trial or replicate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CURVES = {"train_loss": "train loss", "val_loss": "val loss"}
 
 
 def studies(found: Sequence[Overview]) -> Table:
-    """A row a study, the newest first."""
+    """Tabulate studies, one row each, the newest first."""
     rows = []
     for each in found:
         states = ", ".join(f"{count} {state}" for state, count in each.states.items()) or "none"
@@ -54,7 +54,7 @@ def plain(found: Overview) -> dict[str, Any]:
 
 
 def trials(found: Findings) -> Table:
-    """A row a trial, in their order, with its run."""
+    """Tabulate a study's trials, one row each, in their order, with their runs."""
     rows = [
         (
             str(record.number),
@@ -89,14 +89,14 @@ def trials_plain(found: Findings) -> list[dict[str, Any]]:
 
 
 def numbers(found: Findings, record: TrialRecord) -> range:
-    """Those of a trial's replicates; none if it isn't complete."""
+    """Return the numbers of a trial's replicates; none if it isn't complete."""
     first = record.params.get("replicates.first", found.settings.get("replicates.first", 0))
     assert isinstance(first, int)
     return range(first, first + len(record.summary.val_losses if record.summary else ()))
 
 
 def trial(found: Trial) -> Iterator[tuple[str, Table | str]]:
-    """A title, and what is below it: the trial's numbers, its verdict, its replicates and its settings."""
+    """Yield titles with their contents: a trial's numbers, its verdict, its replicates and its settings."""
     yield f"{address(found.study, found.name, found.number)}: {found.status.lower()}", f"run {found.run_id}"
     if found.reason:
         yield "why it has no result", found.reason
@@ -129,7 +129,7 @@ def _replicates(found: Sequence[Replicate]) -> Table:
 
 
 def replicate(found: Replicate, curves: dict[str, list[float]], of: Trial) -> Iterator[tuple[str, Table | str]]:
-    """A title, and what is below it: the replicate's losses by epoch, its fingerprint and its seeds. of: its trial."""
+    """Yield titles with their contents: a replicate's losses by epoch, its fingerprint and its seeds. of: its trial."""
     yield f"{address(of.study, of.name, of.number, found.number)}: {found.label or found.status.lower()}", f"run {found.run_id}"
     for key, title in CURVES.items():
         if losses := curves.get(key):
@@ -146,7 +146,7 @@ def replicate_plain(found: Replicate, curves: dict[str, list[float]], of: Trial)
 
 
 def sparkline(values: Sequence[float], most: int = MOST_BARS) -> str:
-    """Values as bars of text, each the mean of as many values; by their logarithms where these span more than a decade."""
+    """Draw values as bars of text, each the mean of as many values; by their logarithms where these span more than a decade."""
     if not values:
         return ""
     count = min(most, len(values))

@@ -45,5 +45,5 @@ def retire(store: Store, experiment: str, study: str) -> str:
 
 
 def _size(folder: str) -> int:
-    """Of the files in a folder, without following links."""
+    """Return the bytes of the files in a folder, without following links."""
     return sum(os.lstat(os.path.join(where, name)).st_size for where, _, names in os.walk(folder) for name in names)
