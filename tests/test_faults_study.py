@@ -29,7 +29,7 @@ from study.search.space import Interval
 from study.search.stored import INTERRUPTED, keep
 from study.search.study import Search
 from study.statistics.objectives import Objective
-from study.tracking.names import KIND
+from study.tracking.schema import KIND
 from tests.verification import verify
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds a folder's processes in /proc")

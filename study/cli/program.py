@@ -33,6 +33,7 @@ from study.records.outcome import Completed, TrialResult
 from study.reporting import answers, narrative, report, terminal
 from study.runner import job
 from study.settings.rules import suggestion
+from study.statistics.objectives import MAE
 from study.tracking import spool
 
 # each module adds its commands at its import
@@ -221,7 +222,7 @@ def _show_result(result: TrialResult) -> None:
         pairs = f"; {apart}, disagreement {report.number(summary.disagreement)}" if count > 1 else ""
         terminal.show_text(f"validation loss {report.loss_text(summary)}{over}; {report.labels_text(summary)}{pairs}")
         if scores := report.scores_text(summary):
-            notes = ["means over the replicates"] * (count > 1) + ["mae on the normalised target"] * ("mae" in summary.scores)
+            notes = ["means over the replicates"] * (count > 1) + ["MAE on the normalised target"] * (MAE in summary.scores)
             terminal.show_text(f"{scores} ({', '.join(notes)})" if notes else scores)
         if summary.verdict:
             terminal.show_text(f"{answers.headline(summary)}.", "bold")
@@ -247,7 +248,7 @@ def _portray(result: TrialResult, asked: job.Job) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         page = outputs.write_portrait(asked.uri, result.run_id, description, result.summary, folder)
         if page:
-            spool.writer(asked.uri).ask(op="files", run_id=result.run_id, files=[str(page.absolute())])
+            spool.writer(asked.uri).keep_files(result.run_id, [page])
             terminal.message(f"networks: {page}", "dim")
 
 

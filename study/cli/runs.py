@@ -89,6 +89,8 @@ def _show_study(url: str, name: str, as_json: bool) -> None:
             "best": findings.best.number if findings.best else None,
             "indistinguishable": choice.tied if choice else None,
             "headline": findings.answer.headline,
+            "verdict": findings.answer.verdict,
+            "evidence": findings.answer.evidence and dataclasses.asdict(findings.answer.evidence),
             "answer": str(findings.answer),
             "command": findings.answer.command or None,
             "win": findings.win,

@@ -18,8 +18,9 @@ from study.records.tracked import TrackedNetwork
 from study.records.trial import TrialRecord
 from study.reporting import report
 from study.reporting.study_results import Findings
-from study.settings.data import Table
+from study.settings.data import CLASSIFICATION, Table
 from study.settings.spec import TrialSpec, build
+from study.settings.values import as_texts
 
 if TYPE_CHECKING:
     from study.tracking.champion import Champion, Column
@@ -117,7 +118,7 @@ def _champion(study: str, record: TrialRecord, index: int, chosen: TrackedNetwor
         columns=_columns(inputs, scaling),
         outputs=tuple(meaning.get("classes", meaning["outputs"])),
         fingerprint=chosen.fingerprint,
-        params=chosen.settings,
+        params=as_texts(chosen.settings),
         metadata=whence | {"fingerprint": chosen.fingerprint, "label": chosen.label} | meaning,
         note=_note(study, record, index, number, chosen, meaning),
     )
@@ -155,7 +156,7 @@ def _columns(inputs: Sequence[Input], scaling: Scaling) -> list[Column]:
 
 def _meaning(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], outputs: int) -> dict[str, Any]:
     """Return the names of inputs and outputs, in order."""
-    if spec.data.task != "classification":
+    if spec.data.task != CLASSIFICATION:
         return {"inputs": list(inputs), "outputs": list(targets), "outputs_are": "the targets, in their own units"}
     # of two classes, a single output is the probability of the second
     classes = {"outputs": list(targets[-outputs:]), "outputs_are": "the classes' probabilities", "classes": list(targets)}

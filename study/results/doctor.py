@@ -14,7 +14,7 @@ from study.search import stored, trials
 from study.search.stored import Attempt
 from study.tracking import inspection, store
 from study.tracking.inspection import OPEN, TopRun, Waiting
-from study.tracking.names import STATUS
+from study.tracking.schema import STATUS
 from study.tracking.store import Store
 
 TABLES = {locations.STORAGE: {"studies", "trials"}, locations.TRACKING: {"experiments", "runs"}}

@@ -11,8 +11,8 @@ from study.reporting import report
 from study.search import overview, stored
 from study.settings.rules import nearest
 from study.tracking import inspection, removal, spool, store
-from study.tracking.names import DEFAULT
 from study.tracking.removal import Experiment
+from study.tracking.schema import DEFAULT
 from study.tracking.store import Store
 
 

@@ -16,9 +16,10 @@ from study.search.space import Space
 from study.settings import spec as specs
 from study.settings.data import CLASSIFICATION, Table
 from study.settings.spec import TrialSpec
+from study.settings.values import Value, as_text, as_texts
 
 
-def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -> dict[str, str]:
+def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -> dict[str, Value]:
     """Return the fixed settings of a study by key.
 
     validated: trials that together cover every searched choice; all share the first one's fixed settings. config: the launch's.
@@ -37,9 +38,9 @@ def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -
     }
 
 
-def study_name(prefix: str, fixed: Mapping[str, str], space: Space) -> str:
+def study_name(prefix: str, fixed: Mapping[str, Value], space: Space) -> str:
     """Return a name that depends only on the fixed settings and the space, so that the same command resumes the same study."""
-    content = json.dumps([fixed, {key: str(domain) for key, domain in space.items()}], sort_keys=True)
+    content = json.dumps([as_texts(fixed), {key: str(domain) for key, domain in space.items()}], sort_keys=True)
     return f"{prefix}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
 
 
@@ -49,9 +50,10 @@ def kind_text(settings: Mapping[str, Any]) -> str:
     return f"{settings['name']} ({more})" if more else str(settings["name"])
 
 
-def _other_kinds(base: TrialSpec, others: Sequence[TrialSpec], space: Space) -> dict[str, str]:
+def _other_kinds(base: TrialSpec, others: Sequence[TrialSpec], space: Space) -> dict[str, Value]:
     """Return the fixed settings of the other searched kinds where they differ from the default."""
-    fixed, first = {}, specs.identifying(base)
+    fixed: dict[str, Value] = {}
+    first = as_texts(specs.identifying(base))
     for other in others:
         settings = specs.flat(other)
         for section in specs.KINDS:
@@ -60,7 +62,8 @@ def _other_kinds(base: TrialSpec, others: Sequence[TrialSpec], space: Space) -> 
                 continue
             for name, usual in specs.defaults(type(kind)).items():
                 key, value = f"{section}.{name}", settings[f"{section}.{name}"]
-                if key not in space and value not in (usual, first.get(key)) and key != "data.path":
+                # as texts: to Python, 0 and 0.0 are equal
+                if key not in space and as_text(value) not in (as_text(usual), first.get(key)) and key != "data.path":
                     fixed[f"{key} with {section}={kind.name}"] = value
     return fixed
 

@@ -82,8 +82,8 @@ def _open(plan: Plan, clock: Clock) -> Launching:
     page = ""
     if writer:
         with terminal.status("opening the records"), clock.phase("track"):
-            page = writer.ask(op="experiment", name=plan.name, columns=_columns(plan.space, plan.base))["page"]
-            writer.send(op="disown", name=plan.name, trials=study.interrupted())
+            page = writer.open_experiment(plan.name, _columns(plan.space, plan.base))
+            writer.disown(plan.name, study.interrupted())
 
     def line(params: Mapping[str, Scalar], *more: str) -> list[str]:
         common = [*plan.trials.fixed, f"study.name={grammar.encode(plan.name)}", f"study.storage={grammar.encode(study.storage)}"]
@@ -133,7 +133,7 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.drain()
             # again, since the writer of a killed driver may have finished a run meanwhile
-            writer.send(op="disown", name=study.name, trials=study.interrupted())
+            writer.disown(study.name, study.interrupted())
         try:
             with terminal.status("comparing the networks"), clock.phase("analyse"):
                 networks = study_results.networks(findings, plan.uri)
@@ -152,7 +152,7 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
         with terminal.status("writing the last records"), clock.phase("track"):
             _keep(findings, outputs.tables(findings, networks), page, writer)
             if portrait:
-                writer.ask(op="files", run_id=portrait.run_id, files=[str(portrait.file.absolute())])
+                writer.keep_files(portrait.run_id, [portrait.file])
         if plan.uri:
             _crown(findings, plan.uri, clock)
     terminal.message(f"study {study.name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
@@ -173,7 +173,7 @@ def _keep(findings: study_results.Findings, answered: Sequence[outputs.AnsweredT
     for question in answered:
         texts[question.file] = f"{report.markdown(question.table)}\n{question.answer}\n"
         tags[question.tag] = question.answer
-    writer.ask(op="study", name=findings.name, tags=tags, texts=texts, files=[str(page.absolute())])
+    writer.keep_study(findings.name, tags, texts, [page])
 
 
 def _crown(findings: study_results.Findings, uri: str, clock: Clock) -> None:

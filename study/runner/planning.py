@@ -25,6 +25,7 @@ from study.runner.validation import Compose, Trials
 from study.search.space import Space
 from study.settings import rules
 from study.settings.spec import TrialSpec
+from study.settings.values import Value
 from study.statistics import objectives
 from study.statistics.objectives import Objective
 from study.tracking import spool
@@ -54,7 +55,7 @@ class Plan:
 
     config: the launch's, with Hydra's settings; settings: the sweeper's. trials: composes trials from settings of the space; base:
     the first one. reading: how its table was read, if any; judging: how trials are compared, if not by loss; identity: the fixed
-    settings as text. uri: the MLflow store, None without tracking.
+    settings. uri: the MLflow store, None without tracking.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Plan:
     base: TrialSpec
     reading: str
     judging: str
-    identity: Mapping[str, str]
+    identity: Mapping[str, Value]
     objectives: Sequence[Objective]
     storage: str
     uri: str | None

@@ -21,9 +21,9 @@ from study.reporting.report import Table, number
 from study.settings import spec
 from study.settings.spec import TrialSpec
 from study.tracking import provenance, warm_start
-from study.tracking.names import FINGERPRINT
 from study.tracking.provenance import Difference
 from study.tracking.reader import RecordedReplicate, RecordedTrial
+from study.tracking.schema import FINGERPRINT
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _apart(others: Sequence[Again]) -> str:
     largest = float(np.max(distances))
     if largest == 0:
         return "but not in their weights"
-    meaning = SAME_ROUNDING if largest <= DEFAULT.rounding else "different networks; unrelated ones are about 1.41 apart"
+    meaning = SAME_ROUNDING if largest <= DEFAULT.rounding else f"different networks; {distance.UNRELATED_TEXT}"
     return f"their weights by {number(largest)} at most (relative L2: {meaning})"
 
 

@@ -19,6 +19,7 @@ from study.records.cohort import Cohort, Leg
 from study.records.dataset import Dataset
 from study.records.network import Network
 from study.records.outcome import Completed, Failed, Pruned, Summary, TrialResult
+from study.sampling import evenly
 from study.settings.spec import TrialSpec
 from study.settings.training import Replicates
 from study.tracking import provenance, warm_start
@@ -101,9 +102,11 @@ def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: CohortTrainin
 
 
 def _sample(data: Dataset) -> Dataset:
-    """Return at most LABEL_ROWS training rows, evenly spread: enough to find dead layers and the loss before training."""
-    step = -(-len(data.x_train) // LABEL_ROWS)
-    return data if step == 1 else replace(data, x_train=data.x_train[::step], y_train=data.y_train[::step])
+    """Return at most LABEL_ROWS training rows, evenly spaced: enough to see dead layers and the loss before training."""
+    if len(data.x_train) <= LABEL_ROWS:
+        return data
+    rows = evenly(len(data.x_train), LABEL_ROWS)
+    return replace(data, x_train=data.x_train[rows], y_train=data.y_train[rows])
 
 
 def _loss(net: Network, data: Dataset, spec: TrialSpec) -> float:

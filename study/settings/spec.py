@@ -22,6 +22,7 @@ from study.settings.optimizer import Adam, Optimizer
 from study.settings.rules import Kind, Section, integer, nearest, setting
 from study.settings.schedule import Constant, Schedule
 from study.settings.training import Replicates, Training
+from study.settings.values import Value
 
 KINDS: dict[str, dict[str, type[Kind]]] = {
     "data": data.KINDS,
@@ -131,10 +132,10 @@ def _build_section(key: str, content: object) -> Section:
     return section
 
 
-def defaults(kind: type[Kind]) -> dict[str, str]:
-    """A kind's settings by default, as `flat` writes them."""
-    usual = {each.name: each.default for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    return {name: str(list(value) if isinstance(value, tuple) else value) for name, value in usual.items()}
+def defaults(kind: type[Kind]) -> dict[str, Value]:
+    """A kind's settings by default, as in `flat`."""
+    usual: dict[str, Any] = {each.name: each.default for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in usual.items()}
 
 
 def kinds_with(key: str) -> list[str]:
@@ -167,12 +168,12 @@ def as_mapping(spec: TrialSpec) -> dict[str, Any]:
     return out
 
 
-def flat(spec: TrialSpec) -> dict[str, str]:
-    """The settings as dotted text, a kind under its section's key ('optimizer': 'adam'): what is logged and compared."""
+def flat(spec: TrialSpec) -> dict[str, Value]:
+    """The settings by dotted keys, a kind under its section's key ('optimizer': 'adam'): what is logged and compared."""
     return dict(_flatten(as_mapping(spec)))
 
 
-def identifying(spec: TrialSpec) -> dict[str, str]:
+def identifying(spec: TrialSpec) -> dict[str, Value]:
     """`flat` without the settings that earlier versions didn't have, where they are at their defaults."""
     settings = flat(spec)
     for section in dataclasses.fields(spec):
@@ -183,11 +184,11 @@ def identifying(spec: TrialSpec) -> dict[str, str]:
     return settings
 
 
-def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
     for key, value in mapping.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{key}.")
         elif key == "name":
-            yield prefix.rstrip("."), str(value)
+            yield prefix.rstrip("."), value
         else:
-            yield f"{prefix}{key}", str(value)
+            yield f"{prefix}{key}", value
