@@ -37,7 +37,7 @@ class Job:
 
     @property
     def store(self) -> str:
-        """The MLflow store to read other runs from."""
+        """Return the MLflow store to read other runs from."""
         return self.uri or locations.tracking_uri(None)
 
 
