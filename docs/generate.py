@@ -28,7 +28,7 @@ from study.runner.job import TRACKING
 from study.search import kinds as search
 from study.settings import model, rules, spec
 from study.statistics import objectives
-from study.tracking import artifacts, names
+from study.tracking import artifacts, schema
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
@@ -504,7 +504,7 @@ def exit_codes() -> Iterator[str]:
 
 def in_mlflow(faults: list[str]) -> Iterator[str]:
     # an experiment's name, which is no tag, has a capital letter
-    known = {name: value for name, value in vars(names).items() if name.isupper() and isinstance(value, str) and value.islower()}
+    known = {name: value for name, value in vars(schema).items() if isinstance(value, str) and value in schema.TAGS}
     faults += [f"the tag {name} has no meaning" for name in known if name not in TAGS]
     files = [name for name, value in vars(artifacts).items() if isinstance(value, str) and value in artifacts.FILES]
     faults += [f"the artifact {name} has no meaning" for name in files if name not in ARTIFACTS]

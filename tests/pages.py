@@ -78,16 +78,12 @@ def shown(record: TrialRecord, replicates: int = 4, epochs: int = 30) -> Shown:
     return Shown(record, TrackedTrial(list(range(replicates)), *curves, np.zeros((9, 1), np.float32), comparison))
 
 
-IDENTITY = {
-    "data": "diabetes",
-    "data.task": "regression",
-    "replicates.vary": "[init, order]",
-    "space: optimizer": "choice(adam, sgd)",
-}
+SETTINGS = {"data": "diabetes", "data.task": "regression", "replicates.vary": ["init", "order"]}
+SPACE = {"optimizer": "choice(adam, sgd)"}
 
 
 def findings(records: list[TrialRecord], **more: object) -> Findings:
-    whole = {"objectives": (Objective(),), "identity": IDENTITY, "command": "mlp-study --multirun optimizer=adam,sgd"}
+    whole = {"objectives": (Objective(),), "settings": SETTINGS, "space": SPACE, "command": "mlp-study -m optimizer=adam,sgd"}
     return Findings(name="tiny", records=records, **(whole | more))  # type: ignore[arg-type]
 
 

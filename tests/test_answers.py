@@ -17,11 +17,12 @@ from study.records.arrays import Scalar
 from study.records.outcome import Blame, Summary
 from study.records.trial import TrialRecord
 from study.reporting import answers
+from study.settings.values import Value
 from study.statistics.objectives import MAXIMIZE, Objective
 from tests.command import run
 
 LOSS, R2 = Objective(), Objective("r2", MAXIMIZE)
-FIXED = {"replicates.vary": "('init', 'order')", "training.epochs": "100", "training.patience": "None"}
+FIXED: dict[str, Value] = {"replicates.vary": ["init", "order"], "training.epochs": 100, "training.patience": None}
 JUDGED = {"loss": "mse", "target": "standard", "rows": "aa"}
 
 
@@ -140,12 +141,16 @@ def test_a_trial_by_its_settings(params: dict[str, Scalar], expected: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("vary", "expected"),
-    [("('init', 'order')", "differ in init and order,"), ("[]", "differ in nothing,"), ("('ulp',)", "differ in ulp,")],
+    ("vary", "sampled", "expected"),
+    [
+        (["init", "order"], "[init,order]", "differ in init and order,"),
+        ([], "[]", "differ in nothing,"),
+        (["ulp"], "['ulp']", "differ in ulp,"),
+    ],
 )
-def test_what_the_replicates_differ_in(vary: str, expected: str) -> None:
+def test_what_the_replicates_differ_in(vary: list[str], sampled: str, expected: str) -> None:
     assert expected in answers.answer([record(0, [0.5] * 8)], LOSS, FIXED | {"replicates.vary": vary}).text
-    assert expected in answers.answer([record(0, [0.5] * 8, {"replicates.vary": vary})], LOSS, FIXED).text
+    assert expected in answers.answer([record(0, [0.5] * 8, {"replicates.vary": sampled})], LOSS, FIXED).text
 
 
 def test_no_trial_and_one_network() -> None:
@@ -165,7 +170,7 @@ WINNER: dict[str, Scalar] = {"optimizer": "sgd", "model.width": 4}
 @pytest.mark.parametrize("label", [IMPROVING, UNDECIDED])
 def test_the_command_that_would_settle_it_trains_the_same_setting_longer(label: str) -> None:
     trial = record(0, [0.5] * 2, WINNER, labels={label: 2}, verdict=verdict.NOT_CONVERGED)
-    found = answers.answer([trial], LOSS, FIXED | {"training.epochs": "3"}, LAUNCH)
+    found = answers.answer([trial], LOSS, FIXED | {"training.epochs": 3}, LAUNCH)
     program, *words = shlex.split(found.command)
     assert program == "mlp-study" and words.pop(words.index("hydra.searchpath=[file:///there]"))
     spec = study.compose([*words, "replicates.count=2"])
@@ -187,7 +192,7 @@ def test_where_training_longer_settles_nothing_there_is_no_command(more: dict) -
 
 def test_no_command_beside_early_stopping_or_without_a_launch() -> None:
     trials = [record(0, [0.5] * 8, labels={IMPROVING: 8}, verdict=verdict.NOT_CONVERGED)]
-    assert answers.answer(trials, LOSS, FIXED | {"training.patience": "5"}, LAUNCH).command == ""
+    assert answers.answer(trials, LOSS, FIXED | {"training.patience": 5}, LAUNCH).command == ""
     assert answers.answer(trials, LOSS, FIXED, "").command == ""
 
 
@@ -239,8 +244,8 @@ def test_too_few_replicates_are_said_to_be_too_few(replicates: int) -> None:
     assert "better" not in text and "needed to tell" not in text
 
 
-@pytest.mark.parametrize(("vary", "same"), [("('ulp',)", "init and order"), ("('order',)", "init"), ("('init', 'data')", "order")])
-def test_a_win_over_some_sources_alone_is_no_more_than_that(vary: str, same: str) -> None:
+@pytest.mark.parametrize(("vary", "same"), [(["ulp"], "init and order"), (["order"], "init"), (["init", "data"], "order")])
+def test_a_win_over_some_sources_alone_is_no_more_than_that(vary: list[str], same: str) -> None:
     found = trials(0.06)
     text = answers.win_text(found, answers.choice(found, LOSS), LOSS, FIXED | {"replicates.vary": vary})
     assert text.startswith(f"Trial 0 is better than every other trial with this {same}, which all replicates share")
@@ -305,8 +310,7 @@ def test_no_better_than_the_mean(r2: list[float], expected: str) -> None:
 def test_what_is_searched_leaves_the_command_that_would_settle_it() -> None:
     launch = f"{LAUNCH} 'optimizer.momentum=tag(optimizer:sgd,choice(0.9))'"
     trial = record(0, [0.5] * 2, {"optimizer": "adam"}, labels={IMPROVING: 2}, verdict=verdict.NOT_CONVERGED)
-    searched = {f"space: {key}": "" for key in ("optimizer", "model.width", "optimizer.momentum")}
-    found = answers.answer([trial], LOSS, FIXED | searched, launch)
+    found = answers.answer([trial], LOSS, FIXED, launch, ("optimizer", "model.width", "optimizer.momentum"))
     assert "momentum" not in found.command and "optimizer=adam" in found.command
 
 

@@ -109,7 +109,7 @@ def test_verbose_tells_where_an_error_comes_from(empty: Path, capfd: pytest.Capt
     ("arguments", "expected"),
     [
         (["shwo", "tiny"], "no command shwo: did you mean show?"),
-        (["optimizer"], "no command optimizer: mlp-study --help lists the commands; a setting is key=value"),
+        (["optimizer"], "no command optimizer: mlp-study --help"),
         (["show"], "Missing argument"),
         (["show", "tiny", "--dry-run"], "No such option"),
         (["--dry-run", "--config-name=other"], "--config-name: got 'other'; valid: a config in /"),
@@ -167,7 +167,7 @@ def test_a_dry_run_of_a_study_tells_all_and_writes_nothing(empty: Path, capfd: p
         assert line in out.splitlines()
     assert "compile (1 programs)" in out  # both rates share it
     assert re.search(r"^time: about [\d.]+ (s|min) \([\d.]+ \w+ to [\d.]+ \w+\)$", out, re.MULTILINE)
-    assert re.search(r"^disk: about [\d.]+ MB in all$", out, re.MULTILINE)
+    assert re.search(r"^disk: about [\d.]+ MB\b", out, re.MULTILINE)
 
 
 def test_a_dry_run_of_one_trial_writes_nothing(empty: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +182,7 @@ def test_a_dry_run_of_a_study_that_is_there_leaves_it_as_it_is(
     monkeypatch.chdir(folder)
     before = states(folder)
     code, out, _ = told(capfd, *STUDY, "--dry-run")
-    assert code == 0 and "  2 trials are done already" in out and "time:" not in out
+    assert code == 0 and "  2 trials are already done" in out and "time:" not in out
     code, _, err = told(capfd, *STUDY, "training.epochs=4", "--dry-run")
     assert code == 2 and "training.epochs: got '4'; valid: 3 in study 'tiny'" in err
     assert states(folder) == before
@@ -209,7 +209,7 @@ def test_the_disks_estimate_is_within_half_of_what_a_study_takes(folder: Path) -
     from study.runner import estimate
 
     taken = int(subprocess.check_output(["du", "-s", "-B1", folder], text=True).split()[0])
-    assert 1 / 1.5 < sum(estimate.of_study([composition.compose(TINY)], 2, tracked=True).values()) / taken < 1.5
+    assert 1 / 1.5 < sum(estimate.study_bytes([composition.compose(TINY)], 2, tracked=True).values()) / taken < 1.5
 
 
 def test_an_estimate_is_linear_in_what_it_is_made_of() -> None:
@@ -218,12 +218,12 @@ def test_an_estimate_is_linear_in_what_it_is_made_of() -> None:
     small, large = (composition.compose([f"model.units=[{width}]"]) for width in (8, 512))
     probes = [estimate.Probe(spec, 1.0, 2e-6 * estimate.work(spec)[1], 0.5) for spec in (small, large, small, large)]
     probes[2:] = [replace(probe, compile=None, analyse=0.1) for probe in probes[2:]]
-    found = estimate.of_probes(probes, [small, large], programs=2, remaining=20, composing=0.1)
+    found = estimate.from_probes(probes, [small, large], programs=2, remaining=20, composing=0.1)
     assert found.parts["compile (2 programs)"] == pytest.approx(2)
     assert found.parts["analyse"] == pytest.approx(2 * 0.5 + 18 * 0.1)
     assert found.parts["train"] == pytest.approx(20 * 2e-6 * (estimate.work(small)[1] + estimate.work(large)[1]) / 2)
     assert found.low < found.likely < found.high
-    swings = estimate.of_probes(probes, [small, large], programs=2, remaining=20, composing=0.1, learns=True)
+    swings = estimate.from_probes(probes, [small, large], programs=2, remaining=20, composing=0.1, learns=True)
     assert swings.low < found.low and swings.high > found.high
 
 
@@ -324,7 +324,7 @@ def test_the_pace_counts_trials_that_were_launched_together(monkeypatch: pytest.
     for left in (12, 11, 10, 9):
         pace.ended(8)
         assert pace.left(left - 1) == pytest.approx(5 * 8)
-        assert pace.networks_a_second() == pytest.approx(4 * 8 / 20)
+        assert pace.networks_per_second() == pytest.approx(4 * 8 / 20)
     pace.launched(1)
     now[0] += 5
     pace.lost()

@@ -273,7 +273,7 @@ def test_a_file_that_is_there_is_only_written_over_by_force(tmp_path: Path, told
     file = tmp_path / "t.csv"
     file.write_text("mine")
     assert run("export", "tiny", str(file)) == 2 and file.read_text() == "mine"
-    assert "--force to write over it" in errors[0]
+    assert "--force" in errors[0]
     told("export", "tiny", str(file), "--force")
     assert file.read_text().startswith("trial,state,")
 
@@ -330,8 +330,8 @@ def test_a_deleted_study_leaves_its_name_free_and_its_runs_to_mlflow(told, error
     assert names(locations.storage(None)) == [QUOTED] and client().get_experiment_by_name("tiny") is None
     assert run("show", "tiny") == run("compare", "tiny") == run("delete", "tiny", "--yes") == 2
     assert run("similar", query) == 2 and "isn't deleted" in errors[-1]
-    for command in ("bring them back", "free the disk"):
-        assert re.search(rf"{command}: +MLFLOW_TRACKING_URI=\S+ mlflow \S+.* {before.experiment_id}$", shown, re.MULTILINE)
+    for command in ("experiments restore", "gc"):
+        assert re.search(rf": +MLFLOW_TRACKING_URI=\S+ mlflow {command} .* {before.experiment_id}$", shown, re.MULTILINE)
     # MLflow keeps the names of what is deleted
     assert store.connect(locations.tracking_uri(None)).experiment("tiny") != before.experiment_id
     client().restore_experiment(before.experiment_id)
@@ -364,7 +364,7 @@ def test_a_study_of_another_storage_is_not_taken_for_a_run_or_deleted_by_half(
 @pytest.mark.usefixtures("copy")
 def test_where_nobody_can_be_asked_nothing_is_deleted(monkeypatch: pytest.MonkeyPatch, errors: list[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y"))
-    assert run("delete", "tiny") == 2 and "nobody can be asked here whether to delete it: add --yes" in errors[0]
+    assert run("delete", "tiny") == 2 and "--yes" in errors[0]
     assert run("delete", "tinny", "--yes") == 2 and "did you mean tiny? " in errors[1]
     assert len(names(locations.storage(None))) == 2
 
@@ -376,7 +376,7 @@ def test_a_study_in_work_is_not_deleted(told, errors: list[str]) -> None:
     tags = {"mlp_study.kind": "trial", "mlp_study.trial": "3", "mlp_study.owner": processes.owner(sleeper.pid)}
     running = client().create_run(experiment, tags=tags, run_name="trial 3").info.run_id
     assert run("delete", "tiny", "--yes") == 2
-    assert "a study that no process has in work; this one's trial 3 is" in errors[0]
+    assert "trial 3" in errors[0]
     sleeper.communicate(b"\n")
     client().set_tag(running, "mlp_study.owner", DEAD)
     told("delete", "tiny", "--yes")  # of a process that is gone
@@ -414,8 +414,9 @@ def test_ui_refuses_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch, errors
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        assert run("ui", "--port", str(taken.getsockname()[1])) == 2
-    assert errors[0].startswith("--port: got ") and "a port that is free" in errors[0]
+        port = taken.getsockname()[1]
+        assert run("ui", "--port", str(port)) == 2
+    assert errors[0].startswith(f"--port: got {port}; valid: ")
 
 
 def test_ui_refuses_a_folder_without_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: list[str]) -> None:

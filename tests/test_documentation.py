@@ -30,7 +30,7 @@ import mlflow
 import pytest
 
 from study.cli.program import commands
-from study.tracking import names
+from study.tracking import schema as names
 from tests.command import client, forget, ran
 
 ROOT = Path(__file__).parent.parent

@@ -29,7 +29,7 @@ from study.search.space import Interval
 from study.search.stored import INTERRUPTED, keep
 from study.search.study import Search
 from study.statistics.objectives import Objective
-from study.tracking.names import KIND
+from study.tracking.schema import KIND
 from tests.verification import verify
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds a folder's processes in /proc")
@@ -97,7 +97,7 @@ def kill(numbers: Sequence[int]) -> None:
 
 def trials_done(folder: Path) -> int:
     """As the command has told."""
-    told = re.findall(r"\[(\d+)/\d+,|^  (\d+) trials? (?:is|are) done already", (folder / LOG).read_text(), re.MULTILINE)
+    told = re.findall(r"\[(\d+)/\d+,|^  (\d+) trials? (?:is|are) already done", (folder / LOG).read_text(), re.MULTILINE)
     return max((int(fresh or before) for fresh, before in told), default=0)
 
 

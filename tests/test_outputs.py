@@ -102,7 +102,7 @@ def test_a_trials_run_tells_its_verdict_and_what_it_rests_on() -> None:
 def test_show_and_compare_tell_of_the_trials(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("show", "tiny", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    assert "after matching their neurons" in shown["answer"] and "Verdict: did not converge" in shown["answer"]
+    assert "after matching neurons" in shown["answer"] and "Verdict: did not converge" in shown["answer"]
     summaries = [trial["summary"] for trial in shown["trials"]]
     assert [[each["of"] for each in found["blame"]] for found in summaries] == [
         ["val loss", "predictions", "weights", "aligned weights"]

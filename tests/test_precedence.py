@@ -23,13 +23,13 @@ DEFAULT = ["optimizer", RATE, BATCH, WIDTH, DEPTH]
 
 def planned(lines: Sequence[str], chosen: Source = OWN) -> Plan:
     """The study that a multirun of these overrides would be."""
-    given = [*precedence.of_searched_kinds(grammar.named(lines)), "tracking=none"]
+    given = [*precedence.allow_searched_kinds(grammar.quote_columns(lines)), "tracking=none"]
     with chosen.application() as application:
         loader = application.config_loader
         config = loader.load_configuration(chosen.name, [*given, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
         sweeper = SimpleNamespace(config=config, launcher=object(), hydra_context=SimpleNamespace(config_loader=loader))
         settings = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
-        return planning.check(sweeper, settings, source.given(config)[0], Clock())  # type: ignore[arg-type]
+        return planning.check(sweeper, settings, source.command_line(config)[0], Clock())  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -186,7 +186,7 @@ def test_the_hidden_layers_of_one_trial_are_those_that_were_given_last() -> None
 QUOTED = [
     ("data.target=größe", "'data.target=\"größe\"'"),
     ("data.target=sepal length (cm)", "'data.target=\"sepal length (cm)\"'"),
-    ("data.target=größe,x", '\'data.target="größe,x"\' (one column) or \'data.target="größe","x"\' (each of them)'),
+    ("data.target=größe,x", '\'data.target="größe,x"\' (one column) or \'data.target="größe","x"\' (several columns)'),
     ("data.target=choice(null,x)", '\'data.target="null","x"\''),
     ("data.drop=[größe, x y,2019]", '\'data.drop=["größe","x y","2019"]\''),
     ("data.path=my (1).csv", "'data.path=\"my (1).csv\"'"),
@@ -220,7 +220,7 @@ def test_a_text_that_needs_quotes_is_shown_with_them_and_they_are_right(line: st
     ],
 )
 def test_a_columns_name_is_a_text_whatever_it_looks_like(line: str, named: str) -> None:
-    assert grammar.named([line]) == [named]
+    assert grammar.quote_columns([line]) == [named]
 
 
 def test_a_column_of_digits_is_known_in_a_file_too(empty: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_page_loads_nothing_and_asks_nobody() -> None:
 def test_what_a_user_calls_things_is_shown_and_never_run() -> None:
     record = dataclasses.replace(trials(1)[0], params={WILD: WILD, "model.depth": 1})
     other = dataclasses.replace(record, number=1, params={WILD: "x", "model.depth": 2})
-    found = findings([record, other], identity={"data": WILD, f"space: {WILD}": WILD}, command=f"mlp-study {WILD}")
+    found = findings([record, other], settings={"data": WILD}, space={WILD: WILD}, command=f"mlp-study {WILD}")
     found = dataclasses.replace(found, name=WILD)
     text = page.render(study_page.build(found, networks(found)))
     assert "alert(1)</script>" not in text and "<b>&amp;" not in text

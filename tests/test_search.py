@@ -29,6 +29,7 @@ from study.search import attributes, kinds, overview, pruning, space, storage, s
 from study.search.space import Choice, Condition, Interval
 from study.search.study import Search
 from study.search.trials import MOST_ATTEMPTS
+from study.settings.values import Value
 from study.statistics.objectives import Objective, parse
 from tests.command import DEAD, forget
 
@@ -248,11 +249,13 @@ def as_an_earlier_version_kept_it(url: str) -> None:
                 (len(attributes.PREFIX) + 1, f"{attributes.PREFIX}%"),
             )
             connection.execute(f"DELETE FROM {of}_system_attributes WHERE key LIKE ?", (f"{attributes.PREFIX}%",))
+        connection.execute("DELETE FROM study_user_attributes WHERE key = ?", (stored.SETTINGS,))
     forget()
 
 
 def test_a_study_of_an_earlier_version_opens_and_goes_on(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = opened(url, name="whole", identity={"data": "iris"})
+    fixed: dict[str, Value] = {"data": "iris", "model.units": [64, 64], "training.epochs": 100, "training.patience": None}
+    whole = opened(url, name="whole", identity=fixed)
     finish(whole)
 
     def cut(study: Search) -> None:
@@ -262,14 +265,14 @@ def test_a_study_of_an_earlier_version_opens_and_goes_on(url: str, monkeypatch: 
         stored.keep(url, "s", kept.number, result_of(kept))
         study.tell_final(study.records()[0])
 
-    kill(monkeypatch, opened(url, identity={"data": "iris"}), cut)
+    kill(monkeypatch, opened(url, identity=fixed), cut)
     before = stored.open_study(url, "s")
     as_an_earlier_version_kept_it(url)
     assert stored.open_study(url, "s") == before and len(before.finals) == 1
-    assert overview.overviews(url)[0].identity == before.identity
+    assert overview.overviews(url)[0].settings == before.settings == fixed
     with pytest.raises(BadInput, match="data: got 'wine'; valid: iris in study 's'"):
-        opened(url, identity={"data": "wine"})
-    left = opened(url, identity={"data": "iris"})
+        opened(url, identity=fixed | {"data": "wine"})
+    left = opened(url, identity=fixed)
     left.reap()
     assert [record.state for record in left.records()] == ["complete"] * 4 + ["failed"]
     [again] = left.ask(1)

@@ -12,6 +12,7 @@ from study.records.network import Network
 from study.records.tracked import TrackedNetwork
 from study.reporting import comparison_tables
 from study.settings import spec
+from study.settings.values import Value
 
 TARGET = np.linspace(-1, 1, 9, dtype=np.float32)[:, None]
 NOISE = [0.01, -0.02, 0.015, 0.0, -0.01, 0.02]
@@ -25,14 +26,14 @@ def trial(
 
     config = spec.as_mapping(study.compose(["model.units=[4]", *overrides]))
     net = Network.of_layers((np.ones((1, 1), np.float32),), (np.zeros(1, np.float32),))
-    rate = str(config["optimizer"]["learning_rate"])
+    rate = config["optimizer"]["learning_rate"]
     return [
         TrackedNetwork(
             run_id=f"{number}{place}",
             name=f"trial {number}/{place}",
             config=config,
             settings={"optimizer.learning_rate": rate},
-            seeds={"seed.init": str(seed + place)},
+            seeds={"init": seed + place},
             fingerprint=f"{number}{place}",
             label="plateaued",
             train_loss=0.1,
@@ -41,6 +42,9 @@ def trial(
             predictions=target + np.float32(error + place / 100),
             target=target,
             study="tiny",
+            trial=f"trial {number}",
+            trial_number=number,
+            number=place,
         )
         for place, loss in enumerate(losses)
     ]
@@ -91,12 +95,12 @@ def test_beyond_twelve_networks_the_pairs_are_summed_up_without_the_diagonal(cou
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        (["0.0006253774085588485", "0.1", "–"], ["6.25e-04", "0.100", "–"]),
-        (["32", "-3", "adam", "(64, 64)"], ["32", "-3", "adam", "(64, 64)"]),
-        (["0.0123451", "0.0123452"], ["0.0123451", "0.0123452"]),
-        (["0.3333333333333333", "0.3333333333333333", "0.3334"], ["0.3333", "0.3333", "0.3334"]),
-        (["1.0", "1.00000000000000000001"], ["1.0", "1.00000000000000000001"]),
+        ([0.0006253774085588485, 0.1, "–"], ["6.25e-04", "0.100", "–"]),
+        ([32, -3, "adam", [64, 64], None], ["32", "-3", "adam", "[64, 64]", "None"]),
+        ([0.0123451, 0.0123452], ["0.0123451", "0.0123452"]),
+        ([0.3333333333333333, 0.3333333333333333, 0.3334], ["0.3333", "0.3333", "0.3334"]),
+        ([1.0, 1.0000000000000002], ["1.0", "1.0000000000000002"]),
     ],
 )
-def test_settings_are_rounded_for_people_where_they_stay_different(values: list[str], expected: list[str]) -> None:
+def test_settings_are_rounded_for_people_where_they_stay_different(values: list[Value], expected: list[str]) -> None:
     assert comparison_tables._rounded(values) == expected

@@ -19,6 +19,7 @@ from study.settings.model import ACTIVATIONS
 from study.settings.optimizer import SGD
 from study.settings.rules import SettingsSection
 from study.settings.spec import TrialSpec
+from study.settings.values import Value, as_text, as_texts, from_text
 
 # a busy machine must not fail a property
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -417,9 +418,29 @@ def test_a_settings_class_checks_itself() -> None:
         SGD(momentum=2)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [None, True, False, 0, -3, 0.1, 1e-05, 1e22, "adam", "", "none", "[a", "C:\\new", [], [64, 64], ["init", "order"], [0.5]],
+)
+def test_a_setting_survives_as_a_text(value: Value) -> None:
+    read = from_text(as_text(value))
+    assert read == value and type(read) is type(value)
+
+
+@pytest.mark.parametrize("text", ["1e-3", "007", "0x10", "'quoted'", "1_000", "{'a': 1}", "3and", "[1,2]", "b'a'"])
+def test_a_text_that_no_value_has_stays_a_text(text: str) -> None:
+    assert from_text(text) == text
+
+
+@pytest.mark.parametrize("name", spec.KINDS["optimizer"])
+def test_every_setting_of_an_optimizer_survives_as_a_text(name: str) -> None:
+    settings = spec.flat(spec.build({"optimizer": {"name": name}, "model": {"units": [3, 4]}}))
+    assert {key: from_text(text) for key, text in as_texts(settings).items()} == settings
+
+
 def test_flat_names_every_setting_in_dotted_form() -> None:
     built = spec.build({"optimizer": {"name": "sgd", "learning_rate": 1}, "replicates": {"vary": ["init"]}, "seed": 7})
-    assert spec.flat(built) == {
+    assert as_texts(spec.flat(built)) == {
         "data": "diabetes",
         "data.validation_fraction": "0.2",
         "data.normalise": "standard",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,10 @@ from sklearn.metrics import mean_absolute_error, r2_score
 
 import study
 from study import locations
+from study.errors import Corrupt
 from study.records.outcome import Failed
 from study.settings import spec
-from study.tracking import artifacts, spool
+from study.tracking import artifacts, reader, spool, store
 from tests.command import client, ran, run, runs_of
 
 TINY = ["training.epochs=3", "replicates.count=2", "model.units=[4]"]
@@ -121,6 +124,41 @@ def test_show_tells_the_trials_the_best_and_the_answer(capsys: pytest.CaptureFix
     assert "Too few replicates to decide" in found["win"]
     assert run("show", "tiny") == 0
     assert "diverged: 2 of 2 replicates" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_a_trials_files_are_checked_once_per_process_and_again_where_they_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = store.existing(locations.tracking_uri(None))
+    trial = runs_of("trial")[0]
+    checked: list[Path] = []
+    check = artifacts.check
+
+    def counted(folder: Path) -> None:
+        checked.append(folder)
+        check(folder)
+
+    monkeypatch.setattr(artifacts, "check", counted)
+    reader._check.cache_clear()
+    first, again = reader.load_networks(opened, trial.info.run_id), reader.load_networks(opened, trial.info.run_id)
+    assert [network.fingerprint for network in first] == [network.fingerprint for network in again]
+    reader.load_trial(opened, trial.info.run_id)
+    assert len(checked) == 1
+    [folder] = checked
+    with pytest.raises(Corrupt, match=r"curves\.npz"), changed(folder / artifacts.CURVES):
+        reader.load_trial(opened, trial.info.run_id)
+    reader.load_trial(opened, trial.info.run_id)
+    assert len(checked) == 3
+
+
+@contextmanager
+def changed(file: Path) -> Iterator[None]:
+    """A file with another byte at its end, for the block."""
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    try:
+        yield
+    finally:
+        file.write_bytes(content)
 
 
 @pytest.mark.usefixtures("here")

@@ -19,7 +19,7 @@ from study import sqlite
 from study.search import attributes, stored
 from study.search.mirror import place_of
 from study.tracking import artifacts, spool
-from study.tracking.names import KIND, REPLICATE, TRIAL
+from study.tracking.schema import KIND, REPLICATE, TRIAL
 
 PARENT = "mlflow.parentRunId"
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}

@@ -1,4 +1,4 @@
-"""`hydra/sweeper: study`: an Optuna study as a Hydra multirun. Hydra imports this at every start, so it stays thin."""
+"""Run an Optuna study as a Hydra multirun (`hydra/sweeper: study`). Hydra imports this at every start, so it stays thin."""
 
 # No `from __future__ import annotations`: Hydra runs this file before it is in sys.modules, where dataclasses look annotations up.
 from dataclasses import dataclass, field
@@ -16,26 +16,26 @@ class StudySweeperConf:
     """Settings under `hydra.sweeper`; the sampler and the pruner are config groups of their own."""
 
     _target_: str = "hydra_plugins.study_sweeper.study_sweeper.StudySweeper"
-    # loss, spread, size, time, or a score (r2, mae; accuracy, auc); several in a list give a Pareto front; null: the loss, or r2 or
-    # accuracy where the trials' losses can't be compared
+    # loss, spread, size, time, or a score (r2, mae; accuracy, auc); a list gives a Pareto front; null: the loss, or r2 or accuracy
+    # if the trials' losses aren't comparable
     objective: Any = None
-    # minimize or maximize, a list for several; null: whichever is better
+    # minimize or maximize, a list for several objectives; null: the better direction of each objective
     direction: Any = None
-    # the total, over all launches of the same study; null: every setting of a finite space, else 24
+    # the total over all launches of the study; null: every setting of a finite space, otherwise 24
     n_trials: int | None = None
     n_jobs: int = 1
-    # ends the study when more than this share of n_trials has failed
+    # the study stops when more than this share of n_trials has failed
     max_failure_rate: float = 0.5
-    # train the trials that may be the best once more, each with so many fresh replicates; null: don't
+    # train the trials that may be the best again, each with this number of fresh replicates; null: no
     finalists: int | None = None
-    # true: only tell what the study would train, and what that would take; the flag --dry-run sets it
+    # true: only show what the study would train, how long it will take and how much disk it needs; the flag --dry-run sets it
     dry_run: bool = False
-    # null: named after the data and what is searched, so that the same command resumes
+    # null: a name derived from the data and the settings, so that the same command resumes
     study_name: str | None = None
     # null: sqlite:///optuna.db in the working directory
     storage: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
-    # the space when neither `params` nor the command line has anything to search
+    # the space to search if neither `params` nor the command line gives one
     default_params: dict[str, Any] = field(default_factory=dict)
 
 
@@ -43,7 +43,7 @@ ConfigStore.instance().store(group="hydra/sweeper", name="study", node=StudySwee
 
 
 class StudySweeper(Sweeper):
-    """Asks the study for trials, runs them through the configured launcher, and tells their results."""
+    """Asks the study for trials, runs them with the configured launcher, and reports their results."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study.analysis import disagreement, forward, metrics
+from study.analysis import forward, metrics
 from study.records.arrays import Array, Doubles, Floats
-from study.records.dataset import Dataset
+from study.records.dataset import Dataset, task_of
 from study.records.network import Network
+from study.settings.data import CLASSIFICATION
 from study.settings.loss import Loss
 from study.settings.model import BATCH, Model
 
@@ -117,7 +118,7 @@ def recalibrated(networks: Network, x: Floats, model: Model) -> Network:
 
 def _errors(outputs: Floats, y: Array, loss: Loss | None) -> Doubles:
     """Return the error rates or losses, [A], of outputs [A, n, units]."""
-    return 1 - metrics.accuracy(outputs, y) if disagreement.kind(y) == "churn" else forward.losses(outputs, y, loss)
+    return 1 - metrics.accuracy(outputs, y) if task_of(y) == CLASSIFICATION else forward.losses(outputs, y, loss)
 
 
 def _sample(x: Floats, y: Array, rows: int, seed: tuple[int, int]) -> tuple[Floats, Array]:

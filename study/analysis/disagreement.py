@@ -7,16 +7,20 @@ import numpy as np
 from study.analysis.distance import Matrix
 from study.analysis.forward import predicted_classes
 from study.records.arrays import Array, Floats
+from study.records.dataset import task_of
+from study.settings.data import CLASSIFICATION
+
+CHURN, NRMSE = "churn", "NRMSE"
 
 
 def kind(target: Array) -> str:
     """Return the measure that `between` uses for a target: 'churn' for class numbers, 'NRMSE' for real values."""
-    return "churn" if np.issubdtype(target.dtype, np.integer) else "NRMSE"
+    return CHURN if task_of(target) == CLASSIFICATION else NRMSE
 
 
 def between(predictions: Floats, target: Array) -> Matrix:
     """Return churn or normalised RMSE of each pair, [N, N]. predictions: [N, n, outputs]; target: [n] or [n, outputs]."""
-    return churn(predictions) if kind(target) == "churn" else normalised_rmse(predictions, target)
+    return churn(predictions) if task_of(target) == CLASSIFICATION else normalised_rmse(predictions, target)
 
 
 def churn(predictions: Floats) -> Matrix:

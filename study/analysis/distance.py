@@ -1,6 +1,6 @@
 """Distances between networks in weight space, unaligned.
 
-Read them against √2, about the distance of networks from independent starts, whatever they compute (../README.md).
+Read them against √2 (`UNRELATED`): networks from independent starts are about that far apart, whatever they compute.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy.typing as npt
 from study.records.network import Network
 
 Matrix = npt.NDArray[np.float64]
+UNRELATED = float(np.sqrt(2))
+UNRELATED_TEXT = f"unrelated networks are about {UNRELATED:.3g} apart"
 
 
 def vectors(networks: Sequence[Network]) -> Matrix:

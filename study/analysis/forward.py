@@ -8,8 +8,9 @@ import numpy as np
 from scipy import optimize, special
 
 from study.records.arrays import Array, Doubles, Floats, Integers
-from study.records.dataset import Dataset
+from study.records.dataset import Dataset, task_of
 from study.records.network import STATISTICS, Network
+from study.settings.data import CLASSIFICATION
 from study.settings.loss import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -79,7 +80,7 @@ def losses(outputs: Floats, y: Floats | Integers, loss: Loss | None = None) -> D
     outputs: [R, n, units], logits for classification; y: [n, units], or class numbers [n].
     """
     if loss is None:
-        loss = SparseCategoricalCrossentropy() if np.issubdtype(y.dtype, np.integer) else MeanSquaredError()
+        loss = SparseCategoricalCrossentropy() if task_of(y) == CLASSIFICATION else MeanSquaredError()
     with np.errstate(over="ignore", invalid="ignore"):
         return _row_losses(outputs.astype(np.float64), y, loss).mean(axis=-1)
 

@@ -6,12 +6,15 @@ hold a NaN has the score NaN.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
 from study.analysis.forward import predicted_classes
 from study.records.arrays import Array, Doubles, Floats
+from study.statistics.objectives import ACCURACY, AUC, MAE, R2
 
 
 def r2(outputs: Floats, y: Array) -> Doubles:
@@ -66,6 +69,10 @@ def auc(outputs: Floats, y: Array) -> Doubles:
         }
     areas = [_area(score, y == number) for number, score in scores.items() if 0 < np.sum(y == number) < len(y)]
     return np.mean(areas, axis=0) if areas else np.full(len(outputs), np.nan)
+
+
+# by the names of `objectives.SCORES`
+MEASURES: Mapping[str, Callable[[Floats, Array], Doubles]] = {R2: r2, MAE: mae, ACCURACY: accuracy, AUC: auc}
 
 
 def _area(scores: Doubles, positive: npt.NDArray[np.bool_]) -> Doubles:

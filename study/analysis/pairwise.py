@@ -13,9 +13,10 @@ from study.analysis.distance import Matrix
 from study.analysis.verdict import Evidence, Verdict, verdict
 from study.records.arrays import Array, Doubles, Floats, Integers
 from study.records.cohort import Cohort
-from study.records.dataset import Dataset, shared
+from study.records.dataset import Dataset, shared, task_of
 from study.records.network import Network
 from study.sampling import evenly
+from study.settings.data import CLASSIFICATION
 from study.settings.loss import Loss
 from study.settings.model import Model
 from study.statistics import intervals
@@ -97,7 +98,7 @@ def of_networks(
     count, epsilon = len(chosen), model.norm_epsilon
     nets = [networks[position] for position in chosen]
     stack = Network.stack(nets)
-    classes = target is not None and disagreement.kind(target) == "churn"
+    classes = target is not None and task_of(target) == CLASSIFICATION
     every = distance.relative_l2(distance.vectors(networks if len(networks) <= MOST_RAW else nets))
     raw = every[np.ix_(chosen, chosen)] if len(every) == len(networks) else every
     aligned = alignment.matched_distances(stack, model.activation, norm_epsilon=epsilon)
@@ -172,7 +173,7 @@ def _loss_apart(losses: Doubles) -> MeanInterval:
 
 def _function_apart(apart: Matrix, predictions: Floats, target: Array) -> MeanInterval:
     """Return the mean of churn over the mean error rate, or of NRMSE."""
-    if disagreement.kind(target) == "churn":
+    if task_of(target) == CLASSIFICATION:
         error = float(np.mean(1 - metrics.accuracy(predictions, target)))
         apart = apart / (error or 1.0)  # networks without errors agree everywhere
     return intervals.mean_of_pairs(apart)

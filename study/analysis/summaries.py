@@ -11,14 +11,13 @@ from study.analysis import convergence, disagreement, distance, forward, metrics
 from study.analysis.pairwise import Examination
 from study.records.arrays import Floats, Integers
 from study.records.cohort import Cohort
-from study.records.dataset import Dataset, shared
+from study.records.dataset import Dataset, shared, task_of
 from study.records.outcome import Summary
 from study.settings.data import CLASSIFICATION
 from study.statistics import intervals, ranking
+from study.statistics.objectives import SCORES_OF_TASK
 
 WIDEST_SEARCHABLE = 256
-REGRESSION_SCORES = {"r2": metrics.r2, "mae": metrics.mae}
-CLASS_SCORES = {"accuracy": metrics.accuracy, "auc": metrics.auc}
 
 
 def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str], examined: Examination | None = None) -> Summary:
@@ -73,7 +72,7 @@ def _progress(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
 
 def _finite_test(predictions: Floats, target: Floats | Integers) -> float | None:
     """Return the share of variance due to the finite validation part; see `ranking.error_spread`."""
-    if disagreement.kind(target) == "churn":
+    if task_of(target) == CLASSIFICATION:
         errors = forward.predicted_classes(predictions) != target
     else:
         errors = np.square(predictions.astype(np.float64) - target).mean(axis=2)
@@ -101,7 +100,7 @@ def _examined(examination: Examination | None) -> dict[str, Any]:
 
 def _scores(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, list[float]]:
     """Return each replicate's scores on its validation part, without those that a part can't give, such as the AUC of one class."""
-    measures = CLASS_SCORES if trained.spec.data.task == CLASSIFICATION else REGRESSION_SCORES
+    measures = {name: metrics.MEASURES[name] for name in SCORES_OF_TASK[trained.spec.data.task]}
     rows = list(zip(trained.predictions[:, None], datasets, strict=True))
     scores = {name: [float(measure(outputs, data.y_val)[0]) for outputs, data in rows] for name, measure in measures.items()}
     return {name: values for name, values in scores.items() if np.all(np.isfinite(values))}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 def main() -> None:
-    """Runs the command with this process's arguments."""
+    """Run the command with this process's arguments."""
     from study.cli import program
 
     program.main()

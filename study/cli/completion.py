@@ -1,7 +1,6 @@
-"""What a shell completes: commands, studies and runs by click's mechanism, settings by Hydra's.
+"""Complete commands, studies and runs with click, and settings with Hydra.
 
-`mlp-study completion SHELL` prints the script. At each Tab it calls mlp-study again, with a variable that asks for answers, so
-nothing heavy is loaded here.
+`mlp-study completion SHELL` prints a script, which calls mlp-study at each Tab, so this module loads nothing heavy.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from study.search import recent as search
 from study.tracking import recent as tracking
 
 PROGRAM, VARIABLE = "mlp-study", "_MLP_STUDY_COMPLETE"
-# how each shell is told, and where the lines go
+# how to install each shell's script
 INSTALL = {
     "bash": 'eval "$(mlp-study completion bash)"   # in ~/.bashrc',
     "zsh": 'eval "$(mlp-study completion zsh)"   # in ~/.zshrc, after compinit',
@@ -46,9 +45,9 @@ MOST_SUGGESTED = 100
 
 
 class _Bash(BashComplete):
-    """Gets the line as it is, since bash would cut words at = and :, and gives back what follows these.
+    """Reads the whole line, since bash splits words at = and :, and returns the part after them.
 
-    A group or a section goes on after its = or its dot, so there is no space behind it.
+    No space follows a group's = or a section's dot, since the word continues.
     """
 
     source_template = """\
@@ -90,7 +89,7 @@ class _Zsh(ZshComplete):
 
 
 class _Fish(FishComplete):
-    # of several choices, commas are in the word too
+    # a word with several choices contains commas too
     source_template = FishComplete.source_template.replace('string split ","', 'string split --max 1 ","')
 
 
@@ -100,13 +99,13 @@ SHELLS: dict[str, type[ShellComplete]] = {"bash": _Bash, "zsh": _Zsh, "fish": _F
 @click.command()
 @click.argument("shell", type=click.Choice(list(INSTALL)))
 def completion(shell: str) -> None:
-    """The script by which a shell completes commands, studies and settings. Its first line says where to put it."""
+    """Print a script that lets a shell complete commands, studies and settings. Its first line says where to put it."""
     click.echo(f"# {INSTALL[shell]}")
     click.echo(SHELLS[shell](click.Group(), {}, PROGRAM, VARIABLE).source())
 
 
 def answer(commands: click.Group, instruction: str) -> str:
-    """What the shell's script is to be told; `instruction` is what it has put into VARIABLE."""
+    """Return the completions for a shell's script. instruction: the value that the script gave VARIABLE."""
     shell = instruction.partition("_")[0]
     if shell not in SHELLS:
         return ""
@@ -116,7 +115,7 @@ def answer(commands: click.Group, instruction: str) -> str:
 
 
 def suggestions(commands: click.Group, arguments: Sequence[str], incomplete: str) -> list[CompletionItem[str]]:
-    """What may stand in the place of an incomplete word after these arguments."""
+    """Return the completions of an incomplete word after these arguments."""
     words = [word for word in arguments if word not in flags.NAMES]
     if words and words[0] in commands.commands:
         for parameter in commands.commands[words[0]].params:
@@ -129,38 +128,38 @@ def suggestions(commands: click.Group, arguments: Sequence[str], incomplete: str
         long = [(name, text) for name, text in [*ours, *hydras] if name.startswith("--")]
         return [CompletionItem(name, help=text) for name, text in long if name.startswith(incomplete)]
     known = commands.commands.items() if not words else ()
-    found = [CompletionItem(name, help=each.get_short_help_str()) for name, each in known if name.startswith(incomplete)]
-    return [*found, *map(CompletionItem, _settings(words, incomplete))]
+    matching = [CompletionItem(name, help=command.get_short_help_str()) for name, command in known if name.startswith(incomplete)]
+    return [*matching, *map(CompletionItem, _settings(words, incomplete))]
 
 
 def _settings(words: Sequence[str], incomplete: str) -> list[str]:
-    """Hydra's completions: groups, their choices, and settings with their values."""
+    """Return Hydra's completions: groups, their choices, and settings with their values."""
     loader = ConfigLoaderImpl(create_config_search_path(str(source.config_folder())))
     Plugins.instance()  # finds the sweeper and the launchers
-    given = [word for word in words if _decides(word)]
+    deciding = [word for word in words if _decides(word)]
     key, equals, value = incomplete.partition("=")
-    before, comma, last = value.rpartition(",")  # of several choices only the last is incomplete
+    before, comma, last = value.rpartition(",")  # only the last of several choices is incomplete
     try:
-        line = " ".join([*given, f"{key}{equals}{last}"])
-        found = DefaultCompletionPlugin(loader)._query(source.CONFIG_NAME, line if key else f"{line} ")
+        line = " ".join([*deciding, f"{key}{equals}{last}"])
+        completions = DefaultCompletionPlugin(loader)._query(source.CONFIG_NAME, line if key else f"{line} ")
     except (HydraException, OmegaConfBaseException):
         return []
     if comma:
-        found = [f"{key}={before},{each.partition('=')[2]}" for each in found]
-    # Hydra's own settings are many, and seldom wanted
-    return [each for each in found if incomplete.startswith("h") or not each.startswith("hydra")]
+        completions = [f"{key}={before},{choice.partition('=')[2]}" for choice in completions]
+    # Hydra's own settings are many and rarely wanted
+    return [text for text in completions if incomplete.startswith("h") or not text.startswith("hydra")]
 
 
 def _decides(word: str) -> bool:
-    """Whether a word is a setting, of one value, on which others may depend."""
+    """Return True for a setting with one value, which may change the available settings."""
     try:
-        return "=" in word and not any(each.is_sweep_override() for each in grammar.parse([word]))
+        return "=" in word and not any(override.is_sweep_override() for override in grammar.parse([word]))
     except StudyError:
         return False
 
 
 class _Recorded(click.ParamType[str]):
-    """The name of a study in the databases of this folder, or the id of a run; of many the latest."""
+    """The name of a study, or the id of a run; the latest MOST_SUGGESTED of them."""
 
     name = "recorded"
 
@@ -172,5 +171,5 @@ class _Recorded(click.ParamType[str]):
             studies = search.names(ctx.params.get("storage") or sqlite.url_of(Path("optuna.db")))
             runs = tracking.runs(locations.tracking_uri(ctx.params.get("tracking_uri"))) if self._runs else []
             known = [*((name, None) for name in studies), *runs]
-            return [CompletionItem(name, help=told) for name, told in known if name.startswith(incomplete)][:MOST_SUGGESTED]
+            return [CompletionItem(name, help=detail) for name, detail in known if name.startswith(incomplete)][:MOST_SUGGESTED]
         return []

@@ -1,4 +1,4 @@
-"""The group of commands beside training, the options that several of them share, and JSON for other programs."""
+"""The group of commands other than training, their shared options, and JSON output."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def commands() -> None:
 
 
 def best_of(storage: str | None) -> Callable[[str], int | None]:
-    """Return a function from a study's name to its best trial's number, or None where the storage doesn't know it."""
+    """Return a function that finds a study's best trial by the study's name; it returns None for an unknown study."""
     url = locations.storage(storage)
 
     def best(study_name: str) -> int | None:
@@ -40,12 +40,12 @@ def best_of(storage: str | None) -> Callable[[str], int | None]:
 
 
 def print_json(content: Any) -> None:
-    # indented for a person alone, since it takes several times as long
+    # indented only for a person, since that takes several times as long
     click.echo(json.dumps(_plain(content), indent=2 if sys.stdout.isatty() else None, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON can hold: arrays as lists, and null for a number that isn't finite."""
+    """Convert a value for JSON: arrays to lists, and numbers that aren't finite to null."""
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
     if isinstance(value, dict):

@@ -33,6 +33,7 @@ from study.records.outcome import Completed, TrialResult
 from study.reporting import answers, narrative, report, terminal
 from study.runner import job
 from study.settings.rules import suggestion
+from study.statistics.objectives import MAE
 from study.tracking import spool
 
 # each module adds its commands at its import
@@ -41,13 +42,13 @@ commands.add_command(completion.completion)
 
 # Hydra's options that print something, or launch a job of their own
 ANSWERED_BY_HYDRA = ("help", "hydra_help", "cfg", "info", "shell_completion", "resolve", "package", "experimental_rerun")
-# the records' writer goes on alone after that
+# the records' writer continues alone after that
 LEAVE_SECONDS = 2.5
 WORKERS_SECONDS = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command and exits with its code: 0 done, 2 bad input, 3 unreachable, 4 not writable, 5 failed trials, 6 corrupt."""
+    """Run the command and exit with its code: 0 done, 2 bad input, 3 unreachable, 4 not writable, 5 failed trials, 6 corrupt."""
     of_process = arguments is None
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     sys.excepthook = redaction.excepthook
@@ -59,14 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             signal.signal(number, _stop)
     try:
         _run(arguments)
-    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except (StudyError, HydraException, OmegaConfBaseException, click.ClickException, OSError, MemoryError) as error:
-        if not (told := _told(error)):
+        if not (refusal := _refusal(error)):
             raise
-        terminal.error(str(told), error)
-        sys.exit(told.exit_code)
+        terminal.error(str(refusal), error)
+        sys.exit(refusal.exit_code)
     except (KeyboardInterrupt, click.Abort) as stopped:
         code = stopped.exit_code if isinstance(stopped, Stopped) else 130
         if of_process:
@@ -77,23 +78,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: list[str]) -> None:
     terminal.speak()
     locations.check_arguments(arguments)
-    given, rest = flags.taken(arguments)
-    terminal.speak(quiet=given.quiet, verbose=given.verbose)
+    options, rest = flags.taken(arguments)
+    terminal.speak(quiet=options.quiet, verbose=options.verbose)
     first = rest[0] if rest else ""
     if "--version" in rest:
         terminal.show_text(f"{completion.PROGRAM} {metadata.version(completion.PROGRAM)}")
     elif first in commands.commands:
-        # only training has a dry run; a command that has one too gets the flag
-        commands.main([*rest, *["--dry-run"] * given.dry_run], prog_name=completion.PROGRAM, standalone_mode=False)
+        # a command accepts the flag only if it has a dry run too
+        commands.main([*rest, *["--dry-run"] * options.dry_run], prog_name=completion.PROGRAM, standalone_mode=False)
     elif first.replace("-", "").isalpha() and not first.startswith("-"):
         meant = suggestion(first, commands.commands)
-        raise BadInput(f"no command {first}: {meant or 'mlp-study --help lists the commands; '}a setting is key=value")
+        raise BadInput(f"no command {first}: {meant or 'mlp-study --help lists the commands; '}settings are key=value")
     else:
-        _launch(rest, given.dry_run)
+        _launch(rest, options.dry_run)
 
 
-def _told(error: Exception) -> StudyError | None:
-    """An error as the user is told of it; None for one that is a bug."""
+def _refusal(error: Exception) -> StudyError | None:
+    """Translate an error into one with an exit code and a message for the user; None for a bug."""
     if isinstance(error, StudyError):
         return error
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -103,19 +104,19 @@ def _told(error: Exception) -> StudyError | None:
         error.show(shown)
         return BadInput(shown.getvalue())
     if isinstance(error, MemoryError):
-        return BadInput(f"the data and the networks don't fit into the memory: {error}")
+        return BadInput(f"the data and the networks don't fit into memory: {error}")
     return refused(error, f"a file in {Path.cwd()}") if isinstance(error, OSError) else None
 
 
 def _stop(number: int, _: object) -> None:
-    """Ends the program in order; at a second signal at once, which the records survive too."""
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, lambda number, _: os._exit(128 + number))
+    """Stop the program cleanly; at a second signal, at once, which the records survive too."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, lambda number, _: os._exit(128 + number))
     raise Stopped(number)
 
 
 def _leave(code: int) -> None:
-    """Ends the process and its workers without waiting for what they train, which can take as long as a leg does."""
+    """End the process and its workers without waiting for their current legs."""
     until = time.monotonic() + WORKERS_SECONDS
     for worker in (workers := processes.children() - spool.writers()):
         with contextlib.suppress(ProcessLookupError):
@@ -132,11 +133,11 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
     # with this, Hydra raises errors instead of printing them, and `main` prints them in our own form
     os.environ["HYDRA_FULL_ERROR"] = "1"
     parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]  # the command's own way to say it
+    parser.error = _refuse  # type: ignore[method-assign]  # reported like every other bad input
     parsed = parser.parse_intermixed_args(arguments)
     chosen = source.Source(parsed.config_name or source.CONFIG_NAME, parsed.config_path, parsed.config_dir)
     chosen.check()
-    lines = grammar.named(parsed.overrides)
+    lines = grammar.quote_columns(parsed.overrides)
     if any(getattr(parsed, option) for option in ANSWERED_BY_HYDRA):
         _let_hydra_answer([word for word in arguments if word not in parsed.overrides], lines, parsed.multirun)
         return
@@ -145,8 +146,8 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
         if config:
             _launch_trial(application, config, chosen.name, dry_run)
             return
-        # the sweeper reads dry_run from a setting of its own
-        searched = [*precedence.of_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run, "hydra.mode=MULTIRUN"]
+        # the sweeper reads dry_run from a setting
+        searched = [*precedence.allow_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run, "hydra.mode=MULTIRUN"]
         try:
             application.multirun(chosen.name, _run_job, searched)
         except REFUSALS:
@@ -157,29 +158,29 @@ def _launch(arguments: list[str], dry_run: bool) -> None:
 def _let_hydra_answer(options: list[str], lines: list[str], multirun: bool) -> None:
     """Run Hydra's own command line for options that only print something."""
     if multirun:
-        # Hydra shows the config of one job, and refuses to do so with --multirun
+        # Hydra shows the config of one job, and refuses --multirun with it
         options = [option for option in options if option not in ("--multirun", "-m")]
         lines = [line for line in lines if not composition.searches(line)]
     sys.argv = [sys.argv[0], *options, *lines]
     launch = hydra.main(version_base=source.VERSION_BASE, config_path=str(source.config_folder()), config_name=source.CONFIG_NAME)
     try:
         launch(_run_job)()
-    except ValueError as error:  # options that don't go together
+    except ValueError as error:  # options that exclude each other
         raise BadInput(str(error)) from error
 
 
 def _launch_trial(application: Hydra, config: DictConfig, name: str, dry_run: bool) -> None:
     """Check a launch of one trial before Hydra makes its folder, and train it unless this is a dry run."""
-    asked = job.decoded(config, single=True)
+    asked = job.from_config(config, single=True)
     reading = job.check(asked)
     if dry_run:
-        from study.runner.dry_run import of_trial
+        from study.runner.dry_run import show_trial
 
-        of_trial(config, asked, reading)
+        show_trial(config, asked, reading)
         return
     if reading:
         terminal.message(reading, "dim")
-    # it is composed already, so that Hydra needn't do so again
+    # already composed, so Hydra needn't do it again
     application.config_loader.load_configuration = lambda *_, **__: config  # type: ignore[method-assign]
     application.run(name, lambda _: _train(asked), [])
 
@@ -189,19 +190,17 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _run_job(config: DictConfig) -> TrialResult:
-    """Run a study's trial."""
-    # records, and a table's path, don't depend on the folder that `hydra.job.chdir` makes of a job's
+    # paths of records and tables don't depend on the folder that `hydra.job.chdir` changes to
     with contextlib.chdir(HydraConfig.get().runtime.cwd):
-        return job.run(job.decoded(config))
+        return job.run(job.from_config(config))
 
 
 def _train(asked: job.Job) -> TrialResult:
-    """Train a single trial and show what came out."""
     with contextlib.chdir(HydraConfig.get().runtime.cwd):
         try:
             with terminal.TrialProgress(asked.spec.training.epochs) as progress:
                 result = job.run(asked, progress)
-            _tell(result)
+            _show_result(result)
             _portray(result, asked)
         except StudyError as error:
             # reported here, since Hydra would announce it as a crash of the job
@@ -212,26 +211,25 @@ def _train(asked: job.Job) -> TrialResult:
     return result
 
 
-def _tell(result: TrialResult) -> None:
-    if result.summary:
-        found = result.summary
-        count = len(found.val_losses)
-        apart = f"{found.distinct} different fingerprints, {report.number(found.distance)} apart (relative L2)"
-        if found.distinct == 1:
+def _show_result(result: TrialResult) -> None:
+    if summary := result.summary:
+        count = len(summary.val_losses)
+        apart = f"{summary.distinct} different fingerprints, {report.number(summary.distance)} apart (relative L2)"
+        if summary.distinct == 1:
             apart = "one fingerprint: the same weights, bit for bit"
-        mean = "mean" if found.val_loss_halfwidth is None else "mean ± 95 % interval"
+        mean = "mean" if summary.val_loss_halfwidth is None else "mean ± 95 % interval"
         over = f" ({mean} over {count} replicates)" if count > 1 else ""
-        pairs = f"; {apart}, disagreement {report.number(found.disagreement)}" if count > 1 else ""
-        terminal.show_text(f"validation loss {report.loss_text(found)}{over}; {report.labels_text(found)}{pairs}")
-        if scores := report.scores_text(found):
-            notes = ["means over the replicates"] * (count > 1) + ["mae on the normalised target"] * ("mae" in found.scores)
+        pairs = f"; {apart}, disagreement {report.number(summary.disagreement)}" if count > 1 else ""
+        terminal.show_text(f"validation loss {report.loss_text(summary)}{over}; {report.labels_text(summary)}{pairs}")
+        if scores := report.scores_text(summary):
+            notes = ["means over the replicates"] * (count > 1) + ["MAE on the normalised target"] * (MAE in summary.scores)
             terminal.show_text(f"{scores} ({', '.join(notes)})" if notes else scores)
-        if found.verdict:
-            terminal.show_text(f"{answers.headline(found)}.", "bold")
-            terminal.show_text(f"verdict: {found.verdict}: {'; '.join(found.reasons)}")
-        if found.blame:
-            terminal.show_table(narrative.blame_table(found.blame))
-            terminal.show_text(narrative.blame_answer(found.blame))
+        if summary.verdict:
+            terminal.show_text(f"{answers.headline(summary)}.", "bold")
+            terminal.show_text(f"verdict: {summary.verdict}: {'; '.join(summary.reasons)}")
+        if summary.blame:
+            terminal.show_table(narrative.blame_table(summary.blame))
+            terminal.show_text(narrative.blame_answer(summary.blame))
     else:
         terminal.show_text(getattr(result.outcome, "reason", ""), "red")
     if result.run_id:
@@ -240,19 +238,17 @@ def _tell(result: TrialResult) -> None:
 
 
 def _portray(result: TrialResult, asked: job.Job) -> None:
-    """Write the page of the replicates into the job's folder, and put it into the trial's run."""
+    """Write the page of the replicates to the job's folder and to the trial's run."""
     if not (asked.uri and result.run_id and result.summary and result.summary.verdict):
         return
     with terminal.status("drawing the replicates"):
         from study.reporting import outputs
 
-        description, folder = (
-            f"{asked.spec.optimizer.name} on {asked.spec.data.name} data",
-            Path(HydraConfig.get().runtime.output_dir),
-        )
+        description = f"{asked.spec.optimizer.name} on {asked.spec.data.name} data"
+        folder = Path(HydraConfig.get().runtime.output_dir)
         page = outputs.write_portrait(asked.uri, result.run_id, description, result.summary, folder)
         if page:
-            spool.writer(asked.uri).ask(op="files", run_id=result.run_id, files=[str(page.absolute())])
+            spool.writer(asked.uri).keep_files(result.run_id, [page])
             terminal.message(f"networks: {page}", "dim")
 
 

@@ -17,12 +17,12 @@ from study.errors import BadInput, Corrupt
 from study.reporting import report, terminal
 from study.settings.model import ACTIVATIONS
 
-ROWS = 200  # of a table before its middle is left out
+ROWS = 200  # of a table; the rest is left out
 
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """For thousands of records at once, none of which is garbage before the end: collecting would take a fifth of the time."""
+    """Disable garbage collection, which would take a fifth of the time for thousands of records that all stay in use."""
     gc.disable()
     try:
         yield
@@ -61,7 +61,7 @@ def _has_study(url: str, name: str) -> bool:
 
 
 def _run_id(name: str, storage: str | None, uri: str) -> str | None:
-    """Return the run that a name stands for; None for what can only be meant as a study, whose trials are in another storage."""
+    """Return the run that a name stands for; None for a study's name, whose trials are in another storage."""
     from study.tracking import addresses, store
 
     with terminal.status("looking for the run"):
@@ -89,6 +89,8 @@ def _show_study(url: str, name: str, as_json: bool) -> None:
             "best": findings.best.number if findings.best else None,
             "indistinguishable": choice.tied if choice else None,
             "headline": findings.answer.headline,
+            "verdict": findings.answer.verdict,
+            "evidence": findings.answer.evidence and dataclasses.asdict(findings.answer.evidence),
             "answer": str(findings.answer),
             "command": findings.answer.command or None,
             "win": findings.win,
@@ -127,7 +129,7 @@ def _show_run(run_id: str, uri: str, as_json: bool) -> None:
 @commands.command()
 @click.argument("runs", metavar="RUN RUN…", nargs=-1, required=True)
 @click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page for a browser to this file.")
-@click.option("--activation", type=click.Choice(ACTIVATIONS), help="Of hidden layers, where a file of weights doesn't say it.")
+@click.option("--activation", type=click.Choice(ACTIVATIONS), help="Of the hidden layers, if a weights file doesn't record it.")
 @TRACKING
 @JSON
 def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tracking_uri: str | None, as_json: bool) -> None:
@@ -169,7 +171,7 @@ def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tr
 def reproduce(run: str, tracking_uri: str | None, as_json: bool) -> None:
     """Train a run again from its record. RUN is a replicate, or a trial for all its replicates: an id, STUDY/12, STUDY/12/3.
 
-    Exits with 0 if every fingerprint is the recorded one, else with 6. Reports which code, versions, CPU or data have changed.
+    Exits with 0 if every fingerprint matches the record, else with 6. Reports changes in code, versions, CPU and data.
     """
     with terminal.status("loading the run"):
         from study.runner import reproduction
@@ -197,8 +199,8 @@ def reproduce(run: str, tracking_uri: str | None, as_json: bool) -> None:
 def similar(run: str, count: int, tracking_uri: str | None, as_json: bool) -> None:
     """Find the tracked networks nearest to a replicate's, by their searchable fingerprints. RUN is a replicate: an id, STUDY/12/3.
 
-    Compares networks of one architecture with the same validation inputs. A distance of 0 means the same network, perhaps with its
-    neurons in another order or at another scale; a disturbance of 1 % of the weights gives about 0.0025.
+    Compares networks with the same architecture and validation inputs. A distance of 0 means the same network, up to the order
+    and the scale of its neurons; changing the weights by 1 % gives about 0.0025.
     """
     with terminal.status("loading the runs"):
         from study.tracking import addresses, index, reader, store

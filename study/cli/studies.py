@@ -1,4 +1,4 @@
-"""Commands about whole studies, and about the records of all."""
+"""Commands about whole studies and their records."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def list_studies(study_name: str | None, storage: str | None, as_json: bool) -> 
         terminal.show_text("none yet")
 
 
-def _check_storage(url: str, given: bool) -> bool:
-    """Return whether there is a storage; say so if there is none. Raises BadInput for one that a user names."""
+def _check_storage(url: str, named: bool) -> bool:
+    """Return True if the storage exists; report it if not. Raises BadInput for a missing one that the user named."""
     if sqlite.is_there(url):
         return True
     path = sqlite.path_of(url)
-    if given:
-        raise BadInput([Fault("--storage", url, f"a database with studies; there is no {path}")])
-    terminal.message(f"no studies yet: there is no {path}; --storage or MLP_STUDY_STORAGE name another")
+    if named:
+        raise BadInput([Fault("--storage", url, f"an existing database of studies; there is no {path}")])
+    terminal.message(f"no studies yet: there is no {path}; --storage or MLP_STUDY_STORAGE selects another")
     return False
 
 
@@ -89,7 +89,7 @@ def export(study_name: str, file: Path, what: str, layout: str, force: bool, sto
     """Export a study's trials, replicates or curves as a table for other programs.
 
     wide: one row per trial, replicate or epoch, with columns such as `12/3 val_loss`. long: one row per value (`value`, or `text`
-    if it is no number), or per trial, replicate and epoch. In CSV, a text that looks like a formula starts with '.
+    if it isn't a number), or per trial, replicate and epoch. In CSV, a text that looks like a formula starts with '.
     """
     with terminal.status(f"reading the {what}"):
         from study.results import export
@@ -117,16 +117,16 @@ OPTIONS = {
 @click.argument("study_name", metavar="STUDY")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.argument("output", metavar="[OUTPUT.csv|.parquet]", required=False, type=click.Path(path_type=Path))
-@click.option("--decimal", type=click.Choice((".", ",")), help="In FILE's numbers; the default is that of the study's table.")
-@click.option("--delimiter", help="Between FILE's fields; detected by default.")
-@click.option("--encoding", help="Of FILE's text; detected by default.")
+@click.option("--decimal", type=click.Choice((".", ",")), help="Decimal mark in FILE; the default is the study's.")
+@click.option("--delimiter", help="Separator of FILE's fields; detected by default.")
+@click.option("--encoding", help="Encoding of FILE; detected by default.")
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 @TRACKING
 def predict(study_name: str, file: Path, output: Path | None, force: bool, tracking_uri: str | None, **reading: str | None) -> None:
     """Predict new rows with a study's best network: one row per row of FILE, to OUTPUT or as CSV to standard output.
 
-    FILE is a table like the study's own: columns by their names, unscaled, texts as texts; other columns are ignored. A regression
-    gives its target in its own units, a classification one column per class, with its probability.
+    FILE is a table like the study's own, with the same column names, unscaled and unencoded; other columns are ignored. Regression
+    predicts the target in its own units, classification the probability of each class, one column per class.
     """
     with terminal.status("loading the best network"):
         from study.results import export
@@ -150,22 +150,22 @@ def predict(study_name: str, file: Path, output: Path | None, force: bool, track
 
 @commands.command()
 @click.argument("study_name", metavar="STUDY")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @STORAGE
 @TRACKING
 def delete(study_name: str, yes: bool, storage: str | None, tracking_uri: str | None) -> None:
-    """Delete a study: its trials in Optuna for good, its runs in MLflow so that they can be restored. Its name is free again."""
+    """Delete a study: its trials in Optuna permanently, its runs in MLflow restorably. Its name can be used again."""
     with terminal.status("loading MLflow and Optuna"):
         from study.results import removal
 
         records = removal.look(locations.storage(storage), locations.tracking_uri(tracking_uri), study_name)
     if records.trials is None and storage is None:
-        valid = "its storage, by --storage or MLP_STUDY_STORAGE, or that of this folder to delete its runs alone"
-        raise BadInput([Fault("--storage", "nothing, and no study of this name here", valid)])
+        valid = "the study's storage (or MLP_STUDY_STORAGE); to delete only its runs, this folder's storage"
+        raise BadInput([Fault("--storage", "none, and this folder's storage has no such study", valid)])
     if not yes:
         terminal.show_line(visible(str(records)))
         if not sys.stdin.isatty():
-            raise BadInput("nobody can be asked here whether to delete it: add --yes")
+            raise BadInput("can't ask for confirmation without a terminal: add --yes")
         if not click.confirm("Delete it?"):
             terminal.show_line("nothing was deleted")
             return
@@ -174,7 +174,7 @@ def delete(study_name: str, yes: bool, storage: str | None, tracking_uri: str | 
 
 
 @commands.command()
-@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535), help="On this machine alone, 127.0.0.1.")
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535), help="On this machine only, 127.0.0.1.")
 @TRACKING
 def ui(port: int, tracking_uri: str | None) -> None:
     """Serve MLflow's pages for this folder's records, until Ctrl-C."""
@@ -192,7 +192,7 @@ def ui(port: int, tracking_uri: str | None) -> None:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise BadInput([Fault("--port", port, f"a port that is free ({error.strerror})")]) from error
+            raise BadInput([Fault("--port", port, f"a free port ({error.strerror})")]) from error
     terminal.show_line(f"http://{HOST}:{port}{page}")
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", HOST, "--port", str(port)]
@@ -203,17 +203,17 @@ def ui(port: int, tracking_uri: str | None) -> None:
 @commands.command()
 @click.argument("study_name", metavar="[STUDY]", required=False)
 @click.option("--repair", is_flag=True, help="Repair what can be repaired.")
-@click.option("--thorough", is_flag=True, help="Read every point of the curves and every file too: two requests per network.")
+@click.option("--thorough", is_flag=True, help="Also read every point of the curves and every file: two requests per network.")
 @STORAGE
 @TRACKING
 @JSON
 def doctor(
     study_name: str | None, repair: bool, thorough: bool, storage: str | None, tracking_uri: str | None, as_json: bool
 ) -> None:
-    """Check the records of one study, or of all, for damage: nothing broken, missing, left open or not sent.
+    """Check the records of one study, or of all, for damage: broken, missing, left open or not sent.
 
-    Reads the databases whole; of each curve its last epoch alone, and of files that they exist, unless --thorough. Exits with 6 if
-    something is wrong and stays so.
+    Reads the databases completely, but only the last epoch of each curve and the names of files, unless --thorough. Exits with 6
+    if damage remains.
     """
     with terminal.steps("loading MLflow and Optuna") as step:
         from study.results import doctor
@@ -227,7 +227,7 @@ def doctor(
         print_json(content | {"notes": health.notes, "trials": health.trials, "runs": health.runs, "thorough": thorough})
     else:
         for finding in mended:
-            terminal.show_line(visible(f"mended: {finding.where}: {finding.what}"))
+            terminal.show_line(visible(f"repaired: {finding.where}: {finding.what}"))
         for finding in health.findings:
             terminal.show_line(visible(str(finding)), "red")
         for note in health.notes:

@@ -1,4 +1,4 @@
-"""Composing configs with Hydra, of one trial or of what a study's trials share, with all faults of a refused one."""
+"""Compose configs with Hydra, for one trial or for the settings that a study's trials share, and report all faults at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from study.settings.spec import TrialSpec
 
 
 def compose(overrides: Sequence[str] = ()) -> TrialSpec:
-    """Return the trial that a launch with these overrides trains, for instance `["data=digits", "training.epochs=20"]`."""
+    """Return the trial that a launch with these overrides would train, for instance `["data=digits", "training.epochs=20"]`."""
     return decode.trial_spec(compose_config(overrides))
 
 
@@ -32,7 +32,7 @@ def compose_config(lines: Sequence[str], source: Source = OWN) -> DictConfig:
 
 
 def compose_launch(application: Hydra, lines: Sequence[str], source: Source) -> DictConfig | None:
-    """Compose the config of a launch of one trial, Hydra's own settings included; None if `hydra.mode` makes it a study.
+    """Compose the config of one trial's launch, with Hydra's own settings; None if `hydra.mode` makes it a study.
 
     Raises BadInput, with all faults, if it can't be composed.
     """
@@ -47,18 +47,18 @@ def compose_launch(application: Hydra, lines: Sequence[str], source: Source) -> 
 
 
 def check_fixed(lines: Sequence[str], source: Source) -> None:
-    """Raise all faults of a multirun's overrides that search nothing; Hydra names the first alone."""
+    """Raise BadInput with all faults of a multirun's fixed overrides; Hydra names only the first."""
     compose_config([line for line in lines if not searches(line)], source)
 
 
 def bad_input(error: Exception) -> BadInput:
-    """Return a refusal of Hydra's as a fault of ours, by the settings of the program's own configs."""
+    """Translate an error of Hydra's into BadInput, judged by the program's own configs."""
     with OWN.application() as application:
         return refusals.bad_input(error, partial(_loaded, application.config_loader, OWN.name))
 
 
 def searches(line: str) -> bool:
-    """Return whether an override gives several values, or a range."""
+    """Return True for an override that gives several values or a range."""
     try:
         return any(override.is_sweep_override() for override in grammar.parse([line]))
     except BadInput:
@@ -66,7 +66,7 @@ def searches(line: str) -> bool:
 
 
 def _composed(loader: ConfigLoader, name: str, lines: Sequence[str]) -> DictConfig:
-    lines = grammar.named(lines)
+    lines = grammar.quote_columns(lines)
     try:
         precedence.check(grammar.parse(lines))
         return _loaded(loader, name, [*lines, *_shape_resets(loader, name, lines)])
@@ -86,7 +86,7 @@ def _shape_resets(loader: ConfigLoader, name: str, lines: Sequence[str]) -> list
 
 
 def _faults(loader: ConfigLoader, name: str, lines: Sequence[str]) -> list[Fault]:
-    """Return what is wrong with each line, and with the settings that the lines make which Hydra accepts."""
+    """Return the faults of each line, and those of the trial that the acceptable lines make together."""
     faults: list[Fault] = []
     parsed = []
     for line in lines:
@@ -98,7 +98,7 @@ def _faults(loader: ConfigLoader, name: str, lines: Sequence[str]) -> list[Fault
     load = partial(_loaded, loader, name)
     kept: list[str] = []
     unknown: set[str] = set()
-    # a group's choice first: it decides which settings there are
+    # choices of groups first, since they decide which settings exist
     for override in sorted(parsed, key=lambda override: "." in override.key_or_group):
         key, line = override.key_or_group, str(override.input_line)
         if key.split(".")[0] in unknown:
@@ -108,7 +108,7 @@ def _faults(loader: ConfigLoader, name: str, lines: Sequence[str]) -> list[Fault
             kept.append(line)
         except REFUSALS as error:
             faults.append(refusals.fault(error, override, kept, load))
-            # what the right choice would have brought along can't be judged, nor a loss without the data
+            # the settings of the right choice are unknown, and so is whether a loss suits the data
             unknown |= {key, "loss"} if key == "data" else {key}
             if key == "experiment":
                 return faults

@@ -1,4 +1,4 @@
-"""From Hydra's composed config to a `TrialSpec`. Elsewhere OmegaConf is only a type."""
+"""Turn a config that Hydra composed into a `TrialSpec`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from study.settings.data import AUTO, REGRESSION, UserTable
 from study.settings.rules import accepted, optional
 from study.settings.spec import TrialSpec
 
-# nodes of the config that say how a trial is run, recorded or searched, and not what it trains
+# nodes of the config that don't change what a trial trains
 APART = ("tracking", "sampler", "pruner", "study", "hydra")
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The config as plain mappings, interpolations resolved."""
+    """Return a config as plain mappings, with interpolations resolved. Raises BadInput for a missing value."""
     try:
         content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -30,7 +30,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def texts(config: DictConfig) -> dict[str, str]:
-    """Return a config's settings as text by their dotted names, interpolations as they are written."""
+    """Return a config's settings as text by dotted name, with interpolations unresolved."""
     return dict(_texts(OmegaConf.to_container(config)))
 
 
@@ -43,7 +43,7 @@ def _texts(content: object, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def section(config: DictConfig, key: str) -> dict[str, Any]:
-    """One node of the config as a plain mapping. Raises BadInput if there is none."""
+    """Return one node of a config as a plain mapping. Raises BadInput if it is missing."""
     node = config.get(key)
     if not isinstance(node, DictConfig):
         raise BadInput([Fault(key, node, "a mapping of its settings")])
@@ -51,7 +51,7 @@ def section(config: DictConfig, key: str) -> dict[str, Any]:
 
 
 def trial_spec(config: DictConfig) -> TrialSpec:
-    """The trial that a config asks for. Raises BadInput with all faults."""
+    """Return the trial that a config describes. Raises BadInput with all faults."""
     built = _built(config)
     spec.check_crossed(built)
     return built
@@ -71,7 +71,7 @@ def _built(config: DictConfig) -> TrialSpec:
 
 
 def _with_names(data: dict[str, Any]) -> dict[str, Any]:
-    """A column that YAML takes for a whole number, such as 2019, is known by its name."""
+    """Return a table's settings with column names as text, since YAML reads a name such as 2019 as a number."""
     named = {key: _name(value) for key, value in data.items() if key == "target"}
     named |= {key: list(map(_name, value)) for key, value in data.items() if key == "drop" and isinstance(value, list)}
     return data | named
@@ -82,7 +82,7 @@ def _name(column: object) -> object:
 
 
 def _with_task(settings: dict[str, Any], data: dict[str, Any]) -> TrialSpec:
-    """The trial on a table whose target says what its task is; the table's faults are told beside the other settings'."""
+    """Build a trial whose table determines the task. Raises BadInput with the table's faults and all others."""
     from study.data import tables  # pyarrow is slow to load
 
     faults: list[Fault] = []
@@ -104,7 +104,7 @@ def _with_task(settings: dict[str, Any], data: dict[str, Any]) -> TrialSpec:
 
 
 def with_units(model: dict[str, Any]) -> dict[str, Any]:
-    """`width` and `depth`, the two numbers that a search varies, replace what `units` says."""
+    """Return the model's settings with `width` and `depth`, which a search varies, turned into `units`."""
     units, width, depth = (model.get(key) for key in ("units", "width", "depth"))
     rest = {key: value for key, value in model.items() if key not in ("width", "depth")}
     if width is None and depth is None:

@@ -1,4 +1,4 @@
-"""Hydra's grammar of overrides: lines parsed, what to quote in them, and values written so that they are read as they are."""
+"""Parse lines in Hydra's override grammar, suggest quotes, and write values that Hydra reads back unchanged."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from hydra.errors import HydraException
 from study.errors import BadInput, Fault
 from study.search import space as spaces
 
-# columns' names, and other settings that are free texts
+# settings that hold free text
 COLUMN, COLUMNS = "data.target", "data.drop"
 TEXTS = {COLUMN, "data.path", "data.delimiter", "data.decimal", "data.encoding", "init.same_as", "tracking.uri"}
 TEXTS |= {"hydra.sweeper.study_name", "hydra.sweeper.storage"}
 
 
 def parse(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """Overrides from the command line. Raises BadInput for each that breaks the grammar."""
+    """Parse overrides. Raises BadInput with a fault for each line that breaks the grammar."""
     parser, parsed, faults = OverridesParser.create(config_loader=loader), [], []
     for line in lines:
         try:
@@ -35,7 +35,7 @@ def parse(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Over
 
 
 def _quoted(line: str) -> str:
-    """How to write a text that the grammar doesn't take as it is, ready for a shell; nothing for another kind of setting."""
+    """Return a hint that quotes the text of a line that breaks the grammar, ready for a shell; empty for settings without text."""
     written, _, value = line.partition("=")
     key = written.lstrip("+")
     if key == COLUMNS and value[:1] == "[" and value[-1:] == "]":
@@ -43,7 +43,7 @@ def _quoted(line: str) -> str:
     elif key == COLUMN and (listed := re.fullmatch(r"choice\((.*)\)", value)):
         tries = {_each_in_quotes(listed[1]): ""}
     elif key == COLUMN and "," in value:
-        tries = {_in_quotes(value): " (one column)", _each_in_quotes(value): " (each of them)"}
+        tries = {_in_quotes(value): " (one column)", _each_in_quotes(value): " (several columns)"}
     else:
         tries = {_in_quotes(value): ""} if key in TEXTS else {}
     hints = [f"{shlex.quote(f'{written}={text}')}{kind}" for text, kind in tries.items() if is_grammatical(f"{written}={text}")]
@@ -55,7 +55,7 @@ def _in_quotes(text: str) -> str:
 
 
 def _each_in_quotes(text: str) -> str:
-    return ",".join(_in_quotes(each.strip()) for each in text.split(","))
+    return ",".join(_in_quotes(name.strip()) for name in text.split(","))
 
 
 def is_grammatical(line: str) -> bool:
@@ -65,12 +65,12 @@ def is_grammatical(line: str) -> bool:
         return False
 
 
-def named(lines: Sequence[str]) -> list[str]:
-    """The overrides with columns' names as texts where the grammar takes them for something else, such as 2019, null or true."""
-    return [_named(line) for line in lines]
+def quote_columns(lines: Sequence[str]) -> list[str]:
+    """Quote column names that the grammar would read as another type, such as 2019, null or true."""
+    return [_quote_columns(line) for line in lines]
 
 
-def _named(line: str) -> str:
+def _quote_columns(line: str) -> str:
     written, _, text = line.partition("=")
     if written.lstrip("+") not in (COLUMN, COLUMNS) or not is_grammatical(line):
         return line
@@ -81,13 +81,13 @@ def _named(line: str) -> str:
         names, same = ",".join(map(_name, value.list)), ",".join(map(as_text, value.list))
         return line if names == same else f"{written}={names}"
     if written.lstrip("+") == COLUMN and (value is None or isinstance(value, bool | int | float)):
-        # as it was typed: 1e3 and 007 would come back otherwise
+        # as typed, since 1e3 and 007 would change if parsed
         return f"{written}={_in_quotes(text.strip())}"
     return line
 
 
 def _name(element: object) -> str:
-    """A column's name, or a list of them, as override text."""
+    """Return a column's name, or a list of names, as override text."""
     if isinstance(element, list):
         return f"[{','.join(map(_name, element))}]"
     text = as_text(element)
@@ -103,7 +103,7 @@ def as_text(element: object) -> str:
 
 
 def encode(value: object) -> str:
-    """A value as an override's right-hand side, such that Hydra reads the same value back."""
+    """Return a value as the right-hand side of an override, which Hydra reads back as the same value."""
     if value is None or isinstance(value, bool):
         return spaces.text(value)
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""Hydra's refusals of overrides as faults of ours: the key, what it got, and what is valid."""
+"""Translate Hydra's errors into faults: the key, the value received, and the valid values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from study.errors import BadInput, Fault
 from study.settings import spec
 from study.settings.rules import nearest, suggestion
 
-# the ValueError is for a group's choice that is no text, such as null
+# ValueError: the choice of a group isn't text, such as null
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 NUMBERS = {"Integer": "a whole number", "Float": "a number"}
 
@@ -25,7 +25,7 @@ Load = Callable[[Sequence[str]], DictConfig]
 
 
 def fault(error: Exception, override: Override, kept: Sequence[str], load: Load) -> Fault:
-    """Return what Hydra refuses about an override beside the `kept` ones."""
+    """Return the fault of an override that Hydra refuses beside the `kept` ones."""
     key, line = override.key_or_group, str(override.input_line)
     if override.is_sweep_override():
         return Fault(key, line.partition("=")[2], "one value; to search several, add --multirun (-m)")
@@ -38,13 +38,13 @@ def fault(error: Exception, override: Override, kept: Sequence[str], load: Load)
         return Fault(known[0].key, got, known[0].valid)
     reason = _words(error).replace("\n", "; ")
     wanted = re.search(r"could not be converted to (Integer|Float)", reason)
-    return Fault(key, got, NUMBERS[wanted[1]] if wanted else f"what Hydra accepts ({reason})")
+    return Fault(key, got, NUMBERS[wanted[1]] if wanted else f"a value that Hydra accepts ({reason})")
 
 
 def bad_input(error: Exception, load: Load, kept: Sequence[str] = ()) -> BadInput:
-    """Return Hydra's refusal as a fault of ours, with the nearest match; in its own words where it is of another kind.
+    """Translate an error of Hydra's into BadInput with the nearest match, or with Hydra's own text.
 
-    kept: the overrides that decide which settings there are.
+    kept: the overrides that decide which settings exist.
     """
     text = str(error)
     if isinstance(error, MissingConfigException) and error.options:
@@ -61,8 +61,8 @@ def bad_input(error: Exception, load: Load, kept: Sequence[str] = ()) -> BadInpu
         except REFUSALS:
             config = load([])
         if text.startswith("Could not delete") and key in decode.texts(config):
-            return BadInput([Fault(key, f"~{key}", "a setting that isn't null already")])
-        return BadInput([Fault(key, value[1] if value else "nothing there", _settings_like(key, config))])
+            return BadInput([Fault(key, f"~{key}", "a setting that isn't already null")])
+        return BadInput([Fault(key, value[1] if value else "no such setting", _settings_like(key, config))])
     return BadInput(_words(error))
 
 
@@ -72,14 +72,14 @@ def _words(error: Exception) -> str:
 
 
 def _settings_like(wrong: str, config: DictConfig) -> str:
-    """Return the settings of the same section, or else the sections, with the setting or the kind that was probably meant."""
+    """Return the settings of the same section, or else the sections, with the probable setting or kind first."""
     keys = [key for key in decode.texts(config) if not key.startswith("study.") and "._" not in key]
     keys = [key for key in keys if key.startswith("hydra.") == wrong.startswith("hydra.")]
     section = wrong.rpartition(".")[0]
     within = [key for key in keys if section and key.rpartition(".")[0] == section]
     if (kinds := spec.kinds_with(wrong)) and section in config and config[section].name not in kinds:
         names = ", ".join(key for key in within if key != f"{section}.name")
-        return f"{section}={' or '.join(kinds)} beside it; with {section}={config[section].name}: {names}"
+        return f"only with {section}={' or '.join(kinds)}; {section}={config[section].name} has {names}"
     if within:
         return nearest(wrong, within)
     sections = list(dict.fromkeys(key.partition(".")[0] for key in keys))

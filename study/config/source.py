@@ -1,4 +1,4 @@
-"""The configs that a launch reads: the program's own, and those that Hydra's options name."""
+"""Find the configs that a launch reads: the program's own, and those that Hydra's options name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from study.settings.spec import KINDS
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
-# the choices that come with the program
+# the choices that the program ships
 STOCK: dict[str, Collection[str]] = {**KINDS, "model": ("mlp",), "training": ("default",), "replicates": ("default",)}
 
 
@@ -52,7 +52,7 @@ class Source:
 
     @contextmanager
     def application(self) -> Iterator[Hydra]:
-        """Make this source's Hydra application. One that is running, such as a multirun's, is as before afterwards."""
+        """Make this source's Hydra application, and restore the current one, such as a multirun's, afterwards."""
         current = global_hydra.GlobalHydra.instance()
         running = current.hydra
         current.clear()
@@ -72,23 +72,23 @@ OWN = Source()
 def options(config: DictConfig) -> list[str]:
     """Return the Hydra options of a `Source` that launched a config. config: with Hydra's own settings."""
     folders = {entry.provider: entry.path for entry in config.hydra.runtime.config_sources}
-    given = {
+    chosen = {
         "--config-path": folders.get("main") if folders.get("main") != str(config_folder()) else None,
         "--config-dir": folders.get("command-line"),
         "--config-name": config.hydra.job.config_name if config.hydra.job.config_name != CONFIG_NAME else None,
     }
-    return [word for option, value in given.items() if value for word in (option, value)]
+    return [word for option, value in chosen.items() if value for word in (option, value)]
 
 
-def given(config: DictConfig) -> tuple[list[str], list[str]]:
-    """Return the command line's overrides as they were written: the trial's settings, and Hydra's own."""
+def command_line(config: DictConfig) -> tuple[list[str], list[str]]:
+    """Return the command line's overrides as written: the trial's settings, and Hydra's own."""
     written = OmegaConf.to_container(config.hydra.overrides, resolve=False)
     assert isinstance(written, dict)
     return list(written["task"]), list(written["hydra"])
 
 
-def by_default(section: str) -> dict[str, Any]:
-    """Return the settings of a section such as the sampler where nobody chooses another kind."""
+def default_settings(section: str) -> dict[str, Any]:
+    """Return the settings of a section's default kind, for instance of the default sampler."""
     [choice] = [entry[section] for entry in OmegaConf.load(config_folder() / f"{CONFIG_NAME}.yaml").defaults if section in entry]
     settings = OmegaConf.load(config_folder() / section / f"{choice}.yaml")
     assert isinstance(settings, DictConfig)
@@ -96,9 +96,9 @@ def by_default(section: str) -> dict[str, Any]:
 
 
 def settings_in_files(loader: ConfigLoader, name: str | None, lines: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the settings of the user's own configs and of each experiment, by plain keys; the strongest comes last.
+    """Return the settings of the user's own configs and experiments by plain key, the strongest last.
 
-    Choosing a group's option in a file is a setting of the user's; what the option brings along isn't.
+    A choice of a group in a file counts as the user's setting; the settings of that choice don't.
     """
     _, repository = loader._parse_overrides_and_create_caching_repo(name, list(lines))  # type: ignore[attr-defined]
     defaults = loader.compute_defaults_list(name, list(lines), RunMode.MULTIRUN)

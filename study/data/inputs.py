@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from study.data import dataset, loading
 from study.records.arrays import Array
-from study.records.dataset import Dataset
-from study.settings.data import KFOLD, BreastCancer, Diabetes, Digits, Iris, UserTable, Wine
+from study.records.dataset import Dataset, task_of
+from study.settings.data import CLASSIFICATION, KFOLD, BreastCancer, Diabetes, Digits, Iris, UserTable, Wine
 from study.settings.data import Data as Settings
 from study.settings.spec import TrialSpec
 
@@ -29,7 +29,7 @@ def describe(spec: TrialSpec, data: Dataset) -> dict[str, str]:
     The digest is the beginning of the study's own (`loading.digest`), over all rows as they were loaded.
     """
     rows = {"training": len(data.x_train), "validation": len(data.x_val)}
-    width = {"inputs": data.x_train.shape[1], "classes" if data.y_train.ndim == 1 else "targets": data.outputs}
+    width = {"inputs": data.x_train.shape[1], "classes" if task_of(data.y_train) == CLASSIFICATION else "targets": data.outputs}
     return {
         "name": PurePath(spec.data.path).name if isinstance(spec.data, UserTable) else spec.data.name,
         "digest": loading.digest(spec)[:DIGEST],
@@ -53,7 +53,7 @@ def _table(spec: TrialSpec, settings: UserTable, data: Dataset) -> str:
     names = (f"{name} ({levels[name]} levels)" if levels[name] else name for name in dict.fromkeys(item.column for item in made_of))
     columns = textwrap.shorten(", ".join(names), MOST_TEXT)
     target = settings.target
-    if data.y_train.ndim == 1:
+    if task_of(data.y_train) == CLASSIFICATION:
         target += f", {data.outputs} classes: {textwrap.shorten(', '.join(data.target_names), MOST_NAME)}"
         if all(_is_number(name) for name in data.target_names):
             target += " (data.task=regression treats them as numbers)"
@@ -110,7 +110,7 @@ def _source(data: Settings) -> dict[str, str]:
 
 def _columns(settings: Settings, data: Dataset) -> list[dict[str, object]]:
     """List the targets first, so that they are visible, then the inputs."""
-    if data.y_train.ndim == 1:
+    if task_of(data.y_train) == CLASSIFICATION:
         targets = [(settings.target if isinstance(settings, UserTable) else "class", "string")]
     else:
         targets = [(name, "double") for name in data.target_names]

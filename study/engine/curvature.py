@@ -21,9 +21,10 @@ from study.engine import losses, model
 from study.engine.backend import tf
 from study.engine.program import penalty
 from study.records.arrays import Array, Doubles
-from study.records.dataset import Dataset
+from study.records.dataset import Dataset, task_of
 from study.records.network import Network
 from study.sampling import evenly
+from study.settings.data import CLASSIFICATION
 from study.settings.model import BATCH
 from study.settings.spec import TrialSpec
 
@@ -109,7 +110,7 @@ def _settings(spec: TrialSpec) -> dict[str, float]:
 
 def _tensors(x: Array, y: Array) -> tuple[tf.Tensor, tf.Tensor]:
     """Return tensors [1, n, …]; class numbers stay integers."""
-    return tf.constant(x[None], tf.float64), tf.constant(y[None], None if np.issubdtype(y.dtype, np.integer) else tf.float64)
+    return tf.constant(x[None], tf.float64), tf.constant(y[None], None if task_of(y) == CLASSIFICATION else tf.float64)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from study.settings.values import Scalar as Scalar
+
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
 Array = npt.NDArray[Any]
-# the value of a setting
-Scalar = str | int | float | bool | None

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study.records.arrays import Floats, Integers
+from study.records.arrays import Array, Floats, Integers
+from study.settings.data import CLASSIFICATION, REGRESSION
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,6 +33,11 @@ class Dataset:
     def __repr__(self) -> str:
         rows = f"{len(self.x_train)} rows to train on and {len(self.x_val)} to validate on"
         return f"Dataset({rows}, {self.x_train.shape[1]} inputs, {self.outputs} outputs)"
+
+
+def task_of(target: Array) -> str:
+    """Return the task that a target is of: class numbers, int32 [n], or real values, float32 [n, outputs]."""
+    return CLASSIFICATION if np.issubdtype(target.dtype, np.integer) else REGRESSION
 
 
 def shared(datasets: Sequence[Dataset], *parts: str) -> bool:

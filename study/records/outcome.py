@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+# what a `Summary` has of the pairs of a trial's replicates
+PAIR_MEASURES = ("distance", "aligned", "null", "barrier", "aligned_barrier", "cka", "disagreement", "distinct", "finite_test")
+
 
 @dataclass(frozen=True)
 class Blame:

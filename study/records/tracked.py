@@ -11,22 +11,24 @@ import numpy as np
 from study.records.arrays import Array, Floats, Integers
 from study.records.network import Network
 from study.settings.data import BOOTSTRAP
+from study.settings.values import Value
 
 
 @dataclass(frozen=True)
 class TrackedNetwork:
     """A replicate as its record in MLflow tells it. predictions: [n_val, outputs]; target as in `Dataset.y_val`.
 
-    config: what `spec.build` makes its trial's spec of; settings: the same as flat text. curves: train_loss and val_loss, each
-    [epochs], if they are kept. Of a network that is read from a file, much isn't known: texts are empty, losses NaN, and n_val may
-    be 0.
+    config: what `spec.build` makes its trial's spec of; settings: the same by dotted keys; seeds: by source. curves: train_loss and
+    val_loss, each [epochs], if they are kept. trial: the name of its trial's run, and trial_number the trial's in its study, if it
+    has one; number: its own among the replicates. A file of weights doesn't tell all of this: texts are empty, losses NaN, and
+    n_val may be 0.
     """
 
     run_id: str
     name: str
     config: dict[str, Any]
-    settings: dict[str, str]
-    seeds: dict[str, str]
+    settings: dict[str, Value]
+    seeds: dict[str, int]
     fingerprint: str
     label: str
     train_loss: float
@@ -36,12 +38,15 @@ class TrackedNetwork:
     target: Floats | Integers
     curves: dict[str, Floats] = field(default_factory=dict)
     study: str = ""
+    trial: str = ""
+    trial_number: int | None = None
+    number: int | None = None
 
     @property
-    def rows(self) -> str:
+    def rows(self) -> int | None:
         """Which of several draws of the data it was validated on; the same for all where each replicate has the same rows."""
         own = self.config.get("data", {}).get("resample") != BOOTSTRAP
-        return self.seeds.get("seed.data", "") if own else ""
+        return self.seeds.get("data") if own else None
 
 
 def same_rows(networks: Sequence[TrackedNetwork]) -> bool:

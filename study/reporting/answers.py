@@ -1,13 +1,14 @@
-"""What a study answers: does training converge to a single, stable value, and is the best setting's win more than chance?"""
+"""The answers of a study: does training converge to a single, stable value, and is the best setting's win more than chance?"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from study.analysis import verdict
 from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
+from study.analysis.distance import UNRELATED_TEXT
 from study.records.arrays import Scalar
 from study.records.outcome import Summary
 from study.records.trial import TrialRecord
@@ -21,11 +22,12 @@ from study.reporting.report import (
     ranked,
     score_text,
     settings_text,
-    sources,
 )
 from study.search import space as spaces
+from study.settings.data import CLASSIFICATION
+from study.settings.values import Value
 from study.statistics import ranking
-from study.statistics.objectives import ROWS, Objective, unlike
+from study.statistics.objectives import ACCURACY, R2, ROWS, Objective, unlike
 
 HEADLINES = {
     verdict.SAME_WEIGHTS: "Yes, bit for bit",
@@ -48,19 +50,106 @@ UNSETTLED = {
 OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
 LONGER = 100  # times as many epochs, at most, for a run that ends when it has plateaued
 MOST_NAMED = 10
-SPACE = "space: "  # begins the searched settings in a study's identity
+VARY = "replicates.vary"
 # settings of which another value makes other pairs of replicates
-PAIRING = ("replicates.count", "replicates.first", "replicates.vary", "replicates.crossed")
+PAIRING = ("replicates.count", "replicates.first", VARY, "replicates.crossed")
 RESTART = ("init", "order")  # what another run of the same script changes
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """The basis of an answer: the replicates of one trial, the best one or the best by one of several objectives.
+
+    role: which of the two; trial: its number, and settings its sampled ones; differ: the sources in which its replicates differ;
+    summary: their numbers; classifies: whether they predict classes.
+    """
+
+    role: str
+    trial: int
+    settings: Mapping[str, Scalar]
+    differ: Sequence[str]
+    summary: Summary
+    classifies: bool
+
+    @property
+    def replicates(self) -> int:
+        return len(self.summary.val_losses)
+
+    @property
+    def text(self) -> str:
+        """The numbers in sentences."""
+        summary, trial = self.summary, f"{self.role}, trial {self.trial}"
+        reached = f"validation loss {loss_text(summary)}"
+        if self.settings:
+            trial += f" ({settings_text(self.settings)})"
+        if self.replicates < 2:
+            return f"The {trial}, reaches {reached}. Train two replicates or more (replicates.count=8)."
+        replicates = f"The {self.replicates} replicates of the {trial}, which differ in {listed(self.differ) or 'nothing'},"
+        if summary.distinct == 1:
+            sentences = [f"{replicates} have the same final weights, bit for bit.", f"They reach {reached}, and {self._converged}."]
+        else:
+            fresh = summary.null if summary.aligned is not None else None
+            sentences = [
+                f"{replicates} are {number(summary.distance)} apart in weight space{_matched(summary.aligned)}; "
+                f"{UNRELATED_TEXT}{_matched(fresh)}.",
+                f"They have {summary.distinct} different fingerprints and reach {reached}; {self._functions}; {self._converged}.",
+            ]
+        return " ".join([*sentences, *self._poor])
+
+    @property
+    def _converged(self) -> str:
+        settled = self.summary.labels.get(PLATEAUED, 0)
+        if settled == self.replicates:
+            return "all have plateaued"
+        return f"{'not all have' if settled else 'none has'} plateaued ({labels_text(self.summary)})"
+
+    @property
+    def _functions(self) -> str:
+        apart = self.summary.disagreement
+        if apart is None:
+            return "each was validated on rows of its own"
+        if self.classifies:
+            return f"their predicted classes differ on {apart:.1%} of the validation rows"
+        return f"their predictions differ by {apart:.0%} of the target's standard deviation"
+
+    @property
+    def _poor(self) -> Iterator[str]:
+        """Where the networks are no better than a predictor that knows nothing."""
+        summary = self.summary
+        r2, accuracy = summary.scores.get(R2), summary.scores.get(ACCURACY)
+        if r2 and sum(r2) <= 0:
+            above = sum(value > 0 for value in r2)
+            but = f", and above 0 in {above} of {len(r2)} replicates" if above else ""
+            yield f"On average no better than predicting the mean: R² is {number(sum(r2) / len(r2))}{but}."
+        if accuracy and summary.majority is not None and sum(accuracy) / len(accuracy) <= summary.majority:
+            yield f"On average no better than always predicting the largest class: accuracy {score_text(summary, ACCURACY)}."
+        if summary.one_class:
+            yield f"{summary.one_class} of {self.replicates} networks predict one class only."
+
+
+def _matched(distance: float | None) -> str:
+    return "" if distance is None else f" ({number(distance)} after matching neurons)"
+
+
+@dataclass(frozen=True)
 class Answer:
-    """headline: the answer in a few words; text: its evidence; command: what would settle it, if it isn't and something would."""
+    """The answer to whether training converges to a single, stable value.
+
+    headline: in a few words; verdict: on the best trial's replicates, with its qualifier, if there is one; evidence: None if no
+    trial completed; command: what would settle it, if it isn't and something would.
+    """
 
     headline: str
-    text: str = ""
+    verdict: str | None = None
+    evidence: Evidence | None = None
     command: str = ""
+
+    @property
+    def text(self) -> str:
+        """The evidence and the verdict in sentences."""
+        if self.evidence is None:
+            return "The table gives the reason for each."
+        return self.evidence.text + (f" Verdict: {self.verdict}." if self.verdict else "")
 
     def __str__(self) -> str:
         settle = f"To settle it, train longer: {self.command}" if self.command else ""
@@ -68,7 +157,7 @@ class Answer:
 
 
 def headline(found: Summary) -> str:
-    """Does training converge to a single, stable value? In a few words, by the verdict on a trial's replicates."""
+    """Return whether training converges to a single, stable value, in a few words, by the verdict on a trial's replicates."""
     count = sum(found.labels.values())
     if (name := verdict.name_of(found.verdict or "")) in HEADLINES:
         return HEADLINES[name]
@@ -79,84 +168,59 @@ def headline(found: Summary) -> str:
 
 
 def _unsettled(found: Summary) -> str:
-    """What most of the replicates that have not plateaued do, of UNSETTLED; of two equally frequent labels the first."""
+    """Return the most frequent label of UNSETTLED, of two equally frequent ones the first."""
     return max(UNSETTLED, key=lambda label: found.labels.get(label, 0))
 
 
 def answer(
-    records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, str], command: str = "", alone: bool = True
+    records: Sequence[TrialRecord],
+    objective: Objective,
+    settings: Mapping[str, Value],
+    command: str = "",
+    searched: Collection[str] = (),
+    alone: bool = True,
 ) -> Answer:
-    """The answer by the best trial's replicates.
+    """Return the answer by the best trial's replicates.
 
-    settings: the study's fixed settings, in `spec.flat`'s form; command: its launch; alone: whether the objective is the only one.
+    settings: the study's fixed settings; searched: the keys of the others; command: its launch; alone: whether the objective is the
+    only one.
     """
     best = ranked(records, objective)
     if not best:
-        return Answer("No trial completed, so there is no answer", "The table gives the reason for each.")
+        return Answer("No trial completed, so there is no answer")
     record, summary = best[0], best[0].summary
     assert summary is not None
-    count, who, reached = len(summary.val_losses), named(record), f"validation loss {loss_text(summary)}"
-    if count < 2:
-        return Answer(
-            headline(summary), f"The best trial, {who}, reaches {reached}. Train two replicates or more (replicates.count=8)."
-        )
-    settled = summary.labels.get(PLATEAUED, 0)
-    plateaued = "all have plateaued" if settled == count else "not all have plateaued" if settled else "none has plateaued"
-    converged = plateaued if settled == count else f"{plateaued} ({labels_text(summary)})"
-    differ = listed(_sources(record, settings)) or "nothing"
-    best_one = "best trial" if alone and not unlike(records, objective) else f"trial with the {objective.best} {objective.quantity}"
-    replicates = f"The {count} replicates of the {best_one}, {who}, which differ in {differ},"
-    if summary.distinct == 1:
-        found = f"{replicates} have the same final weights, bit for bit. They reach {reached}, and {converged}."
-    else:
-        apart, unrelated = f"{number(summary.distance)} apart in weight space", "about 1.41"
-        if summary.aligned is not None:
-            apart += f", {number(summary.aligned)} after matching their neurons"
-            unrelated += f" and {number(summary.null)}"
-        found = (
-            f"{replicates} end {apart} (relative L2; unrelated networks: {unrelated}), with {summary.distinct} different "
-            f"fingerprints. They reach {reached}; {_functions(summary, settings)}; {converged}."
-        )
-    if summary.verdict:
-        found += f" Verdict: {summary.verdict}."
-    if (r2 := summary.scores.get("r2")) and sum(r2) <= 0:
-        some = sum(each > 0 for each in r2)
-        but = f", and above 0 in {some} of {len(r2)} replicates" if some else ""
-        found += f" On average no better than predicting the mean: R² is {number(sum(r2) / len(r2))}{but}."
-    accuracy = summary.scores.get("accuracy")
-    if accuracy and summary.majority is not None and sum(accuracy) / len(accuracy) <= summary.majority:
-        found += f" On average no better than always predicting the largest class: accuracy {score_text(summary, 'accuracy')}."
-    if summary.one_class:
-        found += f" {summary.one_class} of {count} networks predict one class only."
-    unsettled = verdict.name_of(summary.verdict or "") == verdict.NOT_CONVERGED and _unsettled(summary) in (IMPROVING, UNDECIDED)
-    return Answer(headline(summary), found, longer(command, record, settings) if unsettled else "")
+    by_objective = f"trial with the {objective.best} {objective.quantity}"
+    evidence = Evidence(
+        role="best trial" if alone and not unlike(records, objective) else by_objective,
+        trial=record.number,
+        settings=record.params,
+        differ=_sources(record, settings),
+        summary=summary,
+        classifies=settings.get("data.task") == CLASSIFICATION,
+    )
+    still_moving = verdict.name_of(summary.verdict or "") == verdict.NOT_CONVERGED and _unsettled(summary) in (IMPROVING, UNDECIDED)
+    longer_command = longer(command, record, settings, searched) if still_moving and evidence.replicates > 1 else ""
+    return Answer(headline(summary), summary.verdict, evidence, longer_command)
 
 
-def _functions(found: Summary, settings: Mapping[str, str]) -> str:
-    if found.disagreement is None:
-        return "each was validated on rows of its own"
-    if settings.get("data.task") == "classification":
-        return f"their predicted classes differ on {found.disagreement:.1%} of the validation rows"
-    return f"their predictions differ by {found.disagreement:.0%} of the target's standard deviation"
+def _sources(record: TrialRecord, settings: Mapping[str, Value]) -> list[str]:
+    """The sources in which a trial's replicates differ."""
+    return sources(spaces.setting(record.params[VARY]) if VARY in record.params else settings.get(VARY))
 
 
-def named(record: TrialRecord) -> str:
-    """A trial by its number and its settings."""
-    return f"trial {record.number}" + (f" ({settings_text(record.params)})" if record.params else "")
+def sources(vary: Value) -> list[str]:
+    """Return the sources of `replicates.vary`; none if it isn't known."""
+    return [str(source) for source in vary] if isinstance(vary, Sequence) and not isinstance(vary, str) else []
 
 
-def _sources(record: TrialRecord, settings: Mapping[str, str]) -> list[str]:
-    return sources(record.params.get("replicates.vary", settings.get("replicates.vary", "")))
-
-
-def longer(command: str, record: TrialRecord, settings: Mapping[str, str]) -> str:
-    """The command that trains one trial's setting until its training loss has plateaued; nothing where the launch isn't known."""
+def longer(command: str, record: TrialRecord, settings: Mapping[str, Value], searched: Collection[str]) -> str:
+    """Return the command that trains one trial's setting until its training loss has plateaued; "" where the launch isn't known."""
     epochs = record.params.get("training.epochs", settings.get("training.epochs"))
-    if not command or epochs is None or str(settings.get("training.patience")) not in ("None", "null"):
+    if not command or not isinstance(epochs, int) or settings.get("training.patience") is not None:
         return ""
-    stop: dict[str, Scalar] = {"training.until": "plateaued", "training.epochs": LONGER * int(epochs)}
+    stop: dict[str, Scalar] = {"training.until": "plateaued", "training.epochs": LONGER * epochs}
     program, *words = shlex.split(command)
-    searched = {key.removeprefix(SPACE) for key in settings if key.startswith(SPACE)}
     gone = {*record.params, *stop, *searched}
     kept = [
         word
@@ -171,7 +235,7 @@ def longer(command: str, record: TrialRecord, settings: Mapping[str, str]) -> st
 
 
 def unlike_text(parts: Sequence[str]) -> str:
-    """Why trials that differ in what they are judged by (`objectives.unlike`) have no winner."""
+    """Return why trials that differ in what they are judged by (`objectives.unlike`) have no winner."""
     if ROWS in parts:
         return (
             "no winner is named: trials are judged on different rows, so that a difference may be the rows' and not the setting's"
@@ -180,7 +244,7 @@ def unlike_text(parts: Sequence[str]) -> str:
 
 
 def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Ranking | None:
-    """Which trials may be the best one, of those with as many replicates as it has.
+    """Choose the trials that may be the best one, of those with as many replicates as it has.
 
     None for fewer than two, for crossed ones, whose replicates aren't independent, and for trials that can't be compared.
     """
@@ -197,13 +261,13 @@ def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Rank
 
 
 def _unpaired(records: Sequence[TrialRecord]) -> list[str]:
-    """The settings in which trials differ so that their replicates are no pairs."""
+    """Return the settings in which trials differ so that their replicates are no pairs."""
     done = [record.params for record in records if record.summary]
     return [key for key in PAIRING if len({str(params.get(key)) for params in done}) > 1]
 
 
 def choice_text(found: ranking.Ranking | None, objective: Objective, differ: Sequence[str], completed: str = "") -> str:
-    """Whether the best trial's win is more than chance, and what would decide it; nothing without a choice.
+    """Return whether the best trial's win is more than chance, and what would decide it; "" without a choice.
 
     differ: the sources in which the replicates differ. A win is one over these alone. completed: a word before 'trial' where others
     weren't completed.
@@ -219,8 +283,9 @@ def choice_text(found: ranking.Ranking | None, objective: Objective, differ: Seq
         )
     nearest, gap = next((rival, each) for rival, each in found.differences.items() if found.decided or not each.shown)
     difference = interval_text(gap.mean, gap.halfwidth)
+    which = "one" if found.decided else "of these"
     compared = (
-        f"The nearest one is trial {nearest}: its {objective.quantity} minus that of trial {found.best} is {difference}, over "
+        f"The nearest {which} is trial {nearest}: its {objective.quantity} minus that of trial {found.best} is {difference}, over "
         f"{gap.pairs} paired replicates that differ in {listed(differ) or 'nothing'}"
     )
     if found.decided and (shared := [source for source in RESTART if source not in differ]):
@@ -235,11 +300,11 @@ def choice_text(found: ranking.Ranking | None, objective: Objective, differ: Seq
     rest = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
     trials = f"trial{'s' * (len(others) > 1)} {', '.join(others[:MOST_NAMED])}{rest}"
     best = f"No winner yet: trial {found.best} has the best mean, but {trials} may be as good."
-    return f"{best} {compared.replace('one is', 'of these is', 1)}; {needed_text(gap)}."
+    return f"{best} {compared}; {needed_text(gap)}."
 
 
 def needed_text(gap: ranking.PairedDifference) -> str:
-    """How many replicates would show a difference that isn't shown."""
+    """Return the number of replicates that would show a difference that isn't shown, in words."""
     if gap.mean == 0:
         return "they don't differ at all"
     if gap.needed is None:
@@ -248,9 +313,9 @@ def needed_text(gap: ranking.PairedDifference) -> str:
 
 
 def win_text(
-    records: Sequence[TrialRecord], found: ranking.Ranking | None, objective: Objective, settings: Mapping[str, str]
+    records: Sequence[TrialRecord], found: ranking.Ranking | None, objective: Objective, settings: Mapping[str, Value]
 ) -> str:
-    """Whether the best trial's win is more than chance, or why none can be named."""
+    """Return whether the best trial's win is more than chance, or why no winner can be named."""
     best = ranked(records, objective)
     if not best:
         return ""
@@ -265,7 +330,7 @@ def win_text(
 
 
 def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:
-    """What the finalists' fresh replicates show: nothing was picked by them, so that they flatter none."""
+    """Return the result of the finalists' fresh replicates, which are unbiased: no trial was picked by them."""
     found = choice(finals, objective)
     if found is None:
         return ""
@@ -283,9 +348,9 @@ def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:
 
 
 def front_text(front: Sequence[int], objectives: Sequence[Objective]) -> str:
-    """The Pareto front of several objectives; nothing for one."""
+    """Return the Pareto front of several objectives in a sentence; "" for one."""
     if len(objectives) < 2 or not front:
         return ""
-    names = ", ".join(f"{each.name} ({'least' if each.sign > 0 else 'most'})" for each in objectives)
+    names = ", ".join(each.text for each in objectives)
     trials = ", ".join(map(str, front))
     return f"Pareto front of {names}: no trial beats trial{'s' * (len(front) > 1)} {trials} in all of them at once."

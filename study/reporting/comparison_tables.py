@@ -1,4 +1,4 @@
-"""A comparison of tracked networks as tables, as text and as JSON."""
+"""Compares tracked networks, and writes the comparison as tables, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from study.analysis import comparison, metrics
+from study.analysis import comparison
 from study.analysis.comparison import Comparison
-from study.analysis.distance import Matrix
+from study.analysis.distance import UNRELATED_TEXT, Matrix
 from study.analysis.forward import layer_outputs
+from study.analysis.metrics import MEASURES
 from study.errors import BadInput, Fault
-from study.records.dataset import Dataset
+from study.records.dataset import Dataset, task_of
 from study.records.network import Network
 from study.records.tracked import TrackedNetwork, same_rows
 from study.reporting.answers import needed_text
@@ -22,15 +23,16 @@ from study.settings import spec
 from study.settings.loss import Loss, measured
 from study.settings.model import Model
 from study.settings.spec import TrialSpec
+from study.settings.values import Value, as_text, as_texts
 from study.statistics import ranking
-from study.statistics.objectives import LOSS, MAXIMIZE, Objective
-from study.tracking.names import address
+from study.statistics.objectives import LOSS, SCORES, SCORES_OF_TASK, Objective
+from study.tracking.schema import address, seed_name
 
 
 def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) -> Comparison:
-    """Compares networks by all that their records allow: of networks that are read from files, perhaps only their weights.
+    """Compare networks as far as their records allow; files may allow their weights alone.
 
-    activation: of hidden layers, where the records don't tell it. Raises BadInput if they tell another.
+    activation: of hidden layers, where the records don't have it. Raises BadInput if they have another.
     """
     first, shared = networks[0], common(networks)
     if activation:
@@ -51,13 +53,22 @@ def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) 
 
 
 def differing(networks: Sequence[TrackedNetwork]) -> list[str]:
-    """The settings and seeds that aren't the same for all networks."""
-    merged = [network.settings | network.seeds for network in networks]
+    """Return the settings and seeds that aren't the same for all networks."""
+    merged = [_texts(network) for network in networks]
     return [key for key in dict.fromkeys(key for each in merged for key in each) if len({each.get(key) for each in merged}) > 1]
 
 
+def _texts(network: TrackedNetwork) -> dict[str, str]:
+    return as_texts(network.settings) | _seeds(network)
+
+
+def _seeds(network: TrackedNetwork) -> dict[str, str]:
+    """A network's seeds as texts, by their recorded names."""
+    return {seed_name(source): str(seed) for source, seed in network.seeds.items()}
+
+
 class Common(TypedDict):
-    """What networks share of their settings, each None where they don't."""
+    """The settings and data that networks share; None where they don't."""
 
     model: Model | None
     loss: Loss | None
@@ -65,7 +76,7 @@ class Common(TypedDict):
 
 
 def common(networks: Sequence[TrackedNetwork]) -> Common:
-    """The settings and the data that the networks of all trials share."""
+    """Return the settings and the data that the networks of all trials share."""
     found: Common = {"model": None, "loss": None, "data": None}
     if not all(each.config for each in networks):
         return found
@@ -89,14 +100,14 @@ def common(networks: Sequence[TrackedNetwork]) -> Common:
 
 
 def _specs(networks: Sequence[TrackedNetwork]) -> list[TrialSpec]:
-    """Of the trials whose settings are known."""
+    """Return the specs of the trials whose settings are known."""
     return [spec.build(config) for config in {id(each.config): each.config for each in networks if each.config}.values()]
 
 
 def _is_of(data: Dataset, spec: TrialSpec, network: TrackedNetwork) -> bool:
-    """Whether these are what the network was trained on: a table may have changed, and a record may come from anywhere.
+    """Return whether the network was trained on these data: a table may have changed, and a record may come from anywhere.
 
-    Other rows may have the same few classes; on them the network predicts something else.
+    Other rows may have the same few classes; on them the network's predictions differ.
     """
     if data.y_val.shape != network.target.shape or data.x_val.shape[1] != network.network.kernels[0].shape[0]:
         return False
@@ -106,9 +117,10 @@ def _is_of(data: Dataset, spec: TrialSpec, network: TrackedNetwork) -> bool:
 
 
 def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tuple[str, Table]]:
-    """A title and a table for the networks themselves, and one for every number of a pair."""
+    """Yield a title and a table for the networks themselves, and for every measure of a pair."""
     # settings first, seeds last: these differ between any two replicates
-    settings, seeds = ([key for key in differing(networks) if key.startswith("seed.") == last] for last in (False, True))
+    known = {key for network in networks for key in _seeds(network)}
+    settings, seeds = ([key for key in differing(networks) if (key in known) == last] for last in (False, True))
     marks = [str(place) for place in range(len(networks))]
     values = [_rounded([network.settings.get(key, "–") for network in networks]) for key in settings]
     columns = ("", "network", *settings, "train loss", "val loss", "convergence", "fingerprint", "run", *seeds)
@@ -122,7 +134,7 @@ def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tu
             network.label or "–",
             sha[:16],
             network.run_id[:8] or "–",
-            *(network.seeds.get(key, "–") for key in seeds),
+            *(_seeds(network).get(key, "–") for key in seeds),
         )
         for place, (mark, network, sha) in enumerate(zip(marks, networks, found.fingerprints, strict=True))
     )
@@ -146,29 +158,27 @@ def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tu
 MOST_DIGITS = 17  # of a double
 
 
-def _rounded(values: Sequence[str]) -> list[str]:
+def _rounded(values: Sequence[Value]) -> list[str]:
     """A setting's values as a person reads them: numbers with a fraction to as few digits, three or more, as keep them apart."""
+    whole = [as_text(value) for value in values]
     for digits in range(3, MOST_DIGITS):
-        found = [_number(text, digits) for text in values]
-        if len(set(found)) == len(set(values)):
-            return found
-    return list(values)
-
-
-def _number(text: str, digits: int) -> str:
-    try:
-        return text if text.lstrip("-").isdecimal() else number(float(text), digits)
-    except ValueError:
-        return text
+        rounded = [number(value, digits) if isinstance(value, float) else as_text(value) for value in values]
+        if len(set(rounded)) == len(set(whole)):
+            return rounded
+    return whole
 
 
 def _address(network: TrackedNetwork) -> str:
-    return address(network.study, network.name) if network.study else network.name
+    return address(network.study, network.trial, network.trial_number, network.number) if network.study else network.name
+
+
+def _trial_address(network: TrackedNetwork) -> str:
+    return address(network.study, network.trial, network.trial_number) if network.study else network.trial
 
 
 def _matrices(found: Comparison) -> Iterator[tuple[str, Matrix]]:
     named: tuple[tuple[str, Matrix | None], ...] = (
-        ("relative L2 distance of the weights (unaligned; unrelated networks are about 1.41 apart)", found.relative_l2),
+        (f"relative L2 distance of the weights (unaligned; {UNRELATED_TEXT})", found.relative_l2),
         ("cosine of the weights", found.cosine),
         ("summed |a − b| of the weights", found.summed_absolute_difference),
         (f"disagreement on the validation part ({found.disagreement_kind})", found.disagreement),
@@ -183,14 +193,14 @@ def _matrices(found: Comparison) -> Iterator[tuple[str, Matrix]]:
 
 
 def better(networks: Sequence[TrackedNetwork]) -> str:
-    """Which of two trials is better, by the paired difference of their replicates; nothing for another number of trials.
+    """Return which of two trials is better, by the paired difference of their replicates; "" for another number of trials.
 
-    By the loss, or where the trials minimise different ones by R² or accuracy. Replicates with the same seeds are pairs.
+    Compares the loss, or R² or accuracy where the trials minimise different losses. Replicates with the same seeds are pairs.
     """
-    trials: dict[str, dict[tuple[tuple[str, str], ...], TrackedNetwork]] = {}
+    trials: dict[str, dict[tuple[tuple[str, int], ...], TrackedNetwork]] = {}
     for each in networks:
         if each.config and each.target.size:
-            trials.setdefault(_address(each).rpartition("/")[0], {})[tuple(sorted(each.seeds.items()))] = each
+            trials.setdefault(_trial_address(each), {})[tuple(sorted(each.seeds.items()))] = each
     if len(trials) != 2:
         return ""
     (one, first), (other, second) = trials.items()
@@ -201,15 +211,14 @@ def better(networks: Sequence[TrackedNetwork]) -> str:
     if not pairs:
         return f"{one} and {other} have no replicates with the same seeds: neither is called better."
     losses = {measured(each.loss) for each in _specs([net for pair in pairs for net in pair])}
-    classes = pairs[0][0].target.ndim == 1
-    goal = Objective() if len(losses) == 1 else Objective("accuracy" if classes else "r2", MAXIMIZE)
-    measure = metrics.accuracy if classes else metrics.r2
+    score = SCORES_OF_TASK[task_of(pairs[0][0].target)][0]
+    goal = Objective() if len(losses) == 1 else Objective(score, SCORES[score])
 
     def values(side: int) -> list[float]:
         chosen = [pair[side] for pair in pairs]
         if goal.name == LOSS:
             return [net.val_loss for net in chosen]
-        return [float(measure(net.predictions[None], net.target)[0]) for net in chosen]
+        return [float(MEASURES[score](net.predictions[None], net.target)[0]) for net in chosen]
 
     copies = len(pairs) > 1 and all(len({pair[side].fingerprint for pair in pairs}) == 1 for side in (0, 1))
     a, b = (values(side)[: 1 if copies else None] for side in (0, 1))
@@ -228,7 +237,7 @@ def better(networks: Sequence[TrackedNetwork]) -> str:
 
 
 def conclusion(networks: Sequence[TrackedNetwork], found: Comparison) -> str:
-    """What the fingerprints say, and what couldn't be compared."""
+    """Return the result of the fingerprints, and which comparisons weren't possible."""
     count = len(networks)
     text = f"{found.distinct} different fingerprints among {count} networks"
     if found.distinct == 1:
@@ -247,15 +256,15 @@ def conclusion(networks: Sequence[TrackedNetwork], found: Comparison) -> str:
 
 
 def as_json(networks: Sequence[TrackedNetwork], found: Comparison) -> dict[str, Any]:
-    """Everything that the tables show, in full precision."""
+    """Return everything that the tables show, in full precision."""
     return {
         "networks": [
             {
                 "run_id": network.run_id or None,
                 "study": network.study or None,
                 "name": network.name,
-                "settings": network.settings,
-                "seeds": network.seeds,
+                "settings": as_texts(network.settings),
+                "seeds": _seeds(network),
                 "train_loss": network.train_loss,
                 "val_loss": network.val_loss,
                 "convergence": network.label,

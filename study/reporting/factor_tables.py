@@ -1,4 +1,4 @@
-"""A study that varies one setting only answers what that setting does: its trials' networks, read back and compared."""
+"""Compares the networks of a study that varies one setting, to show the effect of that setting."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from study.analysis import controlled_comparison, disagreement
 from study.records.trial import TrialRecord
-from study.reporting import narrative, report
+from study.reporting import answers, narrative, report
 from study.settings.spec import KINDS
+from study.settings.values import Value
 from study.statistics.objectives import Objective, unlike
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ class FactorComparison:
 
 
 def find_factor(keys: Collection[str], records: Sequence[TrialRecord], objective: Objective) -> str | None:
-    """The only setting that a study varied, if two to eight of its values were completed by one trial each, alike in replicates.
+    """Return the only setting that a study varied, if two to eight of its values have one completed trial each.
 
-    None for a seed, which is no setting, and for trials that can't be compared.
+    None for a seed, which is no setting, for trials that can't be compared, and for different numbers of replicates.
     """
     completed = [record for record in records if record.summary]
     if len(keys) != 1 or SEEDS & set(keys) or unlike(completed, objective):
@@ -66,24 +67,24 @@ def find_factor(keys: Collection[str], records: Sequence[TrialRecord], objective
 
 
 def compare(
-    opened: Store, key: str, records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, str]
+    opened: Store, key: str, records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, Value]
 ) -> FactorComparison | None:
-    """Compares the completed trials' networks; None where the objective has no value of each replicate.
+    """Compare the completed trials' networks; return None where the objective has no value of each replicate.
 
-    settings: the study's fixed ones, in `spec.flat`'s form.
+    settings: the study's fixed ones. A trial whose run isn't in MLflow yet is left out; None if fewer than two are left.
     """
     from study.tracking import reader
 
     done = [record for record in records if record.summary and record.run_id]
     values = [objective.of_replicates(record.summary) for record in done if record.summary]
-    if not all(values):
+    if len(done) < 2 or not all(values):
         return None
     trials = [reader.load_networks(opened, record.run_id or "")[:MOST_REPLICATES] for record in done]
     kind, replicates = disagreement.kind(trials[0][0].target), len(trials[0])
-    name, differ = report.short(key), report.sources(settings.get("replicates.vary", ""))
+    name, differ = report.short(key), answers.sources(settings.get(answers.VARY))
     named = [report.setting(record.params[key]) for record in done]
     levels = [controlled_comparison.Level(*each) for each in zip(named, trials, values, strict=True)]
-    if key == "replicates.vary" and replicates > 1:
+    if key == answers.VARY and replicates > 1:
         return FactorComparison(
             name, objective, kind, replicates, differ, spreads=tuple(controlled_comparison.spread(level) for level in levels)
         )

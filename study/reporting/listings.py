@@ -1,4 +1,4 @@
-"""Studies in a list, and one trial or replicate by itself, as tables."""
+"""Tabulates the studies of a storage, a study's trials, and a single trial or replicate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from study.records.trial import TrialRecord
 from study.reporting import report
 from study.reporting.report import Table, number
-from study.tracking.names import address
+from study.settings.values import as_text, as_texts
+from study.tracking.schema import address
 
 if TYPE_CHECKING:  # MLflow and Optuna take seconds to load
     from study.reporting.study_results import Findings
@@ -25,37 +26,35 @@ CURVES = {"train_loss": "train loss", "val_loss": "val loss"}
 
 
 def studies(found: Sequence[Overview]) -> Table:
-    """A row a study, the newest first."""
+    """Tabulate studies, one row each, the newest first."""
     rows = []
     for each in found:
         states = ", ".join(f"{count} {state}" for state, count in each.states.items()) or "none"
-        goals = ", ".join(f"{goal.name} ({'least' if goal.sign > 0 else 'most'})" for goal in each.objectives)
+        goals = ", ".join(goal.text for goal in each.objectives)
         best = f"{number(each.best[1], 4)} (trial {each.best[0]})" if each.best else "–"
         when = f"{each.ended:%Y-%m-%d %H:%M}" if each.ended else "–"
-        rows.append((each.name, states, each.identity.get("replicates.count", "–"), best, goals, when, _data(each)))
+        count, data = as_text(each.settings.get("replicates.count", "–")), as_text(each.settings.get("data", "searched"))
+        rows.append((each.name, states, count, best, goals, when, data))
     return Table(("study", "trials", "replicates", "best", "objective", "last trial", "data"), tuple(rows))
 
 
-def _data(study: Overview) -> str:
-    return study.identity.get("data", "searched")
-
-
 def plain(found: Overview) -> dict[str, Any]:
-    """For JSON."""
+    """For JSON, where settings are texts as in MLflow."""
+    settings = as_texts(found.settings)
     return {
         "study": found.name,
         "trials": found.states,
-        "replicates": found.identity.get("replicates.count"),
+        "replicates": settings.get("replicates.count"),
         "best": {"trial": found.best[0], "value": found.best[1]} if found.best else None,
         "objectives": [dataclasses.asdict(each) for each in found.objectives],
         "started": found.started.isoformat() if found.started else None,
         "ended": found.ended.isoformat() if found.ended else None,
-        "data": found.identity.get("data"),
+        "data": settings.get("data"),
     }
 
 
 def trials(found: Findings) -> Table:
-    """A row a trial, in their order, with its run."""
+    """Tabulate a study's trials, one row each, in their order, with their runs."""
     rows = [
         (
             str(record.number),
@@ -90,14 +89,15 @@ def trials_plain(found: Findings) -> list[dict[str, Any]]:
 
 
 def numbers(found: Findings, record: TrialRecord) -> range:
-    """Those of a trial's replicates; none if it isn't complete."""
-    first = int(str(record.params.get("replicates.first", found.identity.get("replicates.first", 0))))
+    """Return the numbers of a trial's replicates; none if it isn't complete."""
+    first = record.params.get("replicates.first", found.settings.get("replicates.first", 0))
+    assert isinstance(first, int)
     return range(first, first + len(record.summary.val_losses if record.summary else ()))
 
 
 def trial(found: Trial) -> Iterator[tuple[str, Table | str]]:
-    """A title, and what is below it: the trial's numbers, its verdict, its replicates and its settings."""
-    yield f"{address(found.study, found.name)}: {found.status.lower()}", f"run {found.run_id}"
+    """Yield titles with their contents: a trial's numbers, its verdict, its replicates and its settings."""
+    yield f"{address(found.study, found.name, found.number)}: {found.status.lower()}", f"run {found.run_id}"
     if found.reason:
         yield "why it has no result", found.reason
     if found.verdict:
@@ -129,8 +129,8 @@ def _replicates(found: Sequence[Replicate]) -> Table:
 
 
 def replicate(found: Replicate, curves: dict[str, list[float]], of: Trial) -> Iterator[tuple[str, Table | str]]:
-    """A title, and what is below it: the replicate's losses by epoch, its fingerprint and its seeds. of: its trial."""
-    yield f"{address(of.study, found.name)}: {found.label or found.status.lower()}", f"run {found.run_id}"
+    """Yield titles with their contents: a replicate's losses by epoch, its fingerprint and its seeds. of: its trial."""
+    yield f"{address(of.study, of.name, of.number, found.number)}: {found.label or found.status.lower()}", f"run {found.run_id}"
     for key, title in CURVES.items():
         if losses := curves.get(key):
             told = f"{number(losses[0], 4)} {sparkline(losses)} {number(losses[-1], 4)}"
@@ -146,7 +146,7 @@ def replicate_plain(found: Replicate, curves: dict[str, list[float]], of: Trial)
 
 
 def sparkline(values: Sequence[float], most: int = MOST_BARS) -> str:
-    """Values as bars of text, each the mean of as many values; by their logarithms where these span more than a decade."""
+    """Draw values as bars of text, each the mean of as many values; by their logarithms where these span more than a decade."""
     if not values:
         return ""
     count = min(most, len(values))

@@ -1,4 +1,4 @@
-"""Why networks differ, in words and tables: what each setting does, one varied factor, and each source of randomness."""
+"""Explains in words and tables why networks differ: by each setting, by one varied factor, and by each source of randomness."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from study.analysis.distance import UNRELATED_TEXT
 from study.records.outcome import Blame
 from study.records.trial import TrialRecord
 from study.reporting.report import COPIES, Table, interval_text, listed, number, ranked, short, trial_name
@@ -18,7 +19,7 @@ if TYPE_CHECKING:  # a start loads little
 
 
 def effects_table(found: Sequence[SettingEffect], objective: Objective) -> Table:
-    """What each setting does to the objective, beside chance."""
+    """Tabulate each setting's effect on the objective, beside chance."""
     rows = [(short(each.key), number(each.effect), number(each.chance), "" if each.shown else "not shown") for each in found]
     return Table(("setting", f"SD of the {objective.quantity} between its values", "by chance, at most", "effect"), tuple(rows))
 
@@ -32,7 +33,7 @@ def effects_foot(objective: Objective) -> str:
 
 
 def factor_table(found: Effect, quantity: str) -> Table:
-    """Every pair of levels: what of their networks' difference is the levels', and what is the restart's."""
+    """Tabulate every pair of levels: how much of their networks' difference is due to the levels, and how much to a restart."""
     rows = []
     for pair in found.pairs:
         means = (pair.summed, pair.relative_l2, pair.disagreement)
@@ -48,10 +49,10 @@ def factor_table(found: Effect, quantity: str) -> Table:
 
 
 def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequence[str], kinds: bool = False) -> str:
-    """What the factor does to the final weights, to the function and to the objective, with the numbers.
+    """Return the factor's effect on the final weights, on the function and on the objective, with the numbers.
 
-    differ: the sources in which the replicates of a level differ; what is said of restarts is about these. kinds: whether the
-    levels are kinds, such as optimizers, that bring settings of their own along.
+    differ: the sources in which the replicates of a level differ, which restarts change. kinds: whether the levels are kinds, such
+    as optimizers, with settings of their own.
     """
 
     def mean(values: Iterable[float | None]) -> float:
@@ -79,8 +80,8 @@ def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequen
         controlled = number(mean(each.controlled for each in sums if each))
         same = f"the same seeds and each {name}'s own settings" if kinds else "every other seed and setting the same"
         sentences.append(
-            f"Controlled, with {same}, {levels} end {controlled} apart (relative L2 {alone}, where unrelated networks are about "
-            f"1.41 apart): that is what {name} does to the weights."
+            f"Controlled, with {same}, {levels} end {controlled} apart (relative L2 {alone}; "
+            f"{UNRELATED_TEXT}): that is what {name} does to the weights."
         )
     else:
         sentences.append(f"The weights of {levels} have different shapes, so that only the functions and losses can be compared.")
@@ -116,7 +117,7 @@ def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequen
 
 
 def sources_table(found: Sequence[Spread], quantity: str) -> Table:
-    """For each choice of what varies, how far the replicates are apart."""
+    """Tabulate how far the replicates are apart for each choice of varied sources."""
     rows = [
         (each.level, number(each.summed), number(each.relative_l2), number(each.disagreement), number(each.value_sd))
         for each in found
@@ -125,13 +126,10 @@ def sources_table(found: Sequence[Spread], quantity: str) -> Table:
 
 
 def sources_answer(found: Sequence[Spread], quantity: str, replicates: int) -> str:
-    """Which source of randomness moves the weights, and which the function."""
+    """Return which source of randomness moves the weights, and which the function."""
     weights = sorted(found, key=lambda each: -each.relative_l2)
     parts = [f"{number(each.relative_l2)} apart where {each.level} differs" for each in weights]
-    text = (
-        f"{replicates} replicates of one setting end {', '.join(parts)} (relative L2, mean of the pairs; unrelated networks are "
-        "about 1.41 apart)."
-    )
+    text = f"{replicates} replicates of one setting end {', '.join(parts)} (relative L2, mean of the pairs; {UNRELATED_TEXT})."
     functions = [each for each in found if each.disagreement is not None]
     if functions:
         apart = ", ".join(f"{number(each.disagreement)} ({each.level})" for each in functions)
@@ -143,7 +141,7 @@ def sources_answer(found: Sequence[Spread], quantity: str, replicates: int) -> s
 
 
 def blame_table(found: Sequence[Blame]) -> Table:
-    """Each source's share of each quantity's variance, with its interval."""
+    """Tabulate each source's share of each quantity's variance, with its interval."""
 
     def cell(share: float, low: float, high: float) -> str:
         return f"{share:.0%} [{low:.0%}, {high:.0%}]"
@@ -157,7 +155,7 @@ def blame_table(found: Sequence[Blame]) -> Table:
 
 
 def blame_answer(found: Sequence[Blame]) -> str:
-    """Which source is to blame for what, with the numbers, or that it can't be told."""
+    """Return which source is to blame for which spread, with the numbers, or that this isn't decided."""
     sentences = []
     for each in found:
         if not each.total_sd:
@@ -182,7 +180,7 @@ def blame_answer(found: Sequence[Blame]) -> str:
 
 
 def blame_tables(trials: Mapping[str, Sequence[Blame]]) -> tuple[Table, str]:
-    """The tables of several trials as one, and their answers. Trials may be crossed differently."""
+    """Join the tables of several trials, and their answers. Trials may be crossed differently."""
     tables = {name: blame_table(found) for name, found in trials.items()}
     head = next(iter(tables.values())).columns[0]
     columns = list(dict.fromkeys(column for table in tables.values() for column in table.columns[1:]))
@@ -196,6 +194,6 @@ def blame_tables(trials: Mapping[str, Sequence[Blame]]) -> tuple[Table, str]:
 
 
 def blamed(records: Sequence[TrialRecord], objective: Objective) -> dict[str, Sequence[Blame]]:
-    """The blame of each crossed trial by its name, best first."""
+    """Return the blame of each crossed trial by its name, best first."""
     done = ranked(records, objective)
     return {trial_name(record): record.summary.blame for record in done if record.summary and record.summary.blame}

@@ -1,4 +1,4 @@
-"""A study's table of trials, and how numbers, settings and times are written. Text only; `terminal` draws it."""
+"""Writes numbers, settings, times and a study's table of trials as text, which `terminal` draws."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from study.records.arrays import Scalar
 from study.records.outcome import Summary
 from study.records.trial import TrialRecord
-from study.statistics.objectives import LOSS, Objective
+from study.settings.values import as_text
+from study.statistics.objectives import ACCURACY, LOSS, NAMES, Objective
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Table:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number to a few significant digits; '–' for none."""
+    """Return a number to a few significant digits; '–' for none."""
     if value is None or math.isnan(value):
         return "–"
     magnitude = abs(value)
@@ -29,11 +30,11 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def setting(value: Scalar) -> str:
-    return number(value) if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else as_text(value)
 
 
 def short(key: str) -> str:
-    """A setting's last word: learning_rate for optimizer.learning_rate."""
+    """Return a setting's last word: learning_rate for optimizer.learning_rate."""
     return key.rsplit(".", 1)[-1]
 
 
@@ -42,12 +43,12 @@ COPIES = "the replicates are copies of one network, since nothing that differs c
 
 
 def listed(words: Sequence[str]) -> str:
-    """Words in a sentence: init, order and data."""
+    """Join words for a sentence: init, order and data."""
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def settings_text(params: Mapping[str, Scalar]) -> str:
-    """Sampled settings in a line: adam, learning_rate 0.003, batch_size 32."""
+    """Return sampled settings in a line: adam, learning_rate 0.003, batch_size 32."""
     # the choice of a group, such as the optimizer, speaks for itself
     return ", ".join(
         setting(value) if "." not in key and isinstance(value, str) else f"{short(key)} {setting(value)}"
@@ -56,12 +57,12 @@ def settings_text(params: Mapping[str, Scalar]) -> str:
 
 
 def loss_text(summary: Summary) -> str:
-    """The mean validation loss and its 95 % interval's half-width, if it has one."""
+    """Return the mean validation loss, with half its 95 % interval, if it has one."""
     return interval_text(summary.val_loss_mean, summary.val_loss_halfwidth)
 
 
 def interval_text(mean: float, halfwidth: float | None) -> str:
-    """A number and its interval's half-width, if it has one, to the half-width's two digits."""
+    """Return a number with half its interval, if it has one, to two digits of that half."""
     if halfwidth is None or not halfwidth > 0:
         return number(mean, 4)
     if halfwidth >= 100 or halfwidth < 1e-8:
@@ -71,8 +72,8 @@ def interval_text(mean: float, halfwidth: float | None) -> str:
 
 
 def scores_text(summary: Summary) -> str:
-    """What else is asked of a trial, as means over its replicates; nothing for targets that give none."""
-    return ", ".join(f"{name.upper() if name == 'auc' else name} {score_text(summary, name)}" for name in summary.scores)
+    """Return a trial's scores as means over its replicates; "" where it has none."""
+    return ", ".join(f"{NAMES.get(name, name)} {score_text(summary, name)}" for name in summary.scores)
 
 
 def labels_text(summary: Summary) -> str:
@@ -81,26 +82,21 @@ def labels_text(summary: Summary) -> str:
     return ", ".join([*labels, *one_class])
 
 
-def sources(vary: object) -> list[str]:
-    """The names of what differs between replicates, of `replicates.vary` as a record or a sampled setting has it."""
-    return [name.strip(" []'\"()") for name in str(vary).split(",") if name.strip(" []'\"()")]
-
-
 def aligned_text(summary: Summary) -> str:
-    """The distance after matching neurons, and what share that is of what matching leaves between fresh networks."""
+    """Return the distance after matching neurons, and its share of the same distance between fresh networks."""
     if summary.aligned is None or not summary.null:
         return "–"
     return f"{number(summary.aligned)} ({summary.aligned / summary.null:.0%})"
 
 
 def ranked(records: Sequence[TrialRecord], objective: Objective) -> list[TrialRecord]:
-    """Completed trials, the best in `objective`, the study's first, before the others."""
+    """Return the completed trials, best first. objective: the study's first."""
     done = [record for record in records if record.state == "complete" and record.value is not None]
     return sorted(done, key=lambda record: (objective.sign * record.value, record.number))  # type: ignore[operator]
 
 
 def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front: Collection[int] = ()) -> Table:
-    """Completed trials, best first, then those that failed or were pruned, with the reason.
+    """Tabulate the completed trials, best first, then those that failed or were pruned, with the reason.
 
     front: the numbers of the trials that no other beats in every one of several objectives.
     """
@@ -132,13 +128,13 @@ def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front
 
 
 def score_text(summary: Summary, name: str) -> str:
-    """The mean over the replicates, an accuracy beside that of predicting the largest class always."""
+    """Return the mean over the replicates, an accuracy with that of always predicting the largest class."""
     found = summary.scores.get(name)
     return number(sum(found) / len(found)) + _majority_text(summary, name) if found else "–"
 
 
 def _majority_text(summary: Summary | None, name: str) -> str:
-    known = name == "accuracy" and summary is not None and summary.majority is not None
+    known = name == ACCURACY and summary is not None and summary.majority is not None
     return f" (majority {number(summary.majority)})" if known and summary else ""
 
 
@@ -155,15 +151,19 @@ def trial_name(record: TrialRecord) -> str:
     return f"{record.number}: {settings_text(record.params)}" if record.params else f"trial {record.number}"
 
 
+def trial_title(record: TrialRecord) -> str:
+    return f"trial {record.number}" + (f": {settings_text(record.params)}" if record.params else "")
+
+
 def seconds_text(seconds: Mapping[str, float], total: float) -> str:
-    """Where the time went, with what no phase accounts for as 'other'."""
+    """Return the seconds of each phase, with the rest as 'other'."""
     parts = {name: value for name, value in seconds.items() if value >= 0.05}
     parts["other"] = max(0.0, total - sum(seconds.values()))
     return f"{total:.1f} s: " + " · ".join(f"{name} {value:.1f}" for name, value in parts.items())
 
 
 def size_text(count: float) -> str:
-    """Bytes, in the unit that leaves few digits."""
+    """Return a number of bytes in the unit that leaves few digits."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 999.5:
             return f"{number(count)} {unit}"

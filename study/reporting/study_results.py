@@ -1,4 +1,4 @@
-"""What a study found, gathered once for whoever tells it: the terminal, MLflow, the report's page, and Python."""
+"""The results of a study, gathered once for the terminal, MLflow, the report's page, and Python."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from study.records.tracked import TrackedTrial
 from study.records.trial import TrialRecord
 from study.reporting import answers, factor_tables, narrative, report
 from study.reporting.answers import Answer
+from study.settings.values import Value
 from study.statistics import ranking, setting_effects
 from study.statistics.objectives import Objective
 from study.statistics.setting_effects import SettingEffect
@@ -20,15 +21,16 @@ MOST_SHOWN = 6
 
 @dataclass(frozen=True)
 class Findings:
-    """What the study's own records tell. identity: its fixed settings and its space (`space: KEY`), as text.
+    """The results that the study's own records hold.
 
-    finals: of the finalists' fresh replicates; front: the numbers of the trials that no other beats in every objective;
-    command: the launch that made it, or nothing.
+    settings: its fixed ones; space: the searched ones, each with its domain as a text. finals: of the finalists' fresh replicates;
+    front: the numbers of the trials that no other beats in every objective; command: the launch that made it, or "".
     """
 
     name: str
     objectives: tuple[Objective, ...]
-    identity: Mapping[str, str]
+    settings: Mapping[str, Value]
+    space: Mapping[str, str]
     records: list[TrialRecord]
     finals: Sequence[TrialRecord] = ()
     front: Sequence[int] = ()
@@ -53,14 +55,15 @@ class Findings:
 
     @cached_property
     def answer(self) -> Answer:
-        return answers.answer(self.records, self.objective, self.identity, self.command, alone=len(self.objectives) == 1)
+        alone = len(self.objectives) == 1
+        return answers.answer(self.records, self.objective, self.settings, self.command, self.space, alone)
 
     @property
     def win(self) -> str:
-        """Whether the best trial's win is more than chance, and the Pareto front of several objectives."""
+        """The sentences on whether the best trial's win is more than chance, and the Pareto front of several objectives."""
         # fresh replicates decide what those of the search left open
         win = answers.finals_text(self.finals, self.objective) or answers.win_text(
-            self.records, self.choice, self.objective, self.identity
+            self.records, self.choice, self.objective, self.settings
         )
         if win and len(self.objectives) > 1:
             win = f"By {self.objective.quantity} alone: {win}"
@@ -90,22 +93,34 @@ class Shown:
 
 @dataclass(frozen=True)
 class Networks:
-    """What only the trials' networks tell. shown: of the best trials, best first; factor: of a study that varies one setting."""
+    """The results that need the trials' networks.
+
+    shown: the best trials, best first; factor: the comparison of a study that varies one setting.
+    """
 
     shown: list[Shown] = field(default_factory=list)
     factor: factor_tables.FactorComparison | None = None
 
 
 def read(storage: str, name: str) -> Findings:
-    """Of a study in Optuna's storage. Raises BadInput if there is none of this name."""
+    """Read a study in Optuna's storage. Raises BadInput if there is none of this name."""
     from study.search.stored import open_study
 
     stored = open_study(storage, name)
-    return Findings(name, stored.objectives, stored.identity, stored.records, stored.finals, stored.front, stored.command)
+    return Findings(
+        name=name,
+        objectives=stored.objectives,
+        settings=stored.settings,
+        space=stored.space,
+        records=stored.records,
+        finals=stored.finals,
+        front=stored.front,
+        command=stored.command,
+    )
 
 
 def networks(found: Findings, uri: str) -> Networks:
-    """Reads the runs of the best trials. Raises StudyError if they can't be had."""
+    """Read the runs of the best trials. Raises StudyError if they can't be read."""
     from study.tracking import reader, store
 
     opened = store.existing(uri)
@@ -118,4 +133,4 @@ def networks(found: Findings, uri: str) -> Networks:
     # the replicates of a crossed design are no restarts: they share sources
     key = None if found.blamed else factor_tables.find_factor(found.keys, found.records, found.objective)
     in_order = sorted(done, key=lambda each: each.number)
-    return Networks(shown, factor_tables.compare(opened, key, in_order, found.objective, found.identity) if key else None)
+    return Networks(shown, factor_tables.compare(opened, key, in_order, found.objective, found.settings) if key else None)

@@ -1,7 +1,4 @@
-"""What a person sees in the terminal. The only module that imports Rich.
-
-Results go to standard output; progress and messages to standard error, so that output can be piped.
-"""
+"""Print to the terminal. Results go to standard output, progress and messages to standard error, so output can be piped."""
 
 from __future__ import annotations
 
@@ -40,7 +37,7 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 err = Console(file=os.fdopen(os.dup(2), "w", buffering=1), highlight=False)
 atexit.register(err.file.close)
 
-# colours can be forced into a file (FORCE_COLOR); what moves can't
+# FORCE_COLOR may colour a file, but progress never moves in one
 MOVES = err.file.isatty() and not err.is_dumb_terminal
 ROWS = 40
 PROSE, PROSE_WIDTH = {"convergence"}, len("8 still improving")
@@ -48,7 +45,7 @@ _verbose = False
 
 
 def speak(*, quiet: bool = False, verbose: bool = False) -> None:
-    """How much is said from here on. quiet: results and errors alone; verbose: what is said of errors and trials, in full."""
+    """Set how much to print. quiet: only results and errors; verbose: full details of errors and trials."""
     global _verbose
     err.quiet, _verbose = quiet, verbose
     if verbose:
@@ -59,14 +56,14 @@ def speak(*, quiet: bool = False, verbose: bool = False) -> None:
 
 @contextmanager
 def status(message: str) -> Iterator[None]:
-    """A spinner while the block runs; nothing when standard error is no terminal."""
+    """Show a spinner while the block runs, if standard error is a terminal."""
     with steps(message):
         yield
 
 
 @contextmanager
 def steps(message: str) -> Iterator[Callable[[str], None]]:
-    """As `status`, for a message that the block changes by the function that it gets."""
+    """Show a spinner as `status` does, with a message that the block changes by calling the yielded function."""
     if not MOVES:
         yield lambda text: None
         return
@@ -79,7 +76,7 @@ def message(text: str, style: str = "") -> None:
 
 
 def error(text: str, cause: BaseException | None = None) -> None:
-    """An error as it is, without wrapping: a line for each fault. Verbose, with where it comes from. Even the quiet tell it."""
+    """Print an error, even when quiet: one line per fault, unwrapped, with a traceback when verbose."""
     quiet, err.quiet = err.quiet, False
     if _verbose and cause:
         err.print(Text(redact("".join(traceback.format_exception(cause))), style="dim"), soft_wrap=True)
@@ -89,22 +86,22 @@ def error(text: str, cause: BaseException | None = None) -> None:
 
 
 def show_table(content: report.Table, rows: int = ROWS) -> None:
-    """A table that fits the terminal; beyond `rows` rows it says how many are left out.
+    """Print a table that fits the terminal, at most `rows` rows, with a note on what is left out.
 
-    Headings wrap at their words, and labels where they must; the last columns are left out of a terminal too narrow for them.
+    Headings wrap at words, labels anywhere; a narrow terminal loses the last columns.
     """
-    widths = [_width(column, [row[place] for row in content.rows]) for place, column in enumerate(content.columns)]
+    widths = [_width(column, [row[index] for row in content.rows]) for index, column in enumerate(content.columns)]
     gap = 1 if sum(widths) + 2 * len(widths) <= out.width else 0
     shown = len(widths)
     while shown > 1 and sum(widths[:shown]) + (1 + gap) * shown > out.width:
         shown -= 1
     drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     spare = out.width - sum(widths[:shown]) - (1 + gap) * shown
-    for place, column in enumerate(content.columns[:shown]):
-        heading, cells = column.replace("_", " "), [row[place] for row in content.rows]
+    for index, column in enumerate(content.columns[:shown]):
+        heading, cells = column.replace("_", " "), [row[index] for row in content.rows]
         wanted = max(map(len, [heading, *cells]))
-        width = min(wanted, widths[place] + max(0, spare))
-        spare -= width - widths[place]
+        width = min(wanted, widths[index] + max(0, spare))
+        spare -= width - widths[index]
         drawn.add_column(heading, justify="left" if column in PROSE else "right", width=width, overflow="fold")
     for row in content.rows[:rows]:
         drawn.add_row(*map(escape, row[:shown]))
@@ -116,7 +113,7 @@ def show_table(content: report.Table, rows: int = ROWS) -> None:
 
 
 def _width(column: str, cells: Sequence[str]) -> int:
-    """The least width of a column: a label's, or its widest cell's, and its heading's longest word's."""
+    """Return the minimum width of a column: its widest cell (or a label) or the longest word of its heading."""
     words = max(map(len, column.replace("_", " ").split() or [""]))
     return max(words, PROSE_WIDTH if column in PROSE else max(map(len, cells), default=0))
 
@@ -126,33 +123,33 @@ def show_text(text: str, style: str = "") -> None:
 
 
 def show_line(text: str, style: str = "") -> None:
-    """A text that stays on one line, however long."""
+    """Print a text on one line, however long."""
     out.print(Text(redact(text), style=style), soft_wrap=True)
 
 
-def show_findings(found: Findings) -> None:
-    """A study's table, its answer, whether the win is real, and what settings and sources do."""
-    show_table(report.table(found.records, found.objectives, found.front))
-    show_text(f"{found.answer.headline}.", "bold")
-    show_text(found.answer.text)
-    if found.answer.command:
+def show_findings(findings: Findings) -> None:
+    """Print a study's table, its answer, whether the win is real, and the effects of settings and sources."""
+    show_table(report.table(findings.records, findings.objectives, findings.front))
+    show_text(f"{findings.answer.headline}.", "bold")
+    show_text(findings.answer.text)
+    if findings.answer.command:
         show_text("To settle it, train longer:")
-        show_line(f"  {found.answer.command}")
-    if found.finals:
-        show_table(report.table(found.finals, [found.objective]))
-    if found.win:
-        show_text(found.win)
-    if found.effects:
-        show_table(narrative.effects_table(found.effects, found.objective))
-        show_text(narrative.effects_foot(found.objective), "dim")
-    if found.blamed:
-        table, text = narrative.blame_tables(found.blamed)
+        show_line(f"  {findings.answer.command}")
+    if findings.finals:
+        show_table(report.table(findings.finals, [findings.objective]))
+    if findings.win:
+        show_text(findings.win)
+    if findings.effects:
+        show_table(narrative.effects_table(findings.effects, findings.objective))
+        show_text(narrative.effects_foot(findings.objective), "dim")
+    if findings.blamed:
+        table, text = narrative.blame_tables(findings.blamed)
         show_table(table)
         show_text(text)
 
 
 class _Left(ProgressColumn):
-    """The time that is left until the moment in the field `ends`, if there is one."""
+    """The time left until the field `ends`, if set."""
 
     def render(self, task: Task) -> Text:
         ends = task.fields["ends"]
@@ -160,7 +157,7 @@ class _Left(ProgressColumn):
 
 
 def duration(seconds: float) -> str:
-    """In the unit that a person would use."""
+    """Return a duration as text in a readable unit."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     if seconds < 99.5 * 60:
@@ -193,7 +190,7 @@ class TrialProgress:
     def __call__(self, leg: Leg) -> None:
         now, done = time.monotonic(), leg.epochs_done
         pace = ends = None
-        if self._first is None:  # before it lies the loading, and the compiling
+        if self._first is None:  # after loading and compiling
             self._first = now, done
         elif now > self._first[0]:
             pace = (done - self._first[1]) / (now - self._first[0])
@@ -204,9 +201,9 @@ class TrialProgress:
 
 
 class StudyProgress:
-    """A study's progress: a line for each trial that ends, and below them the count, the best so far, pace and time left.
+    """A study's progress: one line per finished trial, and below them the count, the best value, the pace and the time left.
 
-    done: trials of earlier launches; replicates: of a trial, where the search doesn't vary it.
+    done: trials of earlier launches; replicates: per trial, unless searched.
     """
 
     def __init__(self, total: int, done: int, best: float | None, objective: Objective, replicates: int) -> None:
@@ -226,7 +223,7 @@ class StudyProgress:
         self._bar.stop()
 
     def launched(self, asked: Sequence[Asked], ended: int) -> None:
-        """ended: how many of the study's trials have ended by now, those of other drivers among them."""
+        """Record a launch. ended: the study's finished trials so far, including those of other drivers."""
         self._done = ended
         first, last = asked[0].number, asked[-1].number
         description = f"trial {first}" if first == last else f"trials {first} – {last}"
@@ -235,7 +232,7 @@ class StudyProgress:
 
     def again(self, asked: Asked, reason: str) -> None:
         self._pace.lost()
-        message(f"trial {asked.number} is run again: {reason}")
+        message(f"trial {asked.number} runs again: {reason}")
 
     def finished(self, asked: Asked, result: TrialResult) -> None:
         self._done += 1
@@ -245,18 +242,18 @@ class StudyProgress:
         if value is not None and (self._best is None or self._objective.sign * (value - self._best) < 0):
             self._best = value
         if isinstance(result.outcome, Completed):
-            found = f"val loss {report.loss_text(result.outcome.summary)}, {report.labels_text(result.outcome.summary)},"
+            outcome = f"val loss {report.loss_text(result.outcome.summary)}, {report.labels_text(result.outcome.summary)},"
         else:
             self._counts[type(result.outcome)] += 1
-            found = result.outcome.reason
+            outcome = result.outcome.reason
         left = self._pace.left(self._total - self._done)
         best = f"best {report.number(self._best)}" if self._best is not None else "no result yet"
         others = "".join(f", {count} {kind.__name__.lower()}" for kind, count in self._counts.items() if count)
-        pace = f"{report.number(self._pace.networks_a_second())} networks/s"
-        # the result first: a narrow terminal cuts the end off
-        line = f"trial {asked.number:>3}  {redact(found)} with {report.settings_text(asked.params)}"
+        pace = f"{report.number(self._pace.networks_per_second())} networks/s"
+        # the result first, since a narrow terminal cuts off the end
+        line = f"trial {asked.number:>3}  {redact(outcome)} with {report.settings_text(asked.params)}"
         style = {Pruned: "dim", Failed: "red"}.get(type(result.outcome), "")
-        # in a terminal the counts are in the bar below
+        # a terminal shows the counts in the bar below
         counts = "" if MOVES else f"[{self._done}/{self._total}, {best}{others}, {pace}, {duration(left)} left]  "
         _print_line(f"{counts}{line}", style)
         if _verbose:
@@ -266,12 +263,12 @@ class StudyProgress:
 
 
 def _print_line(text: str, style: str) -> None:
-    """A message on one line: cut off at a terminal's edge, whole in a file."""
+    """Print a message on one line, cut off at a terminal's edge but complete in a file."""
     err.print(Text(text, style), no_wrap=MOVES, overflow="ellipsis" if MOVES else "ignore", soft_wrap=not MOVES)
 
 
 class Pace:
-    """How fast a launch goes. Trials that were launched together are told together, when the last of them is done."""
+    """The pace of a launch. Trials launched together are reported together, when the last of them is done."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -281,18 +278,18 @@ class Pace:
         self._launched += trials
 
     def lost(self) -> None:
-        """An attempt ended, and its trial is still to be run."""
+        """Record an attempt whose trial must run again."""
         self._launched -= 1
 
     def ended(self, networks: int) -> None:
         self._ended += 1
         self._networks += networks
 
-    def networks_a_second(self) -> float:
-        """Trained networks, those not yet told counted as the others."""
+    def networks_per_second(self) -> float:
+        """Return trained networks per second, assuming average trials for those not yet reported."""
         return self._networks / self._ended * self._launched / (time.monotonic() - self._started)
 
     def left(self, trials: int) -> float:
-        """Seconds that so many trials more will take, of which some are done and not yet told."""
-        untold = self._launched - self._ended
-        return (time.monotonic() - self._started) / self._launched * max(0, trials - untold)
+        """Return the seconds that so many more trials will take, of which some are done but not yet reported."""
+        unreported = self._launched - self._ended
+        return (time.monotonic() - self._started) / self._launched * max(0, trials - unreported)

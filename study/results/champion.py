@@ -1,4 +1,4 @@
-"""A study's champion: the best trial's best network, as a Keras model that takes what a user has and gives what a user wants."""
+"""Save and load a study's champion: the best trial's best network as a Keras model on unscaled data."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from study.records.tracked import TrackedNetwork
 from study.records.trial import TrialRecord
 from study.reporting import report
 from study.reporting.study_results import Findings
-from study.settings.data import UserTable
+from study.settings.data import CLASSIFICATION, UserTable
 from study.settings.spec import TrialSpec, build
+from study.settings.values import as_texts
 
 if TYPE_CHECKING:
     from study.tracking.champion import Champion, Column
@@ -29,40 +30,40 @@ EXAMPLE_ROWS, MOST_NAMES = 5, 20
 
 @dataclass(frozen=True)
 class Kept:
-    """What became the champion, or has been before: a replicate of a trial, as the model of this id."""
+    """A champion: a replicate of a trial, as the model of this id."""
 
     trial: int
     replicate: int
     model_id: str
 
 
-def keep(found: Findings, uri: str) -> Kept | None:
-    """Keeps the study's best network with the study's run, unless it is there. None if no trial completed.
+def keep(findings: Findings, uri: str) -> Kept | None:
+    """Save the study's best network with the study's run, unless it is there already. None if no trial completed.
 
-    Raises StudyError if that can't be: the study itself is done.
+    Raises StudyError on failure; the study itself is complete.
     """
     from study.tracking import champion, inspection, reader, store
 
-    best = found.best
+    best = findings.best
     if best is None or best.summary is None:
         return None
     with inspection.errors(uri):
         opened = store.existing(uri)
-        run_id = best.run_id or reader.run_of(opened, found.name, best.number)
+        run_id = best.run_id or reader.run_of(opened, findings.name, best.number)
         if run_id is None:
             return None
         networks = reader.load_networks(opened, run_id)
-        place = int(np.argmin(best.summary.val_losses))
-        chosen, spec = networks[place], build(networks[place].config)
-        model_id = champion.kept(opened, found.name, chosen.fingerprint)
+        index = int(np.argmin(best.summary.val_losses))
+        chosen, spec = networks[index], build(networks[index].config)
+        model_id = champion.kept(opened, findings.name, chosen.fingerprint)
         if model_id is None:
-            model_id = champion.keep(opened, found.name, _champion(found.name, best, place, chosen, spec))
-    return Kept(best.number, spec.replicates.numbers[place], model_id) if model_id else None
+            model_id = champion.keep(opened, findings.name, _champion(findings.name, best, index, chosen, spec))
+    return Kept(best.number, spec.replicates.numbers[index], model_id) if model_id else None
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A study's champion, ready for new rows. names: of its outputs; reading: how its table was read, as `_reading` gives it."""
+    """A study's champion, ready for new rows. names: of its outputs; reading: how its table was read, from `_reading`."""
 
     model: Any
     inputs: tuple[Input, ...]
@@ -70,7 +71,7 @@ class Predictor:
     reading: Mapping[str, Any]
 
     def predict(self, columns: Mapping[str, Array]) -> Array:
-        """The outputs of rows as they come, [n, outputs]: targets in their own units, or each class's probability.
+        """Predict unscaled rows, [n, outputs]: targets in their own units, or each class's probability.
 
         columns: as for `encoding.encode`, whose BadInput it raises.
         """
@@ -80,51 +81,51 @@ class Predictor:
 
 
 def load(study: str, uri: str) -> Predictor:
-    """Raises BadInput if the study has no champion, or one that doesn't know its columns, Corrupt, and StudyError of the store."""
+    """Load a study's champion. Raises BadInput if it has none, or one of an early version, Corrupt, and StudyError of the store."""
     from study.engine import export
     from study.tracking import champion, served, store
 
-    with champion.opened(store.existing(uri), study) as found:
-        if found is None:
-            raise BadInput([Fault("STUDY", study, f"a study whose best network is kept in {uri}: launch it again")])
-        file, meaning = found
-        if "made_of" not in meaning:  # it was kept by an earlier version
-            raise BadInput([Fault("STUDY", study, "a study whose champion names its columns: launch it again")])
+    with champion.opened(store.existing(uri), study) as kept:
+        if kept is None:
+            raise BadInput([Fault("STUDY", study, f"a study whose best network is saved in {uri}; launch it again to save it")])
+        file, meaning = kept
+        if "made_of" not in meaning:  # saved by an earlier version
+            raise BadInput([Fault("STUDY", study, "a study whose champion records its columns; launch it again to save it")])
         model = export.load_predictor(file)
-        # earlier versions kept the decimal mark alone
+        # earlier versions saved only the decimal mark
         reading = {"decimal": meaning.get("decimal", "."), "header": True} | meaning.get("reading", {})
         return Predictor(model, served.inputs(meaning), served.names(meaning), reading)
 
 
-def _champion(study: str, record: TrialRecord, place: int, chosen: TrackedNetwork, spec: TrialSpec) -> Champion:
+def _champion(study: str, record: TrialRecord, index: int, chosen: TrackedNetwork, spec: TrialSpec) -> Champion:
     from study.engine import export
     from study.tracking.champion import Champion
 
-    number = spec.replicates.numbers[place]
+    number = spec.replicates.numbers[index]
     data, scaling = dataset.load_replicate(spec, number), learn_scaling(spec, number)
     model = export.predictor(spec, chosen.network, scaling)
     rows = loading.rows(spec)
     meaning = _meaning(spec, data.input_names, data.target_names, chosen.network.kernels[-1].shape[1])
-    meaning["made_of"] = [list(column) for column in rows.inputs]
+    meaning["made_of"] = [list(source) for source in rows.inputs]
     if isinstance(spec.data, UserTable):
-        fills = {name: each.fill for name, each in zip(data.input_names, scaling.inputs, strict=True)}
+        fills = {name: scale.fill for name, scale in zip(data.input_names, scaling.inputs, strict=True)}
         meaning["instead_of_missing"] = {name: fill for name, fill in fills.items() if fill is not None}
         meaning["reading"] = _reading(spec.data, rows.made_up)
-        meaning["encoding"] = "a text or boolean column is one input a level, 1 where it has that level and else 0"
+        meaning["encoding"] = "a text or boolean column becomes one input per level, 1 for that level and 0 otherwise"
     whence = {"study": study, "trial": record.number, "replicate": number, "run_id": chosen.run_id}
     return Champion(
         model=model,
         columns=_columns(rows.inputs, scaling),
         outputs=tuple(meaning.get("classes", meaning["outputs"])),
         fingerprint=chosen.fingerprint,
-        params=chosen.settings,
+        params=as_texts(chosen.settings),
         metadata=whence | {"fingerprint": chosen.fingerprint, "label": chosen.label} | meaning,
-        note=_note(study, record, place, number, chosen, meaning),
+        note=_note(study, record, index, number, chosen, meaning),
     )
 
 
 def _reading(table: UserTable, made_up: Sequence[str]) -> dict[str, Any]:
-    """What reads new rows as the table was read. made_up: the names of all its columns if its file has none."""
+    """Return the settings that read new rows as the table was read. made_up: its column names if the file has none."""
     return {
         "decimal": table.decimal,
         "thousands": table.thousands,
@@ -136,44 +137,45 @@ def _reading(table: UserTable, made_up: Sequence[str]) -> dict[str, Any]:
 
 
 def _columns(inputs: Sequence[Input], scaling: Scaling) -> list[Column]:
-    """The columns that the inputs are made of, with the validation part's first rows, where gaps in numbers are filled."""
+    """Return the columns that the inputs are made of, with the first validation rows, gaps in numbers filled."""
     from study.tracking.champion import Column
 
-    found, at = list[Column](), 0
+    columns, at = list[Column](), 0
     for name, of_column in encoding.columns_of(inputs).items():
         part, fill = scaling.x_val[:EXAMPLE_ROWS, at : at + len(of_column)], scaling.inputs[at].fill
         at += len(of_column)
         if of_column[0].level is None:
-            found.append(Column(name, text=False, optional=fill is not None, example=part[:, 0].tolist()))
+            columns.append(Column(name, text=False, optional=fill is not None, example=part[:, 0].tolist()))
             continue
         boolean = encoding.is_boolean(of_column)
-        levels = [each.level == "True" if boolean else each.level for each in of_column]
+        levels = [source.level == "True" if boolean else source.level for source in of_column]
         example = [levels[int(np.argmax(row))] if row.any() else None for row in part]
-        found.append(Column(name, text=not boolean, optional=of_column[0].gaps, example=example))
-    return found
+        columns.append(Column(name, text=not boolean, optional=of_column[0].gaps, example=example))
+    return columns
 
 
 def _meaning(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], outputs: int) -> dict[str, Any]:
-    """What goes in and what comes out, by name and in order."""
-    if spec.data.task != "classification":
+    """Return the names of inputs and outputs, in order."""
+    if spec.data.task != CLASSIFICATION:
         return {"inputs": list(inputs), "outputs": list(targets), "outputs_are": "the targets, in their own units"}
     # of two classes, a single output is the probability of the second
-    told = {"outputs": list(targets[-outputs:]), "outputs_are": "the classes' probabilities", "classes": list(targets)}
-    return {"inputs": list(inputs)} | told
+    classes = {"outputs": list(targets[-outputs:]), "outputs_are": "the classes' probabilities", "classes": list(targets)}
+    return {"inputs": list(inputs)} | classes
 
 
-def _note(study: str, record: TrialRecord, place: int, number: int, chosen: TrackedNetwork, meaning: dict[str, Any]) -> str:
+def _note(study: str, record: TrialRecord, index: int, number: int, chosen: TrackedNetwork, meaning: dict[str, Any]) -> str:
     summary = record.summary
     assert summary is not None
     setting = f" ({report.settings_text(record.params)})" if record.params else ""
     return (
-        f"Replicate {number} of trial {record.number}{setting}, {chosen.label}: of the best setting's {len(summary.val_losses)} "
-        f"networks the one with the lowest validation loss, {report.number(summary.val_losses[place], 4)}. It was picked by that, "
-        f"so that it flatters; what to expect of the setting is {report.loss_text(summary)}.\n\n"
-        "`mlflow.pyfunc.load_model` and `mlflow models predict` take the table's own columns by name, in any order, unscaled and "
-        f"with texts as texts, and refuse what doesn't fit. `mlp-study predict {shlex.quote(study)} FILE.csv` does the same with a "
-        f"file. They give {meaning['outputs_are']}: {', '.join(meaning.get('classes', meaning['outputs'])[:MOST_NAMES])}.\n\n"
-        f"`mlflow.keras.load_model` gives the Keras model itself. Each row has {len(meaning['inputs'])} numbers, unscaled, in the "
-        "order of its metadata's `inputs`, where a text is one input for each of its levels.\n\n"
-        f"Between scaling and unscaling lies the network of run `{chosen.run_id}`, with the fingerprint `{chosen.fingerprint}`."
+        f"Replicate {number} of trial {record.number}{setting}, {chosen.label}: the network with the lowest validation loss, "
+        f"{report.number(summary.val_losses[index], 4)}, among the {len(summary.val_losses)} of the best setting. That loss is "
+        f"optimistic, because it selected the network; expect {report.loss_text(summary)} of the setting.\n\n"
+        "`mlflow.pyfunc.load_model` and `mlflow models predict` accept the table's columns by name, in any order, unscaled and "
+        f"unencoded, and refuse data that doesn't fit. `mlp-study predict {shlex.quote(study)} FILE.csv` does the same for a file. "
+        f"They return {meaning['outputs_are']}: {', '.join(meaning.get('classes', meaning['outputs'])[:MOST_NAMES])}.\n\n"
+        f"`mlflow.keras.load_model` returns the Keras model itself. It expects {len(meaning['inputs'])} unscaled numbers per row, "
+        "in the order of its metadata's `inputs`, with one input per level of a text column.\n\n"
+        f"The model scales its inputs, applies the network of run `{chosen.run_id}` (fingerprint `{chosen.fingerprint}`) and "
+        "unscales its outputs."
     )

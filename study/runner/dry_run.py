@@ -1,6 +1,6 @@
-"""A dry run: tells what a launch would train and what that would take. Nothing stays of it.
+"""Show what a launch would train, how long it will take and how much disk it needs, without keeping anything.
 
-Everything is checked as a real launch checks it. A study that exists is asked as a copy, in a folder that is gone afterwards.
+All checks of a real launch apply. An existing study is read from a temporary copy.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from study.runner.estimate import Estimate, Probe
     from study.search.study import Search
 
-# settings whose kinds bring others along
+# sections whose kinds have settings of their own
 GROUPS = (*KINDS, "sampler", "pruner", "tracking")
 LEARNING = {"tpe", "gp", "cmaes", "nsgaii"}
 MOST_COMPOSED, MOST_DRAWN = 12, 10_000
 
 
-def of_study(plan: Plan) -> None:
-    """Tells what a study would train, from here on, and what that would take."""
+def show_study(plan: Plan) -> None:
+    """Print what a study would still train, how long it will take and how much disk it needs."""
     with terminal.status("looking at the study"):
         standing = _standing(plan)
     done, remaining = standing.total - standing.remaining, standing.remaining
@@ -60,21 +60,21 @@ def of_study(plan: Plan) -> None:
 
         loaded, sampled = time.perf_counter() - STARTED, [plan.base]
         if remaining:
-            found, sampled = _time(plan, standing, step)
+            time_estimate, sampled = _time(plan, standing, step)
     if remaining:
-        _show_estimate(found, loaded)
+        _show_estimate(time_estimate, loaded)
         if not plan.in_process and jobs > 1:
-            terminal.show_line(f"  on this machine, whose cores one trial keeps busy; on more of them up to {jobs} times as fast")
+            terminal.show_line(f"  on this machine, where one trial uses all cores; up to {jobs} times as fast on more machines")
         if count := plan.settings["finalists"]:
-            terminal.show_line(f"  and then the finalists, if need be: {count} networks each")
-    kept = estimate.of_study(sampled, standing.total, plan.uri is not None)
+            terminal.show_line(f"  then the finalists, if there are any: {count} networks each")
+    kept = estimate.study_bytes(sampled, standing.total, plan.uri is not None)
     if not sqlite.path_of(plan.storage):
         kept = {"in the storage": kept.pop("optuna.db")} | kept
     _show_disk(_by_server(kept, plan.uri))
 
 
-def of_trial(config: DictConfig, asked: job.Job, reading: str) -> None:
-    """As `of_study`, for a single trial. reading: how its table was read, if any."""
+def show_trial(config: DictConfig, asked: job.Job, reading: str) -> None:
+    """Print the same for a single trial. reading: how its table was read, if any."""
     spec, uri = asked.spec, asked.uri
     terminal.show_line(f"one trial: {spec.replicates.count} networks on {spec.data.name}", "bold")
     for line in reading.splitlines():
@@ -85,13 +85,13 @@ def of_trial(config: DictConfig, asked: job.Job, reading: str) -> None:
 
         loaded = time.perf_counter() - STARTED
         probes = _probes([spec], uri, step)
-    _show_estimate(estimate.of_probes(probes, [spec], 1, 1, 0.0), loaded)
-    _show_disk(_by_server(estimate.of_trial(spec, uri is not None), uri))
+    _show_estimate(estimate.from_probes(probes, [spec], 1, 1, 0.0), loaded)
+    _show_disk(_by_server(estimate.trial_bytes(spec, uri is not None), uri))
 
 
 @dataclass(frozen=True)
 class _Standing:
-    """How far a study is. records: its trials'."""
+    """The progress of a study. records: of its trials."""
 
     total: int
     remaining: int
@@ -100,7 +100,7 @@ class _Standing:
 
 
 def _standing(plan: Plan) -> _Standing:
-    """What the launch would find, and refuse."""
+    """Return the study's progress. Raises what a launch on it would raise."""
     path = sqlite.path_of(plan.storage)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "optuna.db")
@@ -117,40 +117,40 @@ def _standing(plan: Plan) -> _Standing:
 
 
 def _standing_elsewhere(plan: Plan, like: Search) -> _Standing:
-    """The same, of a study on a server, which is read where it is. like: the study as it would be made."""
+    """Return the progress of a study on a server, which can't be copied. like: the study that the launch would create."""
     from study.search import stored
     from study.search import study as search_study
 
     records: Sequence[TrialRecord] = ()
     if plan.name in stored.names(plan.storage):
-        found = stored.open_study(plan.storage, plan.name)
+        existing = stored.open_study(plan.storage, plan.name)
         wanted = stored.open_study(like.storage, plan.name).identity
-        search_study.check_identity(plan.name, found.identity, wanted)
-        records = found.records
+        search_study.check_identity(plan.name, existing.identity, wanted)
+        records = existing.records
     ended = sum(record.state in ("complete", "pruned", "failed") for record in records)
     return _Standing(like.n_trials, max(0, like.n_trials - ended), like.exhaustive, records)
 
 
 def _show_fixed(config: DictConfig, searched: set[str]) -> None:
-    """The settings that aren't searched and differ from the defaults of their kind."""
-    kinds = [f"{each}={config[each].name}" for each in GROUPS if OmegaConf.select(config, f"{each}.name")]
-    of_kinds, usual, given = (
-        _flat(each, searched) for each in (composition.compose_config(kinds), composition.compose_config([]), config)
+    """Print the fixed settings that differ from the defaults of their kind."""
+    kinds = [f"{section}={config[section].name}" for section in GROUPS if OmegaConf.select(config, f"{section}.name")]
+    of_kinds, usual, launched = (
+        _flat(composed, searched) for composed in (composition.compose_config(kinds), composition.compose_config([]), config)
     )
     shown = []
-    for key, value in given.items():
+    for key, value in launched.items():
         name = key.removesuffix(".name")
         if value != (of_kinds if name == key else usual).get(key) and not {key, name} & searched:
             shown.append(f"  {name}: {value}")
-    terminal.show_line("fixed, and not as by default:" if shown else "all other settings are the defaults")
+    terminal.show_line("fixed, and different from the default:" if shown else "all other settings are the defaults")
     for line in shown:
         terminal.show_line(line)
 
 
 def _flat(config: DictConfig, searched: set[str]) -> dict[str, str]:
-    """What a trial trains and keeps, as text by dotted names; not what is Hydra's, nor what a sweeper fills in.
+    """Return a trial's settings as text by dotted name, without Hydra's and the sweeper's.
 
-    The hidden layers are described by what isn't searched: their sizes, or else their width or their number.
+    The hidden layers appear as `units`, or as width and depth if one of these is searched.
     """
     settings = OmegaConf.to_container(config)
     assert isinstance(settings, dict)
@@ -163,79 +163,79 @@ def _flat(config: DictConfig, searched: set[str]) -> dict[str, str]:
 
 
 def _ahead(plan: Plan, standing: _Standing) -> list[dict[str, Scalar]]:
-    """The settings that remain, or such as a sampler may draw; of very many some."""
+    """Return the settings that remain, or random ones if a sampler chooses them; at most MOST_DRAWN."""
     from study.runner import estimate
 
     count = min(standing.remaining, MOST_DRAWN)
     if not standing.exhaustive:
-        return estimate.draws(plan.space, count, plan.base.seed)
+        return estimate.draw(plan.space, count, plan.base.seed)
     tried = [record.params for record in standing.records]
-    return list(itertools.islice((each for each in spaces.combinations(plan.space) if each not in tried), count))
+    return list(itertools.islice((params for params in spaces.combinations(plan.space) if params not in tried), count))
 
 
 def _time(plan: Plan, standing: _Standing, step: Callable[[str], None]) -> tuple[Estimate, list[TrialSpec]]:
-    """The estimate for the trials that remain, and settings of some of them."""
+    """Estimate the time of the remaining trials; return it with the settings of some of them."""
     from study.runner import estimate
 
     step("composing settings")
     ahead, started = _ahead(plan, standing), time.perf_counter()
     plan.trials.config(ahead[0], plan.space)
     composing = time.perf_counter() - started
-    # in a grid, neighbours are alike
-    sampled = [plan.trials.spec(ahead[place], plan.space) for place in evenly(len(ahead), MOST_COMPOSED)]
-    if found := estimate.of_records(standing.records, standing.remaining, composing):
-        return found, sampled
+    # evenly spread, since neighbours in a grid are alike
+    sampled = [plan.trials.spec(ahead[index], plan.space) for index in evenly(len(ahead), MOST_COMPOSED)]
+    if measured := estimate.from_records(standing.records, standing.remaining, composing):
+        return measured, sampled
     deciding = _deciding(plan)
-    programs = len({json.dumps([each.get(key) for key in deciding]) for each in ahead})
+    programs = len({json.dumps([params.get(key) for key in deciding]) for params in ahead})
     probes = _probes(sampled, plan.uri, step)
     learns, prunes = plan.sampler["name"] in LEARNING, plan.pruner["name"] != "none"
-    return estimate.of_probes(probes, sampled, programs, standing.remaining, composing, learns, prunes), sampled
+    return estimate.from_probes(probes, sampled, programs, standing.remaining, composing, learns, prunes), sampled
 
 
 def _deciding(plan: Plan) -> list[str]:
-    """The settings by which programs differ."""
+    """Return the searched settings that change the compiled program."""
     from study.runner import estimate
 
     def program(key: str | None = None, value: Scalar = None) -> object:
-        return estimate.compiled_once(plan.trials.spec(spaces.example(plan.space, key, value), plan.space))
+        return estimate.program_signature(plan.trials.spec(spaces.example(plan.space, key, value), plan.space))
 
     usual = program()
     return [key for key, domain in plan.space.items() if any(program(key, value) != usual for value in domain.samples())]
 
 
 def _probes(sampled: Sequence[TrialSpec], uri: str | None, step: Callable[[str], None]) -> list[Probe]:
-    """The cheapest of the settings, the dearest, the cheapest again, and others while there is time."""
+    """Probe the cheapest settings, the most expensive, the cheapest again, and others while time remains."""
     from study.runner import estimate
 
     started, compiled, probes = time.perf_counter(), set(), list[estimate.Probe]()
     by_work = sorted(sampled, key=lambda spec: estimate.work(spec)[1])
     for number, spec in enumerate([by_work[0], by_work[-1], by_work[0], *sampled]):
-        passed, program = time.perf_counter() - started, estimate.compiled_once(spec)
+        passed, program = time.perf_counter() - started, estimate.program_signature(spec)
         if number == 1 and program in compiled:
             continue
         ahead = passed / number if number > 2 else 0.0
         if number > 1 and passed + ahead > estimate.PROBING_SECONDS:
             break
-        step(f"training {number + 1} settings for a moment ({passed:.0f} of about {estimate.PROBING_SECONDS:.0f} s)")
-        found = estimate.probe(spec, uri or locations.tracking_uri(None))
-        probes.append(replace(found, compile=None) if program in compiled else found)
+        step(f"training a few settings briefly: number {number + 1} ({passed:.0f} of about {estimate.PROBING_SECONDS:.0f} s)")
+        measured = estimate.probe(spec, uri or locations.tracking_uri(None))
+        probes.append(replace(measured, compile=None) if program in compiled else measured)
         compiled.add(program)
     return probes
 
 
-def _show_estimate(found: Estimate, start: float) -> None:
+def _show_estimate(estimated: Estimate, start: float) -> None:
     from study.runner import estimate
 
     end = estimate.END_SHARE * start
-    likely, low, high = (terminal.duration(seconds + start + end) for seconds in (found.likely, found.low, found.high))
+    likely, low, high = (terminal.duration(seconds + start + end) for seconds in (estimated.likely, estimated.low, estimated.high))
     terminal.show_line(f"time: about {likely} ({low} to {high})", "bold")
-    parts = {"start": start, **found.parts, "end": end}
+    parts = {"start": start, **estimated.parts, "end": end}
     terminal.show_line("  " + " · ".join(f"{name} {terminal.duration(seconds)}" for name, seconds in parts.items()))
-    terminal.show_line(f"  by {found.basis}")
+    terminal.show_line(f"  estimated from {estimated.basis}")
 
 
 def _by_server(kept: dict[str, int], uri: str | None) -> dict[str, int]:
-    """What an MLflow server keeps isn't kept here."""
+    """Count what an MLflow server stores under its address."""
     if uri is None or sqlite.path_of(uri):
         return kept
     there = kept.pop("mlflow.db") + kept.pop("mlruns")
@@ -243,6 +243,6 @@ def _by_server(kept: dict[str, int], uri: str | None) -> dict[str, int]:
 
 
 def _show_disk(kept: Mapping[str, int]) -> None:
-    terminal.show_line(f"disk: about {report.size_text(sum(kept.values()))} in all", "bold")
-    terminal.show_line("  " + " · ".join(f"{place} {report.size_text(size)}" for place, size in kept.items()))
-    terminal.show_line("a dry run: nothing was trained to its end, or written", "dim")
+    terminal.show_line(f"disk: about {report.size_text(sum(kept.values()))} in total", "bold")
+    terminal.show_line("  " + " · ".join(f"{location} {report.size_text(size)}" for location, size in kept.items()))
+    terminal.show_line("a dry run: no trial was run to its end, and nothing was written", "dim")

@@ -1,8 +1,8 @@
-"""How long a study will take, and how much it will keep: from a few of its settings, trained here for a moment.
+"""Estimate how long a study will take and how much disk it needs, by training a few of its settings briefly.
 
-A trial's time is compiling (once for each program, which depends on shapes and kinds), training (by epochs, steps and the size of
-a step), analysing its networks, and what Hydra, Optuna and MLflow take. All but the last is measured, on this machine; where the
-study has trials already, theirs is the better measure.
+A trial's time consists of compiling (once per program, which depends on shapes and kinds), training (epochs, steps, and the size of
+a step), analysing its networks, and the overhead of Hydra, Optuna and MLflow. All but the overhead is measured on this machine; a
+study's own trials, if there are enough, replace these measurements.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ from study.tracking import warm_start
 from study.tracking.spool import NoRecorder
 
 PROBING_SECONDS, LEG_SECONDS, MOST_PROBED = 10.0, 1.0, 16
-# a first guess, before anything is measured: operations a second on one core
+# a first guess before any measurement: operations per second on one core
 SPEED = 5e9
-# trials of a study that say more than probes do
+# with so many trials of its own, a study needs no probes
 ENOUGH_TRIALS = 3
-# what isn't measured here, of runs of `mlp-study -m` on two cores (2.1 GHz): making a trial's config and folder over composing it;
-# asking and telling; MLflow's writer, a point and a run; the pages of the end over the start, which loads as much
+# the overhead, measured once with `mlp-study -m` on two cores (2.1 GHz): a trial's config and folder, relative to composing it;
+# Optuna; MLflow's writer, per point and per run; the final pages, relative to the start, which loads as much
 CONFIG_SHARE, SEARCH_SECONDS, POINT_SECONDS, RUN_SECONDS, END_SHARE = 1.8, 0.04, 1e-4, 0.015, 0.9
-# measured and estimated times differ by this much either way, since machines are shared and caches cold or warm
+# estimates are off by this much either way, since machines are shared and caches may be cold
 SLACK = 0.7, 1.5
-# of the training, where trials or replicates may stop early
+# share of the training that early stopping or pruning may save
 MOST_SAVED = 0.7
 
-# bytes, fitted to mlflow.db and optuna.db after studies of 4 and 12 trials, 8 and 32 replicates, 100 and 400 epochs; see
-# tests/test_command_line.py, which compares
+# bytes, fitted to mlflow.db and optuna.db after studies of 4 and 12 trials, 8 and 32 replicates, 100 and 400 epochs;
+# tests/test_command_line.py compares them with a study's
 MLFLOW_BASE, MLFLOW_RUN, MLFLOW_POINT, POINTS_A_TRIAL, POINTS_A_REPLICATE = 990_000, 13_100, 253, 19, 5
 OPTUNA_BASE, OPTUNA_TRIAL, OPTUNA_REPLICATE = 115_000, 3_400, 85
 BLOCK, FOLDER_BLOCKS, CONFIG_BLOCKS = 4096, 2, 6
-# each page holds its drawing library: report.html, in the launch's folder and, with tracking, in the study's run; and with tracking
-# portrait.html, in the folder and in the run of the trial that it shows
+# each page includes its drawing library: report.html, in the launch's folder and with tracking in the study's run; with tracking
+# also portrait.html, in the folder and in its trial's run
 PAGE = 5_000_000
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds: likely ones, and the range that they should lie in. parts: of the likely ones; basis: what they rest on."""
+    """A time in seconds, with its range. parts: of the likely time; basis: the measurements it rests on, as text."""
 
     likely: float
     low: float
@@ -68,9 +68,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a trial of these settings would take, from a shorter one: seconds by phase.
+    """Seconds by phase of a trial, extrapolated from a shorter one.
 
-    compile: None if the program was there; what is computed once for an architecture, such as its null distance, was there too.
+    compile: None if the program was compiled before; then the analysis reused cached values too, such as the null distance.
     """
 
     spec: TrialSpec
@@ -79,22 +79,22 @@ class Probe:
     analyse: float
 
 
-def of_records(records: Sequence[TrialRecord], remaining: int, composing: float) -> Estimate | None:
-    """From a study's own trials; None if there are too few."""
+def from_records(records: Sequence[TrialRecord], remaining: int, composing: float) -> Estimate | None:
+    """Estimate from a study's own trials; None if there are too few."""
     done = [record.seconds for record in records if record.state in ("complete", "pruned") and record.seconds]
     if len(done) < ENOUGH_TRIALS:
         return None
     # a launch's first trial also loads TensorFlow
-    names = dict.fromkeys(name for each in done for name in each if name != "import")
-    means = {name: float(np.mean([each.get(name, 0.0) for each in done])) for name in names}
+    names = dict.fromkeys(name for seconds_of_trial in done for name in seconds_of_trial if name != "import")
+    means = {name: float(np.mean([seconds_of_trial.get(name, 0.0) for seconds_of_trial in done])) for name in names}
     means["compose and search"] = CONFIG_SHARE * composing + SEARCH_SECONDS
     parts = {name: remaining * seconds for name, seconds in means.items()}
     low, high = SLACK
     total = sum(parts.values())
-    return Estimate(total, low * total, high * total, parts, f"the {len(done)} trials that this study has had")
+    return Estimate(total, low * total, high * total, parts, f"this study's {len(done)} earlier trials")
 
 
-def of_probes(
+def from_probes(
     probes: Sequence[Probe],
     sampled: Sequence[TrialSpec],
     programs: int,
@@ -103,11 +103,11 @@ def of_probes(
     learns: bool = False,
     prunes: bool = False,
 ) -> Estimate:
-    """From probes, for trials of which `sampled` are some. programs: how many different ones the trials need.
+    """Estimate from probes. sampled: settings of some of the trials; programs: the number of different programs they need.
 
-    learns: the sampler may come to prefer cheap settings, or dear ones; prunes: trials may end before their last epoch.
+    learns: the sampler may come to prefer cheap or expensive settings; prunes: trials may end before their last epoch.
     """
-    # the very first pays for what is loaded once
+    # the first probe includes one-time loading
     fresh = [probe for probe in probes if probe.compile is not None]
     fresh = fresh[1:] or fresh
     known = [probe for probe in probes if probe.compile is None] or fresh
@@ -125,15 +125,15 @@ def of_probes(
         "analyse": programs * float(first_analyses.mean()) + max(0, remaining - programs) * float(analyses.mean()),
     }
     trained = sum(parts.values())
-    # the writer works meanwhile, and is waited for at the end
+    # the writer works in parallel; only its remainder delays the end
     parts["records"] = max(0.1 * written, written - trained)
-    total, each = sum(parts.values()), np.sort(trains + analyses)
-    quarter = max(1, len(each) // 4)
-    cheap, dear = (learns * remaining * float(some.mean() - each.mean()) for some in (each[:quarter], each[-quarter:]))
+    total, times = sum(parts.values()), np.sort(trains + analyses)
+    quarter = max(1, len(times) // 4)
+    cheap, dear = (learns * remaining * float(some.mean() - times.mean()) for some in (times[:quarter], times[-quarter:]))
     if prunes or any(spec.training.patience or spec.training.until == PLATEAUED for spec in sampled):
         cheap -= MOST_SAVED * parts["train"]
     low, high = SLACK
-    basis = f"{len(probes)} of its settings, each trained here for a moment"
+    basis = f"{len(probes)} short trainings on this machine"
     return Estimate(total, low * max(0.0, total + cheap), high * (total + dear), parts, basis)
 
 
@@ -143,9 +143,9 @@ def _predicted(
     seconds: Callable[[Probe], float],
     features: Callable[[TrialSpec], Sequence[float]],
 ) -> np.ndarray:
-    """Each sampled setting's seconds: features weighted by what fits the probes' relative errors, no weight below 0.
+    """Predict the seconds of each sampled setting by non-negative least squares on the probes' relative errors.
 
-    Of the features only the first are used, as many as there are probes.
+    Uses only as many features as there are probes.
     """
     count = len(probes)
     known = np.array([features(probe.spec)[:count] for probe in probes])
@@ -155,9 +155,9 @@ def _predicted(
 
 
 def work(spec: TrialSpec, rows: int | None = None) -> tuple[float, float, float]:
-    """What training goes by: operations of layers, multiplications, and updates of weights; of the busiest core.
+    """Return the work of a training on the busiest core: layer operations, multiplications, and weight updates.
 
-    rows: of the training part, if it isn't the whole.
+    rows: the number of training rows, if not all.
     """
     rows = rows or len(dataset.load_data(spec).x_train)
     size = batches.batch_size(spec, rows)
@@ -172,7 +172,7 @@ def work(spec: TrialSpec, rows: int | None = None) -> tuple[float, float, float]
 
 
 def probe(spec: TrialSpec, uri: str) -> Probe:
-    """Trains and examines a trial that is as short as need be. uri: the store that holds a run which `init.same_as` names."""
+    """Train and analyse a shortened trial. uri: the store of the run that `init.same_as` may name."""
     short = _shortened(spec)
     datasets = _cut(dataset.load_replicates(short), short)
     clock = Clock()
@@ -181,23 +181,23 @@ def probe(spec: TrialSpec, uri: str) -> Probe:
     return Probe(spec, clock.seconds["compile"], longer * clock.seconds["train"], clock.seconds.get("analyse", 0.0))
 
 
-# of steps' operations and of multiplications, where it matters only how one part of a probe goes by both
+# of layer operations and multiplications, to scale a shortened training up
 _WEIGHTS = (1.0, 1.0 / 20_000, 0.0)
 
 
 def _shortened(spec: TrialSpec) -> TrialSpec:
-    """One leg at most, and fewer replicates: as many as are examined in pairs."""
+    """Return the trial with at most one leg and MOST_PROBED replicates."""
     replicates, training = spec.replicates, spec.training
     if replicates.crossed is None:
         replicates = replace(replicates, count=min(replicates.count, MOST_PROBED))
     leg = replace(spec, replicates=replicates, training=replace(training, epochs=min(training.epochs, training.leg_epochs)))
-    affordable = int(leg.training.epochs * LEG_SECONDS / _guessed(leg))
+    affordable = int(leg.training.epochs * LEG_SECONDS / _guess_seconds(leg))
     return leg if affordable >= leg.training.epochs else replace(leg, training=replace(leg.training, epochs=max(1, affordable)))
 
 
 def _cut(datasets: Sequence[Dataset], spec: TrialSpec) -> list[Dataset]:
-    """The data without the rows that would make even one epoch take too long."""
-    share = LEG_SECONDS / _guessed(spec)
+    """Drop rows so that even one epoch of very large data fits into LEG_SECONDS."""
+    share = LEG_SECONDS / _guess_seconds(spec)
     if spec.training.epochs > 1 or share >= 1:
         return list(datasets)
 
@@ -214,8 +214,7 @@ def _cut(datasets: Sequence[Dataset], spec: TrialSpec) -> list[Dataset]:
     return [done[id(data)] for data in datasets]
 
 
-def _guessed(spec: TrialSpec) -> float:
-    """Seconds of training, before anything is measured."""
+def _guess_seconds(spec: TrialSpec) -> float:
     return max(6 * WIDTH * work(spec)[1] / SPEED, 1e-9)
 
 
@@ -229,23 +228,23 @@ def _shapes(spec: TrialSpec) -> dict[str, tuple[int, ...]]:
     return parameter_shapes(sizes, spec.model.normalisation)
 
 
-def compiled_once(spec: TrialSpec) -> object:
-    """What is compiled once for all trials that have it."""
+def program_signature(spec: TrialSpec) -> object:
+    """Return a signature; trials that share it share one compiled program."""
     lone = replace(spec, replicates=replace(spec.replicates, count=1, crossed=None))
     return training.CohortTraining(lone, dataset.load_replicates(lone), Clock()).signature
 
 
-def draws(space: Space, count: int, seed: int) -> list[dict[str, Scalar]]:
-    """Settings drawn from a space as a sampler that doesn't learn would. space: as `ordered`."""
+def draw(space: Space, count: int, seed: int) -> list[dict[str, Scalar]]:
+    """Draw settings from a space at random. space: sorted by `ordered`."""
     rng = np.random.default_rng(seed)
-    found = []
+    drawn = []
     for _ in range(count):
         params: dict[str, Scalar] = {}
         for key, domain in space.items():
             if active(domain, params):
                 params[key] = _drawn(domain, rng)
-        found.append(params)
-    return found
+        drawn.append(params)
+    return drawn
 
 
 def _drawn(domain: Domain, rng: np.random.Generator) -> Scalar:
@@ -261,8 +260,8 @@ def _drawn(domain: Domain, rng: np.random.Generator) -> Scalar:
     return int(value) if domain.whole else value
 
 
-def of_study(sampled: Sequence[TrialSpec], trials: int, tracked: bool) -> dict[str, int]:
-    """Bytes that a study will have on the disk, by place, of whose trials `sampled` are some; those pruned or failed keep less."""
+def study_bytes(sampled: Sequence[TrialSpec], trials: int, tracked: bool) -> dict[str, int]:
+    """Estimate a study's bytes on disk by file or folder. sampled: some of its trials; pruned and failed ones keep less."""
     replicates = float(np.mean([spec.replicates.count for spec in sampled]))
     kept = {"optuna.db": OPTUNA_BASE + round(trials * (OPTUNA_TRIAL + OPTUNA_REPLICATE * replicates))}
     pages = PAGE * (1 + (tracked and replicates > 1))
@@ -270,15 +269,15 @@ def of_study(sampled: Sequence[TrialSpec], trials: int, tracked: bool) -> dict[s
     return kept | _tracked(sampled, trials, pages) if tracked else kept
 
 
-def of_trial(spec: TrialSpec, tracked: bool) -> dict[str, int]:
-    """As `of_study`, of a single trial."""
+def trial_bytes(spec: TrialSpec, tracked: bool) -> dict[str, int]:
+    """Estimate a single trial's bytes on disk by file or folder."""
     page = PAGE * (tracked and spec.replicates.count > 1)
     kept = {"outputs": CONFIG_BLOCKS * BLOCK + page}
     return kept | _tracked([spec], 1, page) if tracked else kept
 
 
 def _tracked(sampled: Sequence[TrialSpec], trials: int, more: int) -> dict[str, int]:
-    """What MLflow keeps of trials, and files of `more` bytes."""
+    """Estimate MLflow's bytes for trials and for files of `more` bytes."""
     rows = np.mean([MLFLOW_RUN * _runs(spec) + MLFLOW_POINT * _points(spec) for spec in sampled])
     files = np.mean([_artifacts(spec) for spec in sampled])
     return {"mlflow.db": MLFLOW_BASE + round(trials * rows), "mlruns": more + round(trials * files)}
@@ -289,13 +288,13 @@ def _runs(spec: TrialSpec) -> int:
 
 
 def _points(spec: TrialSpec) -> int:
-    """Values in MLflow: two curves a replicate, and a few more."""
+    """Return the number of points in MLflow: two curves per replicate, and a few more."""
     count = spec.replicates.count
     return 2 * count * spec.training.epochs + POINTS_A_TRIAL + POINTS_A_REPLICATE * count
 
 
 def _artifacts(spec: TrialSpec) -> int:
-    """A trial's files: each takes whole blocks. See `artifacts.write` for what is in them."""
+    """Estimate the bytes of a trial's files, each in whole blocks; `artifacts.write` writes them."""
     data, count, epochs = dataset.load_data(spec), spec.replicates.count, spec.training.epochs
     shapes, compared = _shapes(spec), min(count, MOST)
     values = len(data.x_val) * network_outputs(spec.loss, data.outputs)

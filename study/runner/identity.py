@@ -1,4 +1,4 @@
-"""A study's identity: everything fixed that decides its trials, as text; its name follows from it, so that a command resumes."""
+"""Derive a study's identity from the fixed settings that determine its trials, and its name, so that a command resumes it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from study.search.space import Space
 from study.settings import spec as specs
 from study.settings.data import CLASSIFICATION, UserTable
 from study.settings.spec import TrialSpec
+from study.settings.values import Value, as_text, as_texts
 
 
-def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -> dict[str, str]:
+def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -> dict[str, Value]:
     """Return the fixed settings of a study by key.
 
-    validated: settings that together have every searched choice; the first one's fixed settings are those of all. config: of the
-    launch.
+    validated: trials that together cover every searched choice; all share the first one's fixed settings. config: the launch's.
     """
     base, *others = validated
     return {
-        # a table is known by what it holds, wherever it lies
+        # a table is identified by its content, not its path
         **{key: value for key, value in specs.identifying(base).items() if key not in space and key != "data.path"},
         "data.task": base.data.task,
         "data.digest": loading.digest(base),
-        # earlier versions drew other parts: trials that were judged on other rows belong to another study
+        # earlier versions split the data differently, so their trials belong to another study
         **({"data.parts": "stratified"} if base.data.task == CLASSIFICATION else {}),
         **_other_kinds(base, others, space),
         **_other_tables(base, others),
@@ -38,9 +38,9 @@ def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -
     }
 
 
-def study_name(prefix: str, fixed: Mapping[str, str], space: Space) -> str:
-    """Return a name that depends on what is searched and trained alone, so that the same command resumes the same study."""
-    content = json.dumps([fixed, {key: str(domain) for key, domain in space.items()}], sort_keys=True)
+def study_name(prefix: str, fixed: Mapping[str, Value], space: Space) -> str:
+    """Return a name that depends only on the fixed settings and the space, so that the same command resumes the same study."""
+    content = json.dumps([as_texts(fixed), {key: str(domain) for key, domain in space.items()}], sort_keys=True)
     return f"{prefix}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
 
 
@@ -50,9 +50,10 @@ def kind_text(settings: Mapping[str, Any]) -> str:
     return f"{settings['name']} ({more})" if more else str(settings["name"])
 
 
-def _other_kinds(base: TrialSpec, others: Sequence[TrialSpec], space: Space) -> dict[str, str]:
-    """Return the fixed settings that kinds beside the first one's have, where they aren't as by default."""
-    fixed, first = {}, specs.identifying(base)
+def _other_kinds(base: TrialSpec, others: Sequence[TrialSpec], space: Space) -> dict[str, Value]:
+    """Return the fixed settings of the other searched kinds where they differ from the default."""
+    fixed: dict[str, Value] = {}
+    first = as_texts(specs.identifying(base))
     for other in others:
         settings = specs.flat(other)
         for section in specs.KINDS:
@@ -61,7 +62,8 @@ def _other_kinds(base: TrialSpec, others: Sequence[TrialSpec], space: Space) -> 
                 continue
             for name, usual in specs.defaults(type(kind)).items():
                 key, value = f"{section}.{name}", settings[f"{section}.{name}"]
-                if key not in space and value not in (usual, first.get(key)) and key != "data.path":
+                # as texts: to Python, 0 and 0.0 are equal
+                if key not in space and as_text(value) not in (as_text(usual), first.get(key)) and key != "data.path":
                     fixed[f"{key} with {section}={kind.name}"] = value
     return fixed
 
@@ -75,6 +77,6 @@ def _other_tables(base: TrialSpec, others: Sequence[TrialSpec]) -> dict[str, str
 
 
 def _search(config: DictConfig) -> dict[str, str]:
-    """Return the sampler and the pruner where they aren't as by default: other samples, or other trials to their ends."""
-    given = {section: decode.section(config, section) for section in ("sampler", "pruner")}
-    return {section: kind_text(settings) for section, settings in given.items() if settings != source.by_default(section)}
+    """Return the sampler and the pruner where they differ from the default, since they change which trials run to the end."""
+    chosen = {section: decode.section(config, section) for section in ("sampler", "pruner")}
+    return {section: kind_text(settings) for section, settings in chosen.items() if settings != source.default_settings(section)}

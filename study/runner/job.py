@@ -1,4 +1,4 @@
-"""One Hydra job: the trial that a composed config asks for, trained and recorded."""
+"""Train and record one Hydra job: the trial that a composed config describes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ STUDY = {"name": optional(TEXT), "trial": optional(integer(0, 1_000_000_000)), "
 
 @dataclass(frozen=True)
 class Job:
-    """A trial and where it is recorded.
+    """A trial and its records.
 
-    study: the name, storage and trial number that a study has given it, or None for each. pruner: the pruner's settings. uri: the
+    study: the name, storage and trial number of its study, each None without a study. pruner: the pruner's settings. uri: the
     MLflow store; None if nothing is recorded.
     """
 
@@ -37,12 +37,12 @@ class Job:
 
     @property
     def store(self) -> str:
-        """The MLflow store to read other runs from."""
+        """Return the MLflow store to read other runs from."""
         return self.uri or locations.tracking_uri(None)
 
 
-def decoded(config: DictConfig, *, single: bool = False) -> Job:
-    """Return the job that a config asks for. Raises BadInput, with all faults, and what `store_uri` raises.
+def from_config(config: DictConfig, *, single: bool = False) -> Job:
+    """Return the job that a config describes. Raises BadInput with all faults, and the errors of `store_uri`.
 
     single: no study launches it, so it has no trial number.
     """
@@ -54,14 +54,14 @@ def decoded(config: DictConfig, *, single: bool = False) -> Job:
     with collecting(faults):
         study = accepted("study", decode.section(config, "study"), STUDY)
         if single and study["trial"] is not None:
-            faults.append(Fault("study.trial", study["trial"], "null: a study sets it for its own trials"))
+            faults.append(Fault("study.trial", study["trial"], "null; only a study sets it"))
     if faults:
         raise BadInput(faults)
     return Job(spec, study, decode.section(config, "pruner"), uri)
 
 
 def check(job: Job) -> str:
-    """Raise what would be refused of a single run, without doing or writing anything; return how its table was read, if any."""
+    """Raise any error that would refuse a single run, without writing anything; return how its table was read, if any."""
     from study.data import dataset, inputs
 
     data = dataset.load_data(job.spec)
@@ -72,7 +72,7 @@ def check(job: Job) -> str:
 
 
 def run(job: Job, progress: Callable[[Leg], None] | None = None) -> TrialResult:
-    """Train and record a trial. Everything that can be refused is refused before a run is made."""
+    """Train and record a trial. All checks come before the run is created."""
     clock, spec, number = Clock(), job.spec, job.study["trial"]
     sender = spool.writer(job.uri, patient=number is not None) if job.uri else None
     with clock.phase("import"):
@@ -86,14 +86,14 @@ def run(job: Job, progress: Callable[[Leg], None] | None = None) -> TrialResult:
     recorder: trial.Recorder = spool.NoRecorder()
     if sender:
         name, described = job.study["name"] or spec.data.name, inputs.describe(spec, datasets[0])
-        recorder = spool.TrialRecorder(sender, name, spec, name_of(spec, number), number, described)
+        recorder = spool.TrialRecorder(sender, name, spec, run_name(spec, number), number, described)
     result = trial.run_trial(spec, datasets, recorder, clock, _prune(job), progress, start)
     if number is not None:
         from study.search import stored
 
         with clock.phase("search"):
             stored.keep(job.study["storage"], job.study["name"], number, result)
-    if sender and number is None:  # a study goes on meanwhile, and waits at its end
+    if sender and number is None:  # a study continues meanwhile, and waits at its end
         with clock.phase("track"):
             sender.drain()
     return result
@@ -108,10 +108,10 @@ def _prune(job: Job) -> Callable[[Leg], bool]:
 
 
 def store_uri(tracking: Mapping[str, Any]) -> str | None:
-    """The MLflow store that runs are recorded in; None if they aren't.
+    """Return the MLflow store for runs; None without tracking.
 
-    Raises BadInput for an unknown kind of tracking or a malformed URL, NotWritable if there is a place where records can't be
-    written, and Corrupt if the store is no database.
+    Raises BadInput for an unknown kind of tracking or a malformed URL, NotWritable for a folder that can't be written, and Corrupt
+    for a store that isn't a database.
     """
     settings = accepted("tracking", tracking, TRACKING)
     if settings["name"] == "none":
@@ -124,6 +124,6 @@ def store_uri(tracking: Mapping[str, Any]) -> str | None:
     return uri
 
 
-def name_of(spec: TrialSpec, number: int | None) -> str:
-    """A trial's run name, short enough for the runs table, where the settings have columns of their own."""
+def run_name(spec: TrialSpec, number: int | None) -> str:
+    """Return a short name for a trial's run, since the runs table has columns for its settings."""
     return f"trial {number}" if number is not None else f"{spec.optimizer.name} {spec.optimizer.learning_rate:g}"

@@ -1,4 +1,4 @@
-"""A study as it was asked for: everything about it checked, and nothing written."""
+"""Check everything about a study before it starts, and plan it without writing anything."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from study.runner.validation import Compose, ComposedTrials
 from study.search.space import Space
 from study.settings import rules
 from study.settings.spec import TrialSpec
+from study.settings.values import Value
 from study.statistics import objectives
 from study.statistics.objectives import Objective
 from study.tracking import spool
@@ -34,14 +35,14 @@ if TYPE_CHECKING:
 
 
 PROGRAM = "mlp-study"
-# Hydra keeps flags as settings of its own
+# Hydra stores flags as settings
 OF_THE_FLAGS = {"hydra.mode", "hydra.sweeper.dry_run"}
-# Hydra's settings that one trial has no use for
+# Hydra's settings that apply only to a study
 OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/")
 
 
 class HydraSweeper(Protocol):
-    """What Hydra has given to a sweeper in its `setup`."""
+    """The attributes that Hydra sets in a sweeper's `setup`."""
 
     config: DictConfig | None
     launcher: Launcher | None
@@ -50,11 +51,11 @@ class HydraSweeper(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """A study that was asked for.
+    """A checked study, ready to launch.
 
-    config: Hydra's, of the launch; settings: the sweeper's. trials: what settings of the space make; base: the first one. reading:
-    how its table was read, if any; judging: how trials are compared, if not as usual; identity: the fixed settings, as text. uri:
-    of the MLflow store, if there is tracking.
+    config: the launch's, with Hydra's settings; settings: the sweeper's. trials: composes trials from settings of the space; base:
+    the first one. reading: how its table was read, if any; judging: how trials are compared, if not by loss; identity: the fixed
+    settings. uri: the MLflow store, None without tracking.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Plan:
     base: TrialSpec
     reading: str
     judging: str
-    identity: Mapping[str, str]
+    identity: Mapping[str, Value]
     objectives: Sequence[Objective]
     storage: str
     uri: str | None
@@ -81,9 +82,9 @@ class Plan:
 
     @property
     def command(self) -> str:
-        """What a person types for it."""
-        task, of_hydra = source.given(self.config)
-        words = [each for each in (*task, *of_hydra) if each.partition("=")[0] not in OF_THE_FLAGS]
+        """Return the command line that launches this study."""
+        task, of_hydra = source.command_line(self.config)
+        words = [word for word in (*task, *of_hydra) if word.partition("=")[0] not in OF_THE_FLAGS]
         return shlex.join([PROGRAM, "--multirun", *source.options(self.config), *words])
 
     @property
@@ -92,25 +93,25 @@ class Plan:
 
     @property
     def in_process(self) -> bool:
-        """Whether the trials run in this process; Hydra loads its launchers in a way that makes other classes of them."""
+        """Return True if the trials run in this process. By name, since Hydra loads a launcher's class a second time."""
         return self.launcher_name == "basic"
 
     @property
     def folder(self) -> Path:
-        """Hydra's, of this launch."""
+        """Return the launch's output folder."""
         return Path(self.config.hydra.sweep.dir)
 
     def resume(self, storage: str, recorded: Sequence[spool.Recorded]) -> Search:
-        """As `search`, with what processes that are gone have left of its trials. recorded: on disk, of any study."""
+        """Open the study and settle trials that dead processes left behind. recorded: results on disk, of any study."""
         study = self.search(storage)
-        for each in recorded:
-            if each.study == self.name:
-                study.adopt(each.number, each.result, each.written)
+        for trial in recorded:
+            if trial.study == self.name:
+                study.adopt(trial.number, trial.result, trial.written)
         study.reap()
         return study
 
     def search(self, storage: str) -> Search:
-        """The study in this storage, where it is made if it isn't there."""
+        """Open the study in this storage, or create it."""
         from study.search import study as search_study
 
         return search_study.Search(
@@ -127,7 +128,7 @@ class Plan:
 
 
 def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequence[str], clock: Clock) -> Plan:
-    """Return the study that the arguments ask for. Raises what is wrong with it; writes nothing."""
+    """Return the study that the arguments describe. Raises BadInput with its faults; writes nothing."""
     assert sweeper.config is not None and sweeper.launcher is not None and sweeper.hydra_context is not None
     config, loader = sweeper.config, sweeper.hydra_context.config_loader
     space, fixed, by_default = _asked(config, loader, arguments, settings)
@@ -145,7 +146,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         if not space:
             raise BadInput([Fault("--multirun", "nothing to search", _something_to_search(config))])
         if by_default:
-            space = validation.narrowed(space, trials)
+            space = validation.narrow(space, trials)
         validated = validation.check_space(space, trials, config.hydra.runtime.choices)
         judged_by = [dataset.judged_by(spec) for spec in validated]
     base = validated[0]
@@ -177,8 +178,8 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
 
 
 def _composer(config: DictConfig, loader: ConfigLoader) -> Compose:
-    """Return what composes a trial's config as Hydra's launchers do."""
-    _, of_hydra = source.given(config)
+    """Return a function that composes a trial's config as Hydra's launchers do."""
+    _, of_hydra = source.command_line(config)
 
     def load(lines: Sequence[str]) -> DictConfig:
         return loader.load_configuration(config.hydra.job.config_name, [*of_hydra, *lines], RunMode.RUN)
@@ -196,8 +197,8 @@ def _composer(config: DictConfig, loader: ConfigLoader) -> Compose:
 def _asked(
     config: DictConfig, loader: ConfigLoader, arguments: Sequence[str], settings: Mapping[str, Any]
 ) -> tuple[Space, list[str], bool]:
-    """Return the space, the fixed overrides, and whether the space is the one by default."""
-    _, of_hydra = source.given(config)
+    """Return the space, the fixed overrides, and whether the space is the default one."""
+    _, of_hydra = source.command_line(config)
     files = source.settings_in_files(loader, config.hydra.job.config_name, [*of_hydra, *arguments])
     params, default_params = settings["params"] or {}, settings["default_params"] or {}
     by_default = not overrides.split(arguments, params, {}, loader)[0]
@@ -208,7 +209,7 @@ def _asked(
 
 
 def _judging(wanted: object, objective: Objective, unlike: Sequence[str]) -> str:
-    """Return how a launch compares the trials, in a sentence, where that isn't the usual way."""
+    """Return a sentence on how the trials are compared, if not by the loss; empty otherwise."""
     if unlike:
         return answers.unlike_text(unlike)
     if wanted is None and objective.name != objectives.LOSS:
@@ -226,8 +227,8 @@ def _reading(base: TrialSpec, space: Space) -> str:
 
 
 def _something_to_search(config: DictConfig) -> str:
-    task, of_hydra = source.given(config)
-    words = [each for each in (*task, *of_hydra) if not each.startswith(OF_A_STUDY)]
+    task, of_hydra = source.command_line(config)
+    words = [word for word in (*task, *of_hydra) if not word.startswith(OF_A_STUDY)]
     return (
         "several values for a setting, such as optimizer.learning_rate=0.001,0.01; "
         f"or, to train this one setting: {shlex.join([PROGRAM, *source.options(config), *words])}"
@@ -235,10 +236,10 @@ def _something_to_search(config: DictConfig) -> str:
 
 
 def _check_judged(goals: Sequence[Objective], base: TrialSpec) -> None:
-    """Raises BadInput for an objective that some validation part can't give, rather than that every trial fails."""
+    """Raise BadInput for auc if validation parts have a single class, since every trial would fail."""
     if any(goal.name == "auc" for goal in goals) and (classes := inputs.classes_judged(base)) < 2:
-        valid = "an objective for validation parts of a single class, such as loss or accuracy"
-        raise BadInput([Fault("hydra.sweeper.objective", f"auc, where {classes} class is in every validation part", valid)])
+        valid = "an objective that a single class allows, such as loss or accuracy"
+        raise BadInput([Fault("hydra.sweeper.objective", f"auc, but every validation part has {classes} class", valid)])
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
@@ -260,7 +261,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> str:
-    """What a study is, in the words that its launch begins with."""
+    """Return the summary of a study that its launch prints first."""
     replicates = plan.base.replicates.count
     networks = f" × {replicates} replicate{'s' * (replicates > 1)} = {trials * replicates} networks"
     searched = {"replicates.count", "replicates.crossed"} & plan.space.keys()
@@ -271,4 +272,4 @@ def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> str:
         *(f"  {key}: {domain}" for key, domain in plan.space.items()),
         *(f"  {line}" for line in (*plan.reading.splitlines(), plan.judging) if line),
     ]
-    return "\n".join(lines + ([f"  {done} trial{'s are' if done > 1 else ' is'} done already"] if done else []))
+    return "\n".join(lines + ([f"  {done} trial{'s are' if done > 1 else ' is'} already done"] if done else []))

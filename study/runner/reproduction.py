@@ -1,4 +1,4 @@
-"""A tracked run trained again, from its own record: is every bit the same, and if not, what else is different?"""
+"""Train a tracked run again from its record, compare every bit, and find what else has changed."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from study.reporting.report import Table, number
 from study.settings import spec
 from study.settings.spec import TrialSpec
 from study.tracking import provenance, warm_start
-from study.tracking.names import FINGERPRINT
 from study.tracking.provenance import Difference
 from study.tracking.reader import RecordedReplicate, RecordedTrial
+from study.tracking.schema import FINGERPRINT
 
 
 @dataclass(frozen=True)
 class Again:
-    """A replicate trained again. now: its fingerprint; distance: relative L2 of all its parameters, None if the shapes differ."""
+    """A replicate trained again. now: its new fingerprint; distance: relative L2 over all parameters, None if the shapes differ."""
 
     recorded: RecordedReplicate
     now: str
     distance: float | None
 
     @property
-    def of_weights(self) -> str:
-        """The fingerprint that the recorded weights have; another than the recorded one if somebody changed either."""
+    def weights_fingerprint(self) -> str:
+        """Return the recorded weights' fingerprint; it differs from the recorded one if either was changed."""
         return fingerprints.digest(self.recorded.network)
 
     @property
     def identical(self) -> bool:
-        return self.now == self.recorded.fingerprint == self.of_weights
+        return self.now == self.recorded.fingerprint == self.weights_fingerprint
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A run's replicates trained again, what differs from then, and what was not recorded then."""
+    """A run's replicates trained again, with the differences in code, versions, CPU or data since then."""
 
     run_id: str
     replicates: Sequence[Again]
@@ -55,12 +55,12 @@ class Reproduction:
 
     @property
     def identical(self) -> bool:
-        return all(each.identical for each in self.replicates)
+        return all(replicate.identical for replicate in self.replicates)
 
 
 @dataclass(frozen=True)
 class Retraining:
-    """What is to be trained again. start: each replicate's first weights, or None; now: as the record's `environment` was then."""
+    """A run ready to be trained again. start: each replicate's first weights, or None; now: the current `environment`."""
 
     recorded: RecordedTrial
     spec: TrialSpec
@@ -69,7 +69,7 @@ class Retraining:
     now: Mapping[str, str]
 
     def train(self, progress: Callable[[Leg], None]) -> Reproduction:
-        """Trains to the end, even where a network diverges that didn't then."""
+        """Train to the end, even if a network diverges that didn't then."""
         training = CohortTraining(self.spec, self.datasets, Clock(), self.start)
         for leg in training.legs():
             progress(leg)
@@ -77,7 +77,7 @@ class Retraining:
         then = self.recorded.environment
         return Reproduction(
             run_id=self.recorded.run_id,
-            replicates=[_again(each, trained[each.number]) for each in self.recorded.replicates],
+            replicates=[_again(replicate, trained[replicate.number]) for replicate in self.recorded.replicates],
             differences=provenance.differences(then, self.now),
             unrecorded=provenance.unrecorded(then),
         )
@@ -93,20 +93,20 @@ def _again(recorded: RecordedReplicate, trained: Network) -> Again:
 
 
 def prepare(recorded: RecordedTrial, uri: str) -> Retraining:
-    """What trains the recorded replicates again, from the start that `init.same_as` may name in the store at `uri`.
+    """Prepare to train the recorded replicates again. uri: the store of the run that `init.same_as` may name.
 
-    A lone replicate is trained alone, which changes no bit of it, unless its design is crossed. Raises Corrupt for other data
-    than then, and BadInput for data or a start that are gone.
+    A single replicate is trained alone, which changes no bit of it, unless its design is crossed. Raises Corrupt if the data have
+    changed, and BadInput if the data or the start are missing.
     """
     whole = spec.build(recorded.config)
     now = environment() | provenance.describe(whole)
     differ = provenance.differences(recorded.environment, now)
-    if any(each.kind == "data" for each in differ):
-        raise Corrupt(f"run {recorded.run_id} can't be reproduced, since its data differ: {provenance.text(differ)}")
+    if any(difference.kind == "data" for difference in differ):
+        raise Corrupt(f"run {recorded.run_id} can't be reproduced, since its data have changed: {provenance.text(differ)}")
     start = warm_start.load(whole, dataset.load_data(whole), uri)
     chosen, numbers = whole, whole.replicates.numbers
-    if any(each.number not in numbers for each in recorded.replicates):
-        raise Corrupt(f"run {recorded.run_id}: its settings are of the replicates {numbers[0]} to {numbers[-1]}, and not its own")
+    if any(replicate.number not in numbers for replicate in recorded.replicates):
+        raise Corrupt(f"run {recorded.run_id}: its settings cover only the replicates {numbers[0]} to {numbers[-1]}")
     if len(recorded.replicates) == 1 and not whole.replicates.crossed:
         first = recorded.replicates[0].number
         chosen = replace(whole, replicates=replace(whole.replicates, first=first, count=1))
@@ -114,74 +114,73 @@ def prepare(recorded: RecordedTrial, uri: str) -> Retraining:
     return Retraining(recorded, chosen, dataset.load_replicates(chosen), start, now)
 
 
-# -- what is told ------------------------------------------------------------------------------------------------------------
-
-
-def table(found: Reproduction) -> Table:
+def table(reproduction: Reproduction) -> Table:
     rows = (
         (
-            str(each.recorded.number),
-            visible(each.recorded.fingerprint[:16]) or "–",
-            each.now[:16],
-            "identical" if each.identical else number(each.distance),
+            str(replicate.recorded.number),
+            visible(replicate.recorded.fingerprint[:16]) or "–",
+            replicate.now[:16],
+            "identical" if replicate.identical else number(replicate.distance),
         )
-        for each in found.replicates
+        for replicate in reproduction.replicates
     )
     return Table(("replicate", "recorded", "now", "distance"), tuple(rows))
 
 
-def conclusion(found: Reproduction) -> str:
-    """Whether the run is reproduced; how far off, and what is to blame, if it isn't."""
-    total, others = len(found.replicates), [each for each in found.replicates if not each.identical]
-    changed = provenance.text(found.differences)
+def conclusion(reproduction: Reproduction) -> str:
+    """Say whether the run was reproduced, and if not, how far off it is and what has changed."""
+    total, others = len(reproduction.replicates), [replicate for replicate in reproduction.replicates if not replicate.identical]
+    changed = provenance.text(reproduction.differences)
     if not others:
-        subject = f"all {total} replicates have their" if total > 1 else f"replicate {found.replicates[0].recorded.number} has its"
-        return f"Reproduced: {subject} recorded fingerprint, bit for bit{f', although these differ: {changed}' if changed else ''}."
+        [first, *_] = reproduction.replicates
+        subject = f"all {total} replicates have their" if total > 1 else f"replicate {first.recorded.number} has its"
+        text = f"Reproduced: {subject} recorded fingerprint, bit for bit"
+        return f"{text}, although these have changed: {changed}." if changed else f"{text}."
     text = f"Not reproduced: {len(others)} of {total} replicates differ from their record, {_apart(others)}."
-    if doubtful := [each for each in others if each.recorded.fingerprint != each.of_weights]:
-        numbers = ", ".join(str(each.recorded.number) for each in doubtful)
+    if doubtful := [replicate for replicate in others if replicate.recorded.fingerprint != replicate.weights_fingerprint]:
+        numbers = ", ".join(str(replicate.recorded.number) for replicate in doubtful)
         which = "neither is"
-        if all(each.now == each.of_weights for each in doubtful):
+        if all(replicate.now == replicate.weights_fingerprint for replicate in doubtful):
             which = "the weights are"
-        elif all(each.now == each.recorded.fingerprint for each in doubtful):
+        elif all(replicate.now == replicate.recorded.fingerprint for replicate in doubtful):
             which = "the fingerprint is"
         text += (
-            f" The record of replicate {numbers} was changed: its tag `{FINGERPRINT}` isn't that of its weights; "
-            f"{which} what is trained now."
+            f" The record of replicate {numbers} was changed: its tag `{FINGERPRINT}` doesn't match its weights; "
+            f"{which} the same as now."
         )
-    text += f" Between then and now these differ: {changed}." if changed else " Nothing differs that was recorded then."
-    return text + (f" Not recorded then: {', '.join(found.unrecorded)}." if found.unrecorded else "")
+    text += f" Changed since then: {changed}." if changed else " Nothing that was recorded has changed."
+    return text + (f" Not recorded then: {', '.join(reproduction.unrecorded)}." if reproduction.unrecorded else "")
 
 
 def _apart(others: Sequence[Again]) -> str:
-    distances = [each.distance for each in others if each.distance is not None]
+    distances = [replicate.distance for replicate in others if replicate.distance is not None]
     if len(distances) < len(others):
-        return "and the networks have other shapes"
+        return "and the networks have different shapes"
     largest = float(np.max(distances))
     if largest == 0:
         return "but not in their weights"
-    meaning = SAME_ROUNDING if largest <= DEFAULT.rounding else "other networks; unrelated ones are about 1.41 apart"
+    meaning = SAME_ROUNDING if largest <= DEFAULT.rounding else f"different networks; {distance.UNRELATED_TEXT}"
     return f"their weights by {number(largest)} at most (relative L2: {meaning})"
 
 
-def as_json(found: Reproduction) -> dict[str, Any]:
-    """Everything that the table and the conclusion tell, in full."""
+def as_json(reproduction: Reproduction) -> dict[str, Any]:
+    """Return the table and the conclusion in full, for JSON."""
     return {
-        "run_id": found.run_id,
-        "identical": found.identical,
+        "run_id": reproduction.run_id,
+        "identical": reproduction.identical,
         "replicates": [
             {
-                "replicate": each.recorded.number,
-                "run_id": each.recorded.run_id,
-                "recorded": each.recorded.fingerprint,
-                "recorded_weights": each.of_weights,
-                "now": each.now,
-                "identical": each.identical,
-                "distance": each.distance,
+                "replicate": replicate.recorded.number,
+                "run_id": replicate.recorded.run_id,
+                "recorded": replicate.recorded.fingerprint,
+                "recorded_weights": replicate.weights_fingerprint,
+                "now": replicate.now,
+                "identical": replicate.identical,
+                "distance": replicate.distance,
             }
-            for each in found.replicates
+            for replicate in reproduction.replicates
         ],
-        "differences": [vars(each) for each in found.differences],
-        "not_recorded": found.unrecorded,
-        "conclusion": conclusion(found),
+        "differences": [vars(difference) for difference in reproduction.differences],
+        "not_recorded": reproduction.unrecorded,
+        "conclusion": conclusion(reproduction),
     }

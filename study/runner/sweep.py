@@ -1,4 +1,4 @@
-"""Runs a study: asks for trials, launches them, tells their results, until the total is reached."""
+"""Run a study: ask for trials, launch them and report their results, until the total is reached."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from study.records.outcome import Failed, TrialResult
 from study.records.trial import Asked
 from study.search.study import Search
 
-# runs a batch of trials to their ends: each gives its result, or the exception that ended it
+# runs a batch of trials; returns for each its result, or the exception that ended it
 Launch = Callable[[Sequence[Asked]], Sequence[TrialResult | BaseException]]
-# what another attempt may not meet again: a full memory, a broken connection, a file system that was away
+# errors that may not recur: full memory, a broken connection, an unavailable file system
 TRANSIENT = (OSError, MemoryError)
 TRANSIENT_NAMES = {"ResourceExhaustedError", "UnavailableError", "AbortedError"}  # TensorFlow's
 
 
 class Watcher(Protocol):
-    """What is told of a study's progress; see `terminal.StudyProgress`."""
+    """Receives a study's progress, as `terminal.StudyProgress` does."""
 
     def launched(self, asked: Sequence[Asked], ended: int) -> None: ...
     def finished(self, asked: Asked, result: TrialResult) -> None: ...
@@ -31,12 +31,12 @@ class Watcher(Protocol):
 
 
 def run(search: Search, launch: Launch, watcher: Watcher, n_jobs: int, most_failures: float, clock: Clock) -> str | None:
-    """Runs the trials that remain, `n_jobs` at a time; returns why it stopped before the total, or None.
+    """Run the remaining trials, `n_jobs` at a time; return the reason for stopping early, or None.
 
-    A trial that crashes is told as failed and the study goes on, until more than `most_failures` have failed; where another
-    attempt may help, it gets one. An error of storage or tracking, which every further trial would meet too, ends the study, and so
-    does an interrupt; the trials in flight then don't count, and the same command resumes. The clock gets the trials' phases, and
-    'compose' for the rest of a launch.
+    A trial that crashes counts as failed, after a second attempt if that may help; the study continues until more than
+    `most_failures` have failed. Errors of storage or tracking, which would hit every further trial, end the study, and so does an
+    interrupt; running trials then don't count, and the same command resumes. The clock gets the trials' phases, and 'compose' for
+    the rest of a launch.
     """
     with search.signs_of_life():
         try:
@@ -61,7 +61,7 @@ def _ask(search: Search, n_jobs: int, clock: Clock) -> list[Asked]:
 
 
 def _run(search: Search, batch: Sequence[Asked], launch: Launch, watcher: Watcher, clock: Clock) -> bool:
-    """Runs a batch to its end; whether a trial of it failed for good."""
+    """Run a batch; return True if a trial of it failed for good."""
     start = time.perf_counter()
     failed = False
     results = _results(launch, batch)
@@ -85,7 +85,7 @@ def _run(search: Search, batch: Sequence[Asked], launch: Launch, watcher: Watche
         launched -= sum(result.seconds.values())
         for phase, seconds in result.seconds.items():
             clock.add(phase, seconds)
-    # what is left is Hydra's: composing the job's config and preparing its folder
+    # the rest is Hydra's: composing the job's config and preparing its folder
     clock.add("compose", max(0.0, launched))
     return failed
 
@@ -96,16 +96,16 @@ def _results(launch: Launch, batch: Sequence[Asked]) -> Sequence[TrialResult | B
     except StudyError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and (told := refused(error, f"the output folder in {Path.cwd()}")):
-            raise told from error  # every further trial would need a folder too
-        # the launcher's own: a worker was killed, and nobody knows whose trial killed it
-        lost = WorkerLost(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no word why'}")
+        if isinstance(error, OSError) and (refusal := refused(error, f"the output folder in {Path.cwd()}")):
+            raise refusal from error  # every further trial would need a folder too
+        # the launcher's error: a worker was killed, by an unknown trial of the batch
+        lost = WorkerLost(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}")
         lost.__cause__ = error
         return [lost] * len(batch)
 
 
 class WorkerLost(Exception):
-    """The launcher gave up a batch."""
+    """The launcher lost a batch."""
 
 
 def _may_help(error: BaseException) -> bool:

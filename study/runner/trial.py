@@ -1,4 +1,4 @@
-"""One trial: train a cohort leg by leg, watch it, and end in an `Outcome`."""
+"""Train one trial leg by leg, watch it, and end in an `Outcome`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from study.records.cohort import Cohort, Leg
 from study.records.dataset import Dataset
 from study.records.network import Network
 from study.records.outcome import Completed, Failed, Pruned, Summary, TrialResult
+from study.sampling import evenly
 from study.settings.spec import TrialSpec
 from study.settings.training import Replicates
 from study.tracking import provenance, warm_start
 
 
 class Recorder(Protocol):
-    """Where a trial's record goes; see `tracking.TrialRecorder`. Every method returns at once, `close` when all is written."""
+    """Stores a trial's record, as `spool.TrialRecorder` does. Methods return at once; `close` returns when all is written."""
 
     run_id: str | None
 
@@ -52,7 +53,7 @@ def never(_: Leg) -> bool:
 
 
 def train(spec: TrialSpec) -> Cohort:
-    """Trains all replicates of `spec` and labels them. Diverged networks are kept, with the label 'diverged'.
+    """Train all replicates of `spec` and label them. Diverged networks are kept, with the label 'diverged'.
 
     Raises BadInput if the settings don't fit the data.
     """
@@ -62,7 +63,7 @@ def train(spec: TrialSpec) -> Cohort:
 
 
 def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: CohortTraining, legs: Sequence[Leg]) -> Cohort:
-    """The cohort after the last leg."""
+    """Return the trained cohort after the last leg."""
     weights = training.weights()
     train_loss = np.concatenate([leg.train_loss for leg in legs]).T
     labels = tuple(
@@ -101,13 +102,15 @@ def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: CohortTrainin
 
 
 def _sample(data: Dataset) -> Dataset:
-    """At most LABEL_ROWS training rows, evenly spread: enough to tell a dead layer and the loss before training by."""
-    step = -(-len(data.x_train) // LABEL_ROWS)
-    return data if step == 1 else replace(data, x_train=data.x_train[::step], y_train=data.y_train[::step])
+    """Return at most LABEL_ROWS training rows, evenly spaced: enough to see dead layers and the loss before training."""
+    if len(data.x_train) <= LABEL_ROWS:
+        return data
+    rows = evenly(len(data.x_train), LABEL_ROWS)
+    return replace(data, x_train=data.x_train[rows], y_train=data.y_train[rows])
 
 
 def _loss(net: Network, data: Dataset, spec: TrialSpec) -> float:
-    """A network's loss on its training part, as training sees it."""
+    """Return a network's training loss, computed as training does."""
     outputs = forward.layer_outputs(Network.stack([net]), data.x_train, spec.model, training=True)[-1]
     return float(forward.losses(outputs, data.y_train, spec.loss)[0])
 
@@ -121,12 +124,12 @@ def run_trial(
     progress: Callable[[Leg], None] | None = None,
     start: Sequence[Network] | None = None,
 ) -> TrialResult:
-    """Trains, records and judges one trial. A network that diverges makes it `Failed`, which is a result and no exception."""
+    """Train, record and judge one trial. A network that diverges makes it `Failed`, which is a result, not an exception."""
     outcome: Completed | Pruned | Failed | None = None
     try:
         outcome = _run(spec, datasets, recorder, clock, prune, progress, start)
     finally:
-        # without an outcome, an exception or a signal is on its way up: the run is closed as killed
+        # without an outcome, an exception or a signal is passing through: the run is closed as killed
         with clock.phase("track"):
             recorder.close(outcome)
     return TrialResult(outcome, recorder.run_id, dict(clock.seconds))
@@ -141,7 +144,7 @@ def _run(
     progress: Callable[[Leg], None] | None,
     start: Sequence[Network] | None,
 ) -> Completed | Pruned | Failed:
-    # before training, in the course of which a file may change
+    # before training, since a file may change meanwhile
     origin, judged_by = provenance.describe(spec), dataset.judged_by(spec)
     training = CohortTraining(spec, datasets, clock, start)
     legs: list[Leg] = []
@@ -174,7 +177,7 @@ def _run(
 
 
 def _one_ulp_apart(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None) -> Cohort:
-    """The first cell of a crossed design again and again, one weight moved by one unit in its last place."""
+    """Train the first cell of a crossed design repeatedly, with one weight moved by one unit in the last place."""
     near = replace(spec, replicates=Replicates(count=blame.ULP_REPLICATES, vary=("ulp",)))
     data = [datasets[0]] * blame.ULP_REPLICATES
     training = CohortTraining(near, data, clock, start and [start[0]] * blame.ULP_REPLICATES)
@@ -184,8 +187,8 @@ def _one_ulp_apart(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, s
 
 
 def _divergence(leg: Leg, legs: Sequence[Leg]) -> str:
-    losses = np.concatenate([np.stack([each.train_loss, each.val_loss]) for each in legs], axis=1)
-    # a healthy replicate's losses are no numbers only after its stop
+    losses = np.concatenate([np.stack([done.train_loss, done.val_loss]) for done in legs], axis=1)
+    # a healthy replicate's losses are NaN only after its stop
     wrong = ~np.isfinite(losses).all(axis=0) & ~leg.finite  # [epochs, R]
     wrong[-1] |= ~leg.finite
     epoch, replicate = np.argwhere(wrong)[0]

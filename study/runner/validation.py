@@ -1,4 +1,4 @@
-"""Validation of a search space before its first trial: every choice, and both ends of every interval, make a trial that can run."""
+"""Validate a search space before its first trial: every choice and both ends of every interval must make a valid trial."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Compose = Callable[[Sequence[str]], DictConfig]
 
 @dataclass(frozen=True)
 class ComposedTrials:
-    """The trials that settings of a space make beside the fixed overrides; each is composed once.
+    """Composes trials from settings of a space and the fixed overrides, each once.
 
-    uri: of the store that holds a run which `init.same_as` names.
+    uri: the store of the run that `init.same_as` may name.
     """
 
     fixed: Sequence[str]
@@ -48,17 +48,17 @@ class ComposedTrials:
         return self._validated[key]
 
 
-def narrowed(space: Space, trials: ComposedTrials) -> Space:
-    """Return the space without choices that the fixed settings rule out, beside the first values of the others.
+def narrow(space: Space, trials: ComposedTrials) -> Space:
+    """Return the space without choices that are invalid with the fixed settings and the first values of the others.
 
-    A setting none of whose choices is possible stays as it is: others are to blame.
+    A setting without any valid choice stays unchanged, since the fault is elsewhere.
     """
     for key, domain in space.items():
         if isinstance(domain, Choice):
             values = tuple(value for value in domain.values if _possible(spaces.example(space, key, value), space, trials))
             if values and values != domain.values:
                 left_out = [spaces.text(value) for value in domain.values if value not in values]
-                terminal.message(f"left out of the default search, since it doesn't suit what is given: {key}={','.join(left_out)}")
+                terminal.message(f"left out of the default search, since other settings exclude it: {key}={','.join(left_out)}")
                 space = {**space, key: replace(domain, values=values)}
     return space
 
@@ -71,9 +71,9 @@ def _possible(params: Mapping[str, Scalar], space: Space, trials: ComposedTrials
 
 
 def check_space(space: Space, trials: ComposedTrials, choices: Mapping[str, str] | None = None) -> list[TrialSpec]:
-    """Return a trial for every choice and both ends of every interval, beside the first values of the others.
+    """Return a trial for every choice and both ends of every interval, with the first values of the others.
 
-    choices: of the groups that aren't searched. Raises BadInput with all faults.
+    choices: those of the groups that aren't searched. Raises BadInput with all faults.
     """
     validated: list[TrialSpec] = []
     faults: list[Fault] = []
@@ -86,10 +86,10 @@ def check_space(space: Space, trials: ComposedTrials, choices: Mapping[str, str]
             for fault in bad.faults or [Fault("search space", ", ".join(overrides.assignments(params, space)), str(bad))]:
                 kinds = specs.kinds_with(fault.key)
                 if kinds and {**(choices or {}), **params}.get(fault.key.partition(".")[0]) not in kinds:
-                    of_other_kinds.append(_of_other_kinds(fault, kinds, space, trials.fixed))
+                    of_other_kinds.append(_other_kinds_fault(fault, kinds, space, trials.fixed))
                 else:
                     faults.append(fault)
-    # where a value is wrong with every kind, that comes first
+    # a value that is invalid with every kind comes first
     wrong = {fault.key for fault in faults}
     faults += [fault for fault in of_other_kinds if fault.key not in wrong]
     if faults:
@@ -97,13 +97,13 @@ def check_space(space: Space, trials: ComposedTrials, choices: Mapping[str, str]
     return validated
 
 
-def _of_other_kinds(fault: Fault, kinds: Sequence[str], space: Space, fixed: Sequence[str]) -> Fault:
-    """Return the fault of a setting that only `kinds` of its section have, with how to set it where one of these is searched."""
+def _other_kinds_fault(fault: Fault, kinds: Sequence[str], space: Space, fixed: Sequence[str]) -> Fault:
+    """Return the fault of a setting that only `kinds` of its section have, with an override that sets it for these alone."""
     section = fault.key.partition(".")[0]
     searched, domain = space.get(section), space.get(fault.key) or overrides.fixed_value(fault.key, fixed)
     having = [value for value in map(spaces.text, searched.samples() if searched else ()) if value in kinds]
     got = fault.got if domain is None else str(domain) if fault.key in space else domain.samples()[0]
     if not having or domain is None:
-        return Fault(fault.key, got, f"{section}={' or '.join(having or kinds)} beside it")
+        return Fault(fault.key, got, f"only with {section}={' or '.join(having or kinds)}")
     text = overrides.with_condition(domain, section, having)
-    return Fault(fault.key, got, f"a setting of {' and '.join(having)}; to set it there alone: {shlex.quote(text)}")
+    return Fault(fault.key, got, f"only with {' and '.join(having)}: {shlex.quote(text)}")

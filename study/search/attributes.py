@@ -1,7 +1,7 @@
-"""What is kept with a study and its trials beside what Optuna itself needs.
+"""Keeps mlp-study's own values with a study and its trials, beside what Optuna itself needs.
 
-It is for mlp-study alone, and so it is kept as system attributes, which Optuna's command line and its dashboard don't show. Earlier
-versions kept it as user attributes, where it is still read. What a person looks for is a user attribute: `RUN_ID` and `REASON`.
+They are system attributes, which Optuna's command line and its dashboard don't show. Earlier versions kept them as user attributes,
+where they are still read. Values for people are user attributes: `RUN_ID` and `REASON`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ RUN_ID, REASON = "mlflow_run_id", "reason"
 
 
 def of_trial(trial: FrozenTrial, key: str, default: Any = None) -> Any:
-    """What is kept with a trial under this key."""
+    """Return the value that is kept with a trial under this key."""
     return trial.system_attrs.get(PREFIX + key, trial.user_attrs.get(key, default))
 
 
 def of_study(study: optuna.Study) -> dict[str, Any]:
-    """All that is kept with a study, by key."""
+    """Return all values that are kept with a study, by key."""
     system = study._storage.get_study_system_attrs(study._study_id)
     return study.user_attrs | {key.removeprefix(PREFIX): value for key, value in system.items() if key.startswith(PREFIX)}
 
@@ -36,10 +36,10 @@ def keep_with_study(study: optuna.Study, key: str, value: Any) -> None:
 
 
 def system(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """The system attributes of a trial that is written with what is kept of it."""
+    """Return the system attributes of a trial that is written with these values."""
     return {PREFIX + key: value for key, value in kept.items()}
 
 
 def notes(trial: FrozenTrial) -> dict[str, Any]:
-    """What a sampler and a pruner have noted with a trial."""
+    """Return the notes of a sampler and a pruner with a trial."""
     return {key: value for key, value in trial.system_attrs.items() if not key.startswith(PREFIX)}

@@ -1,4 +1,4 @@
-"""Samplers and pruners by name, and whether they fit a study."""
+"""Makes samplers and pruners by name, and checks that they fit a study."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from study.search.space import Choice, Domain, Interval, Space
 from study.settings.rules import nearest
 from study.statistics.objectives import LOSS, ROWS, Objective
 
-# each replicate's loss by epoch, which a trial keeps for the Wilcoxon pruner
+# the key of each replicate's loss by epoch, which a trial keeps for the Wilcoxon pruner
 LOSSES = "losses"
 P_THRESHOLD = 0.05
 
 
 class QMCSampler(optuna.samplers.QMCSampler):
-    """Optuna's, but a trial's place in the study is its place in the sequence, from the first trial on and with all settings.
+    """Optuna's sampler, with a trial's place in the study as its place in the sequence, from the first trial on, for all settings.
 
-    Optuna's own counts in the storage, where a trial that was cut off would leave a gap, and draws the first trial at random.
+    Optuna's own counts in the storage, where an interrupted trial would leave a gap, and draws the first trial at random.
     """
 
     space: Mapping[str, BaseDistribution] = {}
@@ -43,7 +43,7 @@ class QMCSampler(optuna.samplers.QMCSampler):
 
 
 class NSGAIISampler(optuna.samplers.NSGAIISampler):
-    """Optuna's, but parents are always in the order of their trials, which Optuna's own forgets when it has them from its notes."""
+    """Optuna's sampler, with parents always in the order of their trials, which Optuna's own loses when it reads its notes."""
 
     def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
         return sorted(super().get_parent_population(study, generation), key=lambda trial: trial.number)
@@ -52,7 +52,7 @@ class NSGAIISampler(optuna.samplers.NSGAIISampler):
 class WilcoxonPruner(BasePruner):
     """Stops a trial whose replicates are worse than the best trial's at the same epoch, by a paired test over the replicates.
 
-    Optuna's own takes all steps of a trial for independent instances; our steps are epochs, and the replicates are the instances:
+    Optuna's own treats all steps of a trial as independent instances. Here the steps are epochs, and the replicates are instances:
     replicate r of every trial has the same seeds. p_threshold: of the one-sided Wilcoxon signed-rank test;
     n_warmup_steps: epochs before which nothing is stopped.
     """
@@ -68,10 +68,10 @@ class WilcoxonPruner(BasePruner):
         epoch = trial.last_step
         if epoch is None or epoch < self._n_warmup_steps or not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
             return False
-        mine, best = (each.user_attrs.get(LOSSES, {}).get(str(epoch)) for each in (trial, study.best_trial))
+        mine, best = (compared.user_attrs.get(LOSSES, {}).get(str(epoch)) for compared in (trial, study.best_trial))
         if mine is None or best is None or len(mine) != len(best) or len(mine) < 2:
             return False
-        worse = np.subtract(mine, best) * (1 if study.direction.name == "MINIMIZE" else -1)
+        worse = np.subtract(mine, best) * Objective(direction=study.direction.name.lower()).sign
         if not np.isfinite(worse).all() or not worse.any():
             return False
         from scipy import stats  # takes half a second to load
@@ -105,19 +105,19 @@ PRUNERS: dict[str, Callable[..., BasePruner]] = {
     "threshold": optuna.pruners.ThresholdPruner,
     "wilcoxon": WilcoxonPruner,
 }
-# what a sampler needs beside Optuna: module → extra
+# the packages that samplers need beside Optuna, and the extras that install them
 NEEDS = {"cmaes": ("cmaes", "cmaes"), "gp": ("torch", "gp")}
 
 
 def make_sampler(settings: Mapping[str, Any], space: Space, seed: int) -> BaseSampler:
-    """The sampler for one trial. Raises BadInput for settings that it doesn't take."""
+    """Return the sampler for one trial. Raises BadInput for settings that it doesn't take."""
     kind, more = settings.get("name"), {}
     conditional = any(domain.when for domain in space.values())
     if kind == "tpe":
-        # settings that are there together are modelled together
+        # settings that occur together are modelled together
         more = {"group": True} if conditional else {}
     if kind in ("cmaes", "gp"):
-        # what they can't sample jointly, categories and conditional settings, is drawn at random, as their pages here say
+        # they draw categories and conditional settings at random, as docs/reference.md says
         more = {"warn_independent_sampling": False}
     sampler: BaseSampler = _make(SAMPLERS, "sampler", more | dict(settings), seed=seed)
     if isinstance(sampler, QMCSampler):
@@ -138,9 +138,9 @@ def check(
     replicates: int,
     unlike: Sequence[str] = (),
 ) -> None:
-    """Raises BadInput if the sampler or the pruner can't be made from its settings, or doesn't fit the study.
+    """Check that the sampler and the pruner can be made from their settings, and fit the study. Raises BadInput.
 
-    replicates: of a trial; unlike: the parts of what they are judged by in which trials differ (`Objective.unlike`), by the loss.
+    replicates: how many a trial has; unlike: the parts of their judgement by the loss in which trials differ (`Objective.unlike`).
     """
     faults: list[Fault] = []
     for make in (lambda: make_sampler(sampler, space, 0), lambda: make_pruner(pruner)):

@@ -1,4 +1,4 @@
-"""A study's trials in memory, as an uninterrupted run would have them: what samplers and pruners see."""
+"""Mirrors a study's trials in memory for samplers and pruners, as an uninterrupted run would have them."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 def place_of(trial: FrozenTrial) -> int:
-    """Which of the study's trials this is, from 0; a trial that is run again keeps its place."""
+    """Return a trial's place in the study, from 0; a trial that is run again keeps it."""
     place: int = attributes.of_trial(trial, PLACE, trial.number)
     return place
 
 
 def latest(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The last attempt at each place, in the order of the places; without what others than mlp-study have left unfinished."""
-    found = {place_of(trial): trial for trial in trials if attributes.of_trial(trial, PLACE) is not None or _ended(trial)}
-    return [found[place] for place in sorted(found)]
+    """Return the last attempt at each place, in their order, without unfinished trials of other programs."""
+    last = {place_of(trial): trial for trial in trials if attributes.of_trial(trial, PLACE) is not None or _ended(trial)}
+    return [last[place] for place in sorted(last)]
 
 
 class Mirror:
     """An in-memory study of the last attempts, each with its place for a number.
 
-    So neither cut-off attempts nor their numbers change what is sampled or pruned, samplers don't wait for a database, and a new
-    trial is written to it in one step, whole.
+    So neither interrupted attempts nor their numbers change what is sampled or pruned, samplers don't wait for a database, and a
+    new trial is written to the database whole, in one step.
     """
 
     def __init__(self, directions: Sequence[optuna.study.StudyDirection]) -> None:
         self._storage = InMemoryStorage()
-        # Hyperband draws by the study's name, which makes no other study of it
+        # Hyperband draws by the study's name: a constant one makes equal studies equal
         self.study = optuna.create_study(storage=self._storage, study_name="study", directions=list(directions))
         self._ids: list[int] = []
         self._finished: list[bool] = []
 
     def sync(self, attempts: Sequence[FrozenTrial]) -> None:
-        """Takes over what is new. attempts: as `latest` gives them."""
+        """Take over what is new. attempts: the result of `latest`."""
         for place, trial in enumerate(attempts):
             if place == len(self._ids):
                 self._ids.append(self._storage.create_new_trial(self.study._study_id, _template(trial)))
@@ -70,16 +70,16 @@ class Mirror:
         return self._storage.get_trial(self._ids[place])
 
     def ask(self, sampler: optuna.samplers.BaseSampler) -> optuna.Trial:
-        """A new trial at the next place."""
+        """Make a new trial at the next place."""
         self.study.sampler = sampler
-        asked = self.study.ask()
-        self._ids.append(asked._trial_id)
+        trial = self.study.ask()
+        self._ids.append(trial._trial_id)
         self._finished.append(False)
-        return asked
+        return trial
 
 
 def _ended(trial: FrozenTrial) -> bool:
-    """A failed trial tells samplers and pruners nothing, and may be made again: it is taken for one in work."""
+    """Return whether a trial has a result for samplers and pruners. A failed one has none, and may be made again."""
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -89,7 +89,7 @@ def _kept(trial: FrozenTrial) -> Mapping[str, object]:
 
 
 def sampled(trial: FrozenTrial, kept: Mapping[str, object] = NOTHING) -> FrozenTrial:
-    """A trial in work with what was sampled for this one, and with none of its results. kept: with the new one (`attributes`)."""
+    """Return a trial in work with the sampled settings of this one, without its results. kept: `attributes` of the new one."""
     # a sampler's notes stay, a pruner's go
     notes = {key: value for key, value in attributes.notes(trial).items() if not key.startswith(RUNG)}
     return create_trial(

@@ -1,4 +1,4 @@
-"""All studies of a storage at a glance, and their end."""
+"""Lists the studies of a storage, and deletes one."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from study.errors import BadInput
 from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import latest
-from study.search.stored import IDENTITY, OBJECTIVES, STATES, at_work, load, mirror_of, names, silent_trials
+from study.search.stored import STATES, at_work, load, mirror_of, names, objectives_of, settings_of, silent_trials
+from study.settings.values import Value
 from study.statistics.objectives import Objective
 
 
 @dataclass(frozen=True)
 class Overview:
-    """A study in short. states: how many trials are in which state, as in `TrialRecord`; best: the best trial and its value of the
-    first objective; started, ended: of its first and its last trial, in that machine's local time."""
+    """A study in short.
+
+    settings: the fixed ones; states: how many trials are in which state, as in `TrialRecord`; best: the best trial and its value of
+    the first objective; started, ended: of its first and its last trial, in that machine's local time.
+    """
 
     name: str
     objectives: tuple[Objective, ...]
-    identity: dict[str, str]
+    settings: dict[str, Value]
     states: dict[str, int]
     best: tuple[int, float] | None
     started: datetime | None
@@ -32,9 +36,9 @@ class Overview:
 
 
 def overviews(storage: str) -> list[Overview]:
-    """Every study that is there, the one whose trials are the newest first."""
-    found = [_overview(storage, name) for name in names(storage)]
-    return sorted(found, key=lambda each: each.ended or each.started or datetime.min, reverse=True)
+    """Return all studies, the one with the newest trials first."""
+    studies = [_overview(storage, name) for name in names(storage)]
+    return sorted(studies, key=lambda study: study.ended or study.started or datetime.min, reverse=True)
 
 
 def _overview(storage: str, name: str) -> Overview:
@@ -42,15 +46,15 @@ def _overview(storage: str, name: str) -> Overview:
         study = load(storage, name)
         trials = latest(study.get_trials(deepcopy=False))
         kept = attributes.of_study(study)
-    objectives = tuple(Objective(**each) for each in kept.get(OBJECTIVES, [{}]))
+    objectives = objectives_of(kept)
     first = objectives[0]
-    done = [(first.sign * each.values[0], each.number) for each in trials if each.state == TrialState.COMPLETE]
-    moments = [moment for each in trials for moment in (each.datetime_start, each.datetime_complete) if moment]
+    done = [(first.sign * trial.values[0], trial.number) for trial in trials if trial.state == TrialState.COMPLETE]
+    moments = [moment for trial in trials for moment in (trial.datetime_start, trial.datetime_complete) if moment]
     return Overview(
         name=name,
         objectives=objectives,
-        identity=kept.get(IDENTITY, {}),
-        states=dict(Counter(STATES[each.state] for each in trials)),
+        settings=settings_of(kept),
+        states=dict(Counter(STATES[trial.state] for trial in trials)),
         best=(min(done)[1], first.sign * min(done)[0]) if done else None,
         started=min(moments, default=None),
         ended=max(moments, default=None),
@@ -58,21 +62,22 @@ def _overview(storage: str, name: str) -> Overview:
 
 
 def best(storage: str, name: str) -> int | None:
-    """The number of a study's best trial by its first objective; None if it has none, or there is no such study."""
-    found = _overview(storage, name).best if name in names(storage) else None
-    return found[0] if found else None
+    """Return the number of a study's best trial by its first objective; None if it has none, or there is no such study."""
+    best_trial = _overview(storage, name).best if name in names(storage) else None
+    return best_trial[0] if best_trial else None
 
 
 def in_work(storage: str, name: str) -> list[int]:
-    """The numbers of the trials that a process has in work, which may run on another machine."""
+    """Return the numbers of the trials that a process has in work, which may run on another machine."""
     with storages.errors(storage):
         study = load(storage, name)
         silent = silent_trials(study)
-        return [each.number for each in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if at_work(each, silent)]
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [trial.number for trial in running if at_work(trial, silent)]
 
 
 def delete(storage: str, name: str) -> None:
-    """Deletes a study and all its trials. Raises BadInput if there is none of this name."""
+    """Delete a study and all its trials. Raises BadInput if there is none of this name."""
     with storages.errors(storage), storages.claim(storage):
         try:
             optuna.delete_study(study_name=name, storage=storages.backend(storage))

@@ -1,4 +1,4 @@
-"""Stopping trials in mid-training, by what all of a study's processes have reported."""
+"""Stops trials in mid-training, by the reports of all of a study's processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from study.search.stored import load, mirror_of, stored_trial
 
 
 def pruner(storage: str, name: str, number: int, settings: Mapping[str, Any]) -> Callable[[Leg], bool]:
-    """A function that reports a leg of trial `number` to the study and answers whether to stop the trial."""
+    """Return a function that reports a leg of trial `number` to the study and returns whether to stop the trial."""
     made = make_pruner(settings)
     if isinstance(made, optuna.pruners.NopPruner):
         return lambda leg: False

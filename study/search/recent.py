@@ -1,4 +1,4 @@
-"""The names of the studies in a SQLite file, read without loading Optuna: a shell that completes a word can't wait for it."""
+"""Reads the names of the studies in a SQLite file without loading Optuna: a shell that completes a word can't wait for it."""
 
 from __future__ import annotations
 
@@ -8,5 +8,8 @@ NAMES = "SELECT study_name FROM studies ORDER BY study_id DESC"
 
 
 def names(url: str) -> list[str]:
-    """The newest first; none of a server, which may be slow. Raises StudyError or sqlite3.Error for a file that isn't Optuna's."""
+    """Return the names, the newest first; none of a server, which may be slow.
+
+    Raises StudyError or sqlite3.Error for a file that isn't Optuna's.
+    """
     return [str(name) for (name,) in sqlite.rows(url, NAMES)]

@@ -1,4 +1,4 @@
-"""Search spaces: what may be sampled for each setting, and when it is there at all."""
+"""Search spaces: the values that may be sampled for each setting, and the conditions under which it is active."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import graphlib
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+import yaml
+
 from study.errors import BadInput, Fault
-from study.records.arrays import Scalar
+from study.settings.values import Scalar, Value
 
 MOST_COUNTED = 1_000_000
 
 
 @dataclass(frozen=True)
 class Condition:
-    """That another searched setting has one of these values, as texts: `optimizer` is `sgd` or `rmsprop`."""
+    """The condition that another searched setting has one of these values, as texts: `optimizer` is `sgd` or `rmsprop`."""
 
     key: str
     values: tuple[str, ...]
@@ -30,15 +33,23 @@ class Condition:
 
 
 def text(value: Scalar) -> str:
-    """A value as an override and a condition write it."""
+    """Return a value as overrides and conditions write it."""
     return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def setting(sampled: Scalar) -> Value:
+    """Return a sampled value as its setting has it: a list is sampled as the text of its override, such as `[init,order]`."""
+    if isinstance(sampled, str) and sampled.startswith("["):
+        with suppress(yaml.YAMLError):
+            return [str(element) for element in yaml.safe_load(sampled)]
+    return sampled
 
 
 @dataclass(frozen=True)
 class Choice:
     """One of several values, if all conditions of `when` hold. A list or a quoted text is kept as the text of its override.
 
-    prefix: what Hydra wants before the key to add it, + or ++; it makes no other setting of it.
+    prefix: + or ++, which Hydra needs before a key to add it; it isn't part of the setting's identity.
     """
 
     key: str
@@ -47,13 +58,13 @@ class Choice:
     prefix: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        # Python finds 1, 1.0 and true equal, and so does the search for a setting that was tried
+        # to Python 1, 1.0 and true are equal, and so they are to the search for settings that were tried
         distinct = {value if value == value else "nan" for value in self.values}
         if len(distinct) < max(1, len(self.values)):
             raise BadInput([Fault(self.key, ",".join(map(str, self.values)), "one or more choices, each once")])
 
     def samples(self) -> tuple[Scalar, ...]:
-        """Values that show whether the whole domain is valid."""
+        """Return values that are valid only if the whole domain is."""
         return self.values
 
     def __str__(self) -> str:
@@ -104,7 +115,7 @@ class Interval:
 
 
 def _number(value: float) -> str:
-    """All digits but those that rounding leaves: a study is known by its space."""
+    """Return all digits but those of rounding errors: a study is known by its space."""
     short, whole = f"{value:g}", f"{value:.12g}"
     return short if float(short) == float(whole) or math.isnan(value) else whole
 
@@ -118,49 +129,49 @@ def _when(domain: Domain) -> str:
 
 
 def ordered(space: Mapping[str, Domain]) -> dict[str, Domain]:
-    """The space with every setting after those that its conditions are about; otherwise in its order.
+    """Return the space with every setting after those in its conditions; otherwise in its order.
 
-    Raises BadInput for a condition on what isn't a searched choice with that value, and for conditions that go round in a circle.
+    Raises BadInput for a condition on anything but a searched choice with that value, and for conditions in a circle.
     """
     faults = []
     for key, domain in space.items():
         for condition in domain.when:
             on = space.get(condition.key)
             if not isinstance(on, Choice):
-                known = ", ".join(each for each, other in space.items() if isinstance(other, Choice) and each != key) or "none here"
-                faults.append(Fault(key, f"a condition on {condition.key}", f"one on a setting searched by its values ({known})"))
+                choices = (
+                    ", ".join(name for name, other in space.items() if isinstance(other, Choice) and name != key) or "none here"
+                )
+                faults.append(Fault(key, f"a condition on {condition.key}", f"one on a setting searched by its values ({choices})"))
             elif unknown := set(condition.values) - {text(value) for value in on.values}:
                 faults.append(Fault(key, f"a condition on {condition.key} being {', '.join(sorted(unknown))}", str(on)))
     if faults:
         raise BadInput(faults)
-    sorter = graphlib.TopologicalSorter({key: [each.key for each in domain.when] for key, domain in space.items()})
+    sorter = graphlib.TopologicalSorter({key: [condition.key for condition in domain.when] for key, domain in space.items()})
     try:
         sorter.prepare()
     except graphlib.CycleError as error:
-        raise BadInput(
-            [Fault(error.args[1][0], " → ".join(error.args[1]), "conditions that don't go round in a circle")]
-        ) from error
-    found: dict[str, Domain] = {}
+        raise BadInput([Fault(error.args[1][0], " → ".join(error.args[1]), "conditions without a circle")]) from error
+    in_order: dict[str, Domain] = {}
 
-    def place(key: str) -> None:
+    def append(key: str) -> None:
         for condition in space[key].when:
-            place(condition.key)
-        found.setdefault(key, space[key])
+            append(condition.key)
+        in_order.setdefault(key, space[key])
 
     for key in space:
-        place(key)
-    return found
+        append(key)
+    return in_order
 
 
 def active(domain: Domain, params: Mapping[str, Scalar]) -> bool:
-    """Whether a setting is there, given those before it."""
+    """Return whether a setting is active, given those before it."""
     return all(condition.key in params and condition.holds(params[condition.key]) for condition in domain.when)
 
 
 def size(space: Space) -> int | None:
-    """The number of different settings; None if it isn't finite, or has conditions and is beyond MOST_COUNTED.
+    """Return the number of different settings; None if it is infinite, or has conditions and is above MOST_COUNTED.
 
-    space: as `ordered`.
+    space: the result of `ordered`.
     """
     counts = [_count(domain) for domain in space.values()]
     if None in counts:
@@ -172,42 +183,42 @@ def size(space: Space) -> int | None:
 
 
 def combinations(space: Space) -> Iterator[dict[str, Scalar]]:
-    """All settings of a finite space, the last key varying fastest. `space`: as `ordered`."""
+    """Yield all settings of a finite space, the last key varying fastest. space: the result of `ordered`."""
     if not any(domain.when for domain in space.values()):  # the usual case, without a copy for each key
         values = [_values(domain) for domain in space.values()]
-        yield from (dict(zip(space, each, strict=True)) for each in itertools.product(*values))
+        yield from (dict(zip(space, combination, strict=True)) for combination in itertools.product(*values))
         return
     keys = list(space)
 
-    def extend(params: dict[str, Scalar], place: int) -> Iterator[dict[str, Scalar]]:
-        if place == len(keys):
+    def extend(params: dict[str, Scalar], index: int) -> Iterator[dict[str, Scalar]]:
+        if index == len(keys):
             yield params
             return
-        domain = space[keys[place]]
+        domain = space[keys[index]]
         for value in _values(domain) if active(domain, params) else ():
-            yield from extend(params | {keys[place]: value}, place + 1)
+            yield from extend(params | {keys[index]: value}, index + 1)
         if not active(domain, params):
-            yield from extend(params, place + 1)
+            yield from extend(params, index + 1)
 
     yield from extend({}, 0)
 
 
 def example(space: Space, key: str | None = None, value: Scalar = None) -> dict[str, Scalar]:
-    """A setting made of first values; one in which `key`, if given, is there and has this value. `space`: as `ordered`."""
+    """Return a setting of first values, in which `key`, if given, is active and has this value. space: the result of `ordered`."""
     wanted: dict[str, Scalar] = {}
 
     def want(key: str, value: Scalar) -> None:
         wanted.setdefault(key, value)
         for condition in space[key].when:
             on = space[condition.key]
-            want(condition.key, next(each for each in on.samples() if condition.holds(each)))
+            want(condition.key, next(sample for sample in on.samples() if condition.holds(sample)))
 
     if key is not None:
         want(key, value)
     params: dict[str, Scalar] = {}
-    for each, domain in space.items():
+    for name, domain in space.items():
         if active(domain, params):
-            params[each] = wanted.get(each, domain.samples()[0])
+            params[name] = wanted.get(name, domain.samples()[0])
     return params
 
 

@@ -1,4 +1,4 @@
-"""Optuna's storage: a SQLite file, or a PostgreSQL database that several machines share."""
+"""Opens Optuna's storage: a SQLite file, or a PostgreSQL database that several machines share."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from study.errors import BadInput, Corrupt, Fault
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-# a driver on another machine that has been silent for so long is dead
+# a driver on another machine that is silent for longer is dead
 HEARTBEAT_SECONDS, GRACE_SECONDS = 30, 120
 CONNECTION: dict[str, Any] = {"connect_args": {"connect_timeout": 4}, "pool_pre_ping": True}
-# any number, but ours alone among those who lock things in a database
+# any number that no other user of advisory locks in the database has
 LOCK = 0x6D6C70
 KEY = "hydra.sweeper.storage"
 
 
 @cache
 def backend(url: str) -> BaseStorage:
-    """Opens a storage, which is made if it is a SQLite file that doesn't exist. Raises Unreachable, NotWritable or Corrupt."""
+    """Open a storage, which is made if it is a SQLite file that doesn't exist. Raises Unreachable, NotWritable or Corrupt."""
     try:
         with errors(url):
             if sqlite.ensure(url, _schema):
@@ -50,7 +50,7 @@ def _schema(url: str) -> None:
 
 @contextmanager
 def errors(url: str) -> Iterator[None]:
-    """Tells what a database refuses as the error that a user can act on."""
+    """Raise a database's refusals in the block as errors that a user can act on."""
     try:
         yield
     except ImportError as error:
@@ -61,9 +61,9 @@ def errors(url: str) -> Iterator[None]:
 
 @contextmanager
 def claim(url: str, study: int = 0) -> Iterator[None]:
-    """Only one process at a time is in this block, for a study of this storage or (0) for the storage itself.
+    """Hold a lock for the block: one process at a time, for a study of this storage or (0) for the storage itself.
 
-    Whoever counts trials and makes one is alone.
+    So no other process counts trials before this one has made its own.
     """
     path = sqlite.path_of(url)
     if path:
@@ -82,5 +82,5 @@ def _engine(url: str) -> sqlalchemy.Engine:
 
 
 def heart(storage: BaseStorage) -> BaseHeartbeat | None:
-    """The storage as one that takes signs of life, if it does: of a SQLite file, all users are on this machine."""
+    """Return the storage if it takes signs of life. A SQLite file takes none: all its users are on this machine."""
     return storage if isinstance(storage, BaseHeartbeat) and storage.get_heartbeat_interval() is not None else None

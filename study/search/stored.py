@@ -1,8 +1,8 @@
-"""A study as its storage has it: what is kept with it and with its trials, and how it is read."""
+"""Reads a study and its trials from the storage, and keeps results with them."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -19,11 +19,15 @@ from study.records.trial import TrialRecord
 from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import Mirror, latest
+from study.search.space import Space
+from study.settings.values import Value, as_texts, from_text
 from study.statistics.objectives import Objective
 
 IDENTITY, OBJECTIVES, OWNER, ATTEMPT, RESULT = "identity", "objectives", "owner", "attempt", "result"
-COMMAND, FINAL = "command", "final "
-# attempts that ended for these reasons tell nothing about their settings: they don't count, and are made again
+COMMAND, FINAL, SETTINGS = "command", "final ", "settings"
+# in a study's identity beside its fixed settings; SPACE begins the searched ones
+DIRECTION, OBJECTIVE, SPACE = "direction", "objective", "space: "
+# attempts that ended for these reasons say nothing about their settings: they don't count, and are made again
 INTERRUPTED = "interrupted"
 LOST = "made again: "
 UNCOUNTED = (processes.ABANDONED, INTERRUPTED, LOST)
@@ -54,14 +58,14 @@ def stored_trial(study: optuna.Study, number: int) -> FrozenTrial:
 
 
 def keep(storage: str, name: str, number: int, result: TrialResult) -> None:
-    """What a job does when its trial is recorded: from here on its result survives whatever happens to the driver."""
-    with storages.errors(storage), suppress(UpdateFinishedTrialError):  # told as interrupted meanwhile: it is run again
+    """Keep the result of a job whose trial is recorded: from here on it survives whatever happens to the driver."""
+    with storages.errors(storage), suppress(UpdateFinishedTrialError):  # ended as interrupted meanwhile: it is run again
         study = load(storage, name)
         keep_result(study, stored_trial(study, number)._trial_id, result)
 
 
 def keep_result(study: optuna.Study, trial_id: int, result: TrialResult) -> None:
-    """Keeps a trial's result in one write, and before it what a person looks for."""
+    """Keep a trial's result in one write, and before it the values for people."""
     kept = kept_of(result)
     for key, shown in {attributes.RUN_ID: kept["run_id"], attributes.REASON: kept.get("reason")}.items():
         if shown:
@@ -70,20 +74,49 @@ def keep_result(study: optuna.Study, trial_id: int, result: TrialResult) -> None
 
 
 def kept_of(result: TrialResult) -> dict[str, Any]:
-    """What is kept of a result, as plain values."""
+    """Return a result as plain values."""
     kept = {"run_id": result.run_id, "seconds": result.seconds, "state": result.outcome.state}
     if isinstance(result.outcome, Completed):
         return kept | {"summary": asdict(result.outcome.summary)}
     return kept | {"reason": result.outcome.reason}
 
 
+def identity_texts(settings: Mapping[str, Value], objectives: Sequence[Objective], space: Space) -> dict[str, str]:
+    """Return the identity of a study, as texts: its fixed settings, its objectives and its space."""
+    return {
+        **as_texts(settings),
+        DIRECTION: ", ".join(objective.direction for objective in objectives),
+        OBJECTIVE: ", ".join(objective.name for objective in objectives),
+        **{f"{SPACE}{key}": str(domain) for key, domain in space.items()},
+    }
+
+
+def objectives_of(attrs: Mapping[str, Any]) -> tuple[Objective, ...]:
+    """Return a study's objectives; the loss alone for those of early versions, which kept none."""
+    return tuple(Objective(**fields) for fields in attrs.get(OBJECTIVES, [{}]))
+
+
+def settings_of(attrs: Mapping[str, Any]) -> dict[str, Value]:
+    """Return a study's fixed settings; those of earlier versions, which kept none, from its identity."""
+    if SETTINGS in attrs:
+        return dict(attrs[SETTINGS])
+    texts = attrs.get(IDENTITY, {})
+    return {key: from_text(texts[key]) for key in texts if key not in (DIRECTION, OBJECTIVE) and not key.startswith(SPACE)}
+
+
 @dataclass(frozen=True)
 class StoredStudy:
-    """A study as its storage has it. identity: its fixed settings and its space, as text; finals: of the finalists; front: the
-    numbers of the trials that no other beats in every one of several objectives; command: the launch that made it."""
+    """A study as its storage has it.
+
+    identity: its fixed settings and its space, as texts. settings: the fixed ones, as values; space: the searched ones, each with
+    its domain as a text. finals: of the finalists; front: the numbers of the trials that no other beats in every one of several
+    objectives; command: the launch that made it.
+    """
 
     objectives: tuple[Objective, ...]
     identity: dict[str, str]
+    settings: dict[str, Value]
+    space: dict[str, str]
     records: list[TrialRecord]
     finals: list[TrialRecord]
     front: list[int]
@@ -91,7 +124,7 @@ class StoredStudy:
 
 
 def open_study(storage: str, name: str) -> StoredStudy:
-    """Reads a study. Raises BadInput, with the known names, if there is none of this name."""
+    """Read a study. Raises BadInput, with the known names, if there is none of this name."""
     if (path := sqlite.path_of(storage)) and not path.exists():
         raise BadInput([Fault("STUDY", name, f"a study in {storage}, which doesn't exist; run a study here, or give --storage")])
     with storages.errors(storage):
@@ -101,14 +134,28 @@ def open_study(storage: str, name: str) -> StoredStudy:
             known = ", ".join(optuna.get_all_study_names(storages.backend(storage))) or "none yet"
             raise BadInput([Fault("STUDY", name, f"one of: {known}")]) from error
         attrs = attributes.of_study(study)
-        objectives = tuple(Objective(**each) for each in attrs.get(OBJECTIVES, [{}]))
+        objectives = objectives_of(attrs)
         records = [record_of(trial) for trial in latest(study.get_trials(deepcopy=False))]
-        return StoredStudy(objectives, attrs.get(IDENTITY, {}), records, finals_of(study), front_of(study), attrs.get(COMMAND, ""))
+        identity = attrs.get(IDENTITY, {})
+        return StoredStudy(
+            objectives=objectives,
+            identity=identity,
+            settings=settings_of(attrs),
+            space={key.removeprefix(SPACE): text for key, text in identity.items() if key.startswith(SPACE)},
+            records=records,
+            finals=finals_of(study),
+            front=front_of(study),
+            command=attrs.get(COMMAND, ""),
+        )
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt at a trial. state: as in `TrialRecord`; counted: it isn't made again; left: in work, by a process that is gone."""
+    """An attempt at a trial.
+
+    state: as in `TrialRecord`; counted: whether it stands, and isn't made again; left: whether it is in work by a process that is
+    gone.
+    """
 
     number: int
     state: str
@@ -119,13 +166,13 @@ class Attempt:
 
 
 def names(storage: str) -> list[str]:
-    """The studies of a storage."""
+    """Return the names of a storage's studies."""
     with storages.errors(storage):
         return optuna.get_all_study_names(storages.backend(storage))
 
 
 def attempts(storage: str, name: str) -> list[Attempt]:
-    """Every attempt of a study, those too that are made again."""
+    """Return all attempts of a study, those too that are made again."""
     with storages.errors(storage):
         study = load(storage, name)
         trials, silent = study.get_trials(deepcopy=False), silent_trials(study)
@@ -143,13 +190,13 @@ def attempts(storage: str, name: str) -> list[Attempt]:
 
 
 def silent_trials(study: optuna.Study) -> set[int]:
-    """Trials whose driver, perhaps on another machine, has stopped giving signs of life."""
+    """Return the ids of trials whose driver, perhaps on another machine, has stopped giving signs of life."""
     heart = storages.heart(study._storage)
     return set(heart._get_stale_trial_ids(study._study_id)) if heart else set()
 
 
 def at_work(trial: FrozenTrial, silent: Set[int]) -> bool:
-    """Whether a process other than this one may still have a trial in work."""
+    """Return whether another process than this one may still have a trial in work."""
     owner = attributes.of_trial(trial, OWNER)
     return owner != processes.owner() and processes.alive(owner) and trial._trial_id not in silent
 
@@ -167,19 +214,20 @@ def reason_of(trial: FrozenTrial) -> str:
 
 
 def finals_of(study: optuna.Study) -> list[TrialRecord]:
-    kept = [each for name, each in sorted(attributes.of_study(study).items()) if name.startswith(FINAL) and each["summary"]]
+    """Return the finalists' records, with the summaries of their fresh replicates."""
+    kept = [final for key, final in sorted(attributes.of_study(study).items()) if key.startswith(FINAL) and final["summary"]]
     return [
         TrialRecord(
-            number=each["number"],
-            state="complete",
-            params=each["params"],
-            values=[each["value"]],
-            summary=Summary.of_plain(each["summary"]),
+            number=final["number"],
+            state=Completed.state,
+            params=final["params"],
+            values=[final["value"]],
+            summary=Summary.of_plain(final["summary"]),
             reason=None,
-            run_id=each["run_id"],
+            run_id=final["run_id"],
             seconds={},
         )
-        for each in kept
+        for final in kept
     ]
 
 

@@ -1,4 +1,4 @@
-"""A study that is asked for trials."""
+"""Asks a study for its next trials."""
 
 from __future__ import annotations
 
@@ -25,19 +25,33 @@ from study.search import storage as storages
 from study.search.kinds import distribution, make_sampler
 from study.search.mirror import PLACE, latest, place_of, sampled
 from study.search.space import Space
-from study.search.stored import ATTEMPT, COMMAND, IDENTITY, INTERRUPTED, LOST, OBJECTIVES, OWNER, mirror_of, reason_of, uncounted
+from study.search.stored import (
+    ATTEMPT,
+    COMMAND,
+    IDENTITY,
+    INTERRUPTED,
+    LOST,
+    OBJECTIVES,
+    OWNER,
+    SETTINGS,
+    identity_texts,
+    mirror_of,
+    reason_of,
+    uncounted,
+)
 from study.search.trials import Trials
+from study.settings.values import Value
 from study.statistics.objectives import Objective
 
 DEFAULT_TRIALS = 24
 
 
-# what an earlier version did, and so didn't name
+# identities of earlier versions lack these
 EARLIER = {"data.parts": "drawn from all rows, by an earlier version,"}
 
 
 def check_identity(name: str, known: Mapping[str, str], identity: Mapping[str, str]) -> None:
-    """Raises BadInput, with the difference, if the study of this name was made for another identity than `known`."""
+    """Compare identities. Raises BadInput, with the difference, if the study of this name was made for another than `known`."""
     before = dict.fromkeys(identity, "nothing") | EARLIER | dict(known)
     faults = [
         Fault(key, identity.get(key, "nothing"), f"{before[key]} in study {name!r}, or another study_name")
@@ -49,10 +63,10 @@ def check_identity(name: str, known: Mapping[str, str], identity: Mapping[str, s
 
 
 class Search(Trials):
-    """A study that is asked for trials and told their results.
+    """A study that hands out trials and takes their results.
 
-    Several processes may ask; each trial is told by the one that asked for it. ended: how many of all their trials had ended when
-    this one asked last.
+    Several processes may ask; each ends the trials that it asked for. ended: how many of all their trials had ended when this one
+    asked last.
     """
 
     def __init__(
@@ -65,12 +79,13 @@ class Search(Trials):
         sampler: Mapping[str, Any],
         seed: int,
         n_trials: int | None,
-        identity: Mapping[str, str],
+        identity: Mapping[str, Value],
         command: str = "",
     ) -> None:
-        """Opens the study, which is made if it doesn't exist. space: as `space.ordered`; command: that makes it.
+        """Open the study, which is made if it doesn't exist.
 
-        Raises BadInput if a study of this name was made for another space, objective, data or fixed setting (`identity`).
+        space: the result of `space.ordered`; identity: its fixed settings; command: the launch. Raises BadInput if a study of this
+        name was made for another space, objective or fixed setting.
         """
         self.space, self._sampler, self._seed = space, dict(sampler), seed
         self._distributions = {key: distribution(domain) for key, domain in space.items()}
@@ -79,40 +94,33 @@ class Search(Trials):
         with storages.errors(storage), storages.claim(storage):
             _make(backend, name, objectives)
             super().__init__(storage, name, objectives)
-            self._check_identity(
-                {
-                    **identity,
-                    "direction": ", ".join(each.direction for each in objectives),
-                    "objective": ", ".join(each.name for each in objectives),
-                    **{f"space: {key}": str(domain) for key, domain in space.items()},
-                },
-                command,
-            )
+            self._check_identity(identity, command)
         self.ended = 0
         self._mirror, self._heart = mirror_of(storage, name), storages.heart(self._study._storage)
         size = spaces.size(space)
-        # a finite space without a wish is tried out whole, as Hydra's own sweeper does; more trials than settings only repeat
+        # a finite space is tried out whole by default, as Hydra's own sweeper does; more trials than settings only repeat
         self.exhaustive = size is not None and (n_trials is None or n_trials >= size or sampler.get("name") == "grid")
         self.n_trials = min(n_trials or size, size) if size is not None and self.exhaustive else (n_trials or DEFAULT_TRIALS)
 
-    def _check_identity(self, identity: Mapping[str, str], command: str) -> None:
-        known = attributes.of_study(self._study).get(IDENTITY)
+    def _check_identity(self, settings: Mapping[str, Value], command: str) -> None:
+        known, identity = attributes.of_study(self._study).get(IDENTITY), identity_texts(settings, self.objectives, self.space)
         if known is not None:
             check_identity(self.name, known, identity)
-        names = [each.name for each in self.objectives]
+        names = [objective.name for objective in self.objectives]
         if self._study.metric_names != names:  # earlier versions gave none
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 self._study.set_metric_names(names)
         if known is None:
-            attributes.keep_with_study(self._study, OBJECTIVES, [asdict(each) for each in self.objectives])
+            attributes.keep_with_study(self._study, OBJECTIVES, [asdict(objective) for objective in self.objectives])
             self._study.set_user_attr(COMMAND, command)
+            attributes.keep_with_study(self._study, SETTINGS, dict(settings))
             # last: without it, all of this is written again
-            attributes.keep_with_study(self._study, IDENTITY, dict(identity))
+            attributes.keep_with_study(self._study, IDENTITY, identity)
 
     @contextmanager
     def signs_of_life(self) -> Iterator[None]:
-        """While the block runs, its trials in work are known to be so on other machines too."""
+        """Give signs of life during the block, so that other machines know that its trials are in work."""
         heart = self._heart
         if heart is None:
             yield
@@ -134,17 +142,17 @@ class Search(Trials):
             thread.join()
 
     def remaining(self) -> int:
-        """How many trials are still to be asked for."""
+        """Return how many trials are still to be asked for."""
         return self._remaining(latest(self._trials()))
 
     def _remaining(self, attempts: Sequence[FrozenTrial]) -> int:
         return max(0, self.n_trials - sum(not uncounted(trial) for trial in attempts))
 
     def ask(self, count: int) -> list[Asked]:
-        """The next trials, at most `count`; none if the total is reached. First those to be made again.
+        """Return the next trials, at most `count`; none if the total is reached. Those to be made again come first.
 
-        A trial's sampler is seeded by the study's seed and the trial's place, so that a resumed study goes on as it would have,
-        and never repeats itself. A trial whose worker was lost is given alone, lest it takes others with it once more.
+        A trial's sampler is seeded by the study's seed and the trial's place, so that a resumed study continues as it would have,
+        and never repeats itself. A trial whose worker was lost runs alone, so that it can't end others again.
         """
         asked: list[Asked] = []
         with storages.errors(self.storage), storages.claim(self.storage, self._study._study_id):
@@ -156,7 +164,7 @@ class Search(Trials):
                 if again:
                     cut = (alone or again)[0]
                     again.remove(cut)
-                    # that the user stopped it is no sign that something is wrong with it
+                    # a trial that the user stopped has nothing wrong with it
                     attempt = attributes.of_trial(cut, ATTEMPT) + (reason_of(cut) != INTERRUPTED)
                     asked.append(self._create(cut, place_of(cut), attempt))
                 else:
@@ -165,11 +173,11 @@ class Search(Trials):
         return asked
 
     def _next(self, attempts: Sequence[FrozenTrial]) -> FrozenTrial:
-        """What the sampler gives for the next place."""
+        """Sample a trial for the next place."""
         place = len(attempts)
         if self.exhaustive:
             tried = {frozenset(trial.params.items()) for trial in attempts}
-            params = next(each for each in spaces.combinations(self.space) if frozenset(each.items()) not in tried)
+            params = next(params for params in spaces.combinations(self.space) if frozenset(params.items()) not in tried)
             return create_trial(
                 state=TrialState.RUNNING, params=params, distributions={key: self._distributions[key] for key in params}
             )
@@ -183,14 +191,14 @@ class Search(Trials):
         return self._mirror.trial(place)
 
     def _create(self, like: FrozenTrial, place: int, attempt: int) -> Asked:
-        """Writes a new trial whole: a process that is killed leaves all of it or nothing."""
+        """Write a new trial whole: a process that is killed leaves all of it or nothing."""
         trial = sampled(like, {OWNER: processes.owner(), PLACE: place, ATTEMPT: attempt})
         stored = self._study._storage
-        made = stored.create_new_trial(self._study._study_id, trial)
+        trial_id = stored.create_new_trial(self._study._study_id, trial)
         if self._heart:
-            self._heart.record_heartbeat(made)
-        number = stored.get_trial(made).number
-        self._in_work[number] = made
+            self._heart.record_heartbeat(trial_id)
+        number = stored.get_trial(trial_id).number
+        self._in_work[number] = trial_id
         return Asked(number, dict(like.params), attempt)
 
 
@@ -198,7 +206,7 @@ def _make(storage: optuna.storages.BaseStorage, name: str, objectives: Sequence[
     optuna.create_study(
         study_name=name,
         storage=storage,
-        directions=[StudyDirection[each.direction.upper()] for each in objectives],
+        directions=[StudyDirection[objective.direction.upper()] for objective in objectives],
         sampler=optuna.samplers.RandomSampler(),  # never asked
         load_if_exists=True,
     )

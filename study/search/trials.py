@@ -1,4 +1,4 @@
-"""A study's trials as they are told: by the process that asked for them, or by the next one if that is gone."""
+"""Ends a study's trials: by the process that asked for them, or by the next one if that is gone."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from study.search.stored import (
 )
 from study.statistics.objectives import Objective
 
-# a trial whose process keeps dying is most likely what it dies of
+# a trial whose process keeps dying is the most likely cause
 MOST_ATTEMPTS = 5
 
 
 class Trials:
-    """The trials of a study that is there. objectives: the study's."""
+    """The trials of an existing study. objectives: the study's."""
 
     def __init__(self, storage: str, name: str, objectives: Sequence[Objective]) -> None:
         self.name, self.storage, self.objectives = name, storage, tuple(objectives)
@@ -54,7 +54,7 @@ class Trials:
             return self._study.get_trials(deepcopy=False)
 
     def reap(self) -> None:
-        """Ends the trials in work of processes that are gone: as their jobs left them if these were done, else to be made again."""
+        """End the trials in work of processes that are gone: as their jobs left them if these were done, else to be made again."""
         trials = [trial for trial in self._trials() if trial.state == TrialState.RUNNING and trial.number not in self._in_work]
         with storages.errors(self.storage):
             silent = silent_trials(self._study) if trials else set()
@@ -66,23 +66,23 @@ class Trials:
             self._settle(trial, given_up)
 
     def adopt(self, number: int, result: TrialResult, written: float) -> None:
-        """Keeps a result that a job had recorded, at that time, and not yet kept when it was killed."""
+        """Keep a result that a job had recorded, at that time, and not yet kept when it was killed."""
         for trial in self._trials():
             started = trial.datetime_start.timestamp() if trial.datetime_start else math.inf
             if trial.number == number and trial.state == TrialState.RUNNING and started < written:
                 keep(self.storage, self.name, number, result)
 
     def stop(self) -> None:
-        """Ends the trials that this process has in work: as their jobs left them if these were done, else as interrupted."""
-        for made in self._in_work.values():
+        """End the trials that this process has in work: as their jobs left them if these were done, else as interrupted."""
+        for trial_id in self._in_work.values():
             with storages.errors(self.storage):
-                trial = self._study._storage.get_trial(made)
+                trial = self._study._storage.get_trial(trial_id)
             if not trial.state.is_finished():
                 self._settle(trial, INTERRUPTED)
         self._in_work.clear()
 
     def _settle(self, trial: FrozenTrial, otherwise: str) -> None:
-        """Ends a trial as its job left it, or as failed for this reason if the job wasn't done."""
+        """End a trial as its job left it, or as failed for this reason if the job wasn't done."""
         if kept := attributes.of_trial(trial, RESULT):
             summary = Summary.of_plain(kept["summary"]) if "summary" in kept else None
             self._complete(trial._trial_id, STATES_BY_NAME[kept["state"]], summary)
@@ -90,20 +90,20 @@ class Trials:
             self._fail(trial._trial_id, otherwise)
 
     def tell(self, number: int, result: TrialResult) -> None:
-        """Ends a trial whose job has kept its result (`keep`).
+        """End a trial whose job has kept its result (`keep`).
 
-        A value that isn't a finite number is never told as complete: it would be the best.
+        A trial with a value that isn't finite never ends as complete: it would be the best.
         """
         self._complete(self._in_work[number], STATES_BY_NAME[result.outcome.state], result.summary)
         del self._in_work[number]
 
     def tell_failed(self, number: int, reason: str) -> None:
-        """Ends a trial whose job has kept nothing."""
+        """End a trial whose job has kept nothing."""
         self._fail(self._in_work[number], reason)
         del self._in_work[number]
 
     def again(self, asked: Asked, reason: str) -> bool:
-        """Ends an attempt that was lost, to be made once more; False if it was the second."""
+        """End an attempt that was lost, to be made once more; return False if it was the second."""
         if asked.attempt > 1:
             return False
         self.tell_failed(asked.number, LOST + reason)
@@ -115,10 +115,10 @@ class Trials:
         self._end(trial, TrialState.FAIL)
 
     def _complete(self, trial: int, state: TrialState, summary: Summary | None) -> None:
-        """Ends a trial as its job left it."""
+        """End a trial as its job left it."""
         values = [objective.value(summary) for objective in self.objectives] if summary else None
         if values is not None and not np.isfinite(values).all():
-            bad = [each.name for each, value in zip(self.objectives, values, strict=True) if not np.isfinite(value)]
+            bad = [objective.name for objective, value in zip(self.objectives, values, strict=True) if not np.isfinite(value)]
             self._fail(trial, f"no finite {', '.join(bad)}")
             return
         if state == TrialState.PRUNED and len(self.objectives) == 1:
@@ -127,18 +127,21 @@ class Trials:
         self._end(trial, state, values)
 
     def _end(self, trial: int, state: TrialState, values: Sequence[float] | None = None) -> None:
-        with storages.errors(self.storage), suppress(UpdateFinishedTrialError):  # another driver took us for dead, and told it
+        with (
+            storages.errors(self.storage),
+            suppress(UpdateFinishedTrialError),
+        ):  # another driver took this one for dead, and ended it
             self._study._storage.set_trial_state_values(trial, state, values)
 
     def records(self) -> list[TrialRecord]:
-        """All trials but the attempts that were made again."""
+        """Return the records of all trials, without the attempts that were made again."""
         return [record_of(trial) for trial in latest(self._trials())]
 
     def failures(self) -> int:
         return sum(trial.state == TrialState.FAIL and not uncounted(trial) for trial in latest(self._trials()))
 
     def interrupted(self) -> dict[int, float]:
-        """The attempts that don't count, number → start in seconds since 1970: no run of theirs may look finished."""
+        """Return the attempts that don't count, number → start in seconds since 1970: none of their runs may look finished."""
         return {
             trial.number: trial.datetime_start.timestamp()
             for trial in self._trials()
@@ -146,12 +149,12 @@ class Trials:
         }
 
     def front(self) -> list[int]:
-        """The numbers of the trials that no other beats in every one of several objectives; none for one objective."""
+        """Return the numbers of the trials that no other beats in all of several objectives; none for one objective."""
         with storages.errors(self.storage):
             return front_of(self._study)
 
     def tell_final(self, record: TrialRecord) -> None:
-        """Keeps what a trial's setting gave with fresh replicates; `record` is the trial's, with that summary."""
+        """Keep the result of a trial's setting with fresh replicates; `record` is the trial's, with their summary."""
         kept = {"number": record.number, "params": record.params, "run_id": record.run_id, "value": record.value}
         kept["summary"] = asdict(record.summary) if record.summary else None
         attributes.keep_with_study(self._study, f"{FINAL}{record.number}", kept)

@@ -22,6 +22,7 @@ from study.settings.optimizer import Adam, Optimizer
 from study.settings.rules import Kind, SettingsSection, integer, nearest, setting
 from study.settings.schedule import ConstantRate, Schedule
 from study.settings.training import Replicates, Training
+from study.settings.values import Value
 
 KINDS: dict[str, dict[str, type[Kind]]] = {
     "data": data.KINDS,
@@ -131,10 +132,10 @@ def _build_section(key: str, content: object) -> SettingsSection:
     return section
 
 
-def defaults(kind: type[Kind]) -> dict[str, str]:
+def defaults(kind: type[Kind]) -> dict[str, Value]:
     """Return a kind's default settings, as `flat` writes them."""
-    usual = {field.name: field.default for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    return {name: str(list(value) if isinstance(value, tuple) else value) for name, value in usual.items()}
+    usual: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in usual.items()}
 
 
 def kinds_with(key: str) -> list[str]:
@@ -167,12 +168,12 @@ def as_mapping(spec: TrialSpec) -> dict[str, Any]:
     return out
 
 
-def flat(spec: TrialSpec) -> dict[str, str]:
-    """Return the settings as dotted texts, a kind under its section's key ('optimizer': 'adam'), for logs and comparisons."""
+def flat(spec: TrialSpec) -> dict[str, Value]:
+    """Return the settings by dotted keys, a kind under its section's key ('optimizer': 'adam'), for logs and comparisons."""
     return dict(_flatten(as_mapping(spec)))
 
 
-def identifying(spec: TrialSpec) -> dict[str, str]:
+def identifying(spec: TrialSpec) -> dict[str, Value]:
     """Return `flat` without settings that earlier versions lacked and that are at their defaults."""
     settings = flat(spec)
     for section in dataclasses.fields(spec):
@@ -183,11 +184,11 @@ def identifying(spec: TrialSpec) -> dict[str, str]:
     return settings
 
 
-def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
     for key, value in mapping.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{key}.")
         elif key == "name":
-            yield prefix.rstrip("."), str(value)
+            yield prefix.rstrip("."), value
         else:
-            yield f"{prefix}{key}", str(value)
+            yield f"{prefix}{key}", value

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from study.errors import BadInput, Fault
 from study.records.outcome import Summary
 from study.records.trial import TrialRecord
-from study.settings.data import CLASSIFICATION
+from study.settings.data import CLASSIFICATION, REGRESSION
 from study.settings.rules import nearest
 
 MINIMIZE, MAXIMIZE = "minimize", "maximize"
@@ -22,16 +22,17 @@ MEASURES: Mapping[str, Callable[[Summary], float]] = MappingProxyType(
         "time": lambda summary: summary.seconds,
     }
 )
+R2, MAE, ACCURACY, AUC = "r2", "mae", "accuracy", "auc"
 # scores on the validation part, and the better direction
-SCORES = {"r2": MAXIMIZE, "mae": MINIMIZE, "accuracy": MAXIMIZE, "auc": MAXIMIZE}
+SCORES = {R2: MAXIMIZE, MAE: MINIMIZE, ACCURACY: MAXIMIZE, AUC: MAXIMIZE}
 # the first score of a task compares networks whose losses can't be compared
-SCORES_OF_TASK = {True: ("accuracy", "auc"), False: ("r2", "mae")}
-NAMES = {LOSS: "validation loss", SPREAD: "spread of the validation loss", "r2": "R²", "mae": "MAE", "auc": "AUC"}
+SCORES_OF_TASK = {CLASSIFICATION: (ACCURACY, AUC), REGRESSION: (R2, MAE)}
+NAMES = {LOSS: "validation loss", SPREAD: "spread of the validation loss", R2: "R²", MAE: "MAE", AUC: "AUC"}
 
 # the parts of `dataset.judged_by` that must be equal where values are compared
 ROWS = "rows"
-ALIKE = {LOSS: ("loss", "target", ROWS), SPREAD: ("loss", "target", ROWS), "mae": ("target", ROWS)} | dict.fromkeys(
-    ("r2", "accuracy", "auc"), (ROWS,)
+ALIKE = {LOSS: ("loss", "target", ROWS), SPREAD: ("loss", "target", ROWS), MAE: ("target", ROWS)} | dict.fromkeys(
+    (R2, ACCURACY, AUC), (ROWS,)
 )
 # the settings that decide these parts, for records of earlier versions, which lack them
 DECIDING: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -63,6 +64,11 @@ class Objective:
     def best(self) -> str:
         """The word for its best value: lowest or highest."""
         return "lowest" if self.sign > 0 else "highest"
+
+    @property
+    def text(self) -> str:
+        """Its name, and which way is better: loss (least)."""
+        return f"{self.name} ({'least' if self.sign > 0 else 'most'})"
 
     @property
     def quantity(self) -> str:
@@ -106,7 +112,7 @@ def parse(
     names: None is the loss, or a score where the trials have no common loss. trials: the task and the `dataset.judged_by` of each
     trial that shows what a study may try; task: that of the first. Raises BadInput.
     """
-    scores = SCORES_OF_TASK[task == CLASSIFICATION]
+    scores = SCORES_OF_TASK[task]
     tasks = {each_task for each_task, _ in trials}
     if len(tasks) > 1:
         valid = "data of a single task: no score suits both"

@@ -1,7 +1,7 @@
-"""How a person names networks: by a run, by a trial's number in its study, as a study's best, or by a file of weights.
+"""Finds the networks that a person names: by a run, by a trial's number in its study, as a study's best, or by a file of weights.
 
-Studies and runs may be called anything, and MLflow's filters have no way to escape a quote: what is put into one holds none, and
-what is found by it is compared with the name itself.
+Studies and runs may have any name, and MLflow's filters have no way to escape a quote: a text that goes into one holds none, and
+its results are compared with the name itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,19 @@ from study.records.tracked import TrackedNetwork
 from study.settings import spec
 from study.settings.rules import suggestion
 from study.tracking import artifacts, reader, store
-from study.tracking.names import DEFAULT, KIND, REPLICATE, TRIAL, address
+from study.tracking.schema import (
+    DEFAULT,
+    KIND,
+    OF_STUDY,
+    OF_TRIAL,
+    REPLICATE,
+    TRIAL,
+    VAL_LOSS_MEAN,
+    ReplicateTags,
+    TrialTags,
+    address,
+    run_name,
+)
 from study.tracking.store import Store
 
 BEST = "best"
@@ -43,27 +54,27 @@ def unknown(_: str) -> int | None:
 
 
 def looks_like(text: str) -> bool:
-    """Whether a text that is no study's name can only be meant as an address of a run."""
-    return text == BEST or any(each.fullmatch(text) for each in (RUN, PREFIX, *WAYS))
+    """Return whether a text that is no study's name can only be the address of a run."""
+    return text == BEST or any(pattern.fullmatch(text) for pattern in (RUN, PREFIX, *WAYS))
 
 
 def networks(uri: str, texts: Sequence[str], best: Best = unknown) -> list[TrackedNetwork]:
-    """The networks that the texts name, in their order. uri: of the MLflow store, which is opened only if one names a run.
+    """Return the networks that the texts name, in their order. uri: of the MLflow store, which is opened only if one names a run.
 
-    Raises BadInput for what names nothing, and Corrupt for damaged files.
+    Raises BadInput for a text that names nothing, and Corrupt for damaged files.
     """
-    found: list[TrackedNetwork] = []
+    named: list[TrackedNetwork] = []
     for text in texts:
         read = _files(text)
         if read is None:
             opened = store.existing(uri)
             read = reader.load_networks(opened, run_id(opened, text, best))
-        found += read
-    return found
+        named += read
+    return named
 
 
 def run_id(opened: Store, text: str, best: Best = unknown) -> str:
-    """Return the id of the run that a text names. Raises BadInput, with what was probably meant or with all that it may mean."""
+    """Return the id of the run that a text names. Raises BadInput with the probable meaning, or with all possible ones."""
     run = find(opened, text, best)
     if run is None:
         studies = [name for name in opened.experiments() if name != DEFAULT]
@@ -78,22 +89,22 @@ def find(opened: Store, text: str, best: Best = unknown) -> str | None:
     """
     if RUN.fullmatch(text):
         return text
-    experiments = {name: each for name, each in opened.experiments().items() if name != DEFAULT}
+    experiments = {name: experiment for name, experiment in opened.experiments().items() if name != DEFAULT}
     faults: list[Fault] = []
-    found: list[Run] = []
+    runs: list[Run] = []
     for study, trial, replicate in _ways(opened, text, experiments):
         with collecting(faults):
-            found.append(_of_study(opened, text, study, experiments[study], trial, replicate, best))
-    if faults and not found:
+            runs.append(_run_of_study(opened, text, study, experiments[study], trial, replicate, best))
+    if faults and not runs:
         raise BadInput(faults)
-    found = found or _by_digits(opened, text, experiments) or _by_name(opened, text, experiments)
-    if len(found) > 1:
-        raise BadInput([Fault("RUN", text, f"one of the {len(found)} runs that it may mean: {_listed(found, experiments)}")])
-    return str(found[0].info.run_id) if found else None
+    runs = runs or _by_digits(opened, text, experiments) or _by_name(opened, text, experiments)
+    if len(runs) > 1:
+        raise BadInput([Fault("RUN", text, f"one of the {len(runs)} runs that it may mean: {_listed(opened, runs, experiments)}")])
+    return str(runs[0].info.run_id) if runs else None
 
 
 def _ways(opened: Store, text: str, experiments: dict[str, str]) -> Iterator[tuple[str, str, str | None]]:
-    """The study, trial and replicate that a text may mean; as a study's whole name it means nothing else."""
+    """Yield each study, trial and replicate that a text may mean; a study's whole name means nothing else."""
     if text in experiments:
         yield text, BEST, None
         return
@@ -107,15 +118,15 @@ def _ways(opened: Store, text: str, experiments: dict[str, str]) -> Iterator[tup
 
 
 def newest(opened: Store, experiments: dict[str, str]) -> str:
-    """The study whose trial was the last to start. Raises BadInput if there is none."""
+    """Return the study whose trial was the last to start. Raises BadInput if there is none."""
     last = _some(opened, list(experiments.values()), f"tags.`{TRIAL}` LIKE '%'", 1, "attributes.start_time DESC")
     if not last:
         raise BadInput([Fault("RUN", BEST, f"a study with trials; there is none in {opened.uri}")])
-    return next(name for name, each in experiments.items() if each == last[0].info.experiment_id)
+    return next(name for name, experiment in experiments.items() if experiment == last[0].info.experiment_id)
 
 
 def newest_page(opened: Store) -> str:
-    """The page in MLflow of the study that ran last, below the server's address; the first one if there is no study."""
+    """Return the page in MLflow of the study that ran last, below the server's address; the first page if there is no study."""
     experiments = opened.experiments()
     try:
         return opened.page(experiments[newest(opened, experiments)])
@@ -123,40 +134,40 @@ def newest_page(opened: Store) -> str:
         return "/"
 
 
-def _of_study(opened: Store, text: str, study: str, experiment: str, trial: str, replicate: str | None, best: Best) -> Run:
+def _run_of_study(opened: Store, text: str, study: str, experiment: str, trial: str, replicate: str | None, best: Best) -> Run:
     number = best(study) if trial == BEST else int(trial)
     if number is None:
         run = _best_by_records(opened, text, study, experiment)
     else:
-        wanted = f"tags.`{KIND}` = 'trial' AND tags.`{TRIAL}` = '{number}'"
+        wanted = f"tags.`{KIND}` = '{OF_TRIAL}' AND tags.`{TRIAL}` = '{number}'"
         # of an older study of this name there may be another one
         runs = _some(opened, [experiment], wanted, 10, "attributes.start_time DESC")
         if not runs:
             last = _some(opened, [experiment], f"tags.`{TRIAL}` LIKE '%'", 1, "attributes.start_time DESC")
-            told = f", whose last is {study}/{last[0].data.tags[TRIAL]}" if last else ", which has no numbered trials"
-            raise BadInput([Fault("RUN", text, f"a trial of study {study}{told}")])
-        run = next((each for each in runs if each.info.status == "FINISHED"), runs[0])
+            known = f", whose last is {study}/{last[0].data.tags[TRIAL]}" if last else ", which has no numbered trials"
+            raise BadInput([Fault("RUN", text, f"a trial of study {study}{known}")])
+        run = next((run for run in runs if run.info.status == "FINISHED"), runs[0])
     if replicate is None:
         return run
     of_trial = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.info.run_id}'"
     runs = _some(opened, [experiment], f"{of_trial} AND tags.`{REPLICATE}` = '{int(replicate)}'", 1)
     if not runs:
-        there = sorted(int(each.data.tags[REPLICATE]) for each in opened.search(of_trial, experiment))
-        valid = f"a replicate of {run.info.run_name}: {there[0]} to {there[-1]}" if there else "a trial that has replicates"
+        numbers = sorted(ReplicateTags.from_tags(child.data.tags).number for child in opened.search(of_trial, experiment))
+        valid = f"a replicate of {run.info.run_name}: {numbers[0]} to {numbers[-1]}" if numbers else "a trial that has replicates"
         raise BadInput([Fault("RUN", text, valid)])
     return runs[0]
 
 
 def _best_by_records(opened: Store, text: str, study: str, experiment: str) -> Run:
-    """As the study's run tells it since the study's end, else by the loss."""
-    for run in _some(opened, [experiment], f"tags.`{KIND}` = 'study'", 1):
+    """Return the best trial that the study's run names since the study's end, else the one with the lowest loss."""
+    for run in _some(opened, [experiment], f"tags.`{KIND}` = '{OF_STUDY}'", 1):
         if kept := run.data.tags.get(BEST):
             return opened.client.get_run(kept)
-    done = f"tags.`{KIND}` = 'trial' AND attributes.status = 'FINISHED'"
+    done = f"tags.`{KIND}` = '{OF_TRIAL}' AND attributes.status = 'FINISHED'"
     # those with a number first: others are of finalists, or single ones
     for wanted in (f"{done} AND tags.`{TRIAL}` LIKE '%'", done):
-        if found := _some(opened, [experiment], wanted, 1, "metrics.`val_loss_mean` ASC", "attributes.start_time ASC"):
-            return found[0]
+        if runs := _some(opened, [experiment], wanted, 1, f"metrics.`{VAL_LOSS_MEAN}` ASC", "attributes.start_time ASC"):
+            return runs[0]
     raise BadInput([Fault("RUN", text, f"a study with a finished trial; {study} has none")])
 
 
@@ -168,25 +179,32 @@ def _by_digits(opened: Store, text: str, experiments: dict[str, str]) -> list[Ru
 
 
 def _by_name(opened: Store, text: str, experiments: dict[str, str]) -> list[Run]:
-    alike = re.sub(r"[^\w /.-]", "_", text)  # which stands for any sign
-    found = _some(opened, list(experiments.values()), f"attributes.run_name LIKE '{alike}'", MOST_ALIKE)
-    return [run for run in found if run.info.run_name == text]
+    alike = re.sub(r"[^\w /.-]", "_", text)  # _ stands for any character
+    runs = _some(opened, list(experiments.values()), f"attributes.run_name LIKE '{alike}'", MOST_ALIKE)
+    return [run for run in runs if run.info.run_name == text]
 
 
 def _some(opened: Store, experiments: list[str], wanted: str, most: int, *order: str) -> list[Run]:
-    """The first of the runs that MLflow's expression describes."""
+    """Return the first of the runs that match an expression of MLflow's."""
     return list(opened.client.search_runs(experiments, wanted, max_results=most, order_by=list(order)))
 
 
-def _listed(runs: Sequence[Run], experiments: dict[str, str]) -> str:
-    names = {each: name for name, each in experiments.items()}
-    told = (f"{address(names[run.info.experiment_id], run.info.run_name)} (run {run.info.run_id[:12]})" for run in runs)
-    return ", ".join(islice(told, MOST_LISTED)) + (", …" if len(runs) > MOST_LISTED else "")
+def _listed(opened: Store, runs: Sequence[Run], experiments: dict[str, str]) -> str:
+    names = {experiment: name for name, experiment in experiments.items()}
+    named = [f"{_address(opened, names[run.info.experiment_id], run)} (run {run.info.run_id[:12]})" for run in runs[:MOST_LISTED]]
+    return ", ".join(named) + (", …" if len(runs) > MOST_LISTED else "")
+
+
+def _address(opened: Store, study: str, run: Run) -> str:
+    parent, replicate = run.data.tags.get(MLFLOW_PARENT_RUN_ID), None
+    if parent and REPLICATE in run.data.tags:
+        run, replicate = opened.client.get_run(parent), ReplicateTags.from_tags(run.data.tags).number
+    return address(study, run.info.run_name, TrialTags.from_tags(run.data.tags).number, replicate)
 
 
 def _valid(opened: Store, text: str, studies: list[str]) -> str:
     # the name may be followed by a trial and a replicate
-    meant = next(filter(None, (suggestion(each, studies) for each in (text, *(text.rsplit("/", n)[0] for n in (1, 2))))), "")
+    meant = next(filter(None, (suggestion(name, studies) for name in (text, *(text.rsplit("/", n)[0] for n in (1, 2))))), "")
     known = ", ".join(studies[:MOST_LISTED]) + (", …" if len(studies) > MOST_LISTED else "") if studies else "none yet"
     return (
         f"{meant}the id of a run in {opened.uri}, its first digits (at least 4), its name, STUDY (its best trial), "
@@ -198,12 +216,12 @@ def _valid(opened: Store, text: str, studies: list[str]) -> str:
 
 
 def _files(text: str) -> list[TrackedNetwork] | None:
-    """The networks of a file of weights, or of a folder with a trial's files; None if the text names neither."""
+    """Return the networks of a file of weights, or of a folder with a trial's files; None if the text names neither."""
     path = Path(text)
     if path.suffix == ".npz":
         if not os.path.lexists(path):
             raise BadInput([Fault("RUN", text, "a file that exists")])
-        return [_bare(text, place, network) for place, network in enumerate(artifacts.read_weights(path))]
+        return [_bare(text, number, network) for number, network in enumerate(artifacts.read_weights(path))]
     if not os.path.lexists(path / artifacts.WEIGHTS):
         return None
     artifacts.check(path)
@@ -217,11 +235,13 @@ def _files(text: str) -> list[TrackedNetwork] | None:
 
 
 def _bare(text: str, number: int, network: Network) -> TrackedNetwork:
-    """A network of which nothing is known but its weights."""
+    """A network with nothing known but its weights."""
     nothing = np.empty((0, 1), np.float32)
     return TrackedNetwork(
         run_id="",
-        name=f"{text}/{number}",
+        name=run_name(text, number),
+        trial=text,
+        number=number,
         config={},
         settings={},
         seeds={},

@@ -46,7 +46,7 @@ ALWAYS = {WEIGHTS, PREDICTIONS, TABLE, CONFIG, ENVIRONMENT}
 FILES = {*ALWAYS, CURVES, COMPARISON, MANIFEST}
 INITIAL = "initial_"
 LOSSES = ("train_loss", "val_loss", "learning_rate")
-TEXTS, MOST_TEXT, MOST_TOLD = (".yaml", ".json"), 100_000, 300
+TEXTS, MOST_TEXT, LONGEST_REASON = (".yaml", ".json"), 100_000, 300
 
 
 def write(
@@ -56,12 +56,12 @@ def write(
     environment: Mapping[str, str],
     comparison: Mapping[str, Array] = NOTHING,
 ) -> None:
-    """Writes the files of a trained cohort into an empty folder.
+    """Write the files of a trained cohort into an empty folder.
 
     weights.npz: `Network`'s parameters by name, [R, …], and the same with the prefix `initial_`. predictions.npz: predictions
-    [R, n_val, outputs] and the validation part's target, with an axis [R] in front if replicates have their own. curves.npz: as
-    `read_curves` gives them; curves.parquet: the same, a row for each replicate and epoch. config.yaml: settings that rebuild the
-    trial. comparison.npz: the replicates' matrices and paths (see `examination`), if there is a comparison. Raises NotWritable.
+    [R, n_val, outputs] and the validation part's target, with an axis [R] in front if replicates have their own. curves.npz: the
+    arrays that `read_curves` returns; curves.parquet: the same, one row per replicate and epoch. config.yaml: settings that rebuild
+    the trial. comparison.npz: the replicates' matrices and paths (see `pairwise`), if there is a comparison. Raises NotWritable.
     """
     initial = {f"{INITIAL}{name}": array for name, array in cohort.initial.parameters.items()}
     shared = all(target is targets[0] for target in targets)
@@ -88,7 +88,7 @@ def _table(curves: Mapping[str, Array]) -> pa.Table:
 
 
 def write_atomically(file: Path, text: str) -> None:
-    """Writes a whole file or none: under another name first, forced to the disk, then renamed. Raises NotWritable."""
+    """Write a whole file or none: under another name first, forced to the disk, then renamed. Raises NotWritable."""
     draft = file.with_name(f".{file.name}.new")
     with writing(file):
         with draft.open("w") as content:
@@ -99,7 +99,7 @@ def write_atomically(file: Path, text: str) -> None:
 
 
 def check(folder: Path) -> None:
-    """Raises Corrupt unless every file of the manifest is there with its checksum, and no other that is read."""
+    """Check a trial's files. Raises Corrupt unless all of the manifest are there with their checksum, and no other that is read."""
     try:
         sums = json.loads(_text(folder / MANIFEST))
         unknown = sums.keys() - FILES
@@ -107,7 +107,7 @@ def check(folder: Path) -> None:
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise _damaged(folder, f"the artifacts are incomplete: {error}") from error
     if unknown:
-        raise _damaged(folder, f"the manifest lists what is none of a trial's files: {', '.join(sorted(unknown))}")
+        raise _damaged(folder, f"the manifest lists files that no trial has: {', '.join(sorted(unknown))}")
     if missing := ALWAYS - sums.keys():
         raise _damaged(folder, f"the manifest doesn't list {', '.join(sorted(missing))}")
     if wrong:
@@ -117,7 +117,7 @@ def check(folder: Path) -> None:
 
 
 def read_trained(folder: Path) -> tuple[dict[str, Any], list[Network], Floats, Sequence[Floats | Integers]]:
-    """The settings, the networks, and what `read_predictions` gives. Raises Corrupt unless they fit together."""
+    """Return the settings, the networks, and the result of `read_predictions`. Raises Corrupt unless they fit together."""
     config, networks, (predictions, targets) = read_config(folder), read_networks(folder), read_predictions(folder)
     spec, kernels = build(config), networks[0].kernels
     outputs = kernels[-1].shape[1]
@@ -130,12 +130,12 @@ def read_trained(folder: Path) -> tuple[dict[str, Any], list[Network], Floats, S
 
 
 def read_networks(folder: Path) -> list[Network]:
-    """The trained networks in a trial's weights.npz, one a replicate."""
+    """Return the trained networks in a trial's weights.npz, one per replicate."""
     return read_weights(folder / WEIGHTS)
 
 
 def read_weights(file: Path) -> list[Network]:
-    """The trained networks in a file that is written as weights.npz is."""
+    """Return the trained networks in a file with the arrays of weights.npz."""
     arrays = _load(file)
     stacked = Network({name: array for name, array in arrays.items() if not name.startswith(INITIAL)})
     try:
@@ -149,12 +149,12 @@ def read_weights(file: Path) -> list[Network]:
     except KeyError as error:
         raise _damaged(file, f"no array {error}") from error
     if not sound:
-        raise _damaged(file, "these arrays are no networks: their names, types or shapes don't fit together")
+        raise _damaged(file, "the arrays are no networks: their names, types or shapes don't fit together")
     return stacked.unstack()
 
 
 def read_predictions(folder: Path) -> tuple[Floats, Sequence[Floats | Integers]]:
-    """Predictions on the validation part, [R, n_val, outputs], and each replicate's target."""
+    """Return predictions on the validation part, [R, n_val, outputs], and each replicate's target."""
     arrays = _load(folder / PREDICTIONS)
     try:
         predictions = arrays["predictions"]
@@ -162,7 +162,7 @@ def read_predictions(folder: Path) -> tuple[Floats, Sequence[Floats | Integers]]
         targets = arrays["targets"] if shared is None else np.broadcast_to(shared, (len(predictions), *shared.shape))
     except (KeyError, TypeError) as error:
         raise _damaged(folder / PREDICTIONS, f"no array {error}") from error
-    axes = {np.dtype(np.float32): 3, np.dtype(np.int32): 2}.get(targets.dtype)  # of a regression's targets, and of class numbers
+    axes = {np.dtype(np.float32): 3, np.dtype(np.int32): 2}.get(targets.dtype)  # real values, and class numbers
     sound = predictions.ndim == 3 and predictions.dtype == np.float32 and predictions.size > 0 and targets.ndim == axes
     if not sound or targets.shape[:2] != predictions.shape[:2]:
         raise _damaged(folder / PREDICTIONS, "predictions and targets don't fit together")
@@ -170,12 +170,12 @@ def read_predictions(folder: Path) -> tuple[Floats, Sequence[Floats | Integers]]
 
 
 def read_comparison(folder: Path) -> dict[str, Array]:
-    """The matrices and paths of `examination`; nothing for a trial of one network."""
+    """Return the matrices and paths of `pairwise.examine`; none for a trial of one network."""
     return dict(_load(folder / COMPARISON)) if (folder / COMPARISON).exists() else {}
 
 
 def read_curves(folder: Path) -> dict[str, Array]:
-    """train_loss, val_loss and learning_rate, each [R, epochs], and each replicate's number, `replicate` [R]."""
+    """Return train_loss, val_loss and learning_rate, each [R, epochs], and the replicates' numbers, `replicate` [R]."""
     curves = _load(folder / CURVES)
     shapes = [curves[name].shape for name in LOSSES if name in curves]
     numbers = curves.get("replicate", np.empty(0))
@@ -186,7 +186,7 @@ def read_curves(folder: Path) -> dict[str, Array]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The settings, which `spec.build` accepts. Nothing in them is resolved, and no text is a `${…}` that something else might."""
+    """Return the settings, which `spec.build` accepts. Nothing in them is resolved, and a `${…}` is refused."""
     try:
         text = _text(folder / CONFIG)
         content = yaml.load(text, _Settings)
@@ -209,7 +209,7 @@ class _Settings(yaml.SafeLoader):
 
 
 def read_environment(folder: Path) -> dict[str, str]:
-    """What the trial was trained by and on: versions, processor and switches, by name."""
+    """Return the environment of the training: versions, processor and switches, by name."""
     try:
         content = json.loads(_text(folder / ENVIRONMENT))
         if not isinstance(content, dict) or not all(isinstance(text, str) for text in content.values()):
@@ -220,7 +220,7 @@ def read_environment(folder: Path) -> dict[str, str]:
 
 
 def _load(file: Path) -> dict[str, Array]:
-    """The arrays of an npz file."""
+    """Return the arrays of an npz file."""
     try:
         with _open(file) as content, zipfile.ZipFile(content) as archive:
             members = archive.infolist()
@@ -232,7 +232,7 @@ def _load(file: Path) -> dict[str, Array]:
             if len(set(names)) < len(names):
                 raise ValueError("arrays of the same name")
             return {name: _member(archive, member) for name, member in zip(names, members, strict=True)}
-    except Exception as error:  # a damaged archive raises whatever its parsers stumble over
+    except Exception as error:  # parsers raise all kinds of errors for a damaged archive
         raise _damaged(file, error) from error
 
 
@@ -252,10 +252,10 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
 
 
 def _open(file: Path) -> io.BufferedReader:
-    """Opens a plain file. A link may lead anywhere, a device has no end, and a pipe waits for somebody to write."""
+    """Open a plain file. A link may lead anywhere, a device has no end, and a pipe waits for somebody to write."""
     handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    found = os.fstat(handle)
-    if stat.S_ISREG(found.st_mode) and (file.suffix not in TEXTS or found.st_size <= MOST_TEXT):
+    status = os.fstat(handle)
+    if stat.S_ISREG(status.st_mode) and (file.suffix not in TEXTS or status.st_size <= MOST_TEXT):
         return os.fdopen(handle, "rb")
     os.close(handle)
     raise OSError(f"{file.name} is no plain file, or a text of more than {MOST_TEXT:,} bytes")
@@ -271,7 +271,7 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _damaged(place: Path, reason: object) -> Corrupt:
-    """The error, in one printable line: the reason may repeat what the file holds."""
-    line = " ".join(str(reason).split())[:MOST_TOLD]
-    return Corrupt(f"{place}: {''.join(each if each.isprintable() else '?' for each in line)}")
+def _damaged(path: Path, reason: object) -> Corrupt:
+    """Return the error with one printable line: the reason may repeat what the file holds."""
+    line = " ".join(str(reason).split())[:LONGEST_REASON]
+    return Corrupt(f"{path}: {''.join(character if character.isprintable() else '?' for character in line)}")

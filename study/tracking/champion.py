@@ -1,7 +1,7 @@
 """A study's best network as an MLflow model of its run, in two flavours.
 
-`mlflow.keras.load_model` gives the Keras model, which takes encoded numbers. `mlflow.pyfunc.load_model` and `mlflow models predict`
-give and use one that takes a table's own columns by name (`served`).
+`mlflow.keras.load_model` loads the Keras model, which takes encoded numbers. `mlflow.pyfunc.load_model` loads, and `mlflow models
+predict` uses, one that takes a table's own columns by name (`served`).
 
 It is built by MLflow's client alone, so that the caller's own MLflow, its active run and its address stay as they are.
 """
@@ -28,7 +28,7 @@ from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from study import sqlite
-from study.tracking.names import FINGERPRINT, KIND, parameter
+from study.tracking.schema import FINGERPRINT, KIND, OF_STUDY, parameter
 from study.tracking.store import PAGE, Store
 
 NAME = "champion"
@@ -54,10 +54,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Champion:
-    """A Keras model, and what tells a user about it.
+    """A Keras model, and its description for users.
 
-    columns: what it takes; outputs: the names of what it gives. params: its settings; metadata: kept in the model itself, where
-    `served` finds how columns become inputs; note: in Markdown.
+    columns: its inputs as a table has them; outputs: the names of its outputs. params: its settings; metadata: kept in the model
+    itself, where `served` finds how columns become inputs; note: in Markdown.
     """
 
     model: Any
@@ -70,18 +70,18 @@ class Champion:
 
 
 def kept(store: Store, study: str, fingerprint: str) -> str | None:
-    """The id of the study's champion, if it is the network with this fingerprint, as this version keeps it."""
-    return next((each.model_id for each in _models(store, store.experiments()[study]) if _is(each, fingerprint)), None)
+    """Return the id of the study's champion, if it is the network with this fingerprint, as this version keeps it."""
+    return next((model.model_id for model in _models(store, store.experiments()[study]) if _is(model, fingerprint)), None)
 
 
 def keep(store: Store, study: str, champion: Champion) -> str | None:
-    """Makes it the study's champion, in place of another one; its model's id. None if the study has no run.
+    """Make it the study's champion, in place of another one; return its model's id. None if the study has no run.
 
-    Raises StudyError for whatever prevents it: each kind of artifact store has errors of its own.
+    Raises StudyError for any failure: each kind of artifact store has errors of its own.
     """
     try:
         experiment = store.experiments()[study]
-        run = next(iter(store.runs(KIND, "study", experiment)), None)
+        run = next(iter(store.runs(KIND, OF_STUDY, experiment)), None)
         return _keep(store, experiment, run.info.run_id, champion) if run else None
     except Exception as error:
         raise sqlite.fault(error, f"tracking.uri {store.uri}") from error
@@ -89,27 +89,28 @@ def keep(store: Store, study: str, champion: Champion) -> str | None:
 
 @contextmanager
 def opened(store: Store, study: str) -> Iterator[tuple[Path, dict[str, Any]] | None]:
-    """The study's champion for the block: its Keras model's file, and its metadata; None if it has none.
+    """Give the study's champion for the block: its Keras model's file, and its metadata; None if it has none.
 
     Raises StudyError as `keep` does.
     """
     with tempfile.TemporaryDirectory(prefix="mlp-study-") as folder:
         try:
             experiment = store.experiments().get(study)
-            found = [each for each in _models(store, experiment) if each.status == LoggedModelStatus.READY] if experiment else []
-            if found:
+            models = _models(store, experiment) if experiment else []
+            ready = [model for model in models if model.status == LoggedModelStatus.READY]
+            if ready:
                 # by its id, MLflow would look for it in the process's own store
-                kept_at: Any = get_artifact_repository(found[0].artifact_location, tracking_uri=store.uri)
+                kept_at: Any = get_artifact_repository(ready[0].artifact_location, tracking_uri=store.uri)
                 kept_at.download_artifacts("", folder)
                 metadata = Model.load(folder).metadata or {}
         except Exception as error:
             raise sqlite.fault(error, f"tracking.uri {store.uri}") from error
-        yield (Path(folder, FILE), metadata) if found else None
+        yield (Path(folder, FILE), metadata) if ready else None
 
 
 def _keep(store: Store, experiment: str, run: str, champion: Champion) -> str:
     client = store.client
-    # one that a process was killed at stays pending, and goes too
+    # one whose process was killed stays pending, and is deleted too
     others = _models(store, experiment)
     tags = {KIND: NAME, FORMAT: VERSION, FINGERPRINT: champion.fingerprint, MLFLOW_RUN_NOTE: champion.note}
     params = {key: parameter(text) for key, text in champion.params.items()}
@@ -119,13 +120,13 @@ def _keep(store: Store, experiment: str, run: str, champion: Champion) -> str:
         client.log_model_artifacts(made.model_id, folder)
     client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
     client.log_outputs(run, [LoggedModelOutput(made.model_id, 0)])
-    for each in others:
-        client.delete_logged_model(each.model_id)
+    for other in others:
+        client.delete_logged_model(other.model_id)
     return str(made.model_id)
 
 
 def _save(champion: Champion, made: LoggedModel, folder: str) -> None:
-    """Writes what MLflow loads a model from. made: the model's entry in the store."""
+    """Write the files from which MLflow loads a model. made: the model's entry in the store."""
     model = Model(artifact_path=made.artifact_location, run_id=made.source_run_id, model_uuid=made.model_id, model_id=made.model_id)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's, at its import, about type hints of its own
@@ -136,12 +137,12 @@ def _save(champion: Champion, made: LoggedModel, folder: str) -> None:
             folder,
             mlflow_model=model,
             signature=ModelSignature(Schema([TensorSpec(np.dtype(float), (-1, champion.model.input_shape[1]))])),
-            input_example=pd.DataFrame({each.name: each.example for each in champion.columns}),
-            # told, since MLflow would find them out by loading the model in another process
+            input_example=pd.DataFrame({column.name: column.example for column in champion.columns}),
+            # MLflow would find them by loading the model in another process
             pip_requirements=[f"{package}=={version(package)}" for package in PACKAGES],
             metadata=dict(champion.metadata),
         )
-        # MLflow's own takes a DataFrame's columns in whatever order they are
+        # MLflow's own takes a DataFrame's columns in any order
         flavor = model.flavors[pyfunc.FLAVOR_NAME] | {"loader_module": f"{PACKAGE}.tracking.served", "data": "data", "code": "code"}
         model.add_flavor(pyfunc.FLAVOR_NAME, **flavor)
         model.signature = _signature(champion)
@@ -150,12 +151,11 @@ def _save(champion: Champion, made: LoggedModel, folder: str) -> None:
 
 
 def _signature(champion: Champion) -> ModelSignature:
-    """Numbers and truth values are of any type: MLflow refuses whole numbers (int64) for doubles, and makes true of nothing.
-
-    `served` checks them.
+    """Numbers and truth values are of any type, and `served` checks them: MLflow refuses whole numbers (int64) for doubles, and
+    reads a missing truth value as true.
     """
     anything = AnyType()  # type: ignore[no-untyped-call]
-    takes = [ColSpec("string" if each.text else anything, each.name, not each.optional) for each in champion.columns]
+    takes = [ColSpec("string" if column.text else anything, column.name, not column.optional) for column in champion.columns]
     return ModelSignature(Schema([*takes]), Schema([ColSpec("double", name) for name in champion.outputs]))
 
 
@@ -169,8 +169,8 @@ def _save_code(package: Path) -> None:
 
 
 def _models(store: Store, experiment: str) -> list[LoggedModel]:
-    found = store.client.search_logged_models([experiment], f"name = '{NAME}'", max_results=PAGE)
-    return [each for each in found if each.tags.get(KIND) == NAME]
+    models = store.client.search_logged_models([experiment], f"name = '{NAME}'", max_results=PAGE)
+    return [model for model in models if model.tags.get(KIND) == NAME]
 
 
 def _is(model: LoggedModel, fingerprint: str) -> bool:

@@ -1,10 +1,9 @@
-"""What an MLflow store holds of studies, for `doctor`. Runs are read by pages, and one by one only if they are to be read whole."""
+"""Inspects an MLflow store for `doctor`. Runs are read by pages, and one by one only where their files are read too."""
 
 from __future__ import annotations
 
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,18 +18,20 @@ from study.analysis import fingerprints
 from study.errors import Corrupt
 from study.records.arrays import Floats
 from study.settings.training import ALL_EPOCHS
-from study.tracking import artifacts, reader, spool
-from study.tracking.names import EPOCH, FINGERPRINT, KEY, KIND, OWNER, REPLICATE, TRIAL
+from study.tracking import artifacts, reader, schema, spool
+from study.tracking.schema import CURVES, KIND, ReplicateTags, TrialTags
 from study.tracking.store import PAGE, Store
 
-CURVES = ("train_loss", "val_loss")
 OPEN = {"RUNNING", "SCHEDULED"}
 NEEDED = {*artifacts.ALWAYS, artifacts.MANIFEST}
 
 
 @dataclass(frozen=True)
 class ReplicateRun:
-    """A replicate's run. kept: the epoch whose weights are kept; last: the last one of each curve; ended: in ms, 0 if it hasn't."""
+    """A replicate's run.
+
+    kept: the epoch whose weights are kept; last: the last epoch of each curve; ended: in ms since 1970, 0 if it hasn't.
+    """
 
     run_id: str
     number: int
@@ -43,10 +44,10 @@ class ReplicateRun:
 
 @dataclass(frozen=True)
 class TopRun:
-    """A run that belongs to no other one: a trial's with those of its replicates, or a study's.
+    """A run without a parent: a trial's with those of its replicates, or a study's.
 
     trial: its number in the study, None for a single trial. key: of its folder in the spool. owner: the process that writes it.
-    count: the replicates that it should have. epochs: how many each of them trains; None where they may stop before. uri: of its
+    count: the replicates that it should have. epochs: how many each of them trains; None where they may stop earlier. uri: of its
     artifacts.
     """
 
@@ -64,13 +65,13 @@ class TopRun:
 
     @property
     def statuses(self) -> set[str]:
-        """Its own and its replicates'."""
-        return {self.status, *(each.status for each in self.replicates)}
+        """The statuses of the run and of its replicates'."""
+        return {self.status, *(replicate.status for replicate in self.replicates)}
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A trial's folder in the spool. key: its runs' tag; alive: its writer is; complete: nothing is missing but to send it."""
+    """A trial's folder in the spool. key: the tag of its runs; alive: whether its writer is; complete: whether its record is."""
 
     folder: Path
     key: str
@@ -80,7 +81,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Gap:
-    """A logged curve that isn't the recorded one: points that it lacks, and epochs that it has twice or with another value."""
+    """A logged curve that differs from the recorded one. wrong: the epochs that it has twice or with another value."""
 
     replicate: ReplicateRun
     key: str
@@ -89,23 +90,23 @@ class Gap:
 
 
 def waiting() -> list[Waiting]:
-    """What MLflow has not taken yet of the trials of this folder."""
+    """Return this folder's trials that are not all in MLflow yet."""
     if not spool.FOLDER.exists():
         return []
     return [
-        Waiting(each, spool.key_of(each), not spool.left_behind(each), (each / spool.RECORD).exists())
-        for each in sorted(spool.FOLDER.iterdir())
+        Waiting(folder, spool.key_of(folder), not spool.left_behind(folder), (folder / spool.RECORD).exists())
+        for folder in sorted(spool.FOLDER.iterdir())
     ]
 
 
 def runs(store: Store, experiment: str) -> list[TopRun]:
-    """Our runs in an experiment, those of replicates with their trials'."""
+    """Return our runs in an experiment, those of replicates with their trials'."""
     tops: dict[str, TopRun] = {}
     children: list[tuple[str, ReplicateRun]] = []
     # the oldest first, so that runs that are made meanwhile don't move the pages
     for run in store.search(f"tags.`{KIND}` LIKE '%'", experiment, order=["attributes.start_time"]):
         tags = run.data.tags
-        if tags[KIND] == "replicate" and MLFLOW_PARENT_RUN_ID in tags:
+        if tags[KIND] == schema.OF_REPLICATE and MLFLOW_PARENT_RUN_ID in tags:
             children.append((tags[MLFLOW_PARENT_RUN_ID], _replicate(run)))
         else:
             tops[run.info.run_id] = _top(run)
@@ -116,81 +117,81 @@ def runs(store: Store, experiment: str) -> list[TopRun]:
 
 
 def _top(run: Run) -> TopRun:
-    tags, params = run.data.tags, run.data.params
-    whole = params.get("training.until") == ALL_EPOCHS and params.get("training.patience") == "None"
+    tags, params = TrialTags.from_tags(run.data.tags), run.data.params
+    count, epochs, until = (schema.setting(params, key) for key in ("replicates.count", "training.epochs", "training.until"))
+    whole = until == ALL_EPOCHS and schema.setting(params, "training.patience") is None
     return TopRun(
         run_id=run.info.run_id,
         name=run.info.run_name,
-        kind=tags[KIND],
+        kind=run.data.tags[KIND],
         status=run.info.status,
-        trial=int(tags[TRIAL]) if TRIAL in tags else None,
-        key=tags.get(KEY),
-        owner=tags.get(OWNER),
-        count=int(params.get("replicates.count", 0)),
-        epochs=int(params["training.epochs"]) if whole else None,
+        trial=tags.number,
+        key=tags.key or None,
+        owner=tags.owner or None,
+        count=count if isinstance(count, int) else 0,
+        epochs=epochs if whole and isinstance(epochs, int) else None,
         uri=run.info.artifact_uri,
     )
 
 
 def _replicate(run: Run) -> ReplicateRun:
-    tags = run.data.tags
+    tags = ReplicateTags.from_tags(run.data.tags)
     return ReplicateRun(
         run_id=run.info.run_id,
-        number=int(tags[REPLICATE]),
+        number=tags.number,
         status=run.info.status,
-        fingerprint=tags.get(FINGERPRINT, ""),
-        kept=int(tags.get(EPOCH, 0)),
-        last={each.key: each.step for each in run.data._metric_objs if each.key in CURVES},
+        fingerprint=tags.fingerprint,
+        kept=tags.epoch or 0,
+        last={metric.key: metric.step for metric in run.data._metric_objs if metric.key in CURVES},
         ended=run.info.end_time or 0,
     )
 
 
 def absent_files(store: Store, run: TopRun) -> list[str]:
-    """The files that a finished trial lacks, by their names alone."""
+    """Return the names of the files that a finished trial lacks."""
     folder = reader.local_folder(run.uri)
     if folder is None:
-        names = {each.path for each in store.client.list_artifacts(run.run_id)}
+        names = {file.path for file in store.client.list_artifacts(run.run_id)}
     else:
         names = set(os.listdir(folder)) if folder.is_dir() else set()
     return sorted(NEEDED - names)
 
 
 def ends_early(run: TopRun, replicate: ReplicateRun) -> bool:
-    """Whether a curve's last point says that some are missing; where replicates may stop early, both curves must stop together."""
+    """Return whether a curve's last points are missing; where replicates may stop early, both curves must stop together."""
     ends = [replicate.last.get(key, 0) for key in CURVES]
     return min(ends) < (run.epochs or max(*ends, replicate.kept))
 
 
 def read_whole(store: Store, run: TopRun) -> tuple[list[ReplicateRun], list[Gap]]:
-    """Reads all files and curves of a finished trial: the replicates whose fingerprint isn't that of their weights, and gaps.
+    """Read all files and curves of a finished trial; return the replicates whose fingerprint isn't that of their weights, and gaps.
 
     Raises Corrupt for damaged files.
     """
-    with tempfile.TemporaryDirectory(prefix="mlp-study-") as name:
-        folder = reader.trial_files(store, store.client.get_run(run.run_id), name)
+    with reader.trial_files(store, store.client.get_run(run.run_id), anew=True) as folder:
         _, networks, _, _ = artifacts.read_trained(folder)
         curves = artifacts.read_curves(folder)
         artifacts.read_comparison(folder)
         artifacts.read_environment(folder)
     numbers = curves["replicate"].tolist()
-    if len(numbers) != len(networks) or any(each.number not in numbers for each in run.replicates):
-        raise Corrupt(f"{artifacts.CURVES} is of other replicates than the run's")
+    if len(numbers) != len(networks) or any(replicate.number not in numbers for replicate in run.replicates):
+        raise Corrupt(f"{artifacts.CURVES} has other replicates than the run")
     other: list[ReplicateRun] = []
     gaps: list[Gap] = []
-    for each in run.replicates:
-        place = numbers.index(each.number)
-        if fingerprints.digest(networks[place]) != each.fingerprint:
-            other.append(each)
+    for replicate in run.replicates:
+        index = numbers.index(replicate.number)
+        if fingerprints.digest(networks[index]) != replicate.fingerprint:
+            other.append(replicate)
         for key in CURVES:
-            history = store.client.get_metric_history(each.run_id, key)
-            gap = _gap(each, key, history, curves[key][place])
+            history = store.client.get_metric_history(replicate.run_id, key)
+            gap = _gap(replicate, key, history, curves[key][index])
             if gap.missing or gap.wrong:
                 gaps.append(gap)
     return other, gaps
 
 
 def _gap(replicate: ReplicateRun, key: str, history: Sequence[Metric], curve: Floats) -> Gap:
-    """What the points of a history are not of a curve, [epochs], NaN after a replicate's stop."""
+    """Compare the points of a history with a curve, [epochs], which is NaN after a replicate's stop."""
     logged: dict[int, list[float]] = {}
     for point in history:
         logged.setdefault(point.step, []).append(point.value)
@@ -198,7 +199,7 @@ def _gap(replicate: ReplicateRun, key: str, history: Sequence[Metric], curve: Fl
     recorded = {epoch: value for epoch, value in enumerate(curve.tolist(), 1) if math.isfinite(value)}
 
     def time_of(epoch: int) -> int:
-        """That of the nearest point, which is most likely of the same leg."""
+        """The time of the nearest point, which is most likely of the same leg."""
         return min(history, key=lambda point: abs(point.step - epoch)).timestamp if history else replicate.ended
 
     missing = [Metric(key, value, time_of(epoch), epoch) for epoch, value in recorded.items() if epoch not in logged]
@@ -206,7 +207,7 @@ def _gap(replicate: ReplicateRun, key: str, history: Sequence[Metric], curve: Fl
 
 
 def send_missing(store: Store, run: TopRun) -> None:
-    """Sends the points that a trial's curves lack."""
+    """Send the points that a trial's curves lack."""
     _, gaps = read_whole(store, run)
     for gap in gaps:
         for start in range(0, len(gap.missing), PAGE):
@@ -214,14 +215,15 @@ def send_missing(store: Store, run: TopRun) -> None:
 
 
 def end(store: Store, run: TopRun, unfit: Set[str], status: str, reason: str | None) -> None:
-    """Gives a status to a run and its replicates', to those that have an unfit one."""
-    statuses = {each.run_id: each.status for each in run.replicates} | {run.run_id: run.status}
-    for run_id in (run_id for run_id, found in statuses.items() if found in unfit):
-        store.end(run_id, status, reason)
+    """End those of a run and its replicates' that have an unfit status, with another one."""
+    statuses = {replicate.run_id: replicate.status for replicate in run.replicates} | {run.run_id: run.status}
+    for run_id, current in statuses.items():
+        if current in unfit:
+            store.end(run_id, status, reason)
 
 
 def send_waiting(uri: str) -> None:
-    """Sends what writers that are gone have left: the next one takes it over."""
+    """Send what writers that are gone have left: the next one takes it over."""
     sender = spool.Writer(uri)
     sender.prepare()
     sender.drain()
@@ -230,7 +232,7 @@ def send_waiting(uri: str) -> None:
 
 @contextmanager
 def errors(uri: str) -> Iterator[None]:
-    """What MLflow refuses in the block is raised as an error that a user can act on."""
+    """Raise MLflow's refusals in the block as errors that a user can act on."""
     try:
         yield
     except MlflowException as error:

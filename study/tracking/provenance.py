@@ -1,4 +1,4 @@
-"""What decides a trial's bits besides its settings: what is recorded of it, and what differs between then and now."""
+"""Records what decides a trial's bits besides its settings, and compares it with what is there now."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from study.settings.data import CLASSIFICATION
 from study.settings.spec import TrialSpec
 
 PACKAGE = Path(__file__).parent.parent
-# what trains, and what it trains on: a change elsewhere, of a table or a picture, changes no bit
+# the code that trains or loads data: a change elsewhere, such as in a table or a picture, changes no bit
 DECIDING = (
     "analysis/convergence.py",
     "analysis/forward.py",
@@ -26,7 +26,7 @@ DECIDING = (
     "seeds.py",
     "settings/",
 )
-# a kind of difference, and what is recorded of it: here and in `cohort.environment`
+# a kind of difference → the names under which it is recorded, here and in `training.environment`
 KINDS = {
     "code": ("mlp_study", "code_sha256", "parts"),
     "versions": ("python", "tensorflow", "keras", "numpy"),
@@ -34,7 +34,7 @@ KINDS = {
     "system": ("system",),
     "data": ("data_sha256",),
 }
-# what a record doesn't name was so when it was made
+# what records of earlier versions don't name
 EARLIER = {"parts": "drawn from all rows"}
 BEFORE_PACKAGES = "0.1."  # versions whose modules lay in no packages: the digest of code is of paths too
 SHOWN, OF_DIGESTS = 40, 16  # characters of a value
@@ -42,7 +42,7 @@ SHOWN, OF_DIGESTS = 40, 16  # characters of a value
 
 @dataclass(frozen=True)
 class Difference:
-    """What was recorded under a name, and what is there now."""
+    """A recorded value that is different now."""
 
     kind: str
     name: str
@@ -58,7 +58,7 @@ class Difference:
 
 
 def describe(spec: TrialSpec) -> dict[str, str]:
-    """The program that trains, and the data. Raises BadInput if the data can't be loaded."""
+    """Return the record of the program that trains and of the data. Raises BadInput if the data can't be loaded."""
     parts = {"parts": "stratified by class"} if spec.data.task == CLASSIFICATION else {}
     return {"mlp_study": _version(), "code_sha256": code(), "data_sha256": loading.digest(spec)} | parts
 
@@ -72,34 +72,36 @@ def _version() -> str:
 
 @cache
 def code(package: Path = PACKAGE) -> str:
-    """sha256, in hex, of the source files that decide bits."""
+    """Return the sha256, in hex, of the source files that decide bits."""
     content = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
-        place = file.relative_to(package).as_posix()
-        if place.startswith(DECIDING):
-            content.update(f"{place}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+        path = file.relative_to(package).as_posix()
+        if path.startswith(DECIDING):
+            content.update(f"{path}\0{file.stat().st_size}\0".encode() + file.read_bytes())
     return content.hexdigest()
 
 
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
-    """What was recorded and is different now, in the order of KINDS."""
+    """Return what was recorded and is different now, in the order of KINDS."""
     then = {name: value for name, value in EARLIER.items() if name in now} | dict(then)
     named = [(kind, name) for kind, names in KINDS.items() for name in names if name in then]
     return [Difference(kind, name, then[name], now[name]) for kind, name in named if then[name] != now[name]]
 
 
 def unrecorded(then: Mapping[str, str]) -> list[str]:
-    """What an older program didn't record."""
+    """Return the names that an older program didn't record."""
     return [name for names in KINDS.values() for name in names if name not in then and name not in EARLIER]
 
 
-def text(found: Sequence[Difference]) -> str:
-    """The differences by kind, such as `versions: keras 3.15.1 → 3.15.2; CPU: threads 2 → 4`."""
-    kinds = dict.fromkeys(each.kind for each in found)
-    return "; ".join(f"{kind}: {', '.join(str(each) for each in found if each.kind == kind)}" for kind in kinds)
+def text(differences: Sequence[Difference]) -> str:
+    """Return the differences by kind, such as `versions: keras 3.15.1 → 3.15.2; CPU: threads 2 → 4`."""
+    by_kind: dict[str, list[str]] = {}
+    for difference in differences:
+        by_kind.setdefault(difference.kind, []).append(str(difference))
+    return "; ".join(f"{kind}: {', '.join(texts)}" for kind, texts in by_kind.items())
 
 
 def _own(value: str, other: str, most: int) -> str:
-    """The words of a value that the other hasn't, at most so many characters: a processor has a hundred instruction sets."""
+    """Return the words of a value that the other lacks, at most so many characters: a processor has a hundred instruction sets."""
     words = visible(" ".join(word for word in value.split() if word not in other.split())) or "–"
     return words if len(words) <= most else f"{words[:most]}…"

@@ -1,9 +1,15 @@
-"""Tracked networks, read back."""
+"""Reads tracked networks and trials back."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +24,18 @@ from study.analysis.similarity import Searchable
 from study.errors import BadInput, Corrupt, Fault
 from study.records.network import Network
 from study.records.tracked import TrackedNetwork, TrackedTrial
-from study.tracking import artifacts
-from study.tracking.names import CONVERGENCE, FINGERPRINT, KIND, REPLICATE, SEARCHABLE, TRIAL
+from study.settings.spec import build, flat
+from study.tracking import artifacts, schema
+from study.tracking.schema import KIND, OF_REPLICATE, OF_TRIAL, TRIAL, ReplicateTags, TrialTags
 from study.tracking.store import Store
+
+# trials whose files are kept when they were fetched: as many as a report shows
+MOST_KEPT = 8
 
 
 @dataclass(frozen=True)
 class RecordedReplicate:
-    """A replicate by its number, as its run and its trial's artifacts tell it."""
+    """A replicate's number and fingerprint from its run, and its network from its trial's artifacts."""
 
     number: int
     run_id: str
@@ -35,7 +45,10 @@ class RecordedReplicate:
 
 @dataclass(frozen=True)
 class RecordedTrial:
-    """What trains a run again: its trial's settings, as `spec.build` takes them, and what it was trained with and gave."""
+    """The record that a run is trained again from.
+
+    config: its trial's settings, as `spec.build` takes them; environment: of its training.
+    """
 
     run_id: str
     config: dict[str, Any]
@@ -44,106 +57,108 @@ class RecordedTrial:
 
 
 def load_recorded(store: Store, run_id: str) -> RecordedTrial:
-    """The record of a trial's run, or what it tells of one replicate. Raises as `load_networks` does."""
-    trial, wanted = _trial_and_replicates(store, run_id)
-    with tempfile.TemporaryDirectory(prefix="mlp-study-") as name:
-        folder = trial_files(store, trial, name)
+    """Return the record of a trial's run, or the part of it that is one replicate's. Raises as `load_networks` does."""
+    trial, runs = _trial_and_replicates(store, run_id)
+    with trial_files(store, trial) as folder:
         config, networks, _, _ = artifacts.read_trained(folder)
         environment = artifacts.read_environment(folder)
-    if not wanted:
+    if not runs:
         raise Corrupt(f"run {run_id}: its {len(networks)} replicates have no runs")
     replicates = [
-        RecordedReplicate(
-            number=_number(child),
-            run_id=child.info.run_id,
-            fingerprint=child.data.tags.get(FINGERPRINT, ""),
-            network=networks[_place(trial, child, len(networks))],
-        )
-        for child in wanted
+        RecordedReplicate(tags.number, run.info.run_id, tags.fingerprint, networks[_index(run, tags.number, config)])
+        for run, tags in ((run, ReplicateTags.from_tags(run.data.tags)) for run in runs)
     ]
     return RecordedTrial(run_id, config, environment, replicates)
 
 
 def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
-    """The network of a replicate's run, or all the networks of a trial's run.
+    """Return the network of a replicate's run, or all the networks of a trial's run.
 
     Raises BadInput for a run that is absent or holds no networks, and Corrupt for damaged artifacts.
     """
-    trial, wanted = _trial_and_replicates(store, run_id)
-    with tempfile.TemporaryDirectory(prefix="mlp-study-") as name:
-        folder = trial_files(store, trial, name)
+    trial, runs = _trial_and_replicates(store, run_id)
+    with trial_files(store, trial) as folder:
         config, networks, predictions, targets = artifacts.read_trained(folder)
         # those of before 2026-11 have none that can be read
         curves = artifacts.read_curves(folder) if (folder / artifacts.CURVES).exists() else {}
-    places = [_place(trial, child, len(networks)) for child in wanted]
     study = store.client.get_experiment(trial.info.experiment_id).name
-    for child, place in zip(wanted, places, strict=True):
-        if child.data.tags.get(FINGERPRINT) != fingerprints.digest(networks[place]):
-            raise Corrupt(f"run {child.info.run_id}: its weights aren't those that it has the fingerprint of")
-    return [
-        TrackedNetwork(
-            run_id=child.info.run_id,
-            name=child.info.run_name,
-            config=config,
-            settings=dict(trial.data.params),
-            seeds={key: value for key, value in child.data.params.items() if key.startswith("seed.")},
-            fingerprint=child.data.tags.get(FINGERPRINT, ""),
-            label=child.data.tags.get(CONVERGENCE, ""),
-            train_loss=child.data.metrics.get("train_loss", float("nan")),
-            val_loss=child.data.metrics.get("val_loss", float("nan")),
-            network=networks[place],
-            predictions=predictions[place],
-            target=targets[place],
-            curves={name: curves[name][place] for name in ("train_loss", "val_loss") if curves},
-            study=study,
+    settings, trial_number = flat(build(config)), TrialTags.from_tags(trial.data.tags).number
+    tracked = []
+    for run in runs:
+        tags, metrics = ReplicateTags.from_tags(run.data.tags), run.data.metrics
+        index = _index(run, tags.number, config)
+        if tags.fingerprint != fingerprints.digest(networks[index]):
+            raise Corrupt(f"run {run.info.run_id}: its weights aren't those that it has the fingerprint of")
+        tracked.append(
+            TrackedNetwork(
+                run_id=run.info.run_id,
+                name=run.info.run_name,
+                config=config,
+                settings=settings,
+                seeds=schema.seeds(run.data.params),
+                fingerprint=tags.fingerprint,
+                label=tags.label,
+                train_loss=metrics.get(schema.TRAIN_LOSS, float("nan")),
+                val_loss=metrics.get(schema.VAL_LOSS, float("nan")),
+                network=networks[index],
+                predictions=predictions[index],
+                target=targets[index],
+                curves={name: curves[name][index] for name in schema.CURVES if curves},
+                study=study,
+                trial=trial.info.run_name,
+                trial_number=trial_number,
+                number=tags.number,
+            )
         )
-        for child, place in zip(wanted, places, strict=True)
-    ]
+    return tracked
 
 
 def _trial_and_replicates(store: Store, run_id: str) -> tuple[Run, list[Run]]:
-    """The finished trial that a run is or belongs to, and the replicates' runs that it stands for."""
+    """Return the finished trial that a run is or belongs to, and the replicates' runs that it stands for."""
     run = load_run(store, run_id)
     kind = run.data.tags.get(KIND)
-    if kind == "replicate":
-        trial, wanted = load_run(store, run.data.tags[MLFLOW_PARENT_RUN_ID]), [run]
-    elif kind == "trial":
-        trial, wanted = run, sorted(store.runs(MLFLOW_PARENT_RUN_ID, run_id, run.info.experiment_id), key=_number)
+    if kind == OF_REPLICATE:
+        trial, replicates = load_run(store, run.data.tags[MLFLOW_PARENT_RUN_ID]), [run]
+    elif kind == OF_TRIAL:
+        children = store.runs(MLFLOW_PARENT_RUN_ID, run_id, run.info.experiment_id)
+        trial, replicates = run, sorted(children, key=lambda child: ReplicateTags.from_tags(child.data.tags).number)
     else:
         raise BadInput(
             [Fault("RUN", run_id, "the id of a trial's or a replicate's run, as `mlp-study show` and the MLflow UI list")]
         )
     if trial.info.status != "FINISHED":
         raise BadInput([Fault("RUN", run_id, f"a run whose trial is finished; this one is {trial.info.status}")])
-    return trial, wanted
+    return trial, replicates
 
 
 def load_searchable(store: Store, run_id: str) -> Searchable:
-    """The searchable fingerprint of a replicate's run. Raises BadInput for a run without one."""
-    text = load_run(store, run_id).data.tags.get(SEARCHABLE)
+    """Return the searchable fingerprint of a replicate's run. Raises BadInput for a run without one."""
+    text = load_run(store, run_id).data.tags.get(schema.SEARCHABLE)
     if text is None:
         raise BadInput([Fault("RUN", run_id, "the run of a replicate that has a searchable fingerprint (tag `searchable`)")])
     return similarity.decode(text)
 
 
 def describe(store: Store, run_id: str) -> dict[str, str]:
-    """What tells a replicate's run from others, in words."""
+    """Return the texts that distinguish a replicate's run from others."""
     run = load_run(store, run_id)
+    tags = ReplicateTags.from_tags(run.data.tags)
     return {
         "run": run_id,
         "study": store.client.get_experiment(run.info.experiment_id).name,
         "name": run.info.run_name,
-        "val loss": f"{run.data.metrics.get('val_loss', float('nan')):.4g}",
-        "convergence": run.data.tags.get(CONVERGENCE, ""),
-        "fingerprint": run.data.tags.get(FINGERPRINT, "")[:16],
+        "val loss": f"{run.data.metrics.get(schema.VAL_LOSS, float('nan')):.4g}",
+        "convergence": tags.label,
+        "fingerprint": tags.fingerprint[:16],
     }
 
 
 def load_trial(store: Store, run_id: str) -> TrackedTrial:
-    """What the run of a finished trial keeps besides its networks. Raises BadInput for no run, Corrupt for damaged artifacts."""
-    run = load_run(store, run_id)
-    with tempfile.TemporaryDirectory(prefix="mlp-study-") as name:
-        folder = trial_files(store, run, name)
+    """Return what the run of a finished trial keeps besides its networks.
+
+    Raises BadInput if there is no such run, Corrupt for damaged artifacts.
+    """
+    with trial_files(store, load_run(store, run_id)) as folder:
         curves = artifacts.read_curves(folder)
         _, targets = artifacts.read_predictions(folder)
         numbers = [int(number) for number in curves["replicate"]]
@@ -151,41 +166,68 @@ def load_trial(store: Store, run_id: str) -> TrackedTrial:
 
 
 def run_of(store: Store, study: str, number: int) -> str | None:
-    """The finished run of a study's trial; None if there is none."""
+    """Return the id of the finished run of a study's trial; None if there is none."""
     experiment = store.experiments().get(study)
-    wanted = f"tags.`{TRIAL}` = '{number}' AND tags.`{KIND}` = 'trial' AND attributes.status = 'FINISHED'"
+    wanted = f"tags.`{TRIAL}` = '{number}' AND tags.`{KIND}` = '{OF_TRIAL}' AND attributes.status = 'FINISHED'"
     return next((str(run.info.run_id) for run in store.search(wanted, experiment)), None) if experiment else None
 
 
-def trial_files(store: Store, trial: Run, folder: str) -> Path:
-    """A trial's artifacts, checked: where they lie if that is on this machine, else copied into `folder`.
+@contextmanager
+def trial_files(store: Store, trial: Run, *, anew: bool = False) -> Iterator[Path]:
+    """Give the folder with a trial's artifacts for the block: where they lie if that is on this machine, else a copy.
 
-    In place, since MLflow's own copy of a folder follows every link in it; and from elsewhere only what a trial's files are called.
+    They are fetched and checked once per process, or `anew`; files on this machine that changed since are checked again. Raises
+    Corrupt. They are read in place, since MLflow's own copy of a folder follows every link in it, and from elsewhere only under the
+    names of a trial's files.
     """
-    run, uri = trial.info.run_id, trial.info.artifact_uri
-    found = Path(folder)
+    run = trial.info.run_id
     try:
-        if local := local_folder(uri):
-            found = local
+        if folder := local_folder(trial.info.artifact_uri):
+            states = [(name, os.lstat(folder / name)) for name in sorted(artifacts.FILES) if os.path.lexists(folder / name)]
         else:
-            for each in store.client.list_artifacts(run):
-                if each.path in artifacts.FILES and not each.is_dir:
-                    store.client.download_artifacts(run, each.path, folder)
+            copied = _Copy(store, run) if anew else _copied(store, run)
     except (MlflowException, OSError) as error:
         raise Corrupt(f"run {run}: its artifacts can't be read: {error}") from error
-    artifacts.check(found)
-    return found
+    if folder is None:
+        yield copied.folder
+    elif anew:
+        artifacts.check(folder)
+        yield folder
+    else:
+        _check(folder, tuple((name, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for name, state in states))
+        yield folder
+
+
+class _Copy:
+    """A trial's artifacts, copied from another machine and checked; the copy goes with this object."""
+
+    def __init__(self, store: Store, run: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="mlp-study-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        for file in store.client.list_artifacts(run):
+            if file.path in artifacts.FILES and not file.is_dir:
+                store.client.download_artifacts(run, file.path, str(self.folder))
+        artifacts.check(self.folder)
+
+
+_copied = lru_cache(MOST_KEPT)(_Copy)
+
+
+@lru_cache(MOST_KEPT)
+def _check(folder: Path, states: tuple[tuple[str, int, int, int], ...]) -> None:
+    """Check a folder once for each state of its files: their names, sizes and times."""
+    artifacts.check(folder)
 
 
 def local_folder(uri: str) -> Path | None:
-    """Where a run's artifacts lie, by their address, if that is on this machine."""
+    """Return where a run's artifacts lie, by their address; None if that isn't on this machine."""
     if is_local_uri(uri, is_tracking_or_registry_uri=False):  # type: ignore[no-untyped-call]
         return Path(local_file_uri_to_path(uri))  # type: ignore[no-untyped-call]
     return None
 
 
 def load_run(store: Store, run_id: str) -> Run:
-    """A run that isn't deleted. Raises BadInput if there is none."""
+    """Return a run that isn't deleted. Raises BadInput if there is none."""
     try:
         run = store.client.get_run(run_id)
     except MlflowException as error:
@@ -195,13 +237,9 @@ def load_run(store: Store, run_id: str) -> Run:
     return run
 
 
-def _number(run: Run) -> int:
-    return int(run.data.tags[REPLICATE])
-
-
-def _place(trial: Run, child: Run, count: int) -> int:
-    """Which of a trial's `count` networks a replicate's run is of."""
-    place = _number(child) - int(trial.data.params["replicates.first"])
-    if not 0 <= place < count:
-        raise Corrupt(f"run {child.info.run_id}: its trial's artifacts have {count} networks, and none is its own")
-    return place
+def _index(run: Run, number: int, config: dict[str, Any]) -> int:
+    """Return the index of a replicate's network among those of its trial, which has these settings."""
+    numbers = build(config).replicates.numbers
+    if number not in numbers:
+        raise Corrupt(f"run {run.info.run_id}: its trial's artifacts have {len(numbers)} networks, and none is its own")
+    return numbers.index(number)

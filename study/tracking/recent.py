@@ -1,4 +1,4 @@
-"""The latest runs in a SQLite file, read without loading MLflow: a shell that completes a word can't wait for it."""
+"""Reads the latest runs of a SQLite file without loading MLflow: a shell that completes a word can't wait for it."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ RUNS = "SELECT run_uuid, name FROM runs WHERE lifecycle_stage = 'active' ORDER B
 
 
 def runs(url: str) -> list[tuple[str, str]]:
-    """Ids and names, the newest first; none of a server, which may be slow. Raises as `study.search.recent.names` does."""
+    """Return ids and names, the newest first; none of a server, which may be slow. Raises as `study.search.recent.names` does."""
     return [(str(run_id), str(name)) for run_id, name in sqlite.rows(url, RUNS)]

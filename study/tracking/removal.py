@@ -13,7 +13,10 @@ from study.tracking.store import Store
 
 @dataclass(frozen=True)
 class Experiment:
-    """What MLflow has of a study. size: of its artifacts in bytes, None if they lie elsewhere; at_work: names of runs."""
+    """A study's experiment in MLflow.
+
+    size: of its artifacts in bytes, None if they lie elsewhere; at_work: the names of the runs that a process is writing.
+    """
 
     id: str
     runs: int
@@ -23,14 +26,14 @@ class Experiment:
 
 def look(store: Store, study: str) -> Experiment | None:
     """None if there is no such experiment."""
-    found = store.experiments().get(study)
-    if found is None:
+    experiment = store.experiments().get(study)
+    if experiment is None:
         return None
-    tops = inspection.runs(store, found)
+    tops = inspection.runs(store, experiment)
     folders = [reader.local_folder(run.uri) for run in tops]
     size = None if None in folders else sum(_size(str(folder)) for folder in folders)
     at_work = [run.name for run in tops if run.statuses & inspection.OPEN and processes.alive(run.owner)]
-    return Experiment(found, len(tops) + sum(len(run.replicates) for run in tops), size, at_work)
+    return Experiment(experiment, len(tops) + sum(len(run.replicates) for run in tops), size, at_work)
 
 
 def retire(store: Store, experiment: str, study: str) -> str:
@@ -42,5 +45,5 @@ def retire(store: Store, experiment: str, study: str) -> str:
 
 
 def _size(folder: str) -> int:
-    """Of the files in a folder, without following links."""
+    """Return the bytes of the files in a folder, without following links."""
     return sum(os.lstat(os.path.join(where, name)).st_size for where, _, names in os.walk(folder) for name in names)

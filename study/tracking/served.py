@@ -1,7 +1,7 @@
-"""A champion as MLflow serves it: rows by the names of a table's columns become outputs by the names of its targets or classes.
+"""Serves a champion in MLflow: rows with a table's columns, by name, become outputs with the names of its targets or classes.
 
-This module is logged with the model, and so is what it imports of mlp-study (`champion.CODE`): it works where mlp-study isn't
-installed.
+This module is logged with the model, and so are the modules of mlp-study that it imports (`champion.CODE`): it works where
+mlp-study isn't installed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BATCH = 4096  # rows predicted at once: Keras' own 32 take a million rows minute
 
 
 class Served:
-    """The model behind `mlflow.pyfunc.load_model`. optional: the columns that may be left out, which is a gap in each row."""
+    """The model behind `mlflow.pyfunc.load_model`. optional: the columns that may be missing, which is a gap in each row."""
 
     def __init__(self, model: Any, metadata: Mapping[str, Any], optional: Sequence[str]) -> None:
         self._model, self._optional = model, tuple(optional)
@@ -31,20 +31,20 @@ class Served:
         self._gaps = metadata.get("reading", {}).get("gaps", ())
 
     def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The outputs of rows, with their index. Raises MlflowException, which a server answers as a bad request."""
+        """Return the outputs of rows, with their index. Raises MlflowException, which a server answers as a bad request."""
         from mlflow.exceptions import MlflowException
 
         nothing = np.full(len(rows), None, object)
         try:
             given = dict.fromkeys(self._optional, nothing) | columns(rows)
-            found = outputs(self._model, self._inputs, self._names, given, self._gaps)
+            predicted = outputs(self._model, self._inputs, self._names, given, self._gaps)
         except BadInput as bad:
             raise MlflowException.invalid_parameter_value(str(bad)) from bad
-        return pd.DataFrame(found.astype(float), index=rows.index, columns=list(self._names))
+        return pd.DataFrame(predicted.astype(float), index=rows.index, columns=list(self._names))
 
 
 def _load_pyfunc(folder: str) -> Served:
-    """What MLflow calls. folder: of the Keras model."""
+    """Load the model; MLflow calls this. folder: of the Keras model."""
     from mlflow import keras
     from mlflow.models import Model
 
@@ -55,17 +55,17 @@ def _load_pyfunc(folder: str) -> Served:
 
 
 def inputs(metadata: Mapping[str, Any]) -> tuple[Input, ...]:
-    """What the inputs of a champion with this metadata are made of."""
-    return tuple(Input(*each) for each in metadata["made_of"])
+    """Return how a champion's columns become its inputs. metadata: the champion's."""
+    return tuple(Input(*fields) for fields in metadata["made_of"])
 
 
 def names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of its outputs: the classes or the targets."""
+    """Return the names of its outputs: the classes or the targets."""
     return tuple(metadata.get("classes", metadata["outputs"]))
 
 
 def columns(rows: pd.DataFrame) -> dict[str, Array]:
-    """The columns of a table as `encode` takes them. Raises BadInput if two have the same name."""
+    """Return the columns of a table as `encode` takes them. Raises BadInput if two have the same name."""
     if faults := named_alike("rows", [str(name) for name in rows]):
         raise BadInput(faults)
     return {str(name): _values(rows[name]) for name in rows}
@@ -79,11 +79,11 @@ def _values(column: pd.Series) -> Array:
 def outputs(
     model: Any, inputs: Sequence[Input], names: Sequence[str], columns: Mapping[str, Array], gaps: Sequence[str | float] = ()
 ) -> Array:
-    """The outputs of rows as they come, [n, outputs]: targets in their own units, or each class's probability.
+    """Return the outputs of raw rows, [n, outputs]: targets in their own units, or each class's probability.
 
     columns: as for `encode`, whose BadInput it raises. gaps: the numbers and texts that stand for a missing value.
     """
     x = encode(inputs, without_gaps(columns, gaps) if gaps else columns)
-    found = np.asarray(model.predict(x, batch_size=BATCH, verbose=0) if len(x) else model(x))
+    predicted = np.asarray(model.predict(x, batch_size=BATCH, verbose=0) if len(x) else model(x))
     # of two classes, a single output is the probability of the second
-    return np.hstack([1 - found, found]) if found.shape[1] < len(names) else found
+    return np.hstack([1 - predicted, predicted]) if predicted.shape[1] < len(names) else predicted

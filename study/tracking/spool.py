@@ -1,6 +1,6 @@
-"""The trainer's side of tracking: records on disk, and a writer process that sends them on. Imports no MLflow.
+"""The trainer's side of tracking: records on disk, and a writer process that sends them to MLflow. Imports no MLflow.
 
-A trial has a folder in the spool from its start until MLflow has all of it, named after the writer that is to write it. Its
+A trial has a folder in the spool from its start until MLflow has all of it, named after the process that is to write it. Its
 `record.json`, written last, makes it complete. When a writer ends too early, the next one takes its folders over.
 """
 
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
-import math
 import queue
 import shutil
 import subprocess
@@ -18,10 +16,9 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from study import locations, processes
 from study.data import batches
@@ -31,8 +28,10 @@ from study.records.cohort import Cohort, Leg
 from study.records.outcome import Completed, Failed, Pruned, Summary, TrialResult
 from study.redaction import redact
 from study.settings.spec import TrialSpec, flat
-from study.tracking import artifacts
-from study.tracking.names import STATUS
+from study.settings.values import Value
+from study.tracking import artifacts, messages
+from study.tracking.messages import LegCurves, Trained, TrialRecord, TrialStart
+from study.tracking.schema import KILLED, STATUS
 
 FOLDER = Path(".mlp-study", "spool")
 RECORD, FILES = "record.json", "files"
@@ -43,16 +42,20 @@ WRITERS: list[Writer] = []
 
 
 def writers() -> set[int]:
-    """The numbers of this process's writers."""
-    return {each.number for each in WRITERS}
+    """Return the process numbers of this process's writers."""
+    return {writer.number for writer in WRITERS}
 
 
 def close_all(seconds: float) -> None:
-    """Closes this process's writers as `Writer.close` does."""
-    for each in WRITERS:
+    """Close this process's writers as `Writer.close` does."""
+    for writer in WRITERS:
         with contextlib.suppress(StudyError):
-            each.send(op="drain", key="")  # takes over what workers have left whose writers were killed with them
-        each.close(seconds)
+            writer.send(messages.Drain(_key()))  # takes over what workers have left whose writers were killed with them
+        writer.close(seconds)
+
+
+def _key() -> str:
+    return uuid.uuid4().hex
 
 
 class Writer:
@@ -61,14 +64,14 @@ class Writer:
     def __init__(self, uri: str) -> None:
         self.folder = FOLDER.absolute()
         self._used = False
-        # a session of its own: Ctrl-C and a killed group are for the trainer, not for the records of what it has told
+        # a session of its own: Ctrl-C and a killed group are for the trainer, and not for the records that it has handed over
         command = [sys.executable, "-m", "study.tracking.writer", uri, str(self.folder)]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True, bufsize=1)
         self.number = self._process.pid
         self.owner = processes.owner(self.number)
-        self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._known: dict[str, dict[str, Any]] = {}
+        self._answers: queue.Queue[messages.Answer] = queue.Queue()
+        self._known: dict[str, str] = {}
         self._failure: StudyError | None = None
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -78,52 +81,67 @@ class Writer:
     def _listen(self) -> None:
         assert self._process.stdout
         for line in self._process.stdout:
-            self._answers.put(json.loads(line))
-        self._answers.put({"ended": True})
+            self._answers.put(messages.decode(line))
+        self._answers.put(messages.Ended())
 
-    def send(self, **message: Any) -> None:
+    def send(self, message: messages.Message) -> None:
         assert self._process.stdin
         if not self._used:
             with writing(self.folder):
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._used = True
         try:
-            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.write(messages.encode(message))
         except (BrokenPipeError, ValueError):
-            self.answer("")  # tells why it ended
+            self.answer("")  # raises why it ended
 
-    def answer(self, key: str) -> dict[str, Any]:
-        """What the writer answers to the message with this key. Raises its error, whichever message that was for."""
+    def answer(self, key: str) -> str:
+        """Return the answer to the question with this key. Raises the writer's error, whichever message that was for."""
         while key not in self._known:
             if self._failure:
                 raise self._failure
-            answer = self._answers.get()
-            if "error" in answer:
-                told = f"{answer['error']}; what isn't written yet stays in {self.folder}, and the next launch here writes it"
-                self._failure = EXIT_CODES[answer["exit_code"]](told)
-            elif "ended" in answer:
-                self._failure = Unreachable(
-                    f"the process that writes to MLflow ended; what it has not written stays in {self.folder}"
-                )
-            else:
-                self._known[answer["key"]] = answer
+            match self._answers.get():
+                case messages.Answered(answered, content):
+                    self._known[answered] = content
+                case messages.Refused(error, exit_code):
+                    left = f"what isn't written yet stays in {self.folder}, and the next launch here writes it"
+                    self._failure = EXIT_CODES[exit_code](f"{error}; {left}")
+                case messages.Ended():
+                    self._failure = Unreachable(
+                        f"the process that writes to MLflow ended; what it has not written stays in {self.folder}"
+                    )
         return self._known.pop(key)
 
-    def ask(self, **message: Any) -> dict[str, Any]:
-        key = uuid.uuid4().hex
-        self.send(key=key, **message)
-        return self.answer(key)
+    def _ask(self, question: messages.Question) -> str:
+        self.send(question)
+        return self.answer(question.key)
 
     def prepare(self) -> None:
-        """Has the store opened, and made if it is a new database. Until then, nothing is written anywhere."""
-        self.send(op="prepare")
+        """Have the store opened, and made if it is a new database. Until then, nothing is written anywhere."""
+        self.send(messages.Prepare())
+
+    def open_experiment(self, name: str, columns: Sequence[str]) -> str:
+        """Make a study's experiment, or find it; return its page. columns: the parameters with one in MLflow's table of runs."""
+        return self._ask(messages.OpenExperiment(_key(), name, columns))
+
+    def disown(self, name: str, started: Mapping[int, float]) -> None:
+        """Have the runs of attempts ended that don't count. started: number → start, in seconds since 1970."""
+        self.send(messages.Disown(name, started))
+
+    def keep_study(self, name: str, tags: Mapping[str, str], texts: Mapping[str, str], files: Sequence[Path]) -> None:
+        """Keep a study's tags, its tables (by file name) and its files with its run."""
+        self._ask(messages.KeepStudy(_key(), name, tags, texts, [str(file.absolute()) for file in files]))
+
+    def keep_files(self, run_id: str, files: Sequence[Path]) -> None:
+        """Keep files with a run."""
+        self._ask(messages.KeepFiles(_key(), run_id, [str(file.absolute()) for file in files]))
 
     def drain(self) -> None:
-        """Returns when all that was sent is in MLflow. Raises what the writer couldn't write."""
-        self.ask(op="drain")
+        """Return when all that was sent is in MLflow. Raises what the writer couldn't write."""
+        self._ask(messages.Drain(_key()))
 
     def close(self, seconds: float | None = None) -> None:
-        """Lets the writer end once it has written everything, and waits for that, at most so long: it does so alone too."""
+        """Let the writer end once it has written everything, and wait for that, at most `seconds`; it ends in any case."""
         if not self._used:
             self._process.terminate()
         if self._process.stdin and not self._process.stdin.closed:
@@ -142,7 +160,7 @@ _check, _start = cache(locations.check), cache(Writer)
 
 
 def writer(uri: str, *, patient: bool = False) -> Writer:
-    """This process's writer for a store. It starts here, and imports while the caller goes on.
+    """Return this process's writer for a store. It starts here, and loads while the caller continues.
 
     Raises Unreachable if no server answers; a `patient` caller, whose study has begun, waits for one that is away.
     """
@@ -163,32 +181,32 @@ class TrialRecorder:
         number: int | None,
         data: Mapping[str, str] | None = None,
     ) -> None:
-        """data: what `inputs.describe` says of it."""
+        """data: the description of its data that `inputs.describe` returns."""
         self.run_id: str | None = None
-        self._writer, self._spec = sender, spec
-        self._key = uuid.uuid4().hex
+        self._writer = sender
+        self._key = _key()
         self._folder = sender.folder / f"{sender.owner}-{self._key[:12]}"
         with writing(self._folder):
             (self._folder / FILES).mkdir(parents=True)
-        self._legs: list[tuple[int, Leg]] = []
+        self._legs: list[LegCurves] = []
         self._sent, self._sent_at = 0, time.monotonic()
-        replicates = spec.replicates.numbers
-        self._record: dict[str, Any] = {
-            "experiment": experiment,
-            "name": name,
-            "number": number,
-            "params": {key: redact(text) for key, text in flat(spec).items()},
-            "replicates": list(replicates),
-            "seeds": batches.replicate_seeds(spec),
-            "data": data and {key: redact(text) for key, text in data.items()},
-        }
-        sender.send(op="open", key=self._key, folder=str(self._folder), record=self._record)
+        self._trained: Trained | None = None
+        self._start = TrialStart(
+            experiment=experiment,
+            name=name,
+            number=number,
+            settings={key: _redacted(value) for key, value in flat(spec).items()},
+            replicates=list(spec.replicates.numbers),
+            seeds=batches.replicate_seeds(spec),
+            data=data and {key: redact(text) for key, text in data.items()},
+        )
+        sender.send(messages.OpenTrial(self._key, str(self._folder), self._start))
 
     def leg(self, leg: Leg) -> None:
-        """Keeps a leg's curves; in a trial that takes longer they are shown while it runs."""
-        self._legs.append((int(time.time() * 1000), leg))
+        """Keep a leg's curves; those of a trial that takes longer are shown while it runs."""
+        self._legs.append(LegCurves.of_leg(int(time.time() * 1000), leg))
         if time.monotonic() - self._sent_at > LIVE_SECONDS:
-            self._writer.send(op="curves", folder=str(self._folder), curves=_curves(self._legs[self._sent :]))
+            self._writer.send(messages.SendCurves(str(self._folder), self._legs[self._sent :]))
             self._sent, self._sent_at = len(self._legs), time.monotonic()
 
     def cohort(
@@ -201,54 +219,34 @@ class TrialRecorder:
         comparison: Mapping[str, Array],
         searchable: Sequence[str],
     ) -> None:
-        """Writes the trained cohort's files, and keeps its summary, fingerprints of both kinds, labels and epochs."""
+        """Write the trained cohort's files, and keep its summary, fingerprints of both kinds, labels and epochs."""
         artifacts.write(self._folder / FILES, cohort, targets, environment, comparison)
-        self._record |= {
-            "summary": asdict(summary),
-            "fingerprints": list(fingerprints),
-            "searchable": list(searchable),
-            "labels": list(cohort.labels),
-            "epochs": cohort.epoch.tolist(),
-        }
+        self._trained = Trained(summary, fingerprints, cohort.labels, cohort.epoch.tolist(), searchable)
 
     def close(self, outcome: Completed | Pruned | Failed | None) -> None:
-        """Completes the record on disk and hands it over. None: the trial was interrupted.
+        """Complete the record on disk and hand it over. None: the trial was interrupted.
 
         What the writer can't write now, the next one will: the trial's result counts, perhaps without its run's id. The next
-        trial, or the study's end, raises what is wrong.
+        trial, or the study's end, raises the error.
         """
-        self._record |= {
-            "status": STATUS[outcome.state] if outcome else "KILLED",
-            "reason": redact(getattr(outcome, "reason", None) or "") or None,
-            "curves": _curves(self._legs),
-        }
-        artifacts.write_atomically(self._folder / RECORD, json.dumps(self._record))
+        status = STATUS[outcome.state] if outcome else KILLED
+        reason = None if outcome is None or isinstance(outcome, Completed) else redact(outcome.reason)
+        record = TrialRecord(self._start, status, reason, self._legs, self._trained)
+        artifacts.write_atomically(self._folder / RECORD, record.to_json())
         with contextlib.suppress(StudyError):
             if outcome:
-                self.run_id = self._writer.answer(self._key)["run_id"]
-            self._writer.send(op="close", folder=str(self._folder))
+                self.run_id = self._writer.answer(self._key)
+            self._writer.send(messages.CloseTrial(str(self._folder)))
 
 
-def _curves(legs: Sequence[tuple[int, Leg]]) -> list[dict[str, Any]]:
-    """Legs as plain values: when, the last epoch, and losses [epochs][R] with null for what is not finite."""
-    return [
-        {
-            "time": at,
-            "epochs_done": leg.epochs_done,
-            "train_loss": _plain(leg.train_loss),
-            "val_loss": _plain(leg.val_loss),
-            "current": _plain(leg.current[None])[0],
-        }
-        for at, leg in legs
-    ]
-
-
-def _plain(losses: Array) -> list[list[float | None]]:
-    return [[value if math.isfinite(value) else None for value in row] for row in losses.tolist()]
+def _redacted(value: Value) -> Value:
+    if isinstance(value, str):
+        return redact(value)
+    return [_redacted(each) for each in value] if isinstance(value, Sequence) else value  # type: ignore[misc]
 
 
 def take_over(folder: Path) -> Iterator[Path]:
-    """Folders whose writer has ended, each claimed by renaming it, which only one process can."""
+    """Yield the folders whose writer has ended, each claimed by renaming it, which only one process can."""
     for left in sorted(folder.iterdir()):
         if left.name.startswith(GONE):
             shutil.rmtree(left, ignore_errors=True)
@@ -258,25 +256,30 @@ def take_over(folder: Path) -> Iterator[Path]:
 
 
 def left_behind(folder: Path) -> bool:
-    """Whether the writer of a trial's folder has ended."""
+    """Return whether the writer of a trial's folder has ended."""
     return not processes.alive(folder.name.rpartition("-")[0])
 
 
 def key_of(folder: Path) -> str:
-    """What a trial's runs are found by, whoever makes them."""
+    """Return the key by which a trial's runs are found, whichever process makes them."""
     return folder.name.rpartition("-")[2]
 
 
 def discard(folder: Path) -> None:
-    """Removes a trial's folder, by its name at once: half of one would be taken for a trial that was cut off."""
+    """Remove a trial's folder, by its name at once: half of one would be taken for a trial that was cut off."""
     gone = folder.with_name(f"{GONE}{folder.name}")
     folder.rename(gone)
     shutil.rmtree(gone, ignore_errors=True)
 
 
+def read_record(folder: Path) -> TrialRecord:
+    """Return the complete record in a trial's folder."""
+    return TrialRecord.from_json((folder / RECORD).read_text())
+
+
 @dataclass(frozen=True)
 class Recorded:
-    """A trial's result, as its record on disk tells it. written: when, in seconds since 1970."""
+    """A trial's result as its record on disk has it. written: in seconds since 1970."""
 
     study: str
     number: int
@@ -285,28 +288,19 @@ class Recorded:
 
 
 def recorded() -> list[Recorded]:
-    """The studies' trials whose records are complete on disk, and not yet all in MLflow."""
-    found = []
+    """Return the studies' trials whose records are complete on disk, and not yet all in MLflow."""
+    waiting = []
     for file in sorted(FOLDER.glob(f"*/{RECORD}")):
         with contextlib.suppress(OSError, ValueError, KeyError):  # sent and removed meanwhile
-            record = json.loads(file.read_text())
-            outcome = _outcome(record)
-            if outcome and record["number"] is not None:
-                found.append(Recorded(record["experiment"], record["number"], TrialResult(outcome), file.stat().st_mtime))
-    return found
-
-
-def _outcome(record: Mapping[str, Any]) -> Completed | Pruned | Failed | None:
-    if "summary" in record:
-        return Completed(Summary.of_plain(record["summary"]))
-    if record["status"] == STATUS[Failed.state]:
-        return Failed(record["reason"])
-    # an interrupted trial has no reason
-    return Pruned(record["curves"][-1]["epochs_done"], math.nan) if record["reason"] else None
+            record = read_record(file.parent)
+            start, outcome = record.start, record.outcome
+            if outcome and start.number is not None:
+                waiting.append(Recorded(start.experiment, start.number, TrialResult(outcome), file.stat().st_mtime))
+    return waiting
 
 
 class NoRecorder:
-    """Keeps nothing: `tracking=none`."""
+    """Records nothing: `tracking=none`."""
 
     run_id: str | None = None
 

@@ -1,4 +1,4 @@
-"""The networks of a tracked run as the start of another trial's: what `init.same_as` names."""
+"""Starts a trial from the networks of a tracked run, which `init.same_as` names."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from study.settings.spec import TrialSpec
 
 
 def load(spec: TrialSpec, data: Dataset, uri: str) -> list[Network] | None:
-    """Each replicate's first weights, from the run that `init.same_as` names in the store at `uri`; None if it names none.
+    """Return each replicate's first weights, from the run that `init.same_as` names in the store at `uri`; None if it names none.
 
-    Raises BadInput if there is no such run, if it has fewer networks than replicates are asked for, or networks of another
+    Raises BadInput if there is no such run, if it has fewer networks than the trial has replicates, or networks of another
     architecture than the settings describe.
     """
     run = spec.init.same_as
     if run is None:
         return None
     try:
-        found = _networks(uri, run)
+        networks = _networks(uri, run)
     except BadInput as bad:
         raise BadInput([Fault("init.same_as", run, fault.valid) for fault in bad.faults]) from bad
     count = spec.replicates.count
-    if 1 < len(found) < count:
-        got = f"{run}, a run of {len(found)} networks"
+    if 1 < len(networks) < count:
+        got = f"{run}, a run of {len(networks)} networks"
         raise BadInput([Fault("init.same_as", got, f"a replicate's run, or a trial's of at least {count}")])
     sizes = (data.x_train.shape[1], *spec.model.units, loss.outputs(spec.loss, data.outputs))
     shapes = parameter_shapes(sizes, spec.model.normalisation)
-    if found[0].shapes != shapes:
+    if networks[0].shapes != shapes:
         valid = Network({name: np.empty(shape, np.float32) for name, shape in shapes.items()}).architecture
-        got = f"{run}, whose networks are {found[0].architecture}"
+        got = f"{run}, whose networks are {networks[0].architecture}"
         raise BadInput([Fault("init.same_as", got, f"a run of networks {valid}")])
-    return (found * count)[:count] if len(found) == 1 else found[:count]
+    return (networks * count)[:count] if len(networks) == 1 else networks[:count]
 
 
 @lru_cache(maxsize=2)
 def _networks(uri: str, run: str) -> list[Network]:
-    """A finished run doesn't change, and every trial of a study starts from the same."""
+    """Load a run's networks once: a finished run doesn't change, and every trial of a study starts from the same."""
     from study.tracking import reader, store  # MLflow takes seconds to load
 
     return [tracked.network for tracked in reader.load_networks(store.existing(uri), run)]

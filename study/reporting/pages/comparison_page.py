@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from study.analysis import distance
 from study.analysis.comparison import Comparison
 from study.records.tracked import TrackedNetwork
 from study.reporting import comparison_tables, report
 from study.reporting.pages import page
 from study.reporting.pages.charts import losses
 from study.reporting.pages.charts import networks as charts
-from study.reporting.pages.charts.style import UNRELATED, UNRELATED_TEXT
+from study.reporting.pages.charts.style import UNRELATED_TEXT
 from study.reporting.pages.page import Chart, Listing, Page, Section
 
 MOST_CURVES = 24
@@ -59,7 +60,7 @@ def _pair_charts(networks: Sequence[TrackedNetwork], comparison: Comparison) -> 
     numbers = [str(index) for index in range(len(networks))]
     chosen = numbers if comparison.places is None else [numbers[index] for index in comparison.places]
     raw, examined = comparison.relative_l2, comparison.examined
-    highest = None if raw is None else max(UNRELATED, float(np.nanmax(raw)))
+    highest = None if raw is None else max(distance.UNRELATED, float(np.nanmax(raw)))
     fresh = f"Neurons permuted, rescaled or flipped. Fresh networks are {report.number(comparison.null)} apart."
     functions = f"On the validation part ({comparison.disagreement_kind})."
     matrices = [

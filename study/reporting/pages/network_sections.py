@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from study.analysis import disagreement
+from study.analysis import disagreement, distance
+from study.records.dataset import task_of
 from study.records.outcome import Summary
 from study.records.tracked import TrackedTrial
 from study.reporting import report
 from study.reporting.pages.charts import losses, networks
-from study.reporting.pages.charts.style import UNRELATED, UNRELATED_TEXT
+from study.reporting.pages.charts.style import UNRELATED_TEXT
 from study.reporting.pages.page import Chart, Section
+from study.settings.data import CLASSIFICATION
 
 
 def loss_curves(names: Sequence[str], trials: Sequence[TrackedTrial]) -> Section:
@@ -41,7 +43,7 @@ def compared(name: str, summary: Summary, trial: TrackedTrial, *texts: str, clos
     chosen = arrays["places"]
     numbers = [str(trial.numbers[index]) for index in chosen]
     few = f"{len(numbers)} of {len(trial.numbers)} replicates are compared." if len(numbers) < len(trial.numbers) else ""
-    highest = max(UNRELATED, float(np.nanmax(arrays["relative_l2"])))
+    highest = max(distance.UNRELATED, float(np.nanmax(arrays["relative_l2"])))
     fresh = report.number(float(arrays["null"]))
     raw, aligned = report.number(summary.distance), report.aligned_text(summary)
     plane, share = networks.network_map(arrays["aligned"], numbers, np.array(summary.val_losses)[chosen])
@@ -65,7 +67,7 @@ def compared(name: str, summary: Summary, trial: TrackedTrial, *texts: str, clos
             f"Networks that are alike after matching lie close together. The plane shows {share:.0%} of the distances.",
         ),
     ]
-    classes = disagreement.kind(trial.target) == "churn"
+    classes = task_of(trial.target) == CLASSIFICATION
     path, quantity = ("error", "validation error") if classes else ("loss", "training loss")
     if "alphas" in arrays and f"raw_{path}" in arrays:
         barrier = f"{report.number(summary.barrier)} as they lie and {report.number(summary.aligned_barrier)} matched"

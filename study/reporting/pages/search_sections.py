@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from study.records.trial import TrialRecord
 from study.reporting import answers, narrative, report
-from study.reporting.answers import SPACE
 from study.reporting.pages.charts import search, trials
 from study.reporting.pages.page import Chart, Listing, Section
 from study.reporting.study_results import Findings
@@ -66,9 +65,8 @@ def settings(findings: Findings) -> Section:
     if findings.effects:
         effects = narrative.effects_table(findings.effects, findings.objective)
         tables.append(Listing("Mean effect of each setting", effects, narrative.effects_foot(findings.objective)))
-    space = tuple((key.removeprefix(SPACE), text) for key, text in findings.identity.items() if key.startswith(SPACE))
-    if space:
-        tables.append(Listing("Search space", report.Table(("setting", "values"), space)))
+    if findings.space:
+        tables.append(Listing("Search space", report.Table(("setting", "values"), tuple(findings.space.items()))))
     charts = list(_settings_charts(findings)) if len(findings.ranked) > 1 else []
     return Section("Effects of the settings", charts=charts, tables=tables)
 

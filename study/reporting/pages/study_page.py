@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from study.reporting import report
-from study.reporting.answers import SPACE
 from study.reporting.pages import cause_sections, network_sections, page, search_sections, trial_page
 from study.reporting.pages.charts.style import UNRELATED_TEXT
 from study.reporting.pages.page import Code, Listing, Page, Section
 from study.reporting.pages.search_sections import name
 from study.reporting.study_results import Findings, Networks, Shown
+from study.settings.values import as_texts
 from study.statistics import objectives
 from study.statistics.objectives import LOSS
 
@@ -42,7 +42,7 @@ def build(findings: Findings, networks: Networks) -> Page:
     settle = f"To settle it, train longer: run the first command under “{REPRODUCE}”." if answer.command else ""
     return Page(
         title=trial_page.QUESTION,
-        subtitle=f"Study {findings.name}, on {findings.identity.get('data', 'unknown')} data",
+        subtitle=f"Study {findings.name}, on {findings.settings.get('data', 'unknown')} data",
         headline=f"{answer.headline}.",
         answer=[text for text in (answer.text, settle, findings.win) if text],
         facts=_facts(findings),
@@ -96,13 +96,15 @@ def _reproduce(findings: Findings) -> Section:
 
 def _fixed(findings: Findings) -> tuple[tuple[tuple[str, str], ...], list[str]]:
     """Return the fixed settings, and the searched groups, such as the optimizer, whose settings are left out."""
-    searched = {key.removeprefix(SPACE) for key in findings.identity if key.startswith(SPACE)}
-    groups = [key.removeprefix(SPACE) for key in findings.identity if key.startswith(SPACE) and "." not in key]
+    groups = [key for key in findings.space if "." not in key]
     # the units follow from width and depth
-    derived = {"model.units"} if {"model.width", "model.depth"} & searched else set()
-    left_out = (SPACE, *(f"{group}." for group in groups))
-    fixed = tuple((key, text) for key, text in findings.identity.items() if not key.startswith(left_out) and key not in derived)
-    return fixed, groups
+    derived = {"model.units"} if {"model.width", "model.depth"} & findings.space.keys() else set()
+    left_out = tuple(f"{group}." for group in groups)
+    texts = as_texts(findings.settings) | {
+        "direction": ", ".join(objective.direction for objective in findings.objectives),
+        "objective": ", ".join(objective.name for objective in findings.objectives),
+    }
+    return tuple((key, text) for key, text in texts.items() if not key.startswith(left_out) and key not in derived), groups
 
 
 GLOSSARY = (

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from study.records.arrays import Doubles, Floats
 from study.reporting.pages.charts.style import COLOURS, axis_type, escape, legend_below, new_figure
+from study.sampling import evenly
 
 MOST_LINES, MOST_POINTS = 24, 400
 MOST_VISIBLE = 3  # further trials are drawn when the reader clicks their names
@@ -32,12 +33,12 @@ class Band:
 def band(losses: Floats) -> Band:
     """Summarise losses [R, epochs] at no more than MOST_POINTS epochs, among them the first and the last."""
     count = losses.shape[1]
-    chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).round().astype(int))
+    chosen = evenly(count, MOST_POINTS)
     lines = losses[:, chosen].astype(np.float64)
     quantiles = np.full((3, len(chosen)), np.nan)
     reached = np.isfinite(lines).any(axis=0)
     quantiles[:, reached] = np.nanquantile(lines[:, reached], (0.0, 0.5, 1.0), axis=0)
-    return Band(chosen + 1.0, lines, *quantiles)
+    return Band((chosen + 1).astype(np.float64), lines, *quantiles)
 
 
 def bands(names: Sequence[str], numbers: Sequence[Sequence[int]], val_losses: Sequence[Floats], train_loss: Floats) -> go.Figure:
@@ -53,7 +54,7 @@ def bands(names: Sequence[str], numbers: Sequence[Sequence[int]], val_losses: Se
         edge = {"line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
         figure.add_scatter(**common, **edge, y=trial.highest)
         figure.add_scatter(**common, **edge, y=trial.lowest, fill="tonexty", fillcolor=_faint(colour))
-        for line in _evenly_spread(len(trial.lines)) if index == 0 else ():
+        for line in evenly(len(trial.lines), MOST_LINES) if index == 0 else ():
             figure.add_scatter(
                 **common,
                 y=trial.lines[line],
@@ -97,10 +98,6 @@ def curves(names: Sequence[str], val_losses: Sequence[Floats], train_losses: Seq
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title="loss", **axis_type(np.concatenate([*val_losses, *train_losses]), 4))
     return figure
-
-
-def _evenly_spread(replicates: int) -> list[int]:
-    return sorted(set(np.linspace(0, replicates - 1, min(MOST_LINES, replicates)).astype(int).tolist()))
 
 
 def _faint(colour: str) -> str:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from study.analysis import distance
 from study.records.arrays import Doubles, Floats
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, in tints that stand out on white and on black
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, GREY = "#2a7fc1", "#d9641e", "#159a76", "#c2649c", "#b8920a", "#4aa8d8", "#8a8f98"
 COLOURS = (ORANGE, BLUE, GREEN, PINK, YELLOW, SKY)
-UNRELATED, UNRELATED_TEXT = float(np.sqrt(2)), "unrelated networks are about 1.41 apart, whatever they compute"
+UNRELATED_TEXT = f"{distance.UNRELATED_TEXT}, whatever they compute"
 
 
 def escape(text: object) -> str:
@@ -45,7 +46,7 @@ def axis_type(values: Sequence[float] | Doubles | Floats, factor: float = 20) ->
 
 def mark_unrelated(figure: go.Figure) -> None:
     """Draw a dotted line at the distance between the weights of unrelated networks."""
-    figure.add_hline(y=UNRELATED, line={"dash": "dot", "width": 1.5, "color": GREY})
+    figure.add_hline(y=distance.UNRELATED, line={"dash": "dot", "width": 1.5, "color": GREY})
     figure.add_annotation(
-        x=1, xref="paper", y=UNRELATED, yanchor="bottom", xanchor="right", text="unrelated networks", showarrow=False
+        x=1, xref="paper", y=distance.UNRELATED, yanchor="bottom", xanchor="right", text="unrelated networks", showarrow=False
     )

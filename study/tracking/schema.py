@@ -1,0 +1,187 @@
+"""The schema of a trial's and of a replicate's MLflow run: names, and their values to write and to read. Imports no MLflow.
+
+A trial has a run of its own and a child run for each replicate. The writer makes tags, parameters and metrics with the functions
+here, and every reader takes them apart with the same ones. The names of a run's files are in `artifacts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from study.records.outcome import PAIR_MEASURES, Completed, Failed, Pruned, Summary
+from study.settings.values import Value, as_text, from_text
+
+# -- tags ----------------------------------------------------------------------------------------------------------------------
+
+KIND, TRIAL, REPLICATE, OWNER, KEY = "mlp_study.kind", "mlp_study.trial", "mlp_study.replicate", "mlp_study.owner", "mlp_study.key"
+FINGERPRINT, CONVERGENCE, EPOCH, REASON = "fingerprint", "convergence", "epoch", "failure"
+VERDICT, EVIDENCE, SEARCHABLE = "verdict", "evidence", "searchable"
+TAGS = (KIND, TRIAL, REPLICATE, OWNER, KEY, FINGERPRINT, CONVERGENCE, EPOCH, REASON, VERDICT, EVIDENCE, SEARCHABLE)
+# kinds of runs
+OF_STUDY, OF_TRIAL, OF_REPLICATE = KINDS = ("study", "trial", "replicate")
+
+# the experiment that every store of MLflow has
+DEFAULT = "Default"
+# the status of a run whose trial ended in a state
+STATUS = {Completed.state: "FINISHED", Pruned.state: "KILLED", Failed.state: "FAILED"}
+KILLED = "KILLED"
+
+
+@dataclass(frozen=True)
+class TrialTags:
+    """The tags of a trial's run.
+
+    key: of its folder in the spool; owner: the process that writes it; number: in its study, None for a single trial. labels: how
+    many replicates have which. Texts are empty where nothing is known yet; runs of other programs have neither key nor owner.
+    """
+
+    key: str = ""
+    owner: str = ""
+    number: int | None = None
+    labels: str = ""
+    verdict: str = ""
+    evidence: tuple[str, ...] = ()
+    reason: str = ""
+
+    def as_tags(self) -> dict[str, str]:
+        number = "" if self.number is None else str(self.number)
+        tags = {KIND: OF_TRIAL, OWNER: self.owner, KEY: self.key, TRIAL: number, CONVERGENCE: self.labels, VERDICT: self.verdict}
+        return _given(tags | {EVIDENCE: "\n".join(self.evidence), REASON: self.reason})
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> TrialTags:
+        return cls(
+            key=tags.get(KEY, ""),
+            owner=tags.get(OWNER, ""),
+            number=int(tags[TRIAL]) if TRIAL in tags else None,
+            labels=tags.get(CONVERGENCE, ""),
+            verdict=tags.get(VERDICT, ""),
+            evidence=tuple(tags.get(EVIDENCE, "").splitlines()),
+            reason=tags.get(REASON, ""),
+        )
+
+
+@dataclass(frozen=True)
+class ReplicateTags:
+    """The tags of a replicate's run. epoch: the one whose weights are kept. Texts are empty where nothing is known yet."""
+
+    number: int
+    key: str = ""
+    fingerprint: str = ""
+    label: str = ""
+    epoch: int | None = None
+    searchable: str = ""
+
+    def as_tags(self) -> dict[str, str]:
+        epoch = "" if self.epoch is None else str(self.epoch)
+        tags = {KIND: OF_REPLICATE, REPLICATE: str(self.number), KEY: self.key, FINGERPRINT: self.fingerprint}
+        return _given(tags | {CONVERGENCE: self.label, EPOCH: epoch, SEARCHABLE: self.searchable})
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> ReplicateTags:
+        return cls(
+            number=int(tags[REPLICATE]),
+            key=tags.get(KEY, ""),
+            fingerprint=tags.get(FINGERPRINT, ""),
+            label=tags.get(CONVERGENCE, ""),
+            epoch=int(tags[EPOCH]) if EPOCH in tags else None,
+            searchable=tags.get(SEARCHABLE, ""),
+        )
+
+
+def _given(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: text for key, text in tags.items() if text}
+
+
+# -- parameters ----------------------------------------------------------------------------------------------------------------
+
+LONGEST_PARAMETER = 6000  # characters; MLflow refuses more
+NUMBER_PARAMETER = "replicate"
+
+
+def parameter(text: str) -> str:
+    """Return a text as MLflow takes it; the whole of a long one is in the run's `config.yaml`."""
+    return text if len(text) <= LONGEST_PARAMETER else f"{text[: LONGEST_PARAMETER - 1]}…"
+
+
+def parameters(settings: Mapping[str, Value]) -> dict[str, str]:
+    """Return a trial's settings as the parameters of its run."""
+    return {key: parameter(as_text(value)) for key, value in settings.items()}
+
+
+def replicate_parameters(settings: Mapping[str, Value], number: int, seeds: Mapping[str, int]) -> dict[str, str]:
+    """Return the parameters of a replicate's run: the settings too, so that MLflow's pages compare replicates of several trials."""
+    own: dict[str, Value] = {NUMBER_PARAMETER: number, **{seed_name(source): seed for source, seed in seeds.items()}}
+    return parameters({**settings, **own})
+
+
+def setting(params: Mapping[str, str], key: str) -> Value:
+    """Return a setting from a run's parameters; None if the run has none of this name."""
+    return from_text(params[key]) if key in params else None
+
+
+def seed_name(source: str) -> str:
+    """Return the name under which the seed of a source is recorded and shown."""
+    return f"{SEED_PREFIX}{source}"
+
+
+def seeds(params: Mapping[str, str]) -> dict[str, int]:
+    """Return a replicate's seeds by their sources."""
+    return {key.removeprefix(SEED_PREFIX): int(text) for key, text in params.items() if key.startswith(SEED_PREFIX)}
+
+
+SEED_PREFIX = "seed."
+
+# -- metrics -------------------------------------------------------------------------------------------------------------------
+
+TRAIN_LOSS, VAL_LOSS = CURVES = ("train_loss", "val_loss")
+VAL_LOSS_MEAN = "val_loss_mean"
+# attributes of a `Summary`, which a trial's run has under the same names
+SUMMARY_METRICS = ("val_loss_std", "val_loss_halfwidth", "train_loss_mean", *PAIR_MEASURES)
+# of a replicate, in units of the trivial loss
+RELATIVE_LOSS, IMPROVEMENT = "loss_over_trivial", ("improvement_low", "improvement_high")
+
+
+def score_metric(name: str) -> str:
+    return f"val_{name}"
+
+
+def trial_metrics(summary: Summary) -> dict[str, float]:
+    """Return the metrics of a trial's run that have a single value."""
+    known = {key: getattr(summary, key) for key in SUMMARY_METRICS}
+    scores = {score_metric(name): sum(values) / len(values) for name, values in summary.scores.items()}
+    return {key: value for key, value in known.items() if value is not None} | scores
+
+
+def replicate_metrics(summary: Summary, index: int) -> dict[str, float]:
+    """Return the metrics of a replicate's run that have a single value. index: the replicate's, from 0."""
+    metrics = {score_metric(name): values[index] for name, values in summary.scores.items()}
+    if summary.improvements:  # none in an older program's record
+        metrics[RELATIVE_LOSS] = summary.relative_losses[index]
+        metrics |= dict(zip(IMPROVEMENT, summary.improvements[index] or (), strict=False))
+    return metrics
+
+
+def trained_tags(summary: Summary) -> TrialTags:
+    """Return the tags that a completed trial's run gets at its end, besides those it was made with."""
+    labels = ", ".join(f"{count} {label}" for label, count in summary.labels.items())
+    return TrialTags(labels=labels, verdict=summary.verdict or "", evidence=tuple(summary.reasons))
+
+
+# -- names of runs --------------------------------------------------------------------------------------------------------------
+
+
+def run_name(trial: str, replicate: int) -> str:
+    """Return the name of a replicate's run. trial: the name of its trial's."""
+    return f"{trial}/{replicate}"
+
+
+def address(study: str, trial: str, number: int | None, replicate: int | None = None) -> str:
+    """Return the address of a run for a person: STUDY/12 a trial, STUDY/12/3 its replicate, and both names one without a number.
+
+    trial: the name of the trial's run; number: the trial's in its study.
+    """
+    if number is not None:
+        return f"{study}/{number}" if replicate is None else f"{study}/{number}/{replicate}"
+    return f"{study}, {trial if replicate is None else run_name(trial, replicate)}"
