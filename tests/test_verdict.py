@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from study.analysis import verdict
-from study.analysis.verdict import Evidence
+from study.analysis.verdict import VerdictEvidence
 from study.statistics import intervals
 from study.statistics.intervals import MeanInterval
 
@@ -19,7 +19,7 @@ def sure(value: float) -> MeanInterval:
 
 
 # networks that differ in everything but the loss
-BASE = Evidence(["plateaued"] * 8, 8, 1.4, 0.9, 3.0, sure(0.01), sure(0.5), False, 0.8, 0.5)
+BASE = VerdictEvidence(["plateaued"] * 8, 8, 1.4, 0.9, 3.0, sure(0.01), sure(0.5), False, 0.8, 0.5)
 
 
 @pytest.mark.parametrize(

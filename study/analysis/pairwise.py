@@ -10,7 +10,7 @@ import numpy as np
 from study.analysis import alignment, barrier, cka, disagreement, distance, fingerprints, forward, metrics, rescaling
 from study.analysis.barrier import Paths
 from study.analysis.distance import Matrix
-from study.analysis.verdict import Evidence, Verdict, verdict
+from study.analysis.verdict import Verdict, VerdictEvidence, verdict
 from study.records.arrays import Array, Doubles, Floats, Integers
 from study.records.cohort import Cohort
 from study.records.dataset import Dataset, shared, task_of
@@ -122,7 +122,7 @@ def of_networks(
             (paths.error if classes else paths.loss).barrier / unit for paths in (raw_paths, aligned_paths)
         )
         similarity = cka.cka(cka.penultimate(plain, data.x_val[:ROWS], model))
-    evidence = Evidence(
+    evidence = VerdictEvidence(
         labels=labels,
         distinct=len({fingerprints.digest(net) for net in networks}),
         # a maximum over some of the networks doesn't bound that over all

@@ -40,7 +40,7 @@ DEFAULT = VerdictThresholds()
 
 
 @dataclass(frozen=True)
-class Evidence:
+class VerdictEvidence:
     """The evidence for a verdict. Means are over the pairs of networks; the largest values are over all pairs.
 
     labels: each network's convergence. distinct: the number of different fingerprints. relative_l2, aligned: the largest, None if
@@ -78,7 +78,7 @@ def name_of(text: str) -> str | None:
     return next((name for name in VERDICTS if text == name or text.startswith(f"{name} (")), None)
 
 
-def verdict(evidence: Evidence, limits: VerdictThresholds = DEFAULT) -> Verdict:
+def verdict(evidence: VerdictEvidence, limits: VerdictThresholds = DEFAULT) -> Verdict:
     """Return the verdict on at least two networks."""
     reasons: list[str] = []
 
@@ -124,7 +124,7 @@ def verdict(evidence: Evidence, limits: VerdictThresholds = DEFAULT) -> Verdict:
     return ended(SAME_LOSS, qualified=True) if evidence.function.low > limit else ended(UNDECIDED)
 
 
-def _path(evidence: Evidence, limits: VerdictThresholds) -> tuple[str | None, tuple[str, ...]]:
+def _path(evidence: VerdictEvidence, limits: VerdictThresholds) -> tuple[str | None, tuple[str, ...]]:
     if evidence.barrier is None:
         return None, ()
     why = [_compared("loss barrier on the line between the weights", evidence.barrier, limits.barrier)]
