@@ -14,26 +14,31 @@ from study import sqlite
 from study.tracking import spool
 from tests import writers
 
-# few tests of many seconds each, which would be left for last, and for one process, if they weren't begun first
-LONG = (
+# files of a minute or so, which would be left for last, and for one process, if they weren't begun first
+FIRST = (
     "conformance",
-    "report",
-    "study",
-    "champion",
-    "secrets",
+    "next_cases",
+    "bad_input",
     "engine",
-    "doctor",
+    "training",
     "search",
+    "study",
+    "precedence",
+    "champion",
+    "table_reading",
+    "secrets",
+    "report",
     "command_line",
-    "commands",
     "malicious",
+    "prediction",
+    "doctor",
 )
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # the sort is stable: within a file, and among all others, the order stays
-    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in FIRST)
 
 
 @pytest.fixture(scope="session")

@@ -150,12 +150,14 @@ def one_of_each_kind(cases):
 PAIRS = dict(every_pair())
 # a program is compiled for each case, so that all of them take minutes
 QUICK = set(one_of_each_kind(PAIRS))
-# the activations are among the quick pairs, and what is done to all kinds of data alike is tried with one of them
-SLOW = PAIRS.keys() - QUICK | {
-    name for name in CASES if name.endswith(" activation") or name in ("digits rmsprop", "digits sgd nesterov")
+# activations and rules by default are among the quick pairs, and what is done to all kinds of data alike is tried with one of them
+LONG = PAIRS.keys() - QUICK | {
+    *(name for name in CASES if name.endswith(" activation")),
+    *(f"diabetes {rule}" for rule in ("adam", "adamw", "nadam", "adagrad", "sgd", "rmsprop")),
+    *(f"digits {name}" for name in DIGITS_VARIANTS if not name.endswith("normalisation")),
 }
 CASES |= PAIRS
-PARAMETERS = [pytest.param(name, marks=pytest.mark.long if name in SLOW else ()) for name in CASES]
+PARAMETERS = [pytest.param(name, marks=[pytest.mark.long, pytest.mark.slow] if name in LONG else []) for name in CASES]
 
 train = cache(study.train)
 

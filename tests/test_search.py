@@ -25,7 +25,7 @@ from study.records.cohort import Leg
 from study.records.outcome import Completed, Failed, Pruned, Summary, TrialResult
 from study.records.trial import Asked
 from study.runner.sweep import run
-from study.search import attributes, kinds, overview, pruning, space, storage, stored
+from study.search import attributes, kinds, overview, pruning, space, stored
 from study.search.space import Choice, Condition, Interval
 from study.search.study import Search
 from study.search.trials import MOST_ATTEMPTS
@@ -53,16 +53,9 @@ def settings_of(kind: str) -> dict[str, Any]:
     return {"name": kind, **more.get(kind, {})}
 
 
-@pytest.fixture(scope="module")
-def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("fresh") / "optuna.db"
-    sqlite.ensure(sqlite.url_of(path), storage._schema)
-    return path
-
-
 @pytest.fixture
-def url(fresh_database: Path, tmp_path: Path) -> Iterator[str]:
-    shutil.copy(fresh_database, tmp_path / "optuna.db")
+def url(databases: Path, tmp_path: Path) -> Iterator[str]:
+    shutil.copy(databases / "optuna.db", tmp_path / "optuna.db")
     yield sqlite.url_of(tmp_path / "optuna.db")
     forget()
 
