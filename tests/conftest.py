@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 
 from study import sqlite
 from study.tracking import spool
-from tests import writers
+from tests import databases, writers
 
 # files of a minute or so, which would be left for last, and for one process, if they weren't begun first
 FIRST = (
@@ -41,31 +42,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in FIRST)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """In this process, fresh databases are copies, and writers are forked; the processes that tests start are as a user's are."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # which all processes of the run have
+    nursery = writers.Nursery(folder)
+    forked = type("Forked", (writers.Forked,), {"nursery": nursery})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite, "_create", databases.copying(folder))
+        if sys.platform == "linux":  # elsewhere no process can be given another's children
+            patch.setattr(spool, "subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": forked}))
+        yield
+    nursery.close()
+
+
 @pytest.fixture(scope="session")
-def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a fresh mlflow.db and a fresh optuna.db, made once for all processes of a test run."""
+def fresh_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an mlflow.db and an optuna.db without a trial."""
     from study.search import storage
     from study.tracking import store
 
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "databases"
-    folder.mkdir(exist_ok=True)
+    folder = tmp_path_factory.mktemp("fresh")
     sqlite.ensure(sqlite.url_of(folder / "optuna.db"), storage._schema)
     sqlite.ensure(sqlite.url_of(folder / "mlflow.db"), store._schema)
     return folder
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _made_once(databases: Path) -> Iterator[None]:
-    """In this process, fresh databases are copies, and writers are forked; the processes that tests start are as a user's are."""
-    from study.search import storage
-    from study.tracking import store
-
-    nursery = writers.Nursery(databases / "mlflow.db")
-    forked = type("Forked", (writers.Forked,), {"nursery": nursery})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage, "_schema", writers.copying(databases / "optuna.db"))
-        patch.setattr(store, "_schema", writers.copying(databases / "mlflow.db"))
-        patch.setattr(spool, "subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": forked}))
-        yield
-    nursery.close()

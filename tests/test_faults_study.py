@@ -201,9 +201,9 @@ def test_a_crash_at_any_point_is_mended_by_the_same_command(crashes: list[str], 
 
 
 @pytest.fixture
-def fresh(databases: Path, tmp_path: Path) -> Path:
+def fresh(fresh_databases: Path, tmp_path: Path) -> Path:
     for name in ("optuna.db", "mlflow.db"):
-        shutil.copy(databases / name, tmp_path / name)
+        shutil.copy(fresh_databases / name, tmp_path / name)
     return tmp_path
 
 

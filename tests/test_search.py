@@ -54,8 +54,8 @@ def settings_of(kind: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def url(databases: Path, tmp_path: Path) -> Iterator[str]:
-    shutil.copy(databases / "optuna.db", tmp_path / "optuna.db")
+def url(fresh_databases: Path, tmp_path: Path) -> Iterator[str]:
+    shutil.copy(fresh_databases / "optuna.db", tmp_path / "optuna.db")
     yield sqlite.url_of(tmp_path / "optuna.db")
     forget()
 

@@ -25,9 +25,9 @@ SUBREAPER = 36
 class Nursery:
     """The process that the writers of a test process are forked off. It starts at the first writer."""
 
-    def __init__(self, template: Path) -> None:
-        """template: of a fresh store, which is copied instead of made."""
-        self._template = template
+    def __init__(self, folder: Path) -> None:
+        """folder: of `databases.copying`."""
+        self._folder = folder
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -37,7 +37,7 @@ class Nursery:
         with self._lock:
             if self._socket is None:
                 self._socket, other = socket.socketpair()
-                nursery = [sys.executable, "-m", "tests.writers", str(other.fileno()), str(self._template)]
+                nursery = [sys.executable, "-m", "tests.writers", str(other.fileno()), str(self._folder)]
                 root = str(Path(__file__).parent.parent)
                 # threads of a library would not be there in a child
                 alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -49,7 +49,9 @@ class Nursery:
             try:
                 socket.send_fds(self._socket, [len(told).to_bytes(8)], list(streams))
                 self._socket.sendall(told)
-                return int.from_bytes(self._socket.recv(8, socket.MSG_WAITALL))
+                number = int.from_bytes(self._socket.recv(8, socket.MSG_WAITALL))
+                assert number, "the process that forks writers has ended"
+                return number
             finally:
                 _prctl(0)
 
@@ -88,10 +90,12 @@ class Forked(subprocess.Popen[str]):
 
 
 def main() -> None:
-    from study.tracking import store, writer
+    from study import sqlite
+    from study.tracking import writer
+    from tests import databases
 
     connection = socket.socket(fileno=int(sys.argv[1]))
-    store._schema = copying(Path(sys.argv[2]))
+    sqlite._create = databases.copying(Path(sys.argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.collect()
     gc.freeze()  # or else a child's collector would copy all pages
@@ -141,18 +145,6 @@ def _become(message: dict[str, Any], streams: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(message["environment"])
     sys.argv = ["writer", *message["arguments"]]
-
-
-def copying(template: Path) -> Any:
-    """In place of a library's own way to make the tables in a fresh SQLite file, given its URL."""
-    from study import sqlite
-
-    def schema(url: str) -> None:
-        path = sqlite.path_of(url)
-        assert path
-        path.write_bytes(template.read_bytes())
-
-    return schema
 
 
 if __name__ == "__main__":
