@@ -38,8 +38,9 @@ FIRST = (
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {f"test_{name}": place for place, name in enumerate(FIRST)}
     # the sort is stable: within a file, and among all others, the order stays
-    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in FIRST)
+    items.sort(key=lambda item: places.get(item.path.stem, len(FIRST)))
 
 
 @pytest.fixture(scope="session", autouse=True)
