@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import math
 import shutil
 import sqlite3
@@ -223,6 +224,9 @@ def test_optunas_own_programs_show_names_runs_and_reasons_and_nothing_nested(
     shown = [{"mlflow_run_id": "run 0"}, {"mlflow_run_id": "run 1", "reason": "diverged"}, {"reason": "pruned after 3 epochs"}, {}]
     assert [trial.user_attrs for trial in seen.trials] == shown
     monkeypatch.setattr("sys.argv", ["optuna", "--storage", url, "trials", "--study-name", "s", "-f", "json"])
+    # to which the program adds one that writes to what is standard error now
+    monkeypatch.setattr(logging.root, "handlers", logging.root.handlers[:])
+    monkeypatch.setattr(logging.root, "level", logging.root.level)
     cli.main()
     told = json.loads(capsys.readouterr().out)
     assert [trial["user_attrs"] for trial in told] == shown
