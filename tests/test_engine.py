@@ -164,7 +164,7 @@ ELSEWHERE = [
 ]
 SCRIPT = f"""
 import json, study
-from study.spec import build
+from study.settings.spec import build
 cohorts = [study.train(build(settings)) for settings in {[as_mapping(spec) for spec in ELSEWHERE]!r}]
 print(json.dumps([[study.fingerprint(cohort, replicate) for replicate in range(len(cohort))] for cohort in cohorts]))
 """
