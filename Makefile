@@ -1,4 +1,5 @@
 # `make study` and `make test` each work first on a fresh machine: they build .venv once, then run.
+# The tests are three sets by their markers (pyproject.toml): quick (`make test`), faults and long.
 PYTHON ?= python3
 BIN := .venv/bin
 # a file at a time, in the order of tests/conftest.py
@@ -11,6 +12,7 @@ install: .venv/installed
 study: .venv/installed
 	$(BIN)/mlp-study --multirun
 
+# the quick set: six minutes on two cores
 test: .venv/installed
 	$(TESTS)
 
@@ -18,7 +20,7 @@ test: .venv/installed
 faults: .venv/installed
 	$(BIN)/python -m pytest -m fault -n 2 --dist loadfile $(FAULTS)
 
-# what the pages of docs show, MLflow's own pages, and the rest of the comparisons with Keras: a quarter of an hour
+# what the pages of docs show, MLflow's own pages, the rest of the comparisons with Keras: a quarter of an hour
 long: .venv/installed
 	$(BIN)/python -m pytest -m long -n 2
 

@@ -66,6 +66,7 @@ def check(tracking_uri: str) -> None:
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):
             return
     except urllib.error.HTTPError as error:
+        error.close()  # it is an answer too
         if error.code in (401, 403):
             who = f"user {name!r}" if name else "a token" if token else "nobody"
             hint = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"

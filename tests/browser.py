@@ -35,6 +35,7 @@ def browser() -> Iterator[Browser]:
 def page_of(opened: Browser, file: Path, width: int, height: int = 900, scheme: str = "light") -> Iterator[tuple[Page, list[str]]]:
     """A file's page, without a network, and its errors as they come."""
     context = opened.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, offline=True)
+    context.set_default_timeout(600_000)  # on a machine that does much else
     page, errors = context.new_page(), list[str]()
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))

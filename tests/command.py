@@ -13,23 +13,25 @@ from study.cli.program import main
 from study.search import storage, stored
 from study.tracking import spool
 
-# a handler that can't write, such as one of a test that is over, is none of the program's errors
-logging.raiseExceptions = False
-
 # the owner of what a process left that is gone
 DEAD = f"{processes.host()}:4194305:1"
 
 
 def run(*arguments: str) -> int:
     """The command's exit code."""
-    # what Hydra's logging of an earlier run in this process wrote to is closed by now
     root = logging.getLogger()
-    root.handlers[:] = [each for each in root.handlers if not getattr(getattr(each, "stream", None), "closed", False)]
-    root.setLevel(logging.WARNING)
+    before, level = root.handlers[:], root.level
     try:
         main(list(arguments))
     except SystemExit as ended:
         return int(ended.code or 0)
+    finally:
+        # Hydra's logging puts handlers of its own in place of those that are there, and their streams end with the test
+        for each in root.handlers:
+            if each not in before:
+                each.close()
+        root.handlers[:] = before
+        root.setLevel(level)
     return 0
 
 

@@ -1,26 +1,71 @@
-"""In what order the tests run."""
+"""In what order the tests run, and what they share that takes seconds to make."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-# few tests of many seconds each, which would be left for last, and for one process, if they weren't begun first
-LONG = (
+from study import sqlite
+from study.tracking import spool
+from tests import databases, writers
+
+# files of a minute or so, which would be left for last, and for one process, if they weren't begun first
+FIRST = (
     "conformance",
-    "report",
-    "study",
-    "champion",
-    "secrets",
+    "next_cases",
+    "bad_input",
     "engine",
-    "doctor",
+    "training",
     "search",
+    "study",
+    "precedence",
+    "champion",
+    "table_reading",
+    "secrets",
+    "report",
     "command_line",
-    "commands",
     "malicious",
+    "prediction",
+    "doctor",
 )
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {f"test_{name}": place for place, name in enumerate(FIRST)}
     # the sort is stable: within a file, and among all others, the order stays
-    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
+    items.sort(key=lambda item: places.get(item.path.stem, len(FIRST)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """In this process, fresh databases are copies, and writers are forked; the processes that tests start are as a user's are."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # which all processes of the run have
+    nursery = writers.Nursery(folder)
+    forked = type("Forked", (writers.Forked,), {"nursery": nursery})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite, "_create", databases.copying(folder))
+        if sys.platform == "linux":  # elsewhere no process can be given another's children
+            patch.setattr(spool, "subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": forked}))
+        yield
+    nursery.close()
+
+
+@pytest.fixture(scope="session")
+def fresh_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an mlflow.db and an optuna.db without a trial."""
+    from study.search import storage
+    from study.tracking import store
+
+    folder = tmp_path_factory.mktemp("fresh")
+    sqlite.ensure(sqlite.url_of(folder / "optuna.db"), storage._schema)
+    sqlite.ensure(sqlite.url_of(folder / "mlflow.db"), store._schema)
+    return folder

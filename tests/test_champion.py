@@ -235,6 +235,6 @@ def test_mlflow_models_predict_works_on_it(here: Path) -> None:
     rows = [dict(zip(names, values, strict=True)) for values in ([0.2, 1.4, 3.5, 5.1], [2.5, 6.0, 3.3, 6.3])]
     (here / "input.json").write_text(json.dumps({"dataframe_records": rows}))
     command = [sys.executable, "-m", "mlflow", "models", "predict", "-m", f"models:/{model.model_id}", "-i", "input.json"]
-    done = subprocess.run([*command, "--env-manager", "local"], capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run([*command, "--env-manager", "local"], capture_output=True, text=True, check=True, timeout=1800)
     answer = json.loads(done.stdout.splitlines()[-1])
     np.testing.assert_allclose(pd.DataFrame(answer["predictions"]), study.open("tiny").predict(pd.DataFrame(rows)), rtol=1e-5)

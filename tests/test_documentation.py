@@ -36,6 +36,8 @@ from tests.command import client, forget, ran
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+# minutes each
+LONG_PAGES = ("cluster.md", "data.md", "search.md")
 REFERENCE = ROOT / "docs" / "reference.md"
 
 SHORT = {"training.epochs": "2", "replicates.count": "2", "hydra.sweeper.n_trials": "2"}
@@ -171,7 +173,7 @@ class Reader:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         # but for the compiled programs of this process, which another process with other switches must not take
         environment = {key: value for key, value in os.environ.items() if key != "TF_XLA_FLAGS"} | {"PATH": path}
-        done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, timeout=1800)
         assert done.returncode == block.exit_code, done.stdout + done.stderr
 
 
@@ -188,13 +190,21 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.long
 # what the libraries that a page uses itself leave to the collector
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("reader", PAGES, indirect=True, ids=NAMES)
+@pytest.mark.parametrize(
+    "reader",
+    [
+        pytest.param(page, id=name, marks=[pytest.mark.slow] * (page.name in LONG_PAGES))
+        for page, name in zip(PAGES, NAMES, strict=True)
+    ],
+    indirect=True,
+)
 def test_what_a_page_shows_can_be_done(reader: Reader) -> None:
     for block in blocks(reader.page):
         if not block.skipped:
             reader.follow(block)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_the_reference_tells_of_everything_that_is_in_mlflow(tmp_path: Path) -> None:
     told = generator()

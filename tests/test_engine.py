@@ -206,6 +206,7 @@ def test_a_program_from_the_cache_gives_the_same_bits(cold, tmp_path):
     assert [path.name for path in programs(tmp_path)] == kept
 
 
+@pytest.mark.long
 def test_a_torn_file_in_the_cache_is_mended_in_passing(cold, tmp_path):
     cache_home, found = cold
     shutil.copytree(cache_home, tmp_path, dirs_exist_ok=True)

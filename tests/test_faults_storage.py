@@ -82,6 +82,7 @@ def drafts(folder: Path) -> list[str]:
 # -- first use ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.fault
 @pytest.mark.parametrize("name", DATABASES)
 def test_eight_processes_open_a_fresh_store_at_one_instant(tmp_path: Path, name: str) -> None:
@@ -98,6 +99,7 @@ def test_eight_processes_open_a_fresh_store_at_one_instant(tmp_path: Path, name:
         assert integrity(folder / name) == "ok" and drafts(folder) == []
 
 
+@pytest.mark.slow  # kills at twenty moments
 @pytest.mark.fault
 @pytest.mark.parametrize("name", DATABASES)
 def test_a_store_opens_whenever_its_first_opening_was_killed(tmp_path: Path, name: str) -> None:
@@ -185,8 +187,11 @@ def assert_whole(folder: Path) -> None:
 
 
 # from the schemas of both databases over their write-ahead logs to the pages at the end; XLA's cache is met on the way
+BETWEEN = [4_000, 30_000, 100_000, 130_000, 300_000, 700_000]
+
+
 @pytest.mark.fault
-@pytest.mark.parametrize("limit", [500, 4_000, 30_000, 100_000, 130_000, 300_000, 700_000, 1_050_000])
+@pytest.mark.parametrize("limit", [500, *(pytest.param(each, marks=pytest.mark.slow) for each in BETWEEN), 1_050_000])
 def test_a_full_disk_is_told_and_the_study_resumes(tmp_path: Path, limit: int) -> None:
     code, told = study(tmp_path, limit=limit)
     assert_told(code, told)
@@ -203,7 +208,7 @@ def assert_told(code: int, told: str) -> None:
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("limit", [1_000, 6_000, 20_000, 80_000])
+@pytest.mark.parametrize("limit", [20_000, *(pytest.param(each, marks=pytest.mark.slow) for each in (1_000, 6_000, 80_000))])
 def test_a_disk_that_fills_up_in_the_middle_is_told_and_the_study_resumes(tmp_path: Path, limit: int) -> None:
     """The databases are there already: what fails are their logs, the records on their way, and the trials' files."""
     code, told = study(tmp_path, arguments=[*STUDY[:1], "optimizer.learning_rate=0.3,0.4", "hydra.sweeper.study_name=first", *TINY])
@@ -232,6 +237,7 @@ def test_a_compile_cache_that_cannot_be_written_ends_no_training(tmp_path: Path)
 # -- many launches -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.fault
 def test_eight_launches_in_one_second_have_a_folder_and_a_run_each(tmp_path: Path) -> None:
     rates = [f"0.0{number}" for number in range(1, 9)]

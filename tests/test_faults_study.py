@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, An
     return verify(folder, "s", 50).params
 
 
+@pytest.mark.slow  # a dozen kills, and as many starts
 @pytest.mark.fault
 @pytest.mark.parametrize("victims", ["the driver", "the driver and its writer"])
 def test_a_study_killed_again_and_again_is_the_uninterrupted_one(
@@ -180,9 +181,15 @@ POINTS = {
     ],
 }
 
+AMID = ("amid the metrics", "amid keep", "amid tell", "amid the takeover of a trial cut off")
+
 
 @pytest.mark.fault
-@pytest.mark.parametrize("crashes", POINTS.values(), ids=POINTS)
+@pytest.mark.parametrize(
+    "crashes",
+    # each takes three starts: of those between two steps, one is as good as the next
+    [pytest.param(points, id=name, marks=[] if name in AMID else pytest.mark.slow) for name, points in POINTS.items()],
+)
 def test_a_crash_at_any_point_is_mended_by_the_same_command(crashes: list[str], fresh: Path) -> None:
     three = [*TINY, RATE, "hydra.sweeper.n_trials=3"]
     for point in crashes:
@@ -193,25 +200,14 @@ def test_a_crash_at_any_point_is_mended_by_the_same_command(crashes: list[str], 
     verify(fresh, "s", 3)
 
 
-@pytest.fixture(scope="module")
-def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both databases without a trial, which take seconds to make."""
-    from study.search import storage
-    from study.tracking import store
-
-    folder = tmp_path_factory.mktemp("databases")
-    sqlite.ensure(sqlite.url_of(folder / "optuna.db"), storage._schema)
-    sqlite.ensure(sqlite.url_of(folder / "mlflow.db"), store._schema)
-    return folder
-
-
 @pytest.fixture
-def fresh(databases: Path, tmp_path: Path) -> Path:
+def fresh(fresh_databases: Path, tmp_path: Path) -> Path:
     for name in ("optuna.db", "mlflow.db"):
-        shutil.copy(databases / name, tmp_path / name)
+        shutil.copy(fresh_databases / name, tmp_path / name)
     return tmp_path
 
 
+@pytest.mark.slow  # it waits for a minute and a half
 @pytest.mark.fault
 def test_a_writer_that_is_late_finishes_no_run_of_an_attempt_made_again(fresh: Path) -> None:
     """The driver dies when its trial is recorded and not yet kept, and the writer needs longer than the next launch."""
@@ -239,7 +235,21 @@ def test_four_drivers_share_two_hundred_trials(tmp_path: Path) -> None:
 
 # -- signals -----------------------------------------------------------------------------------------------------------------
 
+# of the processor, which is also what the training would go on with
 WITHIN_SECONDS = 5.0
+
+
+def processor_seconds(process: int) -> float:
+    """What it has taken itself until now, or, if nobody has waited for it, until its end."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def end(driver: subprocess.Popen[bytes]) -> tuple[int, float]:
+    """Its exit code, and the processor's seconds that it took in all."""
+    wait_for(lambda: os.waitid(os.P_PID, driver.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None)
+    seconds = processor_seconds(driver.pid)
+    return driver.wait(), seconds
 
 
 def during_start_up(folder: Path) -> None:
@@ -268,10 +278,19 @@ def runs(folder: Path) -> list:
     return client.search_runs([experiment.experiment_id], f"tags.`{KIND}` != 'study'") if experiment else []
 
 
+def interrupted() -> Iterator[object]:
+    """Of each moment, launcher and signal some combination is not slow."""
+    quick = {(in_the_first_leg, "joblib", signal.SIGINT), (in_the_first_leg, "basic", signal.SIGINT)}
+    quick |= {(in_the_first_leg, "basic", signal.SIGTERM), (after_a_trial, "basic", signal.SIGTERM)}
+    for moment in (during_start_up, after_a_trial, in_the_first_leg):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            for name, launcher in (("basic", []), ("joblib", JOBLIB)):
+                marks = [] if (moment, name, number) in quick else [pytest.mark.slow]
+                yield pytest.param(moment, number, launcher, id=f"{moment.__name__}-{number.name}-{name}", marks=marks)
+
+
 @pytest.mark.fault
-@pytest.mark.parametrize("launcher", [[], JOBLIB], ids=["basic", "joblib"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-@pytest.mark.parametrize("moment", [during_start_up, after_a_trial, in_the_first_leg])
+@pytest.mark.parametrize(("moment", "number", "launcher"), interrupted())
 def test_a_signal_ends_the_study_in_order_and_it_can_be_resumed(
     moment: Callable[[Path], None], number: signal.Signals, launcher: list[str], fresh: Path
 ) -> None:
@@ -281,12 +300,14 @@ def test_a_signal_ends_the_study_in_order_and_it_can_be_resumed(
     command = long if moment is in_the_first_leg else of_study
     driver = start(fresh, *command)
     moment(fresh)
+    before = processor_seconds(driver.pid)
     # as a terminal does it: to the whole group; a supervisor sends SIGTERM to the process alone
     if number == signal.SIGINT:
         os.killpg(driver.pid, number)
     else:
         driver.send_signal(number)
-    assert driver.wait(WITHIN_SECONDS) == 128 + number, (fresh / LOG).read_text()
+    code, seconds = end(driver)
+    assert code == 128 + number and seconds - before < WITHIN_SECONDS, (fresh / LOG).read_text()
     wait_until_alone(fresh)
     assert not any(run.info.status == "RUNNING" for run in runs(fresh))
     if moment is in_the_first_leg:

@@ -41,8 +41,15 @@ def statuses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("launcher", [JOBLIB, SUBMITIT], ids=["joblib", "submitit"])
-@pytest.mark.parametrize("pruner", ["wilcoxon", "median"])
+@pytest.mark.parametrize(
+    ("launcher", "pruner"),
+    [
+        pytest.param(JOBLIB, "median", id="joblib-median"),
+        pytest.param(JOBLIB, "wilcoxon", id="joblib-wilcoxon", marks=pytest.mark.slow),
+        pytest.param(SUBMITIT, "median", id="submitit-median", marks=pytest.mark.slow),
+        pytest.param(SUBMITIT, "wilcoxon", id="submitit-wilcoxon", marks=pytest.mark.slow),
+    ],
+)
 def test_trials_in_other_processes_are_pruned_by_what_all_have_reported(
     launcher: list[str], pruner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +80,7 @@ def stop_at_work(folder: Path, running: subprocess.Popen[str]) -> list[int]:
     pytest.fail(running.stderr.read())
 
 
+@pytest.mark.slow
 @pytest.mark.fault
 def test_a_killed_worker_costs_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with start(tmp_path, *JOBLIB, "optimizer.learning_rate=0.01,0.02,0.03,0.04,0.05,0.06", epochs=1200) as running:

@@ -257,7 +257,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     root = Path(__file__).parent.parent
     command = [sys.executable, "-c", COMPARE, json.dumps(runs)]
     environment = os.environ | {"PYTHONPATH": str(root)}
-    done = subprocess.run(command, cwd=here, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, timeout=300)
+    done = subprocess.run(command, cwd=here, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, timeout=1800)
     assert done.returncode == 0, done.stderr.decode()
     parts = iter(done.stderr.decode().split("\0")[1:])
     found = {name: Outcome(int(code), told, int(growth)) for name, told, code, growth in zip(*[parts] * 4, strict=True)}

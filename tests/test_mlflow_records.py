@@ -103,7 +103,7 @@ def test_curves_reach_mlflow_while_a_trial_runs(tmp_path: Path, monkeypatch: pyt
     recorder = spool.TrialRecorder(spool.writer(locations.tracking_uri(None)), "tiny", spec, "trial 0", 0)
     losses = np.full((1, 2), 0.5, np.float32)
     recorder.leg(Leg(1, losses, losses, losses, np.array([True, True]), losses[0]))
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while not (shown := _points()) and time.monotonic() < until:
         time.sleep(0.1)
     assert shown == {"trial 0/0": 0.5, "trial 0/1": 0.5}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,32 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_case(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name, content in case.files.items():
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    for command in case.commands[:-1]:
-        assert run(*command) == 0
+@pytest.fixture(scope="module")
+def prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Path]:
+    """Gives the folder in which a case's last command can run."""
+    folders: dict[tuple[tuple[str, ...], ...], Path] = {}
+
+    def prepared(case: Case) -> Path:
+        before = case.commands[:-1]
+        folder = folders.get(before) or tmp_path_factory.mktemp("case")
+        for name, content in case.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        if before and before not in folders:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(folder)
+                assert [run(*command) for command in before] == [0] * len(before)
+            folders[before] = folder
+        return folder
+
+    return prepared
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name, marks=[pytest.mark.long] * case.long) for case in CASES])
+def test_case(
+    case: Case, prepare: Callable[[Case], Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(prepare(case))
     capfd.readouterr()
     console = io.StringIO()  # errors go to a descriptor of their own
     monkeypatch.setattr(terminal.err, "file", console)

@@ -188,7 +188,7 @@ def test_a_browser_shows_500_trials_without_an_error_wherever_it_is_opened(large
     with browser() as opened:
         for width, scheme in ((1440, "light"), (390, "light"), (390, "dark")):
             with page_of(opened, large, width, scheme=scheme) as (shown_page, errors):
-                shown_page.wait_for_function(DRAWN, timeout=60_000)  # also those that nobody scrolls to
+                shown_page.wait_for_function(DRAWN)  # also those that nobody scrolls to
                 assert shown_page.evaluate(REACH) <= 0
                 assert errors == []
                 dark = shown_page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
@@ -238,7 +238,7 @@ def test_a_chart_is_saved_as_a_picture_and_sent_nowhere(large: Path, tmp_path: P
 def test_paper_gets_every_open_chart_on_white(large: Path) -> None:
     with browser() as opened, page_of(opened, large, 1440, scheme="dark") as (shown_page, errors):
         shown_page.emulate_media(media="print")
-        shown_page.wait_for_function(DRAWN, timeout=60_000)
+        shown_page.wait_for_function(DRAWN)
         assert shown_page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert shown_page.evaluate("charts[0]._fullLayout.paper_bgcolor").lower() in ("#fff", "rgb(255, 255, 255)")
         assert len(shown_page.pdf()) > 10_000

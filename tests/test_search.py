@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import math
 import shutil
 import sqlite3
@@ -25,7 +26,7 @@ from study.records.cohort import Leg
 from study.records.outcome import Completed, Failed, Pruned, Summary, TrialResult
 from study.records.trial import Asked
 from study.runner.sweep import run
-from study.search import attributes, kinds, overview, pruning, space, storage, stored
+from study.search import attributes, kinds, overview, pruning, space, stored
 from study.search.space import Choice, Condition, Interval
 from study.search.study import Search
 from study.search.trials import MOST_ATTEMPTS
@@ -53,16 +54,9 @@ def settings_of(kind: str) -> dict[str, Any]:
     return {"name": kind, **more.get(kind, {})}
 
 
-@pytest.fixture(scope="module")
-def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("fresh") / "optuna.db"
-    sqlite.ensure(sqlite.url_of(path), storage._schema)
-    return path
-
-
 @pytest.fixture
-def url(fresh_database: Path, tmp_path: Path) -> Iterator[str]:
-    shutil.copy(fresh_database, tmp_path / "optuna.db")
+def url(fresh_databases: Path, tmp_path: Path) -> Iterator[str]:
+    shutil.copy(fresh_databases / "optuna.db", tmp_path / "optuna.db")
     yield sqlite.url_of(tmp_path / "optuna.db")
     forget()
 
@@ -230,6 +224,9 @@ def test_optunas_own_programs_show_names_runs_and_reasons_and_nothing_nested(
     shown = [{"mlflow_run_id": "run 0"}, {"mlflow_run_id": "run 1", "reason": "diverged"}, {"reason": "pruned after 3 epochs"}, {}]
     assert [trial.user_attrs for trial in seen.trials] == shown
     monkeypatch.setattr("sys.argv", ["optuna", "--storage", url, "trials", "--study-name", "s", "-f", "json"])
+    # to which the program adds one that writes to what is standard error now
+    monkeypatch.setattr(logging.root, "handlers", logging.root.handlers[:])
+    monkeypatch.setattr(logging.root, "level", logging.root.level)
     cli.main()
     told = json.loads(capsys.readouterr().out)
     assert [trial["user_attrs"] for trial in told] == shown

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from rich.console import Console
 
 from study import redaction
+from study.reporting import terminal
 from tests import servers
+from tests.command import run
 
 CANARY = "kanarienvogel"
 ENCODED = "".join(f"%{ord(letter):02x}" for letter in CANARY)
@@ -42,10 +46,22 @@ URLS = [
 
 
 def launch(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
-    """The real command's exit code and all that it says."""
+    """The exit code and all that the command says, in a process of its own, as a user runs it."""
     command = [sys.executable, "-m", "study", *arguments]
     done = subprocess.run(command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
+
+
+def in_process(folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    """As `launch`, without starting Python anew."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
+        patch.chdir(folder)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.setattr(terminal, "err", Console(file=said, width=500))
+        patch.setattr(terminal, "out", Console(file=said, width=500))
+        return run(*arguments), said.getvalue()
 
 
 def leaks(folder: Path, said: str) -> list[str]:
@@ -66,24 +82,6 @@ def test_a_url_with_a_password_is_refused_masked_and_leaves_nothing(tmp_path: Pa
     code, said = in_process(tmp_path, *SEARCH, f"{key}='{url}'")
     assert code == 2 and redaction.MASK in said
     assert leaks(tmp_path, said) == [] and list(tmp_path.iterdir()) == []
-
-
-def in_process(folder: Path, *arguments: str) -> tuple[int, str]:
-    """As `launch`, without starting Python anew for what is refused before anything is loaded."""
-    import io
-    from contextlib import redirect_stderr, redirect_stdout
-
-    from rich.console import Console
-
-    from study.reporting import terminal
-    from tests.command import run
-
-    said = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
-        patch.chdir(folder)
-        patch.setattr(terminal, "err", Console(file=said, width=500))
-        patch.setattr(terminal, "out", Console(file=said, width=500))
-        return run(*arguments), said.getvalue()
 
 
 URL = f"http://user:{CANARY}@127.0.0.1:1"
@@ -120,7 +118,7 @@ def test_credentials_anywhere_on_the_command_line_are_refused(tmp_path: Path, ar
 
 @pytest.mark.parametrize("mode", [[], SEARCH, ["compare", "run", "run"]], ids=["single", "multirun", "compare"])
 def test_a_password_in_the_variable_for_the_store_is_refused(tmp_path: Path, mode: list[str]) -> None:
-    code, said = launch(tmp_path, *mode, MLFLOW_TRACKING_URI=URL)
+    code, said = in_process(tmp_path, *mode, MLFLOW_TRACKING_URI=URL)
     assert code == 2
     assert leaks(tmp_path, said) == [] and list(tmp_path.iterdir()) == []
 
@@ -134,7 +132,7 @@ SECRETS = {"PGPASSWORD": CANARY, "MLFLOW_TRACKING_USERNAME": "user", "MLFLOW_TRA
     ids=["optuna", "mlflow"],
 )
 def test_passwords_from_the_environment_stay_there_when_no_server_answers(tmp_path: Path, place: str) -> None:
-    code, said = launch(tmp_path, *SEARCH, place, **SECRETS)
+    code, said = in_process(tmp_path, *SEARCH, place, **SECRETS)
     assert code == 3
     assert leaks(tmp_path, said) == [] and list(tmp_path.iterdir()) == []
 
@@ -186,7 +184,7 @@ def indiscreet() -> Iterator[str]:
 )
 def test_a_refused_login_is_told_before_anything_is_written(tmp_path: Path, login: dict[str, str], who: str) -> None:
     with serving(Closed) as address:
-        code, said = launch(tmp_path, *SEARCH, f"tracking.uri={address}", **login)
+        code, said = in_process(tmp_path, *SEARCH, f"tracking.uri={address}", **login)
     assert code == 3 and f"refuses the login of {who}" in said and "MLFLOW_TRACKING_USERNAME" in said
     assert leaks(tmp_path, said) == [] and list(tmp_path.iterdir()) == []
 

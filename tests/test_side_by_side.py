@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 
+import study
 from study.records.network import Network
 from study.records.tracked import TrackedNetwork
 from study.reporting import comparison_tables
@@ -18,13 +21,17 @@ TARGET = np.linspace(-1, 1, 9, dtype=np.float32)[:, None]
 NOISE = [0.01, -0.02, 0.015, 0.0, -0.01, 0.02]
 
 
+@cache
+def settings(*overrides: str) -> dict[str, Any]:
+    """Composed once: the table below has many trials with the same, and is made when the tests are collected."""
+    return spec.as_mapping(study.compose(["model.units=[4]", *overrides]))
+
+
 def trial(
     number: int, losses: Sequence[float], *overrides: str, target: np.ndarray = TARGET, error: float = 0.1, seed: int = 0
 ) -> list[TrackedNetwork]:
     """Replicates whose predictions are off by `error`, one more than the other."""
-    import study
-
-    config = spec.as_mapping(study.compose(["model.units=[4]", *overrides]))
+    config = settings(*overrides)
     net = Network.of_layers((np.ones((1, 1), np.float32),), (np.zeros(1, np.float32),))
     rate = config["optimizer"]["learning_rate"]
     return [

@@ -16,7 +16,7 @@ from study.analysis import disagreement, distance, fingerprints, forward
 from study.data import batches
 from study.records.network import Network, parameter_shapes
 from study.settings import spec
-from study.settings.model import ACTIVATIONS, Model
+from study.settings.model import Model
 from study.statistics import intervals
 
 # a busy machine must not fail a property
@@ -286,10 +286,6 @@ def test_normalised_layers_by_hand() -> None:
     assert outputs("layer", layers | last) == pytest.approx(by_row * [2, 3] + [1, -1], rel=1e-6)
     assert outputs("batch", layers | running | last) == pytest.approx(by_running * [2, 3] + [1, -1], rel=1e-6)
     assert outputs("batch", layers | running | last, training=True) == pytest.approx(own * [2, 3] + [1, -1], rel=1e-6)
-
-
-def test_every_activation_that_a_spec_allows_is_known() -> None:
-    assert set(forward.ACTIVATIONS) == set(ACTIVATIONS)
 
 
 def test_mean_squared_errors_by_hand() -> None:

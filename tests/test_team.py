@@ -141,6 +141,7 @@ def test_a_study_runs_on_servers_alone_and_is_shown_from_elsewhere(team: Team, t
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_two_processes_on_a_fresh_database_both_succeed(team: Team) -> None:
     """A study's name isn't theirs alone, and neither are the tables that the first to come makes."""
     drivers = [team.command(*search("shared", 4)) for _ in range(2)]
@@ -149,6 +150,7 @@ def test_two_processes_on_a_fresh_database_both_succeed(team: Team) -> None:
     team.verify("shared", 4)
 
 
+@pytest.mark.slow
 def test_workers_in_processes_of_their_own(team: Team) -> None:
     launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2"]
     team.run(*search("joblib", 4), *launcher)
@@ -201,6 +203,7 @@ def test_a_running_driver_takes_over_what_a_killed_one_has_left(team: Team) -> N
     assert ended.state == TrialState.FAIL and ended.user_attrs["reason"] == processes.ABANDONED
 
 
+@pytest.mark.slow
 def test_a_trial_from_another_machine_is_taken_over_once_its_driver_is_silent(team: Team) -> None:
     driver = team.command(*search("silent", 4))
     trial = stop_at_work(team, "silent", driver)
@@ -232,6 +235,7 @@ def test_the_tracking_server_is_killed_and_comes_back(team: Team) -> None:
     team.verify("killed", 8)
 
 
+@pytest.mark.slow
 def test_what_the_tracking_server_missed_is_sent_by_the_next_launch(team: Team) -> None:
     process = team.command(*search("missed", 6), MLFLOW_HTTP_REQUEST_MAX_RETRIES="1")
     wait_for(team, "missed", 2, process)

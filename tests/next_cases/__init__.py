@@ -11,7 +11,9 @@ class Case:
     """commands: run one after the other in an empty folder that holds `files`; all but the last must exit with 0.
 
     shows, hides: what is in the last command's output (both streams, runs of white space as one blank), and what isn't.
-    code: its exit code.
+    code: its exit code. long: another case shows the same in the quick set.
+
+    Cases with the same commands before the last share their folder, in which these have run once.
     """
 
     name: str
@@ -20,3 +22,4 @@ class Case:
     hides: tuple[str, ...] = ()
     code: int = 0
     files: Mapping[str, str | bytes] = field(default_factory=dict)
+    long: bool = False

@@ -10,13 +10,15 @@ RANKED, ROWS = "ranked by {}: the trials have no validation loss in common", "tr
 FIVE = ("--multirun", "data=iris", "training.epochs=2", "model.units=[4]", "replicates.count=5", "optimizer.learning_rate=0.01,0.1")
 
 
-def case(name: str, *command: str, shows: tuple[str, ...] = (), hides: tuple[str, ...] = (), code: int = 0) -> Case:
-    return Case(name, (command,), shows, hides, code)
+def case(
+    name: str, *command: str, shows: tuple[str, ...] = (), hides: tuple[str, ...] = (), code: int = 0, long: bool = False
+) -> Case:
+    return Case(name, (command,), shows, hides, code, long=long)
 
 
 CASES = [
     case("other numbers of replicates", *IRIS[:2], *IRIS[3:], "replicates.count=5,6", shows=("trials differ in replicates.count",)),
-    case("other first replicates", *IRIS, "replicates.first=0,8", shows=("trials differ in replicates.first",)),
+    case("other first replicates", *IRIS, "replicates.first=0,8", shows=("trials differ in replicates.first",), long=True),
     Case(
         "folds have no rows in common",
         ((*FIVE, "data.resample=kfold", "replicates.vary=[init,order,data]"),),
@@ -40,7 +42,12 @@ CASES = [
     ),
     case("a loss's own setting", *TINY, "loss=huber", "loss.delta=0.5,2", shows=(RANKED.format("R²"), "R²")),
     case(
-        "label smoothing", *IRIS, "loss=categorical_crossentropy", "loss.label_smoothing=0,0.1", shows=(RANKED.format("accuracy"),)
+        "label smoothing",
+        *IRIS,
+        "loss=categorical_crossentropy",
+        "loss.label_smoothing=0,0.1",
+        shows=(RANKED.format("accuracy"),),
+        long=True,
     ),
     case(
         "two names of one loss",
@@ -48,15 +55,22 @@ CASES = [
         "loss=sparse_categorical_crossentropy,categorical_crossentropy",
         shows=("trial loss val loss",),
         hides=("ranked by", ROWS),
+        long=True,
     ),
     case("another share of validation rows", *IRIS, "data.validation_fraction=0.2,0.3", shows=(f"No winner is named: {ROWS}",)),
-    case("another scale of the inputs", *IRIS, "data.normalise=none,standard", hides=("ranked by", ROWS)),
-    case("noise in the training targets alone", *IRIS, "data.target_noise=0,0.1", hides=("ranked by", ROWS)),
-    case("noise in all targets", *TINY, "data=friedman1", "data.noise=0,1", shows=(f"No winner is named: {ROWS}",)),
-    case("other numbers of rows", *TINY, "data=noise", "data.rows=100,200", shows=(f"No winner is named: {ROWS}",)),
+    case("another scale of the inputs", *IRIS, "data.normalise=none,standard", hides=("ranked by", ROWS), long=True),
+    case("noise in the training targets alone", *IRIS, "data.target_noise=0,0.1", hides=("ranked by", ROWS), long=True),
+    case("noise in all targets", *TINY, "data=friedman1", "data.noise=0,1", shows=(f"No winner is named: {ROWS}",), long=True),
+    case("other numbers of rows", *TINY, "data=noise", "data.rows=100,200", shows=(f"No winner is named: {ROWS}",), long=True),
     case("folds and a split", *IRIS, "data.resample=split,kfold", "data.folds=3", shows=(f"No winner is named: {ROWS}",)),
-    case("two data sets of one task", *IRIS[:-1], "data=iris,breast_cancer", shows=(f"No winner is named: {ROWS}",)),
-    case("rows of their own in one trial alone", *IRIS, "replicates.vary=[init],[data]", shows=(f"No winner is named: {ROWS}",)),
+    case("two data sets of one task", *IRIS[:-1], "data=iris,breast_cancer", shows=(f"No winner is named: {ROWS}",), long=True),
+    case(
+        "rows of their own in one trial alone",
+        *IRIS,
+        "replicates.vary=[init],[data]",
+        shows=(f"No winner is named: {ROWS}",),
+        long=True,
+    ),
     case("seeds by a range", *IRIS, "seed=range(0,3)", shows=(ROWS, "(seed "), hides=("best trial", "(0)", "(1)", "(2)")),
     case("a pruner over seeds", *IRIS, "seed=0,1", "pruner=median", shows=("pruner: got 'median'; valid: none:", ROWS[7:]), code=2),
     case("a pruner over losses", *TINY, "loss=mse,mae", "pruner=hyperband", shows=("the trials have no loss in common",), code=2),
@@ -96,8 +110,14 @@ CASES = [
         "replicates.vary=[ulp]",
         shows=("With another ulp for every model",),
         hides=("elsewhere",),
+        long=True,
     ),
     case(
-        "batch orders alone", *FIVE, "replicates.vary=[order]", shows=("With another order for every model",), hides=("elsewhere",)
+        "batch orders alone",
+        *FIVE,
+        "replicates.vary=[order]",
+        shows=("With another order for every model",),
+        hides=("elsewhere",),
+        long=True,
     ),
 ]
