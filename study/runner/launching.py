@@ -147,7 +147,7 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
         terminal.show_text(networks.factor.answer)
     terminal.message(f"report: {page}", "dim")
     if portrait:
-        terminal.message(f"networks of the best trial: {portrait.file}", "dim")
+        terminal.message(f"networks{' of the best trial' * (len(findings.objectives) == 1)}: {portrait.file}", "dim")
     if writer:
         with terminal.status("writing the last records"), clock.phase("track"):
             _keep(findings, outputs.tables(findings, networks), page, writer)

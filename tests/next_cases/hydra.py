@@ -133,7 +133,7 @@ CASES = [
     Case(
         "another sweeper is refused with the reason, beside other faults",
         (("-m", "hydra/sweeper=basic", "seed=-1"),),
-        shows=("hydra/sweeper: got 'basic'; valid: study,", "seed: got -1"),
+        shows=("hydra/sweeper: got 'basic'; valid: study", "seed: got -1"),
         hides=("default_params",),
         code=2,
     ),

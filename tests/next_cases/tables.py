@@ -172,7 +172,7 @@ CASES = [
             ("data=iris", *FAST, "tracking=mlflow"),
             ("doctor",),
         ),
-        ("whole",),
+        ("no damage",),
         files={
             "t.csv": lines(
                 ",".join([f"question_{n:03}_free_text" for n in range(400)] + ["a", "y"]),
