@@ -340,7 +340,7 @@ def test_bad_input_is_told_and_nothing_is_written(bad: Row, mode: list[str], emp
 # -- places that can't be written, and files that are no databases -----------------------------------------------------------
 
 
-NO_DATABASE, A_FILE = "not a SQLite database, and is left as it is", "is a file, not a folder"
+NO_DATABASE, A_FILE = "this is not a SQLite database, and is left as it is", "is a file, not a folder"
 NOTES = {"notes": "of mine"}
 OCCUPIED = [
     Row([], ("/ … /mlflow.db: " + NO_DATABASE,), 6, files={"mlflow.db": "notes"}),

@@ -192,11 +192,11 @@ def test_a_winner_that_learned_nothing_is_told() -> None:
 
 def tables(trials: list[TrialRecord]) -> list[outputs.AnsweredTable]:
     """The tables of a study whose networks are not there."""
-    return outputs.tables(Findings("tiny", (Objective(),), {}, trials), Networks())
+    return outputs.tables(Findings("tiny", (Objective(),), {}, {}, trials), Networks())
 
 
 def test_a_study_without_networks_has_a_page_and_no_portrait(tmp_path: Path) -> None:
-    found = Findings("tiny", (Objective(),), {}, [record(0, [])])
+    found = Findings("tiny", (Objective(),), {}, {}, [record(0, [])])
     assert outputs.write_report(found, Networks(), tmp_path / "new") == tmp_path / "new" / "report.html"
     assert outputs.write_best_portrait(found, Networks(), tmp_path / "new") is None
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["report.html"]

@@ -237,7 +237,7 @@ def test_a_column_of_digits_is_known_in_a_file_too(empty: Path) -> None:
         "# @package _global_\ndefaults: [override /data: table]\ndata: {path: t.csv, target: 2019, drop: [2020]}\n"
     )
     plan = planned(["+experiment=mine", "seed=1,2"], Source(folder=str(empty)))
-    assert plan.identity["data.target"] == "2019" and plan.identity["data.drop"] == "['2020']"
+    assert plan.identity["data.target"] == "2019" and plan.identity["data.drop"] == ["2020"]
 
 
 def test_a_jobs_folder_is_named_after_its_settings_and_not_after_what_the_sweeper_fills_in() -> None:

@@ -516,7 +516,7 @@ def test_objectives_know_which_way_is_better(names: object, directions: object, 
         (["loss", "loss"], None, "each once"),
         ([], None, "one or more"),
         ("loss", "up", "minimize, maximize"),
-        (["loss", "size"], "minimize", "a direction for each of 2"),
+        (["loss", "size"], "minimize", "for each of 2"),
     ],
 )
 def test_objectives_that_make_no_sense_are_refused(names: object, directions: object, told: str) -> None:
