@@ -5,6 +5,7 @@ import graphlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -146,6 +147,11 @@ def test_a_package_says_what_it_is_for_and_imports_nothing_at_its_import(module:
         [],
         ["from __future__ import annotations"],
     )
+
+
+def test_every_class_has_a_name_of_its_own() -> None:
+    names = [node.name for tree in SOURCES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 @pytest.mark.parametrize("dependency", HOMES)

@@ -13,7 +13,7 @@ import pytest
 from study.records.cohort import Leg
 from study.records.outcome import Completed, Failed, Pruned, Summary
 from study.tracking import messages, schema
-from study.tracking.messages import LegCurves, Trained, TrialRecord, TrialStart
+from study.tracking.messages import LegCurves, SpoolRecord, Trained, TrialStart
 from study.tracking.schema import ReplicateTags, TrialTags
 
 START = TrialStart(
@@ -37,7 +37,7 @@ SUMMARY = Summary(
     relative_losses=[0.3, 0.4],
 )
 TRAINED = Trained(SUMMARY, ["aa", "bb"], ["plateaued", "plateaued"], [2, 1], ["xx", "yy"])
-COMPLETE = TrialRecord(START, "FINISHED", None, LEGS, TRAINED)
+COMPLETE = SpoolRecord(START, "FINISHED", None, LEGS, TRAINED)
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_a_message_is_one_line_that_is_read_back_as_it_was(message: Any) -> None
         (dataclasses.replace(COMPLETE, status="KILLED", reason=None, trained=None), None),
     ],
 )
-def test_a_record_is_read_back_with_its_outcome(record: TrialRecord, outcome: object) -> None:
-    read = TrialRecord.from_json(record.to_json())
+def test_a_record_is_read_back_with_its_outcome(record: SpoolRecord, outcome: object) -> None:
+    read = SpoolRecord.from_json(record.to_json())
     assert read == record and read.outcome == outcome
 
 
 def test_a_pruned_trials_record_says_after_which_epoch() -> None:
     record = dataclasses.replace(COMPLETE, status="KILLED", reason="pruned after 2 epochs", trained=None)
-    outcome = TrialRecord.from_json(record.to_json()).outcome
+    outcome = SpoolRecord.from_json(record.to_json()).outcome
     assert isinstance(outcome, Pruned) and outcome.epoch == 2 and math.isnan(outcome.value)
 
 
@@ -90,7 +90,7 @@ def test_a_record_that_version_0_1_left_is_read() -> None:
         del content[key]
     for key in ("improvements", "relative_losses", "judged_by"):
         del content["summary"][key]
-    read = TrialRecord.from_json(json.dumps(content | {"params": params}))
+    read = SpoolRecord.from_json(json.dumps(content | {"params": params}))
     assert read.start.settings["model.units"] == [4] and read.start.settings["training.patience"] is None
     # MLflow refuses a parameter that changes
     assert schema.parameters(read.start.settings) == params

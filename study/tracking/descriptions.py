@@ -10,7 +10,7 @@ from urllib.parse import quote
 from study.analysis.distance import UNRELATED_TEXT
 from study.settings.values import Value
 from study.tracking import schema
-from study.tracking.messages import TrialRecord, TrialStart
+from study.tracking.messages import SpoolRecord, TrialStart
 from study.tracking.views import TREE, page
 
 # MLflow keeps 8,000 characters of a tag
@@ -29,7 +29,7 @@ def of_experiment(experiment: str) -> str:
     )
 
 
-def of_trial(record: TrialRecord, experiment: str, trial: str, runs: Sequence[str]) -> str:
+def of_trial(record: SpoolRecord, experiment: str, trial: str, runs: Sequence[str]) -> str:
     """trial: its run; runs: of its replicates."""
     start = record.start
     lines = [f"**{record.reason}**"] if record.reason else []
@@ -49,7 +49,7 @@ def of_trial(record: TrialRecord, experiment: str, trial: str, runs: Sequence[st
     return _text([*lines, setting, _commands(f"compare {address}", f"reproduce {address}")])
 
 
-def of_replicate(record: TrialRecord, index: int, experiment: str, trial: str, runs: Sequence[str]) -> str:
+def of_replicate(record: SpoolRecord, index: int, experiment: str, trial: str, runs: Sequence[str]) -> str:
     """index: among the trial's replicates, from 0; trial: its run; runs: of all replicates. The trial is complete."""
     start, trained = record.start, record.trained
     assert trained

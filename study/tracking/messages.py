@@ -93,8 +93,8 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class TrialRecord:
-    """A whole trial. status: of its runs; reason: why it has no result; trained: None unless it is complete."""
+class SpoolRecord:
+    """A whole trial in the spool. status: of its runs; reason: why it has no result; trained: None unless it is complete."""
 
     start: TrialStart
     status: str
@@ -117,7 +117,7 @@ class TrialRecord:
         return json.dumps(asdict(self.start) | content | (asdict(self.trained) if self.trained else {}))
 
     @classmethod
-    def from_json(cls, text: str) -> TrialRecord:
+    def from_json(cls, text: str) -> SpoolRecord:
         """Read a `record.json`, of an earlier version too. Raises ValueError or KeyError for anything else."""
         content = json.loads(text)
         return cls(

@@ -30,7 +30,7 @@ from study.redaction import redact
 from study.settings.spec import TrialSpec, flat
 from study.settings.values import Value
 from study.tracking import artifacts, messages
-from study.tracking.messages import LegCurves, Trained, TrialRecord, TrialStart
+from study.tracking.messages import LegCurves, SpoolRecord, Trained, TrialStart
 from study.tracking.schema import KILLED, STATUS
 
 FOLDER = Path(".mlp-study", "spool")
@@ -231,7 +231,7 @@ class TrialRecorder:
         """
         status = STATUS[outcome.state] if outcome else KILLED
         reason = None if outcome is None or isinstance(outcome, Completed) else redact(outcome.reason)
-        record = TrialRecord(self._start, status, reason, self._legs, self._trained)
+        record = SpoolRecord(self._start, status, reason, self._legs, self._trained)
         artifacts.write_atomically(self._folder / RECORD, record.to_json())
         with contextlib.suppress(StudyError):
             if outcome:
@@ -242,7 +242,7 @@ class TrialRecorder:
 def _redacted(value: Value) -> Value:
     if isinstance(value, str):
         return redact(value)
-    return [_redacted(each) for each in value] if isinstance(value, Sequence) else value  # type: ignore[misc]
+    return [_redacted(item) for item in value] if isinstance(value, Sequence) else value  # type: ignore[misc]
 
 
 def take_over(folder: Path) -> Iterator[Path]:
@@ -272,9 +272,9 @@ def discard(folder: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def read_record(folder: Path) -> TrialRecord:
+def read_record(folder: Path) -> SpoolRecord:
     """Return the complete record in a trial's folder."""
-    return TrialRecord.from_json((folder / RECORD).read_text())
+    return SpoolRecord.from_json((folder / RECORD).read_text())
 
 
 @dataclass(frozen=True)

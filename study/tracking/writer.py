@@ -25,7 +25,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 from study import processes, redaction, sqlite
 from study.errors import BadInput, NotWritable, StudyError, Unreachable
 from study.tracking import descriptions, messages, schema, spool, store
-from study.tracking.messages import LegCurves, Trained, TrialRecord, TrialStart
+from study.tracking.messages import LegCurves, SpoolRecord, Trained, TrialStart
 from study.tracking.schema import KEY, KILLED, REASON, REPLICATE, TRIAL, ReplicateTags, TrialTags
 
 METRICS_PER_CALL = 1000
@@ -87,7 +87,7 @@ class TrialRuns:
         self._log(self.run_id, means)
         self._epochs_sent = new[-1].epochs_done
 
-    def close(self, record: TrialRecord) -> None:
+    def close(self, record: SpoolRecord) -> None:
         """Send the rest of a complete record and end the runs."""
         self.curves(record.curves)
         if record.trained:
@@ -99,7 +99,7 @@ class TrialRuns:
         for run in (*self._children, self.run_id):
             self._client.set_terminated(run, record.status)
 
-    def _close_trained(self, record: TrialRecord, trained: Trained) -> None:
+    def _close_trained(self, record: SpoolRecord, trained: Trained) -> None:
         # what has one value is of step 0: the UI draws bars of it, and lines of what has a later step
         time = record.curves[-1].time
         for index, child in enumerate(self._children):
