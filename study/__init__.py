@@ -128,13 +128,13 @@ def fingerprint(cohort: Cohort, replicate: int) -> str:
 
 
 def stationarity(cohort: Cohort, replicate: int) -> Stationarity:
-    """Whether one replicate stands still: its gradient, and the largest and smallest curvature of its training loss.
+    """Measure whether one replicate stands still: its gradient, and the largest and smallest curvature of its training loss.
 
     Takes a second for 64-64 units. A small gradient is no proof of convergence: read it beside the replicate's label.
 
     >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2"]))
-    >>> found = study.stationarity(cohort, 0)
-    >>> found.largest > found.smallest
+    >>> stillness = study.stationarity(cohort, 0)
+    >>> stillness.largest > stillness.smallest
     True
     """
     from study.data import dataset

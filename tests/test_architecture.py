@@ -154,6 +154,17 @@ def test_every_class_has_a_name_of_its_own() -> None:
     assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
+def test_no_docstring_opens_as_a_question() -> None:
+    documented = [
+        (f"{module}:{getattr(node, 'lineno', 1)}", text.split()[0])
+        for module, tree in SOURCES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node))
+    ]
+    assert documented
+    assert [where for where, word in documented if word in {"What", "Whether", "How", "That", "Who", "Where"}] == []
+
+
 @pytest.mark.parametrize("dependency", HOMES)
 def test_a_heavy_dependency_has_one_home(dependency: str) -> None:
     users = {place(module) for module in SOURCES if any(name.split(".")[0] == dependency for name in imported(module))}

@@ -1,4 +1,4 @@
-"""What flows from the data to a study's end: frozen records of networks, data sets, cohorts, outcomes and trials.
+"""Frozen records of networks, data sets, cohorts, outcomes and trials, which flow from the data to a study's end.
 
-They hold values and say what these mean, with R replicates first in every shape. What computes, draws or stores has no place here.
+They hold values and document them, with R replicates first in every shape. Nothing that computes, draws or stores belongs here.
 """

@@ -65,9 +65,9 @@ class Cohort:
 
     def __repr__(self) -> str:
         losses = self.final(self.val_loss)
-        told = ", ".join(f"{count} {label}" for label, count in Counter(self.labels).items())
+        labels = ", ".join(f"{count} {label}" for label, count in Counter(self.labels).items())
         size = f"{len(self)} × {self.network.architecture}, {self.val_loss.shape[1]} epochs"
-        return f"Cohort({size}, val loss {losses.min():.4g} to {losses.max():.4g}: {told})"
+        return f"Cohort({size}, val loss {losses.min():.4g} to {losses.max():.4g}: {labels})"
 
     def final(self, curve: Floats) -> Floats:
         """A curve's value, [R] of [R, epochs], at the epoch whose weights are kept."""

@@ -13,7 +13,7 @@ from study.settings.data import CLASSIFICATION, REGRESSION
 
 @dataclass(frozen=True, repr=False)
 class Dataset:
-    """What the networks see, after splitting and normalisation.
+    """The data that networks see, after splitting and normalisation.
 
     x: float32 [n, inputs]. y: float32 [n, outputs] for regression, int32 [n] class numbers for classification.
     input_names: a name for each input. target_names: one for each output, which for classification is the class.
@@ -41,6 +41,6 @@ def task_of(target: Array) -> str:
 
 
 def shared(datasets: Sequence[Dataset], *parts: str) -> bool:
-    """Whether all replicates see the same of these parts, such as `x_val`."""
-    others = {id(each): each for each in datasets if each is not datasets[0]}.values()
-    return all(np.array_equal(getattr(each, part), getattr(datasets[0], part)) for each in others for part in parts)
+    """Return True if all replicates see the same arrays in these parts, such as `x_val`."""
+    others = {id(dataset): dataset for dataset in datasets if dataset is not datasets[0]}.values()
+    return all(np.array_equal(getattr(dataset, part), getattr(datasets[0], part)) for dataset in others for part in parts)

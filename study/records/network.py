@@ -60,7 +60,7 @@ class Network:
 
     @property
     def trainable(self) -> dict[str, Floats]:
-        """What gradients change: everything but running statistics, in an order that depends on the names alone."""
+        """The arrays that gradients change: everything but running statistics, in an order that depends on the names alone."""
         return {name: self.parameters[name] for name in sorted(self.parameters) if not name.startswith(STATISTICS)}
 
     @property

@@ -12,7 +12,7 @@ PAIR_MEASURES = ("distance", "aligned", "null", "barrier", "aligned_barrier", "c
 
 @dataclass(frozen=True)
 class Blame:
-    """Who is to blame for the spread of one quantity over a crossed cohort (see `blame`).
+    """The sources' shares of the spread of one quantity over a crossed cohort (see `blame`).
 
     shares: source, or interaction such as `init × order` → its share of the variance and the ends of its 95 % interval. chaos: the
     same of all interactions together. ulp: the share that one unit in the last place of one weight makes; None if not tried.
@@ -33,7 +33,7 @@ class Blame:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a completed trial is judged by; plain numbers, so that it survives JSON.
+    """The numbers by which a completed trial is judged, plain ones that survive JSON.
 
     val_loss_halfwidth: of the mean's 95 % interval; None for one replicate, and for crossed ones, which share seeds: an interval as
     of independent ones would be far too narrow.
@@ -80,7 +80,7 @@ class Summary:
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Summary:
         """From what `dataclasses.asdict` and JSON make of it."""
-        blame = [Blame.of_plain(each) for each in content.get("blame", ())]
+        blame = [Blame.of_plain(plain) for plain in content.get("blame", ())]
         # earlier versions gave crossed replicates an interval too
         return cls(**{**content, "blame": blame, "val_loss_halfwidth": None if blame else content["val_loss_halfwidth"]})
 
@@ -115,7 +115,7 @@ Outcome = Completed | Pruned | Failed
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a job gives back to its coordinator. `seconds` says where the time went: compile, train, analyse, track."""
+    """A job's result for its coordinator. seconds: those of each phase (compile, train, analyse, track)."""
 
     outcome: Outcome
     run_id: str | None = None

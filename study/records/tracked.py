@@ -50,14 +50,14 @@ class TrackedNetwork:
 
 
 def same_rows(networks: Sequence[TrackedNetwork]) -> bool:
-    """Whether networks were validated on the same rows: of few classes, other rows may have the same targets."""
+    """Return True if networks were validated on the same rows: of few classes, other rows may have the same targets."""
     first = networks[0]
-    return all(each.rows == first.rows and np.array_equal(each.target, first.target) for each in networks)
+    return all(network.rows == first.rows and np.array_equal(network.target, first.target) for network in networks)
 
 
 @dataclass(frozen=True)
 class TrackedTrial:
-    """What a trial's run keeps: the replicates' numbers, curves [R, epochs], the first one's target, and `examination`'s arrays."""
+    """A trial's run: the replicates' numbers, curves [R, epochs], the first one's target, and `examination`'s arrays."""
 
     numbers: list[int]
     train_loss: Floats

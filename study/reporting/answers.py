@@ -26,8 +26,8 @@ from study.reporting.report import (
 from study.search import space as spaces
 from study.settings.data import CLASSIFICATION
 from study.settings.values import Value
-from study.statistics import ranking
 from study.statistics.objectives import ACCURACY, R2, ROWS, Objective, unlike
+from study.statistics.ranking import FEWEST, PairedDifference, Ranking, choose
 
 HEADLINES = {
     verdict.SAME_WEIGHTS: "Yes, bit for bit",
@@ -114,7 +114,7 @@ class Evidence:
 
     @property
     def _poor(self) -> Iterator[str]:
-        """Where the networks are no better than a predictor that knows nothing."""
+        """Sentences on networks that are no better than a predictor that knows nothing."""
         summary = self.summary
         r2, accuracy = summary.scores.get(R2), summary.scores.get(ACCURACY)
         if r2 and sum(r2) <= 0:
@@ -156,20 +156,20 @@ class Answer:
         return " ".join(filter(None, (f"{self.headline}.", self.text, settle)))
 
 
-def headline(found: Summary) -> str:
+def headline(summary: Summary) -> str:
     """Return whether training converges to a single, stable value, in a few words, by the verdict on a trial's replicates."""
-    count = sum(found.labels.values())
-    if (name := verdict.name_of(found.verdict or "")) in HEADLINES:
+    count = sum(summary.labels.values())
+    if (name := verdict.name_of(summary.verdict or "")) in HEADLINES:
         return HEADLINES[name]
     if name is None:
         return "Not decided: no verdict was recorded" if count > 1 else "Not decided: one network can't show it"
-    label = _unsettled(found)
-    return f"{UNSETTLED[label]} ({found.labels.get(label, 0)} of {count} replicates)"
+    label = _unsettled(summary)
+    return f"{UNSETTLED[label]} ({summary.labels.get(label, 0)} of {count} replicates)"
 
 
-def _unsettled(found: Summary) -> str:
+def _unsettled(summary: Summary) -> str:
     """Return the most frequent label of UNSETTLED, of two equally frequent ones the first."""
-    return max(UNSETTLED, key=lambda label: found.labels.get(label, 0))
+    return max(UNSETTLED, key=lambda label: summary.labels.get(label, 0))
 
 
 def answer(
@@ -243,21 +243,21 @@ def unlike_text(parts: Sequence[str]) -> str:
     return "no winner is named: the trials have no validation loss in common"
 
 
-def choice(records: Sequence[TrialRecord], objective: Objective) -> ranking.Ranking | None:
+def choice(records: Sequence[TrialRecord], objective: Objective) -> Ranking | None:
     """Choose the trials that may be the best one, of those with as many replicates as it has.
 
     None for fewer than two, for crossed ones, whose replicates aren't independent, and for trials that can't be compared.
     """
     if _unpaired(records):
         return None
-    done = [each for each in ranked(records, objective) if each.summary and not each.summary.blame]
-    values = {each.number: objective.of_replicates(each.summary) for each in done if each.summary}
+    done = [record for record in ranked(records, objective) if record.summary and not record.summary.blame]
+    values = {record.number: objective.of_replicates(record.summary) for record in done if record.summary}
     count = len(next(iter(values.values()), ()))
-    paired = {trial: each for trial, each in values.items() if len(each) == count}
+    paired = {trial: of_replicates for trial, of_replicates in values.items() if len(of_replicates) == count}
     if len(paired) < 2 or count == 0 or unlike(done, objective):
         return None
-    copies = [each.number for each in done if each.summary and each.summary.distinct == 1 < count]
-    return ranking.choose(paired, objective.sign, copies)
+    copies = [record.number for record in done if record.summary and record.summary.distinct == 1 < count]
+    return choose(paired, objective.sign, copies)
 
 
 def _unpaired(records: Sequence[TrialRecord]) -> list[str]:
@@ -266,44 +266,44 @@ def _unpaired(records: Sequence[TrialRecord]) -> list[str]:
     return [key for key in PAIRING if len({str(params.get(key)) for params in done}) > 1]
 
 
-def choice_text(found: ranking.Ranking | None, objective: Objective, differ: Sequence[str], completed: str = "") -> str:
+def choice_text(ranking: Ranking | None, objective: Objective, differ: Sequence[str], completed: str = "") -> str:
     """Return whether the best trial's win is more than chance, and what would decide it; "" without a choice.
 
     differ: the sources in which the replicates differ. A win is one over these alone. completed: a word before 'trial' where others
     weren't completed.
     """
-    if found is None:
+    if ranking is None:
         return ""
-    if found.copies:
+    if ranking.copies:
         return f"Nothing can be said of a winner: {COPIES}."
-    if found.too_few:
+    if ranking.too_few:
         return (
-            f"Too few replicates to decide whether trial {found.best} wins: {found.pairs}, where at least {ranking.FEWEST} that "
+            f"Too few replicates to decide whether trial {ranking.best} wins: {ranking.pairs}, where at least {FEWEST} that "
             "differ are needed (replicates.count=8)."
         )
-    nearest, gap = next((rival, each) for rival, each in found.differences.items() if found.decided or not each.shown)
+    nearest, gap = next((rival, gap) for rival, gap in ranking.differences.items() if ranking.decided or not gap.shown)
     difference = interval_text(gap.mean, gap.halfwidth)
-    which = "one" if found.decided else "of these"
+    which = "one" if ranking.decided else "of these"
     compared = (
-        f"The nearest {which} is trial {nearest}: its {objective.quantity} minus that of trial {found.best} is {difference}, over "
-        f"{gap.pairs} paired replicates that differ in {listed(differ) or 'nothing'}"
+        f"The nearest {which} is trial {nearest}: its {objective.quantity} minus that of trial {ranking.best} is {difference}, "
+        f"over {gap.pairs} paired replicates that differ in {listed(differ) or 'nothing'}"
     )
-    if found.decided and (shared := [source for source in RESTART if source not in differ]):
+    if ranking.decided and (shared := [source for source in RESTART if source not in differ]):
         same = listed(shared)
         return (
-            f"Trial {found.best} is better than every other {completed}trial with this {same}, which all replicates share; with "
+            f"Trial {ranking.best} is better than every other {completed}trial with this {same}, which all replicates share; with "
             f"another {same} another trial may win (replicates.vary=[{','.join(RESTART)}]). {compared}."
         )
-    if found.decided:
-        return f"The win is real: trial {found.best} is better than every other {completed}trial. {compared}."
-    others = [str(rival) for rival in found.tied if rival != found.best]
+    if ranking.decided:
+        return f"The win is real: trial {ranking.best} is better than every other {completed}trial. {compared}."
+    others = [str(rival) for rival in ranking.tied if rival != ranking.best]
     rest = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
     trials = f"trial{'s' * (len(others) > 1)} {', '.join(others[:MOST_NAMED])}{rest}"
-    best = f"No winner yet: trial {found.best} has the best mean, but {trials} may be as good."
+    best = f"No winner yet: trial {ranking.best} has the best mean, but {trials} may be as good."
     return f"{best} {compared}; {needed_text(gap)}."
 
 
-def needed_text(gap: ranking.PairedDifference) -> str:
+def needed_text(gap: PairedDifference) -> str:
     """Return the number of replicates that would show a difference that isn't shown, in words."""
     if gap.mean == 0:
         return "they don't differ at all"
@@ -312,9 +312,7 @@ def needed_text(gap: ranking.PairedDifference) -> str:
     return f"about {gap.needed:,} replicates would show a difference of that size"
 
 
-def win_text(
-    records: Sequence[TrialRecord], found: ranking.Ranking | None, objective: Objective, settings: Mapping[str, Value]
-) -> str:
+def win_text(records: Sequence[TrialRecord], ranking: Ranking | None, objective: Objective, settings: Mapping[str, Value]) -> str:
     """Return whether the best trial's win is more than chance, or why no winner can be named."""
     best = ranked(records, objective)
     if not best:
@@ -326,23 +324,25 @@ def win_text(
     if any(record.summary and record.summary.blame for record in best):
         return "No winner is named: crossed replicates share seeds, and aren't independent."
     completed = "completed " if len(best) < len(records) else ""
-    return choice_text(found, objective, _sources(best[0], settings), completed)
+    return choice_text(ranking, objective, _sources(best[0], settings), completed)
 
 
 def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:
     """Return the result of the finalists' fresh replicates, which are unbiased: no trial was picked by them."""
-    found = choice(finals, objective)
-    if found is None:
+    ranking = choice(finals, objective)
+    if ranking is None:
         return ""
-    if found.copies:
+    if ranking.copies:
         return f"Nothing can be said of the finalists: {COPIES}."
-    nearest = next(iter(found.differences if found.decided else found.tied[1:]))
-    gap = found.differences[nearest]
-    compared = f"{objective.quantity} of trial {nearest} minus that of trial {found.best}: {interval_text(gap.mean, gap.halfwidth)}"
-    replicates = f"With {found.pairs} fresh replicates each, trial {found.best}"
-    if found.decided:
+    nearest = next(iter(ranking.differences if ranking.decided else ranking.tied[1:]))
+    gap = ranking.differences[nearest]
+    compared = (
+        f"{objective.quantity} of trial {nearest} minus that of trial {ranking.best}: {interval_text(gap.mean, gap.halfwidth)}"
+    )
+    replicates = f"With {ranking.pairs} fresh replicates each, trial {ranking.best}"
+    if ranking.decided:
         return f"{replicates} is better than every other finalist: it is the winner ({compared})."
-    tied = [str(number) for number in found.tied if number != found.best]
+    tied = [str(number) for number in ranking.tied if number != ranking.best]
     others = f"trial{'s' * (len(tied) > 1)} {listed(tied)}"
     return f"{replicates} has the best mean, but {others} may be as good: choose by cost ({compared})."
 
@@ -351,6 +351,6 @@ def front_text(front: Sequence[int], objectives: Sequence[Objective]) -> str:
     """Return the Pareto front of several objectives in a sentence; "" for one."""
     if len(objectives) < 2 or not front:
         return ""
-    names = ", ".join(each.text for each in objectives)
+    names = ", ".join(objective.text for objective in objectives)
     trials = ", ".join(map(str, front))
     return f"Pareto front of {names}: no trial beats trial{'s' * (len(front) > 1)} {trials} in all of them at once."

@@ -8,8 +8,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from study.analysis import comparison
-from study.analysis.comparison import Comparison
+from study.analysis.comparison import Comparison, compare
 from study.analysis.distance import UNRELATED_TEXT, Matrix
 from study.analysis.forward import layer_outputs
 from study.analysis.metrics import MEASURES
@@ -36,18 +35,18 @@ def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) 
     """
     first, shared = networks[0], common(networks)
     if activation:
-        models = [each.model for each in _specs(networks)]
-        if other := sorted({each.activation for each in models} - {activation}):
+        models = [trial_spec.model for trial_spec in _specs(networks)]
+        if other := sorted({model.activation for model in models} - {activation}):
             raise BadInput([Fault("--activation", activation, f"{', '.join(other)}, as the records tell")])
         shared["model"] = shared["model"] or next(iter(models), Model(activation=activation))
     same_target = first.target.size > 0 and same_rows(networks)
-    trained = all(each.label for each in networks)
-    return comparison.compare(
-        [each.network for each in networks],
-        predictions=[each.predictions for each in networks] if same_target else None,
+    trained = all(network.label for network in networks)
+    return compare(
+        [network.network for network in networks],
+        predictions=[network.predictions for network in networks] if same_target else None,
         target=first.target if same_target else None,
-        labels=[each.label for each in networks] if trained else None,
-        losses=[each.val_loss for each in networks] if trained else None,
+        labels=[network.label for network in networks] if trained else None,
+        losses=[network.val_loss for network in networks] if trained else None,
         **shared,
     )
 
@@ -55,7 +54,7 @@ def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) 
 def differing(networks: Sequence[TrackedNetwork]) -> list[str]:
     """Return the settings and seeds that aren't the same for all networks."""
     merged = [_texts(network) for network in networks]
-    return [key for key in dict.fromkeys(key for each in merged for key in each) if len({each.get(key) for each in merged}) > 1]
+    return [key for key in dict.fromkeys(key for texts in merged for key in texts) if len({texts.get(key) for texts in merged}) > 1]
 
 
 def _texts(network: TrackedNetwork) -> dict[str, str]:
@@ -77,31 +76,33 @@ class Common(TypedDict):
 
 def common(networks: Sequence[TrackedNetwork]) -> Common:
     """Return the settings and the data that the networks of all trials share."""
-    found: Common = {"model": None, "loss": None, "data": None}
-    if not all(each.config for each in networks):
-        return found
+    shared: Common = {"model": None, "loss": None, "data": None}
+    if not all(network.config for network in networks):
+        return shared
     from study.data import dataset  # scikit-learn takes a second to load
 
     specs = _specs(networks)
     first = specs[0]
     if all(
-        (each.model.activation, each.model.norm_epsilon) == (first.model.activation, first.model.norm_epsilon) for each in specs
+        (other.model.activation, other.model.norm_epsilon) == (first.model.activation, first.model.norm_epsilon) for other in specs
     ):
-        found["model"] = first.model
-    if all(each.loss == first.loss for each in specs):
-        found["loss"] = first.loss
-    seen = {(each.data, each.seed, bool({"data", "noise"} & set(each.replicates.vary))) for each in specs}
-    if found["loss"] and len(seen) == 1 and not next(iter(seen))[2]:
+        shared["model"] = first.model
+    if all(other.loss == first.loss for other in specs):
+        shared["loss"] = first.loss
+    seen = {(other.data, other.seed, bool({"data", "noise"} & set(other.replicates.vary))) for other in specs}
+    if shared["loss"] and len(seen) == 1 and not next(iter(seen))[2]:
         with contextlib.suppress(BadInput):  # a table that is no longer there
             data = dataset.load_data(first)
             if _is_of(data, first, networks[0]):
-                found["data"] = data
-    return found
+                shared["data"] = data
+    return shared
 
 
 def _specs(networks: Sequence[TrackedNetwork]) -> list[TrialSpec]:
     """Return the specs of the trials whose settings are known."""
-    return [spec.build(config) for config in {id(each.config): each.config for each in networks if each.config}.values()]
+    return [
+        spec.build(config) for config in {id(network.config): network.config for network in networks if network.config}.values()
+    ]
 
 
 def _is_of(data: Dataset, spec: TrialSpec, network: TrackedNetwork) -> bool:
@@ -116,19 +117,19 @@ def _is_of(data: Dataset, spec: TrialSpec, network: TrackedNetwork) -> bool:
     return np.allclose(data.y_val, network.target) and np.allclose(outputs, network.predictions, rtol=1e-3, atol=1e-3)
 
 
-def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tuple[str, Table]]:
+def tables(networks: Sequence[TrackedNetwork], comparison: Comparison) -> Iterator[tuple[str, Table]]:
     """Yield a title and a table for the networks themselves, and for every measure of a pair."""
     # settings first, seeds last: these differ between any two replicates
     known = {key for network in networks for key in _seeds(network)}
     settings, seeds = ([key for key in differing(networks) if (key in known) == last] for last in (False, True))
-    marks = [str(place) for place in range(len(networks))]
+    marks = [str(index) for index in range(len(networks))]
     values = [_rounded([network.settings.get(key, "–") for network in networks]) for key in settings]
     columns = ("", "network", *settings, "train loss", "val loss", "convergence", "fingerprint", "run", *seeds)
     rows = tuple(
         (
             mark,
             _address(network),
-            *(of_networks[place] for of_networks in values),
+            *(of_networks[index] for of_networks in values),
             number(network.train_loss, 4),
             number(network.val_loss, 4),
             network.label or "–",
@@ -136,22 +137,23 @@ def tables(networks: Sequence[TrackedNetwork], found: Comparison) -> Iterator[tu
             network.run_id[:8] or "–",
             *(_seeds(network).get(key, "–") for key in seeds),
         )
-        for place, (mark, network, sha) in enumerate(zip(marks, networks, found.fingerprints, strict=True))
+        for index, (mark, network, sha) in enumerate(zip(marks, networks, comparison.fingerprints, strict=True))
     )
     yield "networks, with the settings that differ", Table(columns, rows)
-    for title, matrix in _matrices(found):
+    for title, matrix in _matrices(comparison):
         if len(networks) > 12:
             apart = matrix[np.triu_indices(len(matrix), k=1)]  # without what each network is to itself
-            spread = tuple(number(float(each)) for each in (apart.mean(), apart.min(), apart.max()))
+            spread = tuple(number(float(statistic)) for statistic in (apart.mean(), apart.min(), apart.max()))
             yield title, Table(("mean of the pairs", "least", "most"), (spread,))
         else:
             rows = tuple((mark, *map(number, row)) for mark, row in zip(marks, matrix.tolist(), strict=True))
             yield title, Table(("", *marks), rows)
-    if found.examined and found.examined.barriers is not None and found.examined.aligned_barriers is not None:
-        places = found.examined.places
+    examined = comparison.examined
+    if examined and examined.barriers is not None and examined.aligned_barriers is not None:
+        positions = examined.places
         columns = ("pair", "as they lie", "aligned")
-        pairs = zip(found.examined.pairs, found.examined.barriers, found.examined.aligned_barriers, strict=True)
-        rows = tuple((f"{places[i]} – {places[j]}", number(float(raw)), number(float(moved))) for (i, j), raw, moved in pairs)
+        pairs = zip(examined.pairs, examined.barriers, examined.aligned_barriers, strict=True)
+        rows = tuple((f"{positions[i]} – {positions[j]}", number(float(raw)), number(float(moved))) for (i, j), raw, moved in pairs)
         yield "loss barrier on the line between two networks (in error rate, or in trivial losses)", Table(columns, rows)
 
 
@@ -176,19 +178,19 @@ def _trial_address(network: TrackedNetwork) -> str:
     return address(network.study, network.trial, network.trial_number) if network.study else network.trial
 
 
-def _matrices(found: Comparison) -> Iterator[tuple[str, Matrix]]:
+def _matrices(comparison: Comparison) -> Iterator[tuple[str, Matrix]]:
     named: tuple[tuple[str, Matrix | None], ...] = (
-        (f"relative L2 distance of the weights (unaligned; {UNRELATED_TEXT})", found.relative_l2),
-        ("cosine of the weights", found.cosine),
-        ("summed |a − b| of the weights", found.summed_absolute_difference),
-        (f"disagreement on the validation part ({found.disagreement_kind})", found.disagreement),
+        (f"relative L2 distance of the weights (unaligned; {UNRELATED_TEXT})", comparison.relative_l2),
+        ("cosine of the weights", comparison.cosine),
+        ("summed |a − b| of the weights", comparison.summed_absolute_difference),
+        (f"disagreement on the validation part ({comparison.disagreement_kind})", comparison.disagreement),
     )
-    named += ((f"relative L2 after matching neurons (fresh networks: {number(found.null)})", found.aligned),)
-    if found.examined:
-        named += (("similarity of the last hidden layer (debiased CKA)", found.examined.cka),)
+    named += ((f"relative L2 after matching neurons (fresh networks: {number(comparison.null)})", comparison.aligned),)
+    if comparison.examined:
+        named += (("similarity of the last hidden layer (debiased CKA)", comparison.examined.cka),)
     for title, matrix in named:
         # of many networks some are matched
-        if matrix is not None and len(matrix) == len(found.fingerprints):
+        if matrix is not None and len(matrix) == len(comparison.fingerprints):
             yield title, matrix
 
 
@@ -198,9 +200,9 @@ def better(networks: Sequence[TrackedNetwork]) -> str:
     Compares the loss, or R² or accuracy where the trials minimise different losses. Replicates with the same seeds are pairs.
     """
     trials: dict[str, dict[tuple[tuple[str, int], ...], TrackedNetwork]] = {}
-    for each in networks:
-        if each.config and each.target.size:
-            trials.setdefault(_trial_address(each), {})[tuple(sorted(each.seeds.items()))] = each
+    for network in networks:
+        if network.config and network.target.size:
+            trials.setdefault(_trial_address(network), {})[tuple(sorted(network.seeds.items()))] = network
     if len(trials) != 2:
         return ""
     (one, first), (other, second) = trials.items()
@@ -210,7 +212,7 @@ def better(networks: Sequence[TrackedNetwork]) -> str:
         return f"{one} and {other} are judged on different rows, or on a target scaled in another way: neither is called better."
     if not pairs:
         return f"{one} and {other} have no replicates with the same seeds: neither is called better."
-    losses = {measured(each.loss) for each in _specs([net for pair in pairs for net in pair])}
+    losses = {measured(trial_spec.loss) for trial_spec in _specs([net for pair in pairs for net in pair])}
     score = SCORES_OF_TASK[task_of(pairs[0][0].target)][0]
     goal = Objective() if len(losses) == 1 else Objective(score, SCORES[score])
 
@@ -225,37 +227,37 @@ def better(networks: Sequence[TrackedNetwork]) -> str:
     gap, quantity = ranking.difference(a, b), goal.quantity
     numbers = f"{number(float(np.mean(a)), 4)} and {number(float(np.mean(b)), 4)}"
     pairs_text = f"{gap.pairs} paired replicate{'s' * (gap.pairs > 1)}"
-    told = f"mean {quantity} {numbers}, difference {interval_text(gap.mean, gap.halfwidth)} over {pairs_text}"
+    evidence = f"mean {quantity} {numbers}, difference {interval_text(gap.mean, gap.halfwidth)} over {pairs_text}"
     if copies:
-        return f"{one} and {other} have copies of one network each: neither is called better ({told})."
+        return f"{one} and {other} have copies of one network each: neither is called better ({evidence})."
     if gap.pairs < ranking.FEWEST:
         needed = f"at least {ranking.FEWEST} that differ are needed"
-        return f"Too few replicates to decide which of {one} and {other} is better ({told}; {needed})."
+        return f"Too few replicates to decide which of {one} and {other} is better ({evidence}; {needed})."
     if not gap.shown:
-        return f"Neither of {one} and {other} is shown to be better ({told}; {needed_text(gap)})."
-    return f"{one if goal.sign * gap.mean > 0 else other} is better than {other if goal.sign * gap.mean > 0 else one} ({told})."
+        return f"Neither of {one} and {other} is shown to be better ({evidence}; {needed_text(gap)})."
+    return f"{one if goal.sign * gap.mean > 0 else other} is better than {other if goal.sign * gap.mean > 0 else one} ({evidence})."
 
 
-def conclusion(networks: Sequence[TrackedNetwork], found: Comparison) -> str:
+def conclusion(networks: Sequence[TrackedNetwork], comparison: Comparison) -> str:
     """Return the result of the fingerprints, and which comparisons weren't possible."""
     count = len(networks)
-    text = f"{found.distinct} different fingerprints among {count} networks"
-    if found.distinct == 1:
+    text = f"{comparison.distinct} different fingerprints among {count} networks"
+    if comparison.distinct == 1:
         text = f"The same weights, bit for bit: one fingerprint for all {count} networks"
-    if found.differing_shapes:
-        text += f"; the weights can't be compared, since the shapes differ: {found.differing_shapes}"
-    if found.disagreement is None and not all(network.target.size for network in networks):
+    if comparison.differing_shapes:
+        text += f"; the weights can't be compared, since the shapes differ: {comparison.differing_shapes}"
+    if comparison.disagreement is None and not all(network.target.size for network in networks):
         text += "; the functions aren't compared, since a file of weights tells only the weights"
-        if found.aligned is None and found.relative_l2 is not None and not all(network.config for network in networks):
+        if comparison.aligned is None and comparison.relative_l2 is not None and not all(network.config for network in networks):
             text += ", and neurons aren't matched, since it doesn't tell their activation (--activation)"
-    elif found.disagreement is None:
+    elif comparison.disagreement is None:
         text += "; the functions aren't compared, since the validation data differ"
-    if found.verdict:
-        text += f". Verdict: {found.verdict}: {'; '.join(found.verdict.reasons)}"
+    if comparison.verdict:
+        text += f". Verdict: {comparison.verdict}: {'; '.join(comparison.verdict.reasons)}"
     return text + "."
 
 
-def as_json(networks: Sequence[TrackedNetwork], found: Comparison) -> dict[str, Any]:
+def as_json(networks: Sequence[TrackedNetwork], comparison: Comparison) -> dict[str, Any]:
     """Return everything that the tables show, in full precision."""
     return {
         "networks": [
@@ -271,28 +273,28 @@ def as_json(networks: Sequence[TrackedNetwork], found: Comparison) -> dict[str, 
                 "fingerprint": sha,
                 "recorded_fingerprint": network.fingerprint,
             }
-            for network, sha in zip(networks, found.fingerprints, strict=True)
+            for network, sha in zip(networks, comparison.fingerprints, strict=True)
         ],
         "differing_settings": differing(networks),
-        "distinct_fingerprints": found.distinct,
-        "differing_shapes": found.differing_shapes,
-        "relative_l2": found.relative_l2,
-        "cosine": found.cosine,
-        "summed_absolute_difference": found.summed_absolute_difference,
-        "disagreement": found.disagreement,
-        "disagreement_kind": found.disagreement_kind,
-        **_examined(found),
+        "distinct_fingerprints": comparison.distinct,
+        "differing_shapes": comparison.differing_shapes,
+        "relative_l2": comparison.relative_l2,
+        "cosine": comparison.cosine,
+        "summed_absolute_difference": comparison.summed_absolute_difference,
+        "disagreement": comparison.disagreement,
+        "disagreement_kind": comparison.disagreement_kind,
+        **_examined(comparison),
         "better": better(networks) or None,
-        "conclusion": conclusion(networks, found),
+        "conclusion": conclusion(networks, comparison),
     }
 
 
-def _examined(found: Comparison) -> dict[str, Any]:
-    if found.examined is None:
-        return {"verdict": None, "places": found.places, "aligned": found.aligned, "null": found.null}
+def _examined(comparison: Comparison) -> dict[str, Any]:
+    if comparison.examined is None:
+        return {"verdict": None, "places": comparison.places, "aligned": comparison.aligned, "null": comparison.null}
     return {
-        "verdict": found.examined.verdict.name,
-        "qualifier": found.examined.verdict.qualifier,
-        "evidence": list(found.examined.verdict.reasons),
-        **found.examined.arrays(),
+        "verdict": comparison.examined.verdict.name,
+        "qualifier": comparison.examined.verdict.qualifier,
+        "evidence": list(comparison.examined.verdict.reasons),
+        **comparison.examined.arrays(),
     }

@@ -83,7 +83,7 @@ def compare(
     kind, replicates = disagreement.kind(trials[0][0].target), len(trials[0])
     name, differ = report.short(key), answers.sources(settings.get(answers.VARY))
     named = [report.setting(record.params[key]) for record in done]
-    levels = [controlled_comparison.Level(*each) for each in zip(named, trials, values, strict=True)]
+    levels = [controlled_comparison.Level(*fields) for fields in zip(named, trials, values, strict=True)]
     if key == answers.VARY and replicates > 1:
         return FactorComparison(
             name, objective, kind, replicates, differ, spreads=tuple(controlled_comparison.spread(level) for level in levels)

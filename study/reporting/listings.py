@@ -25,51 +25,51 @@ STEEP = 10.0
 CURVES = {"train_loss": "train loss", "val_loss": "val loss"}
 
 
-def studies(found: Sequence[Overview]) -> Table:
+def studies(overviews: Sequence[Overview]) -> Table:
     """Tabulate studies, one row each, the newest first."""
     rows = []
-    for each in found:
-        states = ", ".join(f"{count} {state}" for state, count in each.states.items()) or "none"
-        goals = ", ".join(goal.text for goal in each.objectives)
-        best = f"{number(each.best[1], 4)} (trial {each.best[0]})" if each.best else "–"
-        when = f"{each.ended:%Y-%m-%d %H:%M}" if each.ended else "–"
-        count, data = as_text(each.settings.get("replicates.count", "–")), as_text(each.settings.get("data", "searched"))
-        rows.append((each.name, states, count, best, goals, when, data))
+    for overview in overviews:
+        states = ", ".join(f"{count} {state}" for state, count in overview.states.items()) or "none"
+        goals = ", ".join(goal.text for goal in overview.objectives)
+        best = f"{number(overview.best[1], 4)} (trial {overview.best[0]})" if overview.best else "–"
+        when = f"{overview.ended:%Y-%m-%d %H:%M}" if overview.ended else "–"
+        count, data = as_text(overview.settings.get("replicates.count", "–")), as_text(overview.settings.get("data", "searched"))
+        rows.append((overview.name, states, count, best, goals, when, data))
     return Table(("study", "trials", "replicates", "best", "objective", "last trial", "data"), tuple(rows))
 
 
-def plain(found: Overview) -> dict[str, Any]:
+def plain(overview: Overview) -> dict[str, Any]:
     """For JSON, where settings are texts as in MLflow."""
-    settings = as_texts(found.settings)
+    settings = as_texts(overview.settings)
     return {
-        "study": found.name,
-        "trials": found.states,
+        "study": overview.name,
+        "trials": overview.states,
         "replicates": settings.get("replicates.count"),
-        "best": {"trial": found.best[0], "value": found.best[1]} if found.best else None,
-        "objectives": [dataclasses.asdict(each) for each in found.objectives],
-        "started": found.started.isoformat() if found.started else None,
-        "ended": found.ended.isoformat() if found.ended else None,
+        "best": {"trial": overview.best[0], "value": overview.best[1]} if overview.best else None,
+        "objectives": [dataclasses.asdict(objective) for objective in overview.objectives],
+        "started": overview.started.isoformat() if overview.started else None,
+        "ended": overview.ended.isoformat() if overview.ended else None,
         "data": settings.get("data"),
     }
 
 
-def trials(found: Findings) -> Table:
+def trials(findings: Findings) -> Table:
     """Tabulate a study's trials, one row each, in their order, with their runs."""
     rows = [
         (
             str(record.number),
             record.state,
-            *(report.setting(record.params[key]) if key in record.params else "–" for key in found.keys),
+            *(report.setting(record.params[key]) if key in record.params else "–" for key in findings.keys),
             report.loss_text(record.summary) if record.summary else "–",
             str(len(record.summary.val_losses)) if record.summary else "–",
             record.run_id or "–",
         )
-        for record in found.records
+        for record in findings.records
     ]
-    return Table(("trial", "state", *map(report.short, found.keys), "val loss", "replicates", "run"), tuple(rows))
+    return Table(("trial", "state", *map(report.short, findings.keys), "val loss", "replicates", "run"), tuple(rows))
 
 
-def trials_plain(found: Findings) -> list[dict[str, Any]]:
+def trials_plain(findings: Findings) -> list[dict[str, Any]]:
     """For JSON."""
     return [
         {
@@ -80,69 +80,74 @@ def trials_plain(found: Findings) -> list[dict[str, Any]]:
             "run_id": record.run_id,
             "reason": record.reason,
             "replicates": [
-                {"replicate": each, "val_loss": loss}
-                for each, loss in zip(numbers(found, record), record.summary.val_losses if record.summary else (), strict=True)
+                {"replicate": replicate_number, "val_loss": loss}
+                for replicate_number, loss in zip(
+                    numbers(findings, record), record.summary.val_losses if record.summary else (), strict=True
+                )
             ],
         }
-        for record in found.records
+        for record in findings.records
     ]
 
 
-def numbers(found: Findings, record: TrialRecord) -> range:
+def numbers(findings: Findings, record: TrialRecord) -> range:
     """Return the numbers of a trial's replicates; none if it isn't complete."""
-    first = record.params.get("replicates.first", found.settings.get("replicates.first", 0))
+    first = record.params.get("replicates.first", findings.settings.get("replicates.first", 0))
     assert isinstance(first, int)
     return range(first, first + len(record.summary.val_losses if record.summary else ()))
 
 
-def trial(found: Trial) -> Iterator[tuple[str, Table | str]]:
+def trial(trial: Trial) -> Iterator[tuple[str, Table | str]]:
     """Yield titles with their contents: a trial's numbers, its verdict, its replicates and its settings."""
-    yield f"{address(found.study, found.name, found.number)}: {found.status.lower()}", f"run {found.run_id}"
-    if found.reason:
-        yield "why it has no result", found.reason
-    if found.verdict:
-        yield f"verdict: {found.verdict}", "\n".join(found.evidence)
-    if found.labels:
-        yield "convergence", found.labels
-    if found.metrics:
-        rows = tuple((key.replace("_", " "), number(value, 4)) for key, value in sorted(found.metrics.items()))
+    yield f"{address(trial.study, trial.name, trial.number)}: {trial.status.lower()}", f"run {trial.run_id}"
+    if trial.reason:
+        yield "why it has no result", trial.reason
+    if trial.verdict:
+        yield f"verdict: {trial.verdict}", "\n".join(trial.evidence)
+    if trial.labels:
+        yield "convergence", trial.labels
+    if trial.metrics:
+        rows = tuple((key.replace("_", " "), number(value, 4)) for key, value in sorted(trial.metrics.items()))
         yield "numbers", Table(("", "value"), rows)
-    if found.replicates:
-        yield "replicates", _replicates(found.replicates)
-    yield "settings", Table(("setting", "value"), tuple(sorted(found.settings.items())))
+    if trial.replicates:
+        yield "replicates", _replicates(trial.replicates)
+    yield "settings", Table(("setting", "value"), tuple(sorted(trial.settings.items())))
 
 
-def _replicates(found: Sequence[Replicate]) -> Table:
+def _replicates(replicates: Sequence[Replicate]) -> Table:
     rows = [
         (
-            str(each.number),
-            number(each.metrics.get("train_loss"), 4),
-            number(each.metrics.get("val_loss"), 4),
-            each.label or each.status.lower(),
-            str(each.epoch or "–"),
-            each.fingerprint[:16] or "–",
-            each.run_id,
+            str(replicate.number),
+            number(replicate.metrics.get("train_loss"), 4),
+            number(replicate.metrics.get("val_loss"), 4),
+            replicate.label or replicate.status.lower(),
+            str(replicate.epoch or "–"),
+            replicate.fingerprint[:16] or "–",
+            replicate.run_id,
         )
-        for each in found
+        for replicate in replicates
     ]
     return Table(("replicate", "train loss", "val loss", "convergence", "epoch", "fingerprint", "run"), tuple(rows))
 
 
-def replicate(found: Replicate, curves: dict[str, list[float]], of: Trial) -> Iterator[tuple[str, Table | str]]:
-    """Yield titles with their contents: a replicate's losses by epoch, its fingerprint and its seeds. of: its trial."""
-    yield f"{address(of.study, of.name, of.number, found.number)}: {found.label or found.status.lower()}", f"run {found.run_id}"
+def replicate(replicate: Replicate, curves: dict[str, list[float]], trial: Trial) -> Iterator[tuple[str, Table | str]]:
+    """Yield titles with their contents: a replicate's losses by epoch, its fingerprint and its seeds."""
+    yield (
+        f"{address(trial.study, trial.name, trial.number, replicate.number)}: {replicate.label or replicate.status.lower()}",
+        f"run {replicate.run_id}",
+    )
     for key, title in CURVES.items():
         if losses := curves.get(key):
-            told = f"{number(losses[0], 4)} {sparkline(losses)} {number(losses[-1], 4)}"
-            yield f"{title}, {len(losses)} epochs", told
-    if found.fingerprint:
-        yield "fingerprint", f"{found.fingerprint} (of the weights after epoch {found.epoch or '–'})"
-    yield "seeds", Table(("source", "seed"), tuple((source, str(seed)) for source, seed in found.seeds.items()))
+            span = f"{number(losses[0], 4)} {sparkline(losses)} {number(losses[-1], 4)}"
+            yield f"{title}, {len(losses)} epochs", span
+    if replicate.fingerprint:
+        yield "fingerprint", f"{replicate.fingerprint} (of the weights after epoch {replicate.epoch or '–'})"
+    yield "seeds", Table(("source", "seed"), tuple((source, str(seed)) for source, seed in replicate.seeds.items()))
 
 
-def replicate_plain(found: Replicate, curves: dict[str, list[float]], of: Trial) -> dict[str, Any]:
+def replicate_plain(replicate: Replicate, curves: dict[str, list[float]], trial: Trial) -> dict[str, Any]:
     """For JSON."""
-    return {"study": of.study, "trial": of.number, **dataclasses.asdict(found), "curves": curves}
+    return {"study": trial.study, "trial": trial.number, **dataclasses.asdict(replicate), "curves": curves}
 
 
 def sparkline(values: Sequence[float], most: int = MOST_BARS) -> str:
@@ -150,7 +155,7 @@ def sparkline(values: Sequence[float], most: int = MOST_BARS) -> str:
     if not values:
         return ""
     count = min(most, len(values))
-    edges = [place * len(values) // count for place in range(count + 1)]
+    edges = [index * len(values) // count for index in range(count + 1)]
     means = [_mean(values[low:high]) for low, high in itertools.pairwise(edges)]
     there = [value for value in means if math.isfinite(value)]
     if not there:

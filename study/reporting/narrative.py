@@ -18,9 +18,12 @@ if TYPE_CHECKING:  # a start loads little
     from study.statistics.setting_effects import SettingEffect
 
 
-def effects_table(found: Sequence[SettingEffect], objective: Objective) -> Table:
+def effects_table(effects: Sequence[SettingEffect], objective: Objective) -> Table:
     """Tabulate each setting's effect on the objective, beside chance."""
-    rows = [(short(each.key), number(each.effect), number(each.chance), "" if each.shown else "not shown") for each in found]
+    rows = [
+        (short(setting.key), number(setting.effect), number(setting.chance), "" if setting.shown else "not shown")
+        for setting in effects
+    ]
     return Table(("setting", f"SD of the {objective.quantity} between its values", "by chance, at most", "effect"), tuple(rows))
 
 
@@ -32,14 +35,16 @@ def effects_foot(objective: Objective) -> str:
     )
 
 
-def factor_table(found: Effect, quantity: str) -> Table:
+def factor_table(effect: Effect, quantity: str) -> Table:
     """Tabulate every pair of levels: how much of their networks' difference is due to the levels, and how much to a restart."""
     rows = []
-    for pair in found.pairs:
+    for pair in effect.pairs:
         means = (pair.summed, pair.relative_l2, pair.disagreement)
         three = [
-            " / ".join(number(value) for value in (each.as_written, each.restarted, each.controlled)) if each else "–"
-            for each in means
+            " / ".join(number(value) for value in (distance.as_written, distance.restarted, distance.controlled))
+            if distance
+            else "–"
+            for distance in means
         ]
         gap = interval_text(pair.difference.mean, pair.difference.halfwidth) + ("" if pair.difference.shown else " (not shown)")
         rows.append((f"{pair.first} – {pair.second}", *three, gap))
@@ -48,7 +53,7 @@ def factor_table(found: Effect, quantity: str) -> Table:
     return Table(columns, tuple(rows))
 
 
-def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequence[str], kinds: bool = False) -> str:
+def factor_answer(effect: Effect, name: str, objective: Objective, differ: Sequence[str], kinds: bool = False) -> str:
     """Return the factor's effect on the final weights, on the function and on the objective, with the numbers.
 
     differ: the sources in which the replicates of a level differ, which restarts change. kinds: whether the levels are kinds, such
@@ -60,15 +65,17 @@ def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequen
         return sum(known) / len(known) if known else math.nan
 
     sentences = []
-    distances = [pair.relative_l2 for pair in found.pairs]
-    sums = [pair.summed for pair in found.pairs]
-    levels, sources = f"the {len(found.levels)} settings of {name}", listed(differ)
-    restarts = bool(differ) and found.values.shape[1] > 1
-    weights = [each for each in distances if each]
-    if len(weights) == len(found.pairs):
-        alone = number(mean(each.controlled for each in weights))
+    distances = [pair.relative_l2 for pair in effect.pairs]
+    sums = [pair.summed for pair in effect.pairs]
+    levels, sources = f"the {len(effect.levels)} settings of {name}", listed(differ)
+    restarts = bool(differ) and effect.values.shape[1] > 1
+    weights = [distance for distance in distances if distance]
+    if len(weights) == len(effect.pairs):
+        alone = number(mean(distance.controlled for distance in weights))
         if restarts:
-            written, restarted = (mean(getattr(each, way) for each in sums if each) for way in ("as_written", "restarted"))
+            written, restarted = (
+                mean(getattr(distance, way) for distance in sums if distance) for way in ("as_written", "restarted")
+            )
             where = (
                 "As written, where every model starts elsewhere" if "init" in differ else f"With another {sources} for every model"
             )
@@ -77,7 +84,7 @@ def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequen
                 f"{where}, {levels} end a summed |a − b| of {number(written)} apart; networks of one and the same setting that "
                 f"differ in {sources} end {number(restarted)} apart{share}."
             )
-        controlled = number(mean(each.controlled for each in sums if each))
+        controlled = number(mean(distance.controlled for distance in sums if distance))
         same = f"the same seeds and each {name}'s own settings" if kinds else "every other seed and setting the same"
         sentences.append(
             f"Controlled, with {same}, {levels} end {controlled} apart (relative L2 {alone}; "
@@ -85,21 +92,21 @@ def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequen
         )
     else:
         sentences.append(f"The weights of {levels} have different shapes, so that only the functions and losses can be compared.")
-    functions = [pair.disagreement for pair in found.pairs if pair.disagreement]
+    functions = [pair.disagreement for pair in effect.pairs if pair.disagreement]
     if functions:
-        text = f"As functions they differ by {number(mean(each.controlled for each in functions))} (disagreement, controlled)"
+        apart = number(mean(disagreement.controlled for disagreement in functions))
+        text = f"As functions they differ by {apart} (disagreement, controlled)"
         if restarts:
-            text += (
-                f", and networks of one setting that differ in {sources} by {number(mean(each.restarted for each in functions))}"
-            )
+            apart = number(mean(disagreement.restarted for disagreement in functions))
+            text += f", and networks of one setting that differ in {sources} by {apart}"
         sentences.append(f"{text}.")
-    means = objective.sign * found.values.mean(axis=1)
-    best = found.levels[int(means.argmin())]
-    pairs = min(pair.difference.pairs for pair in found.pairs)
-    shown = [pair for pair in found.pairs if pair.difference.shown]
+    means = objective.sign * effect.values.mean(axis=1)
+    best = effect.levels[int(means.argmin())]
+    pairs = min(pair.difference.pairs for pair in effect.pairs)
+    shown = [pair for pair in effect.pairs if pair.difference.shown]
     quantity = objective.quantity
-    which = "the two are" if len(found.pairs) == 1 else f"{len(shown)} of {len(found.pairs)} pairs of settings are"
-    if pairs == 1 < found.values.shape[1]:
+    which = "the two are" if len(effect.pairs) == 1 else f"{len(shown)} of {len(effect.pairs)} pairs of settings are"
+    if pairs == 1 < effect.values.shape[1]:
         sentences.append(f"Their {quantity} isn't compared: {COPIES}.")
     elif pairs < FEWEST:
         sentences.append(
@@ -107,7 +114,7 @@ def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequen
             "(replicates.count=8)."
         )
     elif not shown:
-        none = "They aren't" if len(found.pairs) == 1 else "No two of them are"
+        none = "They aren't" if len(effect.pairs) == 1 else "No two of them are"
         sentences.append(f"{none} shown to differ in {quantity}: the interval of every difference includes zero.")
     else:
         sentences.append(
@@ -116,63 +123,65 @@ def factor_answer(found: Effect, name: str, objective: Objective, differ: Sequen
     return " ".join(sentences)
 
 
-def sources_table(found: Sequence[Spread], quantity: str) -> Table:
+def sources_table(spreads: Sequence[Spread], quantity: str) -> Table:
     """Tabulate how far the replicates are apart for each choice of varied sources."""
     rows = [
-        (each.level, number(each.summed), number(each.relative_l2), number(each.disagreement), number(each.value_sd))
-        for each in found
+        (spread.level, number(spread.summed), number(spread.relative_l2), number(spread.disagreement), number(spread.value_sd))
+        for spread in spreads
     ]
     return Table(("what differs", "Σ|a − b|", "relative L2", "disagreement", f"SD of the {quantity}"), tuple(rows))
 
 
-def sources_answer(found: Sequence[Spread], quantity: str, replicates: int) -> str:
+def sources_answer(spreads: Sequence[Spread], quantity: str, replicates: int) -> str:
     """Return which source of randomness moves the weights, and which the function."""
-    weights = sorted(found, key=lambda each: -each.relative_l2)
-    parts = [f"{number(each.relative_l2)} apart where {each.level} differs" for each in weights]
+    weights = sorted(spreads, key=lambda spread: -spread.relative_l2)
+    parts = [f"{number(spread.relative_l2)} apart where {spread.level} differs" for spread in weights]
     text = f"{replicates} replicates of one setting end {', '.join(parts)} (relative L2, mean of the pairs; {UNRELATED_TEXT})."
-    functions = [each for each in found if each.disagreement is not None]
+    functions = [spread for spread in spreads if spread.disagreement is not None]
     if functions:
-        apart = ", ".join(f"{number(each.disagreement)} ({each.level})" for each in functions)
+        apart = ", ".join(f"{number(spread.disagreement)} ({spread.level})" for spread in functions)
         text += f" As functions they differ by {apart}, and in {quantity} by an SD of " + ", ".join(
-            f"{number(each.value_sd)} ({each.level})" for each in found
+            f"{number(spread.value_sd)} ({spread.level})" for spread in spreads
         )
         text += "."
     return text
 
 
-def blame_table(found: Sequence[Blame]) -> Table:
+def blame_table(blames: Sequence[Blame]) -> Table:
     """Tabulate each source's share of each quantity's variance, with its interval."""
 
     def cell(share: float, low: float, high: float) -> str:
         return f"{share:.0%} [{low:.0%}, {high:.0%}]"
 
-    rows = [(source, *(cell(*each.shares[source]) for each in found)) for source in found[0].shares]
-    if any(each.ulp is not None for each in found):
-        floors = ("–" if each.ulp is None else f"{each.ulp:.0%}" if each.ulp > 0.005 else number(each.ulp, 2) for each in found)
+    rows = [(source, *(cell(*blame.shares[source]) for blame in blames)) for source in blames[0].shares]
+    if any(blame.ulp is not None for blame in blames):
+        floors = (
+            "–" if blame.ulp is None else f"{blame.ulp:.0%}" if blame.ulp > 0.005 else number(blame.ulp, 2) for blame in blames
+        )
         rows.append(("one ulp (noise floor)", *floors))
-    rows.append(("SD of all together", *(number(each.total_sd) for each in found)))
-    return Table(("share of the variance", *(each.of for each in found)), tuple(rows))
+    rows.append(("SD of all together", *(number(blame.total_sd) for blame in blames)))
+    return Table(("share of the variance", *(blame.of for blame in blames)), tuple(rows))
 
 
-def blame_answer(found: Sequence[Blame]) -> str:
+def blame_answer(blames: Sequence[Blame]) -> str:
     """Return which source is to blame for which spread, with the numbers, or that this isn't decided."""
     sentences = []
-    for each in found:
-        if not each.total_sd:
-            sentences.append(f"The {each.of} don't differ at all.")
+    for blame in blames:
+        if not blame.total_sd:
+            sentences.append(f"The {blame.of} don't differ at all.")
             continue
-        ranked_shares = sorted(each.shares.items(), key=lambda item: -item[1][0])
+        ranked_shares = sorted(blame.shares.items(), key=lambda item: -item[1][0])
         (source, (share, low, high)), (rival, (_, _, rivals_high)) = ranked_shares[:2]
         who = source.replace(" × ", " and ") + (" in interaction" if "×" in source else "")
-        told = f"{who} {'are' if '×' in source else 'is'} to blame for {share:.0%} [{low:.0%}, {high:.0%}]"
+        result = f"{who} {'are' if '×' in source else 'is'} to blame for {share:.0%} [{low:.0%}, {high:.0%}]"
         if low <= rivals_high:
-            told = f"the largest share is that of {who}, {share:.0%} [{low:.0%}, {high:.0%}], but {rival} may have as much"
-        sentences.append(f"Of what differs in the {each.of}, {told}.")
-    floors = {each.of: each.ulp for each in found if each.ulp is not None}
+            result = f"the largest share is that of {who}, {share:.0%} [{low:.0%}, {high:.0%}], but {rival} may have as much"
+        sentences.append(f"Of what differs in the {blame.of}, {result}.")
+    floors = {blame.of: blame.ulp for blame in blames if blame.ulp is not None}
     loud = {of: "more than all" if floor > 1 else f"{floor:.0%}" for of, floor in floors.items() if floor > 0.05}
     if loud:
-        told = ", ".join(f"{share} of that of the {of}" for of, share in loud.items())
-        text = f"One unit in the last place of one weight of the first cell makes a spread of {told}: there, any cause will do."
+        shares = ", ".join(f"{share} of that of the {of}" for of, share in loud.items())
+        text = f"One unit in the last place of one weight of the first cell makes a spread of {shares}: there, any cause will do."
         sentences.append(text)
     elif floors:
         sentences.append("One unit in the last place of one weight makes next to nothing of any of it: none of this is rounding.")
@@ -181,15 +190,15 @@ def blame_answer(found: Sequence[Blame]) -> str:
 
 def blame_tables(trials: Mapping[str, Sequence[Blame]]) -> tuple[Table, str]:
     """Join the tables of several trials, and their answers. Trials may be crossed differently."""
-    tables = {name: blame_table(found) for name, found in trials.items()}
+    tables = {name: blame_table(blames) for name, blames in trials.items()}
     head = next(iter(tables.values())).columns[0]
     columns = list(dict.fromkeys(column for table in tables.values() for column in table.columns[1:]))
     rows = []
     for name, table in tables.items():
-        for place, row in enumerate(table.rows):
+        for index, row in enumerate(table.rows):
             cells = dict(zip(table.columns, row, strict=True))
-            rows.append(("" if place else name, row[0], *(cells.get(column, "–") for column in columns)))
-    answer = "\n".join(f"{name}: {blame_answer(found)}" for name, found in trials.items())
+            rows.append(("" if index else name, row[0], *(cells.get(column, "–") for column in columns)))
+    answer = "\n".join(f"{name}: {blame_answer(blames)}" for name, blames in trials.items())
     return Table(("trial", head, *columns), tuple(rows)), answer
 
 

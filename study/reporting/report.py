@@ -102,7 +102,7 @@ def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front
     """
     keys = tuple(dict.fromkeys(key for record in records for key in record.params))
     best = ranked(records, objectives[0])
-    extra = [place for place, objective in enumerate(objectives) if objective.name != LOSS]
+    extra = [index for index, objective in enumerate(objectives) if objective.name != LOSS]
     # the first score says most to a person, unless the search goes by it
     known = [name for record in best if record.summary for name in list(record.summary.scores)[:1] if record.summary.scores[name]]
     scores = [name for name in dict.fromkeys(known) if name not in {objective.name for objective in objectives}]
@@ -114,23 +114,23 @@ def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front
         if summary:
             alone = len(summary.val_losses) < 2
             numbers = ("–",) * 3 if alone else (number(summary.distance), aligned_text(summary), number(summary.disagreement))
-            found = (loss_text(summary), *(score_text(summary, name) for name in scores), labels_text(summary), *numbers)
+            results = (loss_text(summary), *(score_text(summary, name) for name in scores), labels_text(summary), *numbers)
         else:
-            found = ("–", *("–" for _ in scores), record.reason or record.state, "–", "–", "–")
+            results = ("–", *("–" for _ in scores), record.reason or record.state, "–", "–", "–")
         settings = (setting(record.params[key]) if key in record.params else "–" for key in keys)
         values = [
-            value_text(record.values[place]) + _majority_text(summary, objectives[place].name) if record.values else "–"
-            for place in extra
+            value_text(record.values[index]) + _majority_text(summary, objectives[index].name) if record.values else "–"
+            for index in extra
         ]
-        rows.append((str(record.number), *settings, *values, *found, *(["●" * (record.number in front)] if front else [])))
-    found_columns = ("val loss", *scores, "convergence", "distance", "aligned", "disagreement", *(["front"] if front else []))
-    return Table(("trial", *map(short, keys), *(objectives[place].name for place in extra), *found_columns), tuple(rows))
+        rows.append((str(record.number), *settings, *values, *results, *(["●" * (record.number in front)] if front else [])))
+    result_columns = ("val loss", *scores, "convergence", "distance", "aligned", "disagreement", *(["front"] if front else []))
+    return Table(("trial", *map(short, keys), *(objectives[index].name for index in extra), *result_columns), tuple(rows))
 
 
 def score_text(summary: Summary, name: str) -> str:
     """Return the mean over the replicates, an accuracy with that of always predicting the largest class."""
-    found = summary.scores.get(name)
-    return number(sum(found) / len(found)) + _majority_text(summary, name) if found else "–"
+    values = summary.scores.get(name)
+    return number(sum(values) / len(values)) + _majority_text(summary, name) if values else "–"
 
 
 def _majority_text(summary: Summary | None, name: str) -> str:

@@ -119,18 +119,20 @@ def read(storage: str, name: str) -> Findings:
     )
 
 
-def networks(found: Findings, uri: str) -> Networks:
+def networks(findings: Findings, uri: str) -> Networks:
     """Read the runs of the best trials. Raises StudyError if they can't be read."""
     from study.tracking import reader, store
 
     opened = store.existing(uri)
     # a trial that was adopted from its record on disk doesn't know its run
-    done = [replace(each, run_id=each.run_id or reader.run_of(opened, found.name, each.number)) for each in found.ranked]
+    done = [
+        replace(record, run_id=record.run_id or reader.run_of(opened, findings.name, record.number)) for record in findings.ranked
+    ]
     shown = []
     for record in done[:MOST_SHOWN]:
         if record.run_id and record.summary:
             shown.append(Shown(record, reader.load_trial(opened, record.run_id)))
     # the replicates of a crossed design are no restarts: they share sources
-    key = None if found.blamed else factor_tables.find_factor(found.keys, found.records, found.objective)
-    in_order = sorted(done, key=lambda each: each.number)
-    return Networks(shown, factor_tables.compare(opened, key, in_order, found.objective, found.settings) if key else None)
+    key = None if findings.blamed else factor_tables.find_factor(findings.keys, findings.records, findings.objective)
+    in_order = sorted(done, key=lambda record: record.number)
+    return Networks(shown, factor_tables.compare(opened, key, in_order, findings.objective, findings.settings) if key else None)

@@ -53,7 +53,7 @@ def show_study(plan: Plan) -> None:
     jobs = plan.settings["n_jobs"]
     terminal.show_line(f"sampler: {kind_text(plan.sampler)}")
     terminal.show_line(f"pruner: {kind_text(plan.pruner)}")
-    terminal.show_line(f"objective: {', '.join(f'{each.direction} {each.name}' for each in plan.objectives)}")
+    terminal.show_line(f"objective: {', '.join(f'{objective.direction} {objective.name}' for objective in plan.objectives)}")
     terminal.show_line(f"launcher: {plan.launcher_name}, {jobs} {'trial' if jobs == 1 else 'trials'} at a time")
     with terminal.steps("loading TensorFlow") as step:
         from study.runner import estimate
