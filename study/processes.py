@@ -1,20 +1,86 @@
-"""Owners of running trials, and whether their processes still run."""
+"""Owners: the process that has a trial, or a folder of the spool, in work, and whether it still runs.
+
+An owner holds a lock on a file in the working directory, which the kernel releases when the process ends, however that happens: it
+says so under another hostname too, in another container with the same folder, and after a restart. Where the file isn't there (an
+owner from another folder, or of an earlier version), the process number decides on the same machine, and elsewhere nobody knows.
+"""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import fcntl
 import os
+import signal
 import socket
+import threading
+import time
+import uuid
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 ABANDONED = "abandoned: its process ended"
 ENDED = "ended"
+FOLDER = Path(".mlp-study", "owners")
+PARENT_SECONDS = 1.0
+FORGOTTEN_SECONDS = 90 * 86400
 
 
-def owner(number: int | None = None) -> str:
-    """Identify this process, or another on this host, as host:number:start; the start distinguishes reused numbers."""
-    number = number or os.getpid()
-    return f"{host()}:{number}:{_started(number)}"
+@dataclass(frozen=True)
+class Lock:
+    """A locked file. name: in FOLDER; handle: an open file, whose copies in other processes hold the lock too."""
+
+    name: str
+    path: Path
+    handle: int
+
+    def hand_over(self) -> None:
+        """Close this process's copy; the process that was started with it holds the lock."""
+        os.close(self.handle)
+
+
+def lock() -> Lock | None:
+    """Lock a file of its own in the working directory; None where files can't be locked."""
+    folder, name = FOLDER.absolute(), uuid.uuid4().hex[:12]
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _forget(folder)
+        handle = os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return Lock(name, folder / name, handle)
+        except OSError:
+            os.close(handle)
+    return None
+
+
+def _forget(folder: Path) -> None:
+    """Remove the files of owners that ended long ago."""
+    for file in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if time.time() - file.stat().st_mtime > FORGOTTEN_SECONDS and _locked(file) is False:
+                file.unlink()
+
+
+def owner() -> str:
+    """Return this process as host:number:start:machine:lock."""
+    held = _own_lock(os.getpid())
+    return named(os.getpid(), held)
+
+
+def named(number: int, held: Lock | None) -> str:
+    """Return the name of an owner, a process of this machine that holds a lock."""
+    return ":".join((host(), str(number), _started(number), machine(), held.name if held else ""))
+
+
+@cache
+def _own_lock(_: int) -> Lock | None:
+    """The lock of the process with this number, which a forked one doesn't share."""
+    held = lock()
+    if held:
+        atexit.register(held.path.unlink, missing_ok=True)
+    return held
 
 
 @cache
@@ -22,12 +88,24 @@ def host() -> str:
     return socket.gethostname()
 
 
-def alive(owner: str | None) -> bool:
-    """Return True if the process of an `owner` may still run; on another host that isn't known, so it may."""
-    owner_host, _, rest = (owner or "").partition(":")
-    number, _, start = rest.partition(":")
-    if owner_host != host():
-        return bool(owner)
+@cache
+def machine() -> str:
+    """Return what process numbers are unique in: this start of the system, and this container of it. Empty without /proc."""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot[:8]}.{os.stat('/proc/self/ns/pid').st_ino}"
+    return ""
+
+
+def runs(owner: str | None) -> bool | None:
+    """Return whether the process of an `owner` still runs; None where that isn't known."""
+    if not owner:
+        return False
+    there, number, start, place, name = (owner.split(":") + [""] * 5)[:5]
+    if name and (locked := _locked(FOLDER / name)) is not None:
+        return locked
+    if place != machine() if place else there != host():
+        return None
     try:
         os.kill(int(number), 0)
     except (ProcessLookupError, ValueError, OverflowError):
@@ -37,6 +115,42 @@ def alive(owner: str | None) -> bool:
     return start in ("", _started(int(number)))
 
 
+def alive(owner: str | None) -> bool:
+    """Return whether the process of an `owner` may still run."""
+    return runs(owner) is not False
+
+
+def _locked(file: Path) -> bool | None:
+    """Return whether a process holds the lock of a file; None if there is no such file, or it can't be told."""
+    try:
+        handle = os.open(file, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return None
+    else:
+        return False
+    finally:
+        os.close(handle)
+
+
+@cache
+def end_with_parent() -> None:
+    """End this process, whatever it does, soon after the one that started it: a worker whose driver was killed is of no use."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def children() -> set[int]:
     """Return the numbers of this process's running children; none where the system has no /proc."""
     listed = {int(number) for file in Path("/proc/self/task").glob("*/children") for number in file.read_text().split()}
@@ -44,9 +158,9 @@ def children() -> set[int]:
 
 
 def _started(number: int) -> str:
-    """Return when a process started, in kernel ticks; ENDED for a zombie; '' where there is no /proc."""
+    """Return when a process started, in the kernel's ticks; ENDED if only its parent hasn't noticed; empty without /proc."""
     try:
-        # after the name, which may contain anything in its parentheses
+        # behind the name, which may hold anything in its brackets
         state, *fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
         return ENDED if state in "ZX" else fields[18]
     except (OSError, ValueError, IndexError):

@@ -23,8 +23,11 @@ SECRET_VARIABLES = (
     "PGSSLPASSWORD",
     "POSTGRES_PASSWORD",
 )
-# a shorter value would occur in ordinary words
-SHORTEST = 4
+# a shorter value would be found in ordinary words; of a variable that is secret by its name's form alone, more must be asked
+SHORTEST, SHORTEST_BY_FORM = 4, 8
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:TOKENS?|(?:API)?KEYS?|SECRETS?|PASSWORDS?|PASSWD|PASSPHRASE|CREDENTIALS?|PAT|AUTH)(?:_|$)", re.IGNORECASE
+)
 
 # up to the last @ of a word, since a password may contain one
 _BEFORE_AT = re.compile(r"(?<!\S)\S+@")
@@ -34,11 +37,15 @@ _PARAMETER = re.compile(
 )
 
 
+def is_secret(variable: str) -> bool:
+    """Return whether an environment variable holds a secret, by its name: GITHUB_TOKEN does."""
+    return variable in SECRET_VARIABLES or bool(_SECRET_NAME.search(variable))
+
+
 def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """Replace credentials in URLs, and the values of the environment's secret variables, by `***`."""
-    for name in SECRET_VARIABLES:
-        secret = environment.get(name, "")
-        if len(secret) >= SHORTEST:
+    for name, secret in environment.items():
+        if is_secret(name) and len(secret) >= (SHORTEST if name in SECRET_VARIABLES else SHORTEST_BY_FORM):
             for form in (secret, quote(secret, safe=""), quote_plus(secret)):
                 text = text.replace(form, MASK)
     return _PARAMETER.sub(rf"\1={MASK}", _BEFORE_AT.sub(_without_password, text))

@@ -24,6 +24,8 @@ def plain(config: DictConfig) -> dict[str, Any]:
     try:
         content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, BadInput):  # of a resolver of ours
+            raise error.__cause__ from None
         raise BadInput([Fault(error.full_key or "config", str(error).splitlines()[0], "a value")]) from error
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}

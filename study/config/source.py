@@ -17,7 +17,9 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.types import RunMode
 from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.resolvers import oc
 
+from study import redaction
 from study.config import decode, precedence
 from study.errors import BadInput, Fault
 from study.settings.spec import KINDS
@@ -26,6 +28,16 @@ CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
 # the choices that the program ships
 STOCK: dict[str, Collection[str]] = {**KINDS, "model": ("mlp",), "training": ("default",), "replicates": ("default",)}
+
+
+def _variable(name: str, *default: str | None) -> str | None:
+    """Resolve `${oc.env:NAME}`, but for secrets: a config is kept in files, databases and pages."""
+    if redaction.is_secret(name):
+        raise BadInput([Fault(f"${{oc.env:{name}}}", "a secret, by its name", "a variable that files and databases may keep")])
+    return oc.env(name, *default)
+
+
+OmegaConf.register_new_resolver("oc.env", _variable, replace=True)
 
 
 def config_folder() -> Path:

@@ -20,7 +20,7 @@ from study.errors import BadInput, Corrupt, Fault
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-# a driver on another machine that is silent for longer is dead
+# a driver of which nothing else is known, such as one on another machine, is dead if it has been silent for so long
 HEARTBEAT_SECONDS, GRACE_SECONDS = 30, 120
 CONNECTION: dict[str, Any] = {"connect_args": {"connect_timeout": 4}, "pool_pre_ping": True}
 # any number that no other user of advisory locks in the database has
@@ -34,12 +34,17 @@ def backend(url: str) -> BaseStorage:
     try:
         with errors(url):
             if sqlite.ensure(url, _schema):
-                return get_storage(url)
-            with claim(url), warnings.catch_warnings():  # the tables are made by one; heartbeats are marked experimental
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                return get_storage(RDBStorage(url, CONNECTION, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS))
+                return _with_heartbeats(url)
+            with claim(url):  # the tables are made by one
+                return _with_heartbeats(url, CONNECTION)
     except RuntimeError as error:  # another version's tables
         raise Corrupt(f"{KEY} {url}: {error}") from error
+
+
+def _with_heartbeats(url: str, connection: dict[str, Any] | None = None) -> BaseStorage:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return get_storage(RDBStorage(url, connection, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS))
 
 
 def _schema(url: str) -> None:
@@ -82,5 +87,5 @@ def _engine(url: str) -> sqlalchemy.Engine:
 
 
 def heart(storage: BaseStorage) -> BaseHeartbeat | None:
-    """Return the storage if it takes signs of life. A SQLite file takes none: all its users are on this machine."""
+    """Return the storage as one that takes signs of life, if it does."""
     return storage if isinstance(storage, BaseHeartbeat) and storage.get_heartbeat_interval() is not None else None

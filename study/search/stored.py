@@ -198,7 +198,10 @@ def silent_trials(study: optuna.Study) -> set[int]:
 def at_work(trial: FrozenTrial, silent: Set[int]) -> bool:
     """Return whether another process than this one may still have a trial in work."""
     owner = attributes.of_trial(trial, OWNER)
-    return owner != processes.owner() and processes.alive(owner) and trial._trial_id not in silent
+    if owner == processes.owner():
+        return False
+    runs = processes.runs(owner)
+    return trial._trial_id not in silent if runs is None else runs
 
 
 def front_of(study: optuna.Study) -> list[int]:
