@@ -224,3 +224,40 @@ def test_a_traceback_is_redacted(tmp_path: Path) -> None:
     code = "import sys; from study import redaction; sys.excepthook = redaction.excepthook; raise RuntimeError(sys.argv[1])"
     done = subprocess.run([sys.executable, "-c", code, URL], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "RuntimeError: http://user:***@127.0.0.1:1" in done.stderr and CANARY not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("hydra.sweeper.study_name=${oc.env:GITHUB_TOKEN}", "--multirun", "optimizer=adam,sgd"),
+        ("tracking.uri=sqlite:///${oc.env:GITHUB_TOKEN}",),
+        ("hydra.run.dir=${oc.env:GITHUB_TOKEN}",),
+        ("hydra.sweep.dir=out/${oc.decode:${oc.env:GITHUB_TOKEN}}", "--multirun", "optimizer=adam,sgd"),
+        ("data=table", "data.path=${oc.env:GITHUB_TOKEN,rows.csv}", "data.target=y"),
+    ],
+)
+def test_a_secret_variable_is_no_part_of_a_config(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    code, said = launch(tmp_path, "data=iris" if "data=table" not in arguments else "seed=0", *arguments, GITHUB_TOKEN=CANARY)
+    assert code == 2 and "${oc.env:GITHUB_TOKEN}: got" in said
+    assert leaks(tmp_path, said) == [] and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "secret"),
+    [
+        ("GITHUB_TOKEN", True),
+        ("OPENAI_API_KEY", True),
+        ("DB_PASSWORD", True),
+        ("CLIENT_SECRET", True),
+        ("MY_KEY_FILE", True),
+        ("PGPASSWORD", True),
+        ("HOME", False),
+        ("KEYBOARD", False),
+        ("MONKEY", False),
+        ("SLURM_JOB_ID", False),
+        ("DATA_PATH", False),
+    ],
+)
+def test_a_variable_is_secret_by_its_name(variable: str, secret: bool) -> None:
+    assert redaction.is_secret(variable) is secret
+    assert (redaction.redact(f"a {CANARY}", {variable: CANARY}) == "a ***") is secret

@@ -190,6 +190,8 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _run_job(config: DictConfig) -> TrialResult:
+    if HydraConfig.get().runtime.choices["hydra/launcher"] != "basic":
+        processes.end_with_parent()
     # paths of records and tables don't depend on the folder that `hydra.job.chdir` changes to
     with contextlib.chdir(HydraConfig.get().runtime.cwd):
         return job.run(job.from_config(config))

@@ -24,11 +24,19 @@ def plain(config: DictConfig) -> dict[str, Any]:
     try:
         content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        if isinstance(error.__cause__, BadInput):  # of a resolver of ours
-            raise error.__cause__ from None
+        if cause := own_cause(error):
+            raise cause from error
         raise BadInput([Fault(error.full_key or "config", str(error).splitlines()[0], "a value")]) from error
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
+
+
+def own_cause(error: BaseException) -> BadInput | None:
+    """Return the fault that a resolver of ours raised while OmegaConf resolved an interpolation; None for any other error."""
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, BadInput):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def texts(config: DictConfig) -> dict[str, str]:

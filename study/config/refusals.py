@@ -46,10 +46,8 @@ def bad_input(error: Exception, load: Load, kept: Sequence[str] = ()) -> BadInpu
 
     kept: the overrides that decide which settings exist.
     """
-    text, cause = str(error), error.__cause__
-    while cause and not isinstance(cause, BadInput):
-        cause = cause.__cause__
-    if cause:  # of a resolver of ours
+    text = str(error)
+    if cause := decode.own_cause(error):
         return cause
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
