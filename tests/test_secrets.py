@@ -232,7 +232,7 @@ def test_a_traceback_is_redacted(tmp_path: Path) -> None:
         ("hydra.sweeper.study_name=${oc.env:GITHUB_TOKEN}", "--multirun", "optimizer=adam,sgd"),
         ("tracking.uri=sqlite:///${oc.env:GITHUB_TOKEN}",),
         ("hydra.run.dir=${oc.env:GITHUB_TOKEN}",),
-        ("hydra.sweep.dir=out/${oc.decode:${oc.env:GITHUB_TOKEN}}", "--multirun", "optimizer=adam,sgd"),
+        ("hydra.sweep.dir=out/${oc.env:GITHUB_TOKEN}", "--multirun", "optimizer=adam,sgd"),
         ("data=table", "data.path=${oc.env:GITHUB_TOKEN,rows.csv}", "data.target=y"),
     ],
 )
