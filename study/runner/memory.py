@@ -1,0 +1,89 @@
+"""Memory that training a trial takes, about, and what the system allows: refused before the kernel ends the process without a word."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from study.data import batches
+from study.engine.width import WIDTH, available_cores
+from study.errors import BadInput, Fault
+from study.records.dataset import Dataset
+from study.records.network import parameter_shapes
+from study.settings.loss import outputs as network_outputs
+from study.settings.optimizer import SGD
+from study.settings.spec import TrialSpec
+
+FLOAT = 4
+# measured on TensorFlow 2.21 with `tests/test_memory.py`: a process with everything loaded that has trained a tiny network, in
+# memory and in address space; and copies of a replicate's parameters besides the optimizer's own
+LOADED, LOADED_ADDRESSES = 1.1e9, 3.3e9
+COPIES = 8.2
+GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class Limit:
+    """An upper limit of this process's memory, in bytes. loaded: what is used before training; reason: who sets it."""
+
+    most: float
+    loaded: float
+    reason: str
+
+
+def needed(spec: TrialSpec, data: Dataset) -> float:
+    """Return about how many bytes training a trial takes, beside the loaded libraries and the data.
+
+    Every part of WIDTH replicates keeps its parameters several times over; activations are there once per running part.
+    """
+    sizes = (data.x_train.shape[1], *spec.model.units, network_outputs(spec.loss, data.outputs))
+    parameters = sum(math.prod(shape) for shape in parameter_shapes(sizes, spec.model.normalisation).values())
+    slots = 0 if isinstance(spec.optimizer, SGD) and not spec.optimizer.momentum else 2
+    more = (spec.training.patience is not None) + (spec.optimizer.ema is not None)
+    parts = math.ceil(spec.replicates.count / WIDTH)
+    rows, batch = len(data.x_train), batches.batch_size(spec, len(data.x_train))
+    running = min(parts, available_cores()) * WIDTH * sum(sizes) * (3 * batch + 2 * len(data.x_val))
+    orders = parts * WIDTH * min(spec.training.leg_epochs, spec.training.epochs) * rows
+    predictions = 3 * spec.replicates.count * len(data.x_val) * sizes[-1]
+    return FLOAT * (parts * WIDTH * parameters * (COPIES + slots + more) + running + orders + predictions)
+
+
+def limits() -> Iterator[Limit]:
+    """Yield what limits this process: its address space, its control group, and the machine."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        yield Limit(soft, LOADED_ADDRESSES, "the limit of this process (ulimit -v)")
+    for allowed, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+        with contextlib.suppress(OSError, ValueError):
+            most, now = (int(Path("/sys/fs/cgroup", name).read_text()) for name in (allowed, used))
+            yield Limit(most - now + _resident(), LOADED, "the limit of this container")
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        available = Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]
+        yield Limit(int(available) * 1024 + _resident(), LOADED, "what this machine has free")
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def check(spec: TrialSpec, data: Dataset) -> None:
+    """Raise BadInput for a trial whose training needs more memory than there is."""
+    need = needed(spec, data)
+    short = [limit for limit in limits() if limit.loaded + need > limit.most]
+    if short:
+        limit = min(short, key=lambda limit: limit.most - limit.loaded)
+        total = (limit.loaded + need) / GIGABYTE
+        raise BadInput(
+            [
+                Fault(
+                    "model.units",
+                    list(spec.model.units),
+                    f"networks that fit into the memory: {spec.replicates.count} of these (replicates.count) need about "
+                    f"{total:.1f} GB, and {limit.reason} is {limit.most / GIGABYTE:.1f} GB",
+                )
+            ]
+        )
