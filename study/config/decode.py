@@ -34,9 +34,11 @@ def plain(config: DictConfig) -> dict[str, Any]:
 def own_cause(error: BaseException) -> BadInput | None:
     """Return the fault that a resolver of ours raised while OmegaConf resolved an interpolation; None for any other error."""
     cause: BaseException | None = error
-    while cause and not isinstance(cause, BadInput):
+    while cause:
+        if isinstance(cause, BadInput):
+            return cause
         cause = cause.__cause__ or cause.__context__
-    return cause
+    return None
 
 
 def texts(config: DictConfig) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Memory that training a trial takes, about, and what the system allows: refused before the kernel ends the process without a word."""
+"""The memory that training a trial takes, about, and what the system allows: without it the kernel ends a process in silence."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ here, and every reader takes them apart with the same ones. The names of a run's
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -96,13 +97,29 @@ def _given(tags: Mapping[str, str]) -> dict[str, str]:
 
 # -- parameters ----------------------------------------------------------------------------------------------------------------
 
-LONGEST_PARAMETER = 6000  # characters; MLflow refuses more
+# characters; MLflow refuses more
+LONGEST_PARAMETER, LONGEST_TAG = 6_000, 8_000
 NUMBER_PARAMETER = "replicate"
 
 
 def parameter(text: str) -> str:
-    """Return a text as MLflow takes it; the whole of a long one is in the run's `config.yaml`."""
-    return text if len(text) <= LONGEST_PARAMETER else f"{text[: LONGEST_PARAMETER - 1]}…"
+    """Return a text as MLflow takes it for a parameter; the whole of a long one is in the run's `config.yaml`."""
+    return _shortened(text, LONGEST_PARAMETER)
+
+
+def tag(text: str) -> str:
+    """Return a text as MLflow takes it for a tag."""
+    return _shortened(text, LONGEST_TAG)
+
+
+def _shortened(text: str, longest: int) -> str:
+    """Return a text of at most `longest` characters; a digest keeps those apart that begin alike."""
+    # a database of MLflow's takes neither of these signs
+    text = text.replace("\0", "␀").encode("utf-8", "replace").decode()
+    if len(text) <= longest:
+        return text
+    end = f"… (sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]})"
+    return text[: longest - len(end)] + end
 
 
 def parameters(settings: Mapping[str, Value]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from study import locations, processes
 from study.data import batches
-from study.errors import EXIT_CODES, StudyError, Unreachable, writing
+from study.errors import EXIT_CODES, Corrupt, StudyError, Unreachable, writing
 from study.records.arrays import Array
 from study.records.cohort import Cohort, Leg
 from study.records.outcome import Completed, Failed, Pruned, Summary, TrialResult
@@ -35,6 +35,8 @@ from study.tracking.schema import KILLED, STATUS
 
 FOLDER = Path(".mlp-study", "spool")
 RECORD, FILES = "record.json", "files"
+# where the folders lie whose records can't be sent, each with its reason
+ASIDE, REASON = FOLDER.with_name("set-aside"), "reason.txt"
 # before the name of a trial's folder: MLflow has all of it
 GONE = "."
 LIVE_SECONDS = 2.0
@@ -67,9 +69,16 @@ class Writer:
         # a session of its own: Ctrl-C and a killed group are for the trainer, and not for the records that it has handed over
         command = [sys.executable, "-m", "study.tracking.writer", uri, str(self.folder)]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True, bufsize=1)
+        held = processes.lock()
+        handles = (held.handle,) if held else ()
+        self._process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, text=True, start_new_session=True, bufsize=1, pass_fds=handles
+        )
         self.number = self._process.pid
-        self.owner = processes.owner(self.number)
+        # the folders of its trials are the writer's from their start, before it can lock anything itself
+        self.owner, self._held = processes.named(self.number, held), held
+        if held:
+            held.hand_over()
         self._answers: queue.Queue[messages.Answer] = queue.Queue()
         self._known: dict[str, str] = {}
         self._failure: StudyError | None = None
@@ -152,6 +161,8 @@ class Writer:
         except subprocess.TimeoutExpired:
             return
         self._listener.join()
+        if self._held:
+            self._held.path.unlink(missing_ok=True)
         if self._process.stdout:
             self._process.stdout.close()
 
@@ -235,7 +246,7 @@ class TrialRecorder:
         artifacts.write_atomically(self._folder / RECORD, record.to_json())
         with contextlib.suppress(StudyError):
             if outcome:
-                self.run_id = self._writer.answer(self._key)
+                self.run_id = self._writer.answer(self._key) or None  # none where MLflow refuses the trial's record
             self._writer.send(messages.CloseTrial(str(self._folder)))
 
 
@@ -272,9 +283,23 @@ def discard(folder: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
+def set_aside(folder: Path, reason: str) -> Path:
+    """Move a trial's folder that can never be sent out of the way of the others, with the reason in it; return its new path."""
+    aside = folder.parent.with_name(ASIDE.name) / folder.name
+    with writing(aside):
+        aside.parent.mkdir(mode=0o700, exist_ok=True)
+        (folder / REASON).write_text(f"{redact(reason)}\n")
+        folder.rename(aside)
+    return aside
+
+
 def read_record(folder: Path) -> SpoolRecord:
-    """Return the complete record in a trial's folder."""
-    return SpoolRecord.from_json((folder / RECORD).read_text())
+    """Return the complete record in a trial's folder. Raises Corrupt if it is damaged."""
+    file = folder / RECORD
+    try:
+        return SpoolRecord.from_json(file.read_text())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Corrupt(f"{file} is damaged ({type(error).__name__}: {error})") from error
 
 
 @dataclass(frozen=True)
@@ -291,7 +316,7 @@ def recorded() -> list[Recorded]:
     """Return the studies' trials whose records are complete on disk, and not yet all in MLflow."""
     waiting = []
     for file in sorted(FOLDER.glob(f"*/{RECORD}")):
-        with contextlib.suppress(OSError, ValueError, KeyError):  # sent and removed meanwhile
+        with contextlib.suppress(OSError, Corrupt):  # sent and removed meanwhile; the writer sets damaged ones aside
             record = read_record(file.parent)
             start, outcome = record.start, record.outcome
             if outcome and start.number is not None:

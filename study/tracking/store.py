@@ -28,7 +28,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW
 
 from study import locations, sqlite
 from study.errors import BadInput, Fault
-from study.tracking import descriptions, views
+from study.tracking import descriptions, schema, views
 from study.tracking.schema import KILLED, KIND, OF_STUDY, OF_TRIAL, REASON, VAL_LOSS_MEAN
 
 for noisy in ("mlflow", "alembic"):
@@ -110,7 +110,7 @@ class Store:
         for other in others:
             self.drop(other.info.run_id)
         note = {MLFLOW_RUN_NOTE: descriptions.of_study(name, experiment, tags, texts, files)}
-        self.client.log_batch(run.info.run_id, tags=[RunTag(key, text) for key, text in (note | dict(tags)).items()])
+        self.client.log_batch(run.info.run_id, tags=[RunTag(key, schema.tag(text)) for key, text in (note | dict(tags)).items()])
         # all trials have the same data
         for trial in self.client.search_runs([experiment], f"tags.`{KIND}` = '{OF_TRIAL}'", max_results=1):
             self.client.log_inputs(run.info.run_id, trial.inputs.dataset_inputs if trial.inputs else [])

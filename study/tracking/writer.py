@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,13 +23,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from study import processes, redaction, sqlite
-from study.errors import BadInput, NotWritable, StudyError, Unreachable
+from study.errors import BadInput, Corrupt, NotWritable, StudyError, Unreachable
 from study.tracking import descriptions, messages, schema, spool, store
 from study.tracking.messages import LegCurves, SpoolRecord, Trained, TrialStart
 from study.tracking.schema import KEY, KILLED, REASON, REPLICATE, TRIAL, ReplicateTags, TrialTags
 
 METRICS_PER_CALL = 1000
 WARN_AGAIN_SECONDS = 300.0
+# HTTP: a login that is missing, a timeout, too many requests
+TRY_AGAIN = (401, 403, 408, 429)
 CLOCKS_SECONDS = 60.0  # by which machines may differ
 NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -128,8 +130,8 @@ class TrialRuns:
         self, run: str, metrics: Sequence[Metric] = (), tags: Mapping[str, str] = NONE, params: Mapping[str, str] = NONE
     ) -> None:
         if metrics or tags or params:
-            run_tags = [RunTag(key, text) for key, text in tags.items()]
-            run_params = [Param(key, text) for key, text in params.items()]
+            run_tags = [RunTag(key, schema.tag(text)) for key, text in tags.items()]
+            run_params = [Param(key, schema.parameter(text)) for key, text in params.items()]
             for start in range(0, max(1, len(metrics)), METRICS_PER_CALL):
                 batch = metrics[start : start + METRICS_PER_CALL]
                 self._client.log_batch(run, metrics=batch, tags=[] if start else run_tags, params=[] if start else run_params)
@@ -147,12 +149,33 @@ class Server:
 
     def __init__(self, opened: store.Store, folder: Path) -> None:
         self._store, self._folder, self._trials = opened, folder, dict[str, TrialRuns]()
+        # folder → why MLflow doesn't take its trial
+        self._refused: dict[str, str] = {}
         self._take_over()
 
     def _take_over(self) -> None:
         for left in spool.take_over(self._folder):
-            with contextlib.suppress(BadInput):  # of a study that was deleted in MLflow; it may be restored
+            # BadInput: its study was deleted in MLflow, and may be restored
+            with contextlib.suppress(BadInput), self._setting_aside(left):
                 self._finish(left)
+
+    @contextlib.contextmanager
+    def _setting_aside(self, folder: Path) -> Iterator[None]:
+        """A trial's record that is damaged, or that MLflow refuses for good, stands in no other trial's way."""
+        try:
+            yield
+        except (Corrupt, MlflowException) as error:
+            if isinstance(error, MlflowException) and not _for_good(error):
+                raise
+            self._trials.pop(str(folder), None)
+            reason = redaction.redact(str(error))
+            with contextlib.suppress(MlflowException):
+                self._kill(self._store.runs(KEY, spool.key_of(folder)))
+            if (folder / spool.RECORD).exists():
+                aside = spool.set_aside(folder, reason)
+                print(f"a trial's record can't be sent to MLflow: {reason}; it is kept in {aside}", file=sys.stderr, flush=True)
+            else:  # its trainer has yet to complete it
+                self._refused[str(folder)] = reason
 
     def handle(self, message: messages.Message) -> messages.Answered | None:
         """Do what a message asks; return the answer to a question."""
@@ -160,12 +183,19 @@ class Server:
             case messages.Prepare():
                 return None
             case messages.OpenTrial(key, folder, start):
-                return messages.Answered(key, self._open(Path(folder), start))
+                with self._setting_aside(Path(folder)):
+                    return messages.Answered(key, self._open(Path(folder), start))
+                return messages.Answered(key)
             case messages.SendCurves(folder, curves):
-                self._trials[folder].curves(curves)
+                if folder not in self._refused:
+                    with self._setting_aside(Path(folder)):
+                        self._trials[folder].curves(curves)
                 return None
             case messages.CloseTrial(folder):
-                self._close(Path(folder))
+                with self._setting_aside(Path(folder)):
+                    if folder in self._refused:
+                        raise Corrupt(self._refused.pop(folder))
+                    self._close(Path(folder))
                 return None
             case messages.OpenExperiment(key, name, columns):
                 return messages.Answered(key, self._store.page(self._store.experiment(name, columns)))
@@ -219,8 +249,15 @@ class Server:
 
     def end(self) -> None:
         """Finish the trials of a trainer that is gone."""
-        for folder in list(self._trials):
-            self._finish(Path(folder))
+        for folder in map(Path, list(self._trials)):
+            with self._setting_aside(folder):
+                self._finish(folder)
+
+
+def _for_good(error: MlflowException) -> bool:
+    """Return whether MLflow refuses a request itself, and would do so again."""
+    status = error.get_http_status_code()  # type: ignore[no-untyped-call]
+    return 400 <= status < 500 and status not in TRY_AGAIN
 
 
 class AbsenceReport(logging.Handler):
