@@ -115,6 +115,10 @@ def runs(owner: str | None) -> bool | None:
     return start in ("", _started(int(number)))
 
 
+def host_of(owner: str) -> str:
+    return owner.partition(":")[0]
+
+
 def alive(owner: str | None) -> bool:
     """Return whether the process of an `owner` may still run."""
     return runs(owner) is not False

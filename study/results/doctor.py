@@ -76,6 +76,7 @@ class Records:
                 raise _absent(locations.TRACKING, self.uri)
             health = Health([*_spooled(waiting, self.uri), *self._drafts()])
             held = {record.key for record in waiting}
+            health.notes += [f"{folder}: set aside: {reason}" for folder, reason in inspection.set_aside().items()]
             for name in dict.fromkeys([*trials, *experiments]):
                 if self.study in (None, name):
                     step(f"reading the runs of {name}")
@@ -146,6 +147,11 @@ class Records:
                     else "--repair frees it for another attempt, by the next launch or one that runs now"
                 )
                 health.findings.append(Finding(f"{name}, trial {attempt.number}", what, mend, partial(_reap, self.storage, name)))
+            elif attempt.elsewhere and sqlite.path_of(self.storage):  # on a server, heartbeats decide
+                what = f"in progress on {attempt.elsewhere}, of which nothing is known"
+                mend = f"if nothing on {attempt.elsewhere} trains it any more, --repair ends it, and the next launch repeats it"
+                reap = partial(_reap, self.storage, name, unknown=True)
+                health.findings.append(Finding(f"{name}, trial {attempt.number}", what, mend, reap))
         tracked = {run.run_id for run in runs}
         recorded = [attempt for attempt in attempts if attempt.state == "complete" and attempt.run_id]
         lost = [attempt for attempt in recorded if attempt.run_id not in tracked]
@@ -242,15 +248,19 @@ def _wanted(run: TopRun, trial: Attempt | None) -> str | None:
 
 def _spooled(waiting: Sequence[Waiting], uri: str) -> Iterator[Finding]:
     for record in waiting:
-        if not record.alive:
+        if record.elsewhere:
+            what = f"a record by {record.elsewhere}, of which nothing is known"
+            mend = f"if nothing on {record.elsewhere} writes here any more, --repair takes it over"
+            yield Finding(str(record.folder), what, mend, partial(inspection.take_over, record, uri))
+        elif not record.alive:
             what = "a record that isn't in MLflow yet" if record.complete else "an incomplete record of an interrupted trial"
             mend = "--repair sends it" if record.complete else "--repair ends its runs and removes it"
             yield Finding(str(record.folder), what, mend, partial(inspection.send_waiting, uri))
 
 
-def _reap(storage: str, name: str) -> None:
-    """End the trials that a study's dead processes left, as the next launch would."""
-    trials.Trials(storage, name, stored.open_study(storage, name).objectives).reap()
+def _reap(storage: str, name: str, *, unknown: bool = False) -> None:
+    """End the trials that a study's dead processes left, as the next launch would. unknown: and those of other machines."""
+    trials.Trials(storage, name, stored.open_study(storage, name).objectives).reap(unknown=unknown)
 
 
 def _absent(key: str, url: str) -> BadInput:

@@ -64,9 +64,23 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     opened = _open(plan, clock)
     _run(opened)
     records = _conclude(opened)
-    if opened.study.failures():
+    if _report_unfinished(opened.study) or opened.study.failures():
         raise SystemExit(FAILED_TRIALS_EXIT_CODE)
     return records
+
+
+def _report_unfinished(study: Search) -> bool:
+    """Report trials that another machine has in work; return whether there are any."""
+    unfinished = study.elsewhere()
+    if not unfinished:
+        return False
+    listed = ", ".join(f"{number} ({host})" for number, host in unfinished.items())
+    terminal.message(
+        f"{len(unfinished)} of {study.n_trials} trials have no result: another machine has them in work, or had: {listed}; "
+        "if it is gone: mlp-study doctor --repair",
+        "red",
+    )
+    return True
 
 
 def _open(plan: Plan, clock: Clock) -> Launching:

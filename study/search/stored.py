@@ -154,13 +154,14 @@ class Attempt:
     """An attempt at a trial.
 
     state: as in `TrialRecord`; counted: whether it stands, and isn't made again; left: whether it is in work by a process that is
-    gone.
+    gone; elsewhere: the machine that has it in work, where nobody knows whether it still does.
     """
 
     number: int
     state: str
     counted: bool
     left: bool
+    elsewhere: str
     run_id: str | None
     reason: str | None
 
@@ -182,6 +183,7 @@ def attempts(storage: str, name: str) -> list[Attempt]:
             state=record.state,
             counted=not uncounted(trial),
             left=trial.state == TrialState.RUNNING and not at_work(trial, silent),
+            elsewhere=elsewhere(trial),
             run_id=record.run_id,
             reason=record.reason,
         )
@@ -202,6 +204,13 @@ def at_work(trial: FrozenTrial, silent: Set[int]) -> bool:
         return False
     runs = processes.runs(owner)
     return trial._trial_id not in silent if runs is None else runs
+
+
+def elsewhere(trial: FrozenTrial) -> str:
+    """Return the machine that has a trial in work, where nobody knows whether it still does; empty for any other trial."""
+    owner = attributes.of_trial(trial, OWNER)
+    unknown = trial.state == TrialState.RUNNING and processes.runs(owner) is None
+    return processes.host_of(owner) if unknown else ""
 
 
 def front_of(study: optuna.Study) -> list[int]:

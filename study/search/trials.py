@@ -25,6 +25,7 @@ from study.search.stored import (
     RESULT,
     STATES_BY_NAME,
     at_work,
+    elsewhere,
     finals_of,
     front_of,
     keep,
@@ -53,13 +54,16 @@ class Trials:
         with storages.errors(self.storage):
             return self._study.get_trials(deepcopy=False)
 
-    def reap(self) -> None:
-        """End the trials in work of processes that are gone: as their jobs left them if these were done, else to be made again."""
+    def reap(self, *, unknown: bool = False) -> None:
+        """End the trials in work of processes that are gone: as their jobs left them if these were done, else to be made again.
+
+        unknown: those too of other machines' processes of which nothing is known.
+        """
         trials = [trial for trial in self._trials() if trial.state == TrialState.RUNNING and trial.number not in self._in_work]
         with storages.errors(self.storage):
             silent = silent_trials(self._study) if trials else set()
         for trial in trials:
-            if at_work(trial, silent):
+            if at_work(trial, silent) and not (unknown and elsewhere(trial)):
                 continue
             tried = attributes.of_trial(trial, ATTEMPT, 1)
             given_up = f"its process ended in each of {MOST_ATTEMPTS} attempts" if tried >= MOST_ATTEMPTS else processes.ABANDONED
@@ -136,6 +140,10 @@ class Trials:
     def records(self) -> list[TrialRecord]:
         """Return the records of all trials, without the attempts that were made again."""
         return [record_of(trial) for trial in latest(self._trials())]
+
+    def elsewhere(self) -> dict[int, str]:
+        """Return the trials of other machines of which nobody knows whether they are still in work, with the machines' names."""
+        return {trial.number: host for trial in latest(self._trials()) if (host := elsewhere(trial))}
 
     def failures(self) -> int:
         return sum(trial.state == TrialState.FAIL and not uncounted(trial) for trial in latest(self._trials()))

@@ -71,11 +71,16 @@ class TopRun:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A trial's folder in the spool. key: the tag of its runs; alive: whether its writer is; complete: whether its record is."""
+    """A trial's folder in the spool.
+
+    key: the tag of its runs; alive: whether its writer may be; elsewhere: the machine of a writer of which nothing is known, or
+    nothing; complete: whether the record is.
+    """
 
     folder: Path
     key: str
     alive: bool
+    elsewhere: str
     complete: bool
 
 
@@ -94,9 +99,20 @@ def waiting() -> list[Waiting]:
     if not spool.FOLDER.exists():
         return []
     return [
-        Waiting(folder, spool.key_of(folder), not spool.left_behind(folder), (folder / spool.RECORD).exists())
+        Waiting(
+            folder,
+            spool.key_of(folder),
+            alive=not spool.left_behind(folder),
+            elsewhere=spool.elsewhere(folder),
+            complete=(folder / spool.RECORD).exists(),
+        )
         for folder in sorted(spool.FOLDER.iterdir())
     ]
+
+
+def set_aside() -> dict[Path, str]:
+    """Return the folders of trials whose records can't be sent to MLflow, with the reasons."""
+    return {file.parent: file.read_text().strip() for file in sorted(spool.ASIDE.glob(f"*/{spool.REASON}"))}
 
 
 def runs(store: Store, experiment: str) -> list[TopRun]:
@@ -228,6 +244,12 @@ def send_waiting(uri: str) -> None:
     sender.prepare()
     sender.drain()
     sender.close()
+
+
+def take_over(waiting: Waiting, uri: str) -> None:
+    """Send what a writer on another machine has left. That it is gone is for the caller to know."""
+    spool.abandon(waiting.folder)
+    send_waiting(uri)
 
 
 @contextmanager

@@ -271,6 +271,17 @@ def left_behind(folder: Path) -> bool:
     return not processes.alive(folder.name.rpartition("-")[0])
 
 
+def elsewhere(folder: Path) -> str:
+    """Return the machine whose writer has a trial's folder, where nobody knows whether it still runs; else nothing."""
+    owner = folder.name.rpartition("-")[0]
+    return processes.host_of(owner) if processes.runs(owner) is None else ""
+
+
+def abandon(folder: Path) -> None:
+    """Give a trial's folder to the next writer."""
+    folder.rename(folder.with_name(f"-{key_of(folder)}"))
+
+
 def key_of(folder: Path) -> str:
     """Return the key by which a trial's runs are found, whichever process makes them."""
     return folder.name.rpartition("-")[2]
