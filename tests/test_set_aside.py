@@ -57,7 +57,9 @@ def test_a_record_that_cannot_be_sent_is_set_aside_and_others_are_sent(
     assert aside.name in note
 
 
-def test_long_values_are_shortened_for_mlflow_and_a_digest_keeps_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_values_are_shortened_for_mlflow_and_a_digest_keeps_them_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target, dropped = "t" * 10_000, [f"column number {number:04}" for number in range(400)]
     header = ",".join(["x", target, *dropped])
     rows = "".join(f"{row},{row % 7},{','.join('0' * len(dropped))}\n" for row in range(40))
@@ -69,9 +71,12 @@ def test_long_values_are_shortened_for_mlflow_and_a_digest_keeps_them_apart(tmp_
     assert trial.info.status == "FINISHED"
     for key in ("data.target", "data.drop"):
         assert len(trial.data.params[key]) == schema.LONGEST_PARAMETER and "sha256" in trial.data.params[key]
-    assert target in Path(locations.tracking_uri(None).removeprefix("sqlite:///")).parent.joinpath(
-        "mlruns", "table", trial.info.run_id, "artifacts", "config.yaml"
-    ).read_text()
+    assert (
+        target
+        in Path(locations.tracking_uri(None).removeprefix("sqlite:///"))
+        .parent.joinpath("mlruns", "table", trial.info.run_id, "artifacts", "config.yaml")
+        .read_text()
+    )
     ran(tmp_path, *TINY)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import logging
 import os
@@ -27,8 +28,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
 from study import locations, sqlite
-from study.errors import BadInput, Fault
-from study.tracking import descriptions, schema, views
+from study.errors import BadInput, Fault, NotWritable
+from study.tracking import descriptions, relocation, schema, views
 from study.tracking.schema import KILLED, KIND, OF_STUDY, OF_TRIAL, REASON, VAL_LOSS_MEAN
 
 for noisy in ("mlflow", "alembic"):
@@ -158,6 +159,10 @@ def open_store(uri: str) -> Store:
     Raises Unreachable, NotWritable or Corrupt.
     """
     sqlite.ensure(uri, _schema)
+    with contextlib.suppress(
+        NotWritable
+    ):  # what is read needs no new locations but the artifacts', which say that they aren't there
+        relocation.relocate(uri)
     try:
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)

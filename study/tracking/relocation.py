@@ -1,0 +1,62 @@
+"""Where a local store's artifacts lie after its folder was moved or copied: in `mlruns` beside the database, as they were written.
+
+MLflow keeps absolute locations. In a moved folder they lead nowhere; in a copy they lead to the original, which a run that is
+deleted here, or written here, would change there.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote
+
+from study import sqlite
+
+ARTIFACTS = "mlruns"
+# the columns of MLflow's tables that hold locations
+COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
+LOCATION = re.compile(rf"(?P<scheme>file://)?(?P<root>/.*?)/{ARTIFACTS}/(?P<rest>.+)")
+
+
+def relocate(uri: str) -> int:
+    """Rewrite the locations of artifacts that lie beside the database, and that it has elsewhere; return how many.
+
+    Locations that have nothing beside the database, such as those of an object store, stay. Raises StudyError for a damaged or
+    read-only database.
+    """
+    path = sqlite.path_of(uri)
+    if path is None or not path.exists() or not (path.parent / ARTIFACTS).is_dir():
+        return 0
+    try:
+        with sqlite.reading(path) as connection:
+            if not any(_moved(connection, path.parent)):
+                return 0
+        with sqlite.lock(path), closing(sqlite3.connect(path)) as connection, connection:
+            moved = list(_moved(connection, path.parent))
+            for table, column, old, new in moved:
+                connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (new, old))
+            return len(moved)
+    except sqlite3.Error as error:
+        raise sqlite.fault(error, f"tracking.uri {uri}") from error
+
+
+def _moved(connection: sqlite3.Connection, folder: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Yield table, column, old and new value of every location that isn't in `folder`, and whose artifacts are."""
+    here = folder / ARTIFACTS
+    tables = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    known: dict[str, bool] = {}
+    for table, column in COLUMNS:
+        if table not in tables:
+            continue
+        for (old,) in connection.execute(f"SELECT DISTINCT {column} FROM {table} WHERE {column} LIKE '%/{ARTIFACTS}/%'").fetchall():
+            place = LOCATION.fullmatch(old)
+            if not place or Path(unquote(place["root"]) if place["scheme"] else place["root"]) == folder:
+                continue
+            name = (unquote(place["rest"]) if place["scheme"] else place["rest"]).split("/")[0]
+            # an experiment's folder: its runs may have no files yet
+            if known.setdefault(name, (here / name).exists()):
+                root = here.as_uri() if place["scheme"] else str(here)
+                yield table, column, old, f"{root}/{place['rest']}"
