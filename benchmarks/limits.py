@@ -69,7 +69,7 @@ def products(width: int, steps: int) -> Callable[[], object]:
 def program_call() -> tuple[Callable[[], object], int]:
     """One leg of the compiled program, as the engine calls it, and its steps."""
     from study.engine.parts import Part
-    from study.engine.program import WIDTH
+    from study.engine.width import WIDTH
 
     caught: dict[str, Any] = {}
     compiled = Part.compiled
@@ -110,8 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15)
     repeats = parser.parse_args().repeats
-    from study.engine.parts import available_cores
-    from study.engine.program import WIDTH
+    from study.engine.width import WIDTH, available_cores
 
     cores, steps = available_cores(), SOURCE.steps * SOURCE.epochs
     flops = SOURCE.flops / steps

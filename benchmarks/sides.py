@@ -243,7 +243,7 @@ def jax_two_threads(work: Workload, replicates: int) -> Train:
 
 
 def mlp_study(work: Workload, replicates: int) -> Train:
-    from study.engine.program import WIDTH
+    from study.engine.width import WIDTH
 
     trained_by_us(work, min(replicates, WIDTH))
     return lambda: trained_by_us(work, replicates)

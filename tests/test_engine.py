@@ -22,8 +22,9 @@ from study import seeds
 from study.analysis import convergence, forward
 from study.clock import Clock
 from study.data import batches, dataset
-from study.engine.program import WIDTH, program
+from study.engine.program import program
 from study.engine.training import CohortTraining
+from study.engine.width import WIDTH
 from study.records.outcome import Completed, Failed, Pruned
 from study.runner import trial
 from study.settings.data import Diabetes, Digits

@@ -5,7 +5,6 @@ XLA keeps small programs on one core and releases the interpreter's lock, so par
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,8 +20,9 @@ from study.data import batches
 from study.engine import compile_cache
 from study.engine.backend import tf
 from study.engine.initializers import initial_networks
-from study.engine.program import WIDTH, EpochCurves, LegResult, Signature, program
+from study.engine.program import EpochCurves, LegResult, Signature, program
 from study.engine.state import State, initial_state
+from study.engine.width import WIDTH, available_cores
 from study.records.arrays import Floats, Integers
 from study.records.dataset import Dataset
 from study.records.network import Network
@@ -221,8 +221,3 @@ def _unpadded_curves(curves: EpochCurves, epochs: int, count: int) -> dict[str, 
 def arrays_of(data: Dataset) -> tuple[Any, ...]:
     """Return the arrays that the program takes, in its order."""
     return data.x_train, data.y_train, data.x_val, data.y_val
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,11 +17,8 @@ import numpy as np
 from study.engine import losses, model, optimizers
 from study.engine.backend import tf
 from study.engine.state import Nested, State
+from study.engine.width import WIDTH
 from study.settings.model import BATCH
-
-# `benchmarks.limits` on two cores, ms per network of the example workload in cohorts of 1, 4, 8 and 32 at width 1: 51, 25, 21, 18;
-# 2: 47, 16, 13, 12; 4: 77, 21, 13, 10.5; 8: 173, 47, 23, 10. Four is near the best for eight replicates and more.
-WIDTH = 4
 
 
 @dataclass(frozen=True)

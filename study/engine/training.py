@@ -17,8 +17,9 @@ from study.clock import Clock
 from study.data import batches
 from study.engine import compile_cache, losses, optimizers, schedules
 from study.engine.backend import keras, tf
-from study.engine.parts import LegPlan, Part, Stage, arrays_of, available_cores, open_threads
-from study.engine.program import WIDTH, Signature
+from study.engine.parts import LegPlan, Part, Stage, arrays_of, open_threads
+from study.engine.program import Signature
+from study.engine.width import WIDTH, available_cores
 from study.records.arrays import Floats, Integers
 from study.records.cohort import Leg
 from study.records.dataset import Dataset

@@ -18,8 +18,7 @@ from study.analysis.pairwise import MOST
 from study.clock import Clock
 from study.data import batches, dataset
 from study.engine import training
-from study.engine.parts import available_cores
-from study.engine.program import WIDTH
+from study.engine.width import WIDTH, available_cores
 from study.records.arrays import Scalar
 from study.records.dataset import Dataset
 from study.records.network import parameter_shapes

@@ -14,6 +14,7 @@ from study.config import decode
 from study.errors import BadInput, Fault, check_writable, collecting
 from study.records.cohort import Leg
 from study.records.outcome import TrialResult
+from study.runner import memory
 from study.settings.rules import TEXT, accepted, integer, one_of, optional
 from study.settings.spec import TrialSpec
 from study.tracking import spool, warm_start
@@ -65,6 +66,7 @@ def check(job: Job) -> str:
     from study.data import dataset, inputs
 
     data = dataset.load_data(job.spec)
+    memory.check(job.spec, data)
     warm_start.load(job.spec, data, job.store)
     if job.uri:
         locations.check(job.uri)
@@ -78,6 +80,7 @@ def run(job: Job, progress: Callable[[Leg], None] | None = None) -> TrialResult:
     with clock.phase("import"):
         from study.data import dataset, inputs
     datasets = dataset.load_replicates(spec)
+    memory.check(spec, datasets[0])
     if sender:
         sender.prepare()
     with clock.phase("import"):

@@ -12,8 +12,8 @@ from study import locations
 from study.analysis import blame, convergence, fingerprints, forward, pairwise, summaries
 from study.clock import Clock
 from study.data import batches, dataset
-from study.engine import program
 from study.engine.training import CohortTraining, environment
+from study.engine.width import WIDTH
 from study.records.arrays import Array, Floats, Integers
 from study.records.cohort import Cohort, Leg
 from study.records.dataset import Dataset
@@ -97,7 +97,7 @@ def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: CohortTrainin
         epoch=weights.epoch,
         labels=labels,
         seeds=batches.replicate_seeds(spec),
-        width=program.WIDTH,
+        width=WIDTH,
     )
 
 

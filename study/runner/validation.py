@@ -13,6 +13,7 @@ from study.data import dataset
 from study.errors import BadInput, Fault
 from study.records.arrays import Scalar
 from study.reporting import terminal
+from study.runner import memory
 from study.search import space as spaces
 from study.search.space import Choice, Space
 from study.settings import spec as specs
@@ -43,7 +44,9 @@ class ComposedTrials:
         key = tuple(overrides.assignments(params, space))
         if key not in self._validated:
             spec = decode.trial_spec(self.config(params, space))
-            warm_start.load(spec, dataset.load_data(spec), self.uri)
+            data = dataset.load_data(spec)
+            memory.check(spec, data)
+            warm_start.load(spec, data, self.uri)
             self._validated[key] = spec
         return self._validated[key]
 

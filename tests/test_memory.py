@@ -1,0 +1,85 @@
+"""Memory: what training takes is estimated, and refused where the system doesn't allow it."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+import study
+from study.data import dataset
+from study.errors import BadInput
+from study.runner import memory
+
+MEASURE = """
+import json, resource, sys, study
+study.train(study.compose(["model.units=[8]", "training.epochs=1", "replicates.count=1"]))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+study.train(study.compose(sys.argv[1:]))
+print(json.dumps([before * 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["model.units=[2048,2048]", "replicates.count=8"],
+        ["model.units=[2048,2048]", "replicates.count=1", "optimizer=sgd"],
+        ["model.units=[1024,1024]", "replicates.count=16", "training.patience=2"],
+        ["data=digits", "model.units=[1536,1536]", "replicates.count=4", "training.batch_size=512"],
+    ],
+)
+def test_the_estimate_is_near_what_a_process_takes(lines: list[str]) -> None:
+    lines = [*lines, "training.epochs=2"]
+    done = subprocess.run([sys.executable, "-c", MEASURE, *lines], capture_output=True, text=True, check=True)
+    before, after = json.loads(done.stdout.splitlines()[-1])
+    spec = study.compose(lines)
+    needed = memory.needed(spec, study.load_data(spec))
+    assert before < 1.2 * memory.LOADED
+    assert 0.5 < needed / (after - before) < 1.8
+
+
+def grown(lines: list[str], *more: str) -> float:
+    """How many times as much memory the settings take with more of them."""
+
+    def needed(lines: list[str]) -> float:
+        spec = study.compose(lines)
+        return memory.needed(spec, dataset.load_data(spec))
+
+    return needed([*lines, *more]) / needed(lines)
+
+
+def test_the_estimate_grows_with_what_is_kept() -> None:
+    large = ["model.units=[1024,1024]", "replicates.count=4"]
+    assert grown(large, "replicates.count=1") == pytest.approx(1, rel=0.01), "a program is never narrower"
+    assert grown(large, "replicates.count=16") == pytest.approx(4, rel=0.1)
+    assert grown(large, "model.units=[2048,2048]") == pytest.approx(4, rel=0.1)
+    assert 0.7 < grown(large, "optimizer=sgd") < 0.9
+    assert 1.05 < grown(large, "training.patience=2") < 1.2
+
+
+@pytest.fixture
+def limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system allows six gigabytes."""
+    monkeypatch.setattr(memory, "limits", lambda: iter([memory.Limit(6e9, memory.LOADED, "the limit of this container")]))
+
+
+@pytest.mark.usefixtures("limited")
+def test_networks_that_do_not_fit_are_refused_with_the_numbers() -> None:
+    spec = study.compose(["model.units=[4096,4096]"])
+    with pytest.raises(BadInput, match=r"model\.units: got \[4096, 4096\]; valid: .*8 of these.*GB, and the limit.* 6\.0 GB"):
+        memory.check(spec, dataset.load_data(spec))
+    usual = study.compose([])
+    memory.check(usual, dataset.load_data(usual))
+
+
+def test_the_limits_are_the_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (5_000_000_000, resource.RLIM_INFINITY))
+    address_space, *others = memory.limits()
+    assert address_space.most == 5e9 and address_space.loaded > memory.LOADED
+    assert others, "what the machine has free"
+    assert all(1e8 < limit.most < 1e20 for limit in others)
