@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Set
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 from study.errors import Corrupt, NotWritable, StudyError, Unreachable, check_writable, writing
 
@@ -36,7 +37,7 @@ MEANINGS: dict[str, type[StudyError]] = {
 def path_of(url: str) -> Path | None:
     """Return the absolute path of a SQLite URL; None for another database or for one in memory."""
     name = url.removeprefix(PREFIX)
-    return Path(name).absolute() if url.startswith(PREFIX) and name not in ("", ":memory:") else None
+    return Path(unquote(name)).absolute() if url.startswith(PREFIX) and name not in ("", ":memory:") else None
 
 
 def is_there(url: str) -> bool:
@@ -49,7 +50,7 @@ def url_of(path: Path) -> str:
     """Return the URL of a database file. Raises NotWritable for a name that a URL can't contain."""
     if "?" in str(path.absolute()):
         raise NotWritable(f"{path.absolute()}: a database's path can't contain '?'")
-    return f"{PREFIX}{path.absolute()}"
+    return f"{PREFIX}{str(path.absolute()).replace('%', '%25')}"  # which SQLAlchemy decodes
 
 
 def ensure(url: str, schema: Callable[[str], None]) -> Path | None:
