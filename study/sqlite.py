@@ -85,7 +85,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def rows(url: str, query: str) -> list[tuple[object, ...]]:
+def rows(url: str, query: str, *values: str) -> list[tuple[object, ...]]:
     """Return the rows of a query on the file of a SQLite URL; none without a file, or for another database.
 
     Raises sqlite3.Error for a query that doesn't fit the file.
@@ -94,7 +94,7 @@ def rows(url: str, query: str) -> list[tuple[object, ...]]:
     if path is None or not path.exists():
         return []
     with reading(path) as connection:
-        return connection.execute(query).fetchall()
+        return connection.execute(query, values).fetchall()
 
 
 def damage(path: Path, tables: Set[str]) -> str | None:

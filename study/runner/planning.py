@@ -17,7 +17,7 @@ from study import locations, sqlite
 from study.clock import Clock
 from study.config import decode, overrides, precedence, refusals, source
 from study.data import dataset, inputs
-from study.errors import BadInput, Fault, check_writable
+from study.errors import BadInput, Corrupt, Fault, check_writable
 from study.reporting import answers, terminal
 from study.runner import identity as identities
 from study.runner import job, validation
@@ -28,7 +28,7 @@ from study.settings.spec import TrialSpec
 from study.settings.values import Value
 from study.statistics import objectives
 from study.statistics.objectives import Objective
-from study.tracking import spool
+from study.tracking import recent, spool
 
 if TYPE_CHECKING:
     from study.search.study import Search
@@ -160,8 +160,11 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
 
     identity = identities.identity(validated, space, config)
     prefix = config.hydra.runtime.choices.get("experiment") or base.data.name
+    name = settings["study_name"] or identities.study_name(prefix, identity, space)
+    if uri:
+        _check_records(name, storage, uri)
     return Plan(
-        name=settings["study_name"] or identities.study_name(prefix, identity, space),
+        name=name,
         config=config,
         settings=settings,
         launcher=sweeper.launcher,
@@ -175,6 +178,19 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         storage=storage,
         uri=uri,
     )
+
+
+def _check_records(name: str, storage: str, uri: str) -> None:
+    """Raise Corrupt if MLflow has trials of the study that its storage hasn't: they would be trained again beside the old ones."""
+    from study.search import stored
+
+    there = sqlite.is_there(storage) and name in stored.names(storage)
+    known = {attempt.number for attempt in stored.attempts(storage, name)} if there else set()
+    if lost := recent.trial_numbers(uri, name) - known:
+        raise Corrupt(
+            f"{storage} lacks {len(lost)} trials of study {name} that {uri} has runs of: it was deleted, or is older. Restore it, "
+            f"or begin a study of another name (hydra.sweeper.study_name=NAME), or delete the runs first: mlp-study delete {name}"
+        )
 
 
 def _composer(config: DictConfig, loader: ConfigLoader) -> Compose:
