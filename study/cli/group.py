@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from study import locations, sqlite
+from study.reporting import terminal
 
 STORAGE = click.option("--storage", help="Optuna's storage; the default is MLP_STUDY_STORAGE, else optuna.db in this folder.")
 TRACKING = click.option(
@@ -41,7 +42,9 @@ def best_of(storage: str | None) -> Callable[[str], int | None]:
 
 def print_json(content: Any) -> None:
     # indented only for a person, since that takes several times as long
-    click.echo(json.dumps(_plain(content), indent=2 if sys.stdout.isatty() else None, allow_nan=False))
+    text = json.dumps(_plain(content), indent=2 if sys.stdout.isatty() else None, allow_nan=False)
+    with terminal.writing_output():
+        click.echo(text)
 
 
 def _plain(value: Any) -> Any:

@@ -145,7 +145,8 @@ def predict(study_name: str, file: Path, output: Path | None, force: bool, track
     if output:
         terminal.show_line(f"{output}: {len(predictions)} rows, {len(predictions.columns)} columns")
     else:
-        export.write_csv(predictions, sys.stdout)
+        with terminal.writing_output():
+            export.write_csv(predictions, sys.stdout)
 
 
 @commands.command()

@@ -9,9 +9,9 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -21,6 +21,7 @@ from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from study.errors import NotWritable
 from study.records.cohort import Leg
 from study.records.outcome import Completed, Failed, Pruned, TrialResult
 from study.records.trial import Asked
@@ -31,11 +32,63 @@ from study.statistics.objectives import Objective
 if TYPE_CHECKING:  # a start loads little
     from study.reporting.study_results import Findings
 
+
+def _open_streams() -> None:
+    """Open what a caller has closed: otherwise the next file, a database perhaps, would get its number, and the output."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which gets the lowest free number
+    sys.stdout = sys.stdout or os.fdopen(os.dup(1), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.dup(2), "w")
+
+
+class _Output(Console):
+    """Standard output. An error of it names it, and not a file."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with writing_output():
+            super().print(*objects, **options)
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # for `main`: whoever reads has seen enough
+
+
+class _Messages(Console):
+    """Standard error: what can't be written there is lost, and the work goes on."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with suppress(OSError):
+            super().print(*objects, **options)
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
+@contextmanager
+def writing_output() -> Iterator[None]:
+    """Raise NotWritable for a standard output that takes no more, such as a file on a full disk."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise NotWritable(f"standard output: {error.strerror}") from error
+
+
+_open_streams()
 # wide when piped, where nothing needs to fit
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+out = _Output(highlight=False, width=None if sys.stdout.isatty() else 200)
 # a descriptor of its own, so that progress stays visible while TensorFlow's start-up chatter on descriptor 2 is muted
-err = Console(file=os.fdopen(os.dup(2), "w", buffering=1), highlight=False)
-atexit.register(err.file.close)
+err = _Messages(file=os.fdopen(os.dup(2), "w", buffering=1), highlight=False)
+
+
+@atexit.register
+def _close() -> None:
+    with suppress(OSError):
+        err.file.close()
+
 
 # FORCE_COLOR may colour a file, but progress never moves in one
 MOVES = err.file.isatty() and not err.is_dumb_terminal
