@@ -29,27 +29,31 @@ FORGOTTEN_SECONDS = 90 * 86400
 
 @dataclass(frozen=True)
 class Lock:
-    """A locked file. name: in FOLDER; handle: an open file, whose copies in other processes hold the lock too."""
+    """A file in FOLDER that this process has locked, together with others perhaps. handle: of the open file."""
 
-    name: str
     path: Path
     handle: int
 
-    def hand_over(self) -> None:
-        """Close this process's copy; the process that was started with it holds the lock."""
+    def release(self) -> None:
         os.close(self.handle)
 
 
-def lock() -> Lock | None:
-    """Lock a file of its own in the working directory; None where files can't be locked."""
-    folder, name = FOLDER.absolute(), uuid.uuid4().hex[:12]
+def new_name() -> str:
+    """Return a name for a lock."""
+    return uuid.uuid4().hex[:12]
+
+
+def lock(name: str) -> Lock | None:
+    """Lock the file of this name, which is made if it isn't there; None where files can't be locked."""
+    file = FOLDER.absolute() / name
     with contextlib.suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _forget(folder)
-        handle = os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _forget(file.parent)
+        handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return Lock(name, folder / name, handle)
+            # shared with whoever holds it for the same owner; who asks whether it is locked wants it alone
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return Lock(file, handle)
         except OSError:
             os.close(handle)
     return None
@@ -64,23 +68,32 @@ def _forget(folder: Path) -> None:
 
 
 def owner() -> str:
-    """Return this process as host:number:start:machine:lock."""
-    held = _own_lock(os.getpid())
-    return named(os.getpid(), held)
+    """Return this process as host:number:start:machine:lock, the last of which it holds from now on."""
+    return named(os.getpid(), _own_lock(os.getpid()))
 
 
-def named(number: int, held: Lock | None) -> str:
-    """Return the name of an owner, a process of this machine that holds a lock."""
-    return ":".join((host(), str(number), _started(number), machine(), held.name if held else ""))
+def named(number: int, name: str) -> str:
+    """Return the owner that a process of this machine is. name: of its lock; empty for one without."""
+    return ":".join((host(), str(number), _started(number), machine(), name))
+
+
+def hold(name: str) -> None:
+    """Make the lock of this name this process's own."""
+    _names[os.getpid()] = name
+    _own_lock(os.getpid())
+
+
+# a forked process has a lock of its own
+_names: dict[int, str] = {}
 
 
 @cache
-def _own_lock(_: int) -> Lock | None:
-    """The lock of the process with this number, which a forked one doesn't share."""
-    held = lock()
+def _own_lock(number: int) -> str:
+    name = _names.get(number) or new_name()
+    held = lock(name)
     if held:
         atexit.register(held.path.unlink, missing_ok=True)
-    return held
+    return name if held else ""
 
 
 @cache

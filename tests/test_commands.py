@@ -373,7 +373,7 @@ def test_where_nobody_can_be_asked_nothing_is_deleted(monkeypatch: pytest.Monkey
 def test_a_study_in_work_is_not_deleted(told, errors: list[str]) -> None:
     experiment = client().get_experiment_by_name("tiny").experiment_id
     sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    tags = {"mlp_study.kind": "trial", "mlp_study.trial": "3", "mlp_study.owner": processes.named(sleeper.pid, None)}
+    tags = {"mlp_study.kind": "trial", "mlp_study.trial": "3", "mlp_study.owner": processes.named(sleeper.pid, "")}
     running = client().create_run(experiment, tags=tags, run_name="trial 3").info.run_id
     assert run("delete", "tiny", "--yes") == 2
     assert "trial 3" in errors[0]

@@ -72,29 +72,33 @@ def test_without_its_file_an_owner_is_known_on_its_machine_alone(
 @pytest.mark.parametrize(
     ("owner", "runs"),
     [
-        (f"{processes.host()}:4194305:1", False),  # as earlier versions wrote it
-        (f"{processes.host()}:{os.getpid()}", True),
-        (f"{processes.host()}:{os.getpid()}:1", False),  # a later process of this number
+        ("{host}:4194305:1", False),  # as earlier versions wrote it
+        ("{host}:{number}", True),
+        ("{host}:{number}:1", False),  # a later process of this number
         ("elsewhere:1:1", None),
         ("", False),
         (None, False),
-        (f"{processes.host()}:words", False),
+        ("{host}:words", False),
     ],
 )
 def test_owners_of_earlier_versions(owner: str | None, runs: bool | None) -> None:
-    assert processes.runs(owner) is runs
+    assert processes.runs(owner and owner.format(host=processes.host(), number=os.getpid())) is runs
 
 
-def test_a_lock_is_handed_over_to_a_process_that_is_started_with_it() -> None:
-    held = processes.lock()
+def test_a_lock_is_held_until_its_last_holder_ends() -> None:
+    name = processes.new_name()
+    held = processes.lock(name)
     assert held
-    child = subprocess.Popen(["sleep", "600"], pass_fds=[held.handle])
-    held.hand_over()
-    name = processes.named(child.pid, held)
-    assert processes.runs(name) is True
-    child.kill()
-    child.wait()
-    assert processes.runs(name) is False
+    holds = f"from study import processes; processes.hold({name!r}); print(processes.owner(), flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", holds], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        owner = processes.named(child.pid, name)
+        assert processes.runs(owner) is True
+        assert child.stdout and child.stdout.readline().strip() == owner
+        held.release()
+        assert processes.runs(owner) is True
+        child.kill()
+        child.wait()
+        assert processes.runs(owner) is False
 
 
 def test_where_files_cannot_be_locked_the_process_number_decides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,18 +106,18 @@ def test_where_files_cannot_be_locked_the_process_number_decides(monkeypatch: py
         raise OSError("no locks available")
 
     monkeypatch.setattr(processes.fcntl, "flock", refused)
-    assert processes.lock() is None and processes.owner().endswith(":")
+    assert processes.lock("a") is None and processes.owner().endswith(":")
     assert processes.runs(processes.owner()) is True
 
 
 def test_files_of_owners_that_ended_long_ago_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended, running = processes.lock(), processes.lock()
+    ended, running = processes.lock("ended"), processes.lock("running")
     assert ended and running
-    ended.hand_over()
+    ended.release()
     monkeypatch.setattr(processes, "FORGOTTEN_SECONDS", -1)
-    processes.lock()
+    processes.lock("another")
     assert not ended.path.exists() and running.path.exists()
-    running.hand_over()
+    running.release()
 
 
 def test_a_worker_ends_with_the_process_that_started_it() -> None:

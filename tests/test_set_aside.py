@@ -9,7 +9,7 @@ import pytest
 
 from study import locations
 from study.tracking import schema, spool
-from study.tracking.messages import TrialRecord, TrialStart
+from study.tracking.messages import SpoolRecord, TrialStart
 from tests.command import DEAD, client, ran, run
 
 TINY = ["data=iris", "training.epochs=2", "replicates.count=2", "model.units=[4]"]
@@ -25,7 +25,7 @@ def left(folder: Path, content: bytes) -> Path:
 
 def record(**settings: int) -> bytes:
     start = TrialStart("elsewhere", "adam", None, settings, [0], {"init": [1]}, None)
-    return TrialRecord(start, "FAILED", "diverged", []).to_json().encode()
+    return SpoolRecord(start, "FAILED", "diverged", []).to_json().encode()
 
 
 DAMAGED = {

@@ -71,7 +71,7 @@ class Forked(subprocess.Popen[str]):
 
     nursery: Nursery
 
-    def __init__(self, args: Sequence[str], *, pass_fds: Sequence[int] = (), **_: Any) -> None:
+    def __init__(self, args: Sequence[str], **_: Any) -> None:
         """Like `tracking.spool.Writer` calls it: with pipes for standard input and output, in a session of its own."""
         heard, told = os.pipe()
         asked, answered = os.pipe()
@@ -83,7 +83,7 @@ class Forked(subprocess.Popen[str]):
         self._waitpid_lock = threading.Lock()
         self._input, self._communication_started, self._child_created = None, False, True
         try:
-            self.pid = self.nursery.fork(args[args.index("-m") + 2 :], [heard, answered, 2, *pass_fds])
+            self.pid = self.nursery.fork(args[args.index("-m") + 2 :], [heard, answered, 2])
         finally:
             os.close(heard)
             os.close(answered)
@@ -100,7 +100,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # or else a child's collector would copy all pages
     while True:
-        size, streams, *_ = socket.recv_fds(connection, 8, 8)
+        size, streams, *_ = socket.recv_fds(connection, 8, 3)
         if not size:
             return
         message = json.loads(connection.recv(int.from_bytes(size), socket.MSG_WAITALL))
@@ -138,8 +138,7 @@ def _run(program: Callable[[], None]) -> int:
 
 def _become(message: dict[str, Any], streams: Sequence[int]) -> None:
     os.setsid()
-    # those that follow are only kept open
-    for number, stream in enumerate(streams[:3]):
+    for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
     os.chdir(message["folder"])

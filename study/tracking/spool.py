@@ -67,18 +67,13 @@ class Writer:
         self.folder = FOLDER.absolute()
         self._used = False
         # a session of its own: Ctrl-C and a killed group are for the trainer, and not for the records that it has handed over
-        command = [sys.executable, "-m", "study.tracking.writer", uri, str(self.folder)]
+        name = processes.new_name()
+        command = [sys.executable, "-m", "study.tracking.writer", uri, str(self.folder), name]
         pipe = subprocess.PIPE
-        held = processes.lock()
-        handles = (held.handle,) if held else ()
-        self._process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, text=True, start_new_session=True, bufsize=1, pass_fds=handles
-        )
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True, bufsize=1)
         self.number = self._process.pid
-        # the folders of its trials are the writer's from their start, before it can lock anything itself
-        self.owner, self._held = processes.named(self.number, held), held
-        if held:
-            held.hand_over()
+        # folders of trials are the writer's from their start; until it can lock this, its trainer does
+        self.owner, self._lock_name, self._held = processes.named(self.number, name), name, contextlib.ExitStack()
         self._answers: queue.Queue[messages.Answer] = queue.Queue()
         self._known: dict[str, str] = {}
         self._failure: StudyError | None = None
@@ -90,7 +85,9 @@ class Writer:
     def _listen(self) -> None:
         assert self._process.stdout
         for line in self._process.stdout:
+            self._held.close()
             self._answers.put(messages.decode(line))
+        self._held.close()
         self._answers.put(messages.Ended())
 
     def send(self, message: messages.Message) -> None:
@@ -98,6 +95,8 @@ class Writer:
         if not self._used:
             with writing(self.folder):
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if held := processes.lock(self._lock_name):
+                self._held.callback(held.release)
             self._used = True
         try:
             self._process.stdin.write(messages.encode(message))
@@ -161,8 +160,7 @@ class Writer:
         except subprocess.TimeoutExpired:
             return
         self._listener.join()
-        if self._held:
-            self._held.path.unlink(missing_ok=True)
+        self._held.close()
         if self._process.stdout:
             self._process.stdout.close()
 

@@ -1,4 +1,4 @@
-"""The process that writes to MLflow: `python -m study.tracking.writer URI SPOOL`.
+"""The process that writes to MLflow: `python -m study.tracking.writer URI SPOOL LOCK`.
 
 It reads messages, one per line, until its input ends, and answers on standard output. Each message is handled wholly before the
 next; MLflow's own asynchronous logging isn't used, since it loses what is queued when the process is killed. All that is sent
@@ -276,7 +276,7 @@ class AbsenceReport(logging.Handler):
 def main() -> None:
     sys.excepthook = redaction.excepthook
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    uri, folder = sys.argv[1:]
+    uri, folder, lock = sys.argv[1:]
     http = logging.getLogger("urllib3.connectionpool")
     http.addHandler(AbsenceReport(uri))
     http.propagate = False
@@ -297,6 +297,8 @@ def main() -> None:
     try:
         for line in sys.stdin:
             message = messages.decode(line)
+            if not server:
+                processes.hold(lock)
             server = server or Server(store.open_store(uri), Path(folder))
             if answered := server.handle(message):
                 answer(answered)
