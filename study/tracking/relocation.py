@@ -1,4 +1,4 @@
-"""Where a local store's artifacts lie after its folder was moved or copied: in `mlruns` beside the database, as they were written.
+"""Relocation of a local store's artifacts after its folder was moved or copied: to `mlruns` beside the database.
 
 MLflow keeps absolute locations. In a moved folder they lead nowhere; in a copy they lead to the original, which a run that is
 deleted here, or written here, would change there.
