@@ -142,6 +142,29 @@ def test_a_study_killed_again_and_again_is_the_uninterrupted_one(
     assert len({str(each) for each in found}) == 50
 
 
+@pytest.mark.fault
+@pytest.mark.parametrize("more", [[], JOBLIB], ids=["basic", "joblib"])
+def test_a_study_goes_on_on_a_machine_of_another_name(more: list[str], tmp_path: Path) -> None:
+    twelve = [*TINY, RATE, "hydra.sweeper.n_trials=12", *more]
+    driver = start(tmp_path, *twelve)
+    wait_for(lambda: trials_done(tmp_path) >= 4 or driver.poll() is not None)
+    assert driver.poll() is None
+    kill(processes_in(tmp_path))
+    driver.wait()
+    assert start(tmp_path, *twelve, HOST="renamed").wait(PATIENCE) == 0, (tmp_path / LOG).read_text()
+    wait_until_alone(tmp_path)
+    verify(tmp_path, "s", 12)
+
+
+@pytest.mark.fault
+def test_workers_end_with_their_driver(tmp_path: Path) -> None:
+    driver = start(tmp_path, *TINY, RATE, "hydra.sweeper.n_trials=40", *JOBLIB)
+    wait_for(lambda: trials_done(tmp_path) >= 4 or driver.poll() is not None)
+    driver.kill()
+    driver.wait()
+    wait_until_alone(tmp_path)
+
+
 # -- crash points ------------------------------------------------------------------------------------------------------------
 
 CLIENT = "mlflow.tracking.client:MlflowClient."

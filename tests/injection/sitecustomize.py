@@ -1,6 +1,6 @@
 """Python runs this at its start if the folder is on PYTHONPATH. `CRASH=MODULE:FUNCTION:CALL:MOMENT` kills the process that makes
 this call of the function, the first being 1, before or after the function has run. `SLOW=MODULE:FUNCTION:SECONDS` delays each.
-`NAN=LEARNING_RATE` makes all losses of the trial with this learning rate no numbers."""
+`NAN=LEARNING_RATE` makes all losses of the trial with this learning rate no numbers. `HOST=NAME` makes this another machine."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def lose(learning_rate: float) -> Wrap:
 
 
 class Patching(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Loads one module as usual, and then wraps one of its functions, or of a class's in it."""
+    """Loads one module as usual, and then wraps functions of it (`a,b`), or of a class in it (`Class.a`)."""
 
     def __init__(self, module: str, function: str, wrap: Wrap) -> None:
         self._module, self._function, self._wrap = module, function, wrap
@@ -84,13 +84,20 @@ class Patching(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__.loader = self._loader  # type: ignore[union-attr]  # runpy and pkgutil ask it for more
         self._loader.exec_module(module)
-        *classes, name = self._function.split(".")
-        holder: Any = module
-        for each in classes:
-            holder = getattr(holder, each)
-        setattr(holder, name, self._wrap(getattr(holder, name)))
+        for function in self._function.split(","):
+            *classes, name = function.split(".")
+            holder: Any = module
+            for cls in classes:
+                holder = getattr(holder, cls)
+            setattr(holder, name, self._wrap(getattr(holder, name)))
 
 
+def constant(value: str) -> Wrap:
+    return lambda _: lambda: value
+
+
+if given := os.environ.get("HOST"):
+    sys.meta_path.insert(0, Patching("study.processes", "host,machine", constant(given)))
 if given := os.environ.get("CRASH"):
     module, function, call, moment = given.split(":")
     sys.meta_path.insert(0, Patching(module, function, crash(int(call), moment)))
