@@ -31,11 +31,15 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
+class Unresolved(BadInput):
+    """An interpolation that a resolver of ours refuses."""
+
+
 def own_cause(error: BaseException) -> BadInput | None:
     """Return the fault that a resolver of ours raised while OmegaConf resolved an interpolation; None for any other error."""
     cause: BaseException | None = error
     while cause:
-        if isinstance(cause, BadInput):
+        if isinstance(cause, Unresolved):
             return cause
         cause = cause.__cause__ or cause.__context__
     return None

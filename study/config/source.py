@@ -33,7 +33,7 @@ STOCK: dict[str, Collection[str]] = {**KINDS, "model": ("mlp",), "training": ("d
 def _variable(name: str, *default: str | None) -> str | None:
     """Resolve `${oc.env:NAME}`, but for secrets: a config is kept in files, databases and pages."""
     if redaction.is_secret(name):
-        raise BadInput([Fault(f"${{oc.env:{name}}}", "a secret, by its name", "a variable that files and databases may keep")])
+        raise decode.Unresolved([Fault(f"${{oc.env:{name}}}", "a secret, by its name", "a variable that files may keep")])
     return oc.env(name, *default)
 
 
