@@ -230,6 +230,16 @@ def write(file: Path) -> pd.DataFrame:
     return pd.read_csv(file)
 
 
+def test_odd_names_stay_in_their_line(tmp_path: Path) -> None:
+    file, target = tmp_path / "odd.csv", "a\nb"
+    columns = {"x" * 500: range(60), "tab\there": range(60), target: ["low\x1b[31m", "high"] * 30}
+    pd.DataFrame(columns).to_csv(file, index=False)
+    spec = study.compose(["data=table", f"data.path={file}", f"data.target='{target}'", "training.batch_size=8"])
+    told = inputs.reading(spec, study.load_data(spec))
+    assert told.isprintable() and len(told) < 400
+    assert r"classification of a\nb" in told and r"tab\there" in told and f"{'x' * 59}…" in told
+
+
 def test_how_a_table_was_read_is_told(tmp_path: Path) -> None:
     write(tmp_path / "flats.csv")
     table = ["data=table", f"data.path={tmp_path / 'flats.csv'}", "data.target=rent", "data.drop=[id]", "data.missing=median"]

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from study.data import dataset, loading
+from study.errors import visible
 from study.records.arrays import Array
 from study.records.dataset import Dataset, task_of
 from study.settings.data import CLASSIFICATION, KFOLD, BreastCancer, Diabetes, Digits, Iris, UserTable, Wine
@@ -20,7 +21,7 @@ from study.settings.spec import TrialSpec
 
 LOADED = (BreastCancer, Diabetes, Digits, Iris, Wine)
 # limits of MLflow's digests, and of what a reader may look at in a table of thousands of columns
-DIGEST, MOST_COLUMNS, MOST_NAME, MOST_TEXT = 36, 200, 100, 300
+DIGEST, MOST_COLUMNS, MOST_NAME, MOST_TEXT, LONGEST_NAME = 36, 200, 100, 300, 60
 
 
 def describe(spec: TrialSpec, data: Dataset) -> dict[str, str]:
@@ -50,17 +51,26 @@ def reading(spec: TrialSpec, data: Dataset) -> str:
 def _table(spec: TrialSpec, settings: UserTable, data: Dataset) -> str:
     made_of = loading.rows(spec).inputs
     levels = Counter(item.column for item in made_of if item.level is not None)
-    names = (f"{name} ({levels[name]} levels)" if levels[name] else name for name in dict.fromkeys(item.column for item in made_of))
+    names = (
+        f"{_brief(name)} ({levels[name]} levels)" if levels[name] else _brief(name)
+        for name in dict.fromkeys(item.column for item in made_of)
+    )
     columns = textwrap.shorten(", ".join(names), MOST_TEXT)
-    target = settings.target
+    target = _brief(settings.target)
     if task_of(data.y_train) == CLASSIFICATION:
-        target += f", {data.outputs} classes: {textwrap.shorten(', '.join(data.target_names), MOST_NAME)}"
+        target += f", {data.outputs} classes: {textwrap.shorten(', '.join(map(_brief, data.target_names)), MOST_NAME)}"
         if all(_is_number(name) for name in data.target_names):
             target += " (data.task=regression treats them as numbers)"
     return (
         f"{PurePath(settings.path).name}: {len(data.x_train):,} rows to train on, {len(data.x_val):,} to validate on; "
         f"{settings.task} of {target}; {len(made_of)} input{'s' * (len(made_of) > 1)} from {columns}"
     )
+
+
+def _brief(name: str) -> str:
+    """Return a name as a line can hold it: its control characters escaped, and cut if it is very long."""
+    shown = visible(name)
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
 
 
 def _is_number(text: str) -> bool:
