@@ -43,7 +43,8 @@ def copied(original: Path, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", [pytest.param("copy", marks=pytest.mark.long), "a folder with spaces, ü and %41"])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["copy", "a folder with spaces, ü and %41"])
 def test_a_copy_reads_and_writes_its_own_artifacts(
     original: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,9 +40,11 @@ def shell(folder: Path, command: str, **environment: str | None) -> tuple[int, l
     ("command", "code", "told"),
     [
         ("$STUDY list > /dev/full", 4, ["standard output: No space left on device"]),
-        ("$STUDY show tiny --json > /dev/full", 4, ["standard output: No space left on device"]),
-        ("$STUDY show tiny | head -1", 141, []),
-        ("$STUDY list >&-", 0, []),
+        pytest.param(
+            "$STUDY show tiny --json > /dev/full", 4, ["standard output: No space left on device"], marks=pytest.mark.long
+        ),
+        ("$STUDY show tiny | true", 141, []),  # which has ended long before the first line
+        pytest.param("$STUDY list >&-", 0, [], marks=pytest.mark.long),
         ("$STUDY show tiny <&- >&- 2>&-", 0, []),
         pytest.param("unset HOME; $STUDY list", 0, [], marks=pytest.mark.long),
         pytest.param("TERM=dumb $STUDY list", 0, [], marks=pytest.mark.long),
