@@ -115,7 +115,7 @@ def main() -> None:
                 os._exit(_run(writer.main))
             os.write(tell, number.to_bytes(8))
             os._exit(0)
-        # whose parent it is must be settled when its number is told
+        # its parent must be settled before its number is sent
         os.waitpid(between, 0)
         connection.sendall(os.read(told, 8))
         for each in (*streams, told, tell):
