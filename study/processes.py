@@ -72,6 +72,11 @@ def owner() -> str:
     return named(os.getpid(), _own_lock(os.getpid()))
 
 
+def is_own(owner: str | None) -> bool:
+    """Return whether an owner is this process. Unlike `owner`, it makes no lock, so that who only reads leaves nothing behind."""
+    return (owner or "").rpartition(":")[0] == named(os.getpid(), "").rpartition(":")[0]
+
+
 def named(number: int, name: str) -> str:
     """Return the owner that a process of this machine is. name: of its lock; empty for one without."""
     return ":".join((host(), str(number), _started(number), machine(), name))
@@ -128,8 +133,9 @@ def runs(owner: str | None) -> bool | None:
     return start in ("", _started(int(number)))
 
 
-def host_of(owner: str) -> str:
-    return owner.partition(":")[0]
+def unknown_host(owner: str | None) -> str:
+    """Return the host of an `owner` of which nobody knows whether it still runs; empty for any other."""
+    return (owner or "").partition(":")[0] if runs(owner) is None else ""
 
 
 def alive(owner: str | None) -> bool:
@@ -138,7 +144,7 @@ def alive(owner: str | None) -> bool:
 
 
 def _locked(file: Path) -> bool | None:
-    """Return whether a process holds the lock of a file; None if there is no such file, or it can't be told."""
+    """Return whether a process holds the lock of a file; None without such a file, or without locks."""
     try:
         handle = os.open(file, os.O_RDWR)
     except OSError:

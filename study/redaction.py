@@ -7,6 +7,7 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from functools import cache
 from types import TracebackType
 from urllib.parse import quote, quote_plus, unquote
 
@@ -37,6 +38,7 @@ _PARAMETER = re.compile(
 )
 
 
+@cache
 def is_secret(variable: str) -> bool:
     """Return whether an environment variable holds a secret, by its name: GITHUB_TOKEN does."""
     return variable in SECRET_VARIABLES or bool(_SECRET_NAME.search(variable))

@@ -40,7 +40,7 @@ def processor() -> str:
 def enable() -> None:
     """Switch the cache on if there is room for it and the user has set no XLA switches. Call it before importing TensorFlow.
 
-    A program that can't be written ends the training, and TensorFlow can't be told later to do without the cache.
+    A program that can't be written ends the training, and TensorFlow can't switch the cache off later.
     """
     if "TF_XLA_FLAGS" in os.environ:
         return

@@ -24,7 +24,6 @@ from study.records.arrays import Floats, Integers
 from study.records.cohort import Leg
 from study.records.dataset import Dataset
 from study.records.network import Network
-from study.settings.loss import outputs as network_outputs
 from study.settings.model import BATCH
 from study.settings.schedule import ReduceOnPlateau
 from study.settings.spec import TrialSpec
@@ -134,7 +133,7 @@ def _signature(spec: TrialSpec, data: Dataset, settings: Mapping[str, float]) ->
     rows, schedule, training = len(data.x_train), spec.schedule, spec.training
     batch_size = batches.batch_size(spec, rows)
     return Signature(
-        sizes=(data.x_train.shape[1], *spec.model.units, network_outputs(spec.loss, data.outputs)),
+        sizes=data.layer_sizes(spec),
         activation=spec.model.activation,
         normalisation=spec.model.normalisation,
         loss=spec.loss.name,

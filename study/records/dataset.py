@@ -9,6 +9,8 @@ import numpy as np
 
 from study.records.arrays import Array, Floats, Integers
 from study.settings.data import CLASSIFICATION, REGRESSION
+from study.settings.loss import outputs
+from study.settings.spec import TrialSpec
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,6 +31,10 @@ class Dataset:
     outputs: int
     input_names: tuple[str, ...] = ()
     target_names: tuple[str, ...] = ()
+
+    def layer_sizes(self, spec: TrialSpec) -> tuple[int, ...]:
+        """Return the numbers of units from the inputs to the outputs of the networks that a trial trains on these data."""
+        return (self.x_train.shape[1], *spec.model.units, outputs(spec.loss, self.outputs))
 
     def __repr__(self) -> str:
         rows = f"{len(self.x_train)} rows to train on and {len(self.x_val)} to validate on"

@@ -16,11 +16,11 @@ from study.settings.values import Value
 
 @dataclass(frozen=True)
 class TrackedNetwork:
-    """A replicate as its record in MLflow tells it. predictions: [n_val, outputs]; target as in `Dataset.y_val`.
+    """A replicate as MLflow holds it. predictions: [n_val, outputs]; target as in `Dataset.y_val`.
 
     config: what `spec.build` makes its trial's spec of; settings: the same by dotted keys; seeds: by source. curves: train_loss and
     val_loss, each [epochs], if they are kept. trial: the name of its trial's run, and trial_number the trial's in its study, if it
-    has one; number: its own among the replicates. A file of weights doesn't tell all of this: texts are empty, losses NaN, and
+    has one; number: its own among the replicates. A file of weights doesn't hold all of this: texts are empty, losses NaN, and
     n_val may be 0.
     """
 

@@ -19,7 +19,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as the study's storage tells it. state: 'complete', 'pruned', 'failed', 'running' or 'waiting'.
+    """A trial as the study's storage holds it. state: 'complete', 'pruned', 'failed', 'running' or 'waiting'.
 
     values: of the study's objectives, if it has any.
     """

@@ -37,7 +37,7 @@ def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) 
     if activation:
         models = [trial_spec.model for trial_spec in _specs(networks)]
         if other := sorted({model.activation for model in models} - {activation}):
-            raise BadInput([Fault("--activation", activation, f"{', '.join(other)}, as the records tell")])
+            raise BadInput([Fault("--activation", activation, f"{', '.join(other)}, as recorded")])
         shared["model"] = shared["model"] or next(iter(models), Model(activation=activation))
     same_target = first.target.size > 0 and same_rows(networks)
     trained = all(network.label for network in networks)

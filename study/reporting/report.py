@@ -151,10 +151,6 @@ def trial_name(record: TrialRecord) -> str:
     return f"{record.number}: {settings_text(record.params)}" if record.params else f"trial {record.number}"
 
 
-def trial_title(record: TrialRecord) -> str:
-    return f"trial {record.number}" + (f": {settings_text(record.params)}" if record.params else "")
-
-
 def seconds_text(seconds: Mapping[str, float], total: float) -> str:
     """Return the seconds of each phase, with the rest as 'other'."""
     parts = {name: value for name, value in seconds.items() if value >= 0.05}

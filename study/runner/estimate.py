@@ -222,9 +222,7 @@ def _parameters(spec: TrialSpec) -> int:
 
 
 def _shapes(spec: TrialSpec) -> dict[str, tuple[int, ...]]:
-    data = dataset.load_data(spec)
-    sizes = (data.x_train.shape[1], *spec.model.units, network_outputs(spec.loss, data.outputs))
-    return parameter_shapes(sizes, spec.model.normalisation)
+    return parameter_shapes(dataset.load_data(spec).layer_sizes(spec), spec.model.normalisation)
 
 
 def program_signature(spec: TrialSpec) -> object:

@@ -14,7 +14,6 @@ from study.engine.width import WIDTH, available_cores
 from study.errors import BadInput, Fault
 from study.records.dataset import Dataset
 from study.records.network import parameter_shapes
-from study.settings.loss import outputs as network_outputs
 from study.settings.optimizer import SGD
 from study.settings.spec import TrialSpec
 
@@ -40,7 +39,7 @@ def needed(spec: TrialSpec, data: Dataset) -> float:
 
     Every part of WIDTH replicates keeps its parameters several times over; activations are there once per running part.
     """
-    sizes = (data.x_train.shape[1], *spec.model.units, network_outputs(spec.loss, data.outputs))
+    sizes = data.layer_sizes(spec)
     parameters = sum(math.prod(shape) for shape in parameter_shapes(sizes, spec.model.normalisation).values())
     slots = 0 if isinstance(spec.optimizer, SGD) and not spec.optimizer.momentum else 2
     more = (spec.training.patience is not None) + (spec.optimizer.ema is not None)

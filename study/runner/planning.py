@@ -184,9 +184,8 @@ def _check_records(name: str, storage: str, uri: str) -> None:
     """Raise Corrupt if MLflow has trials of the study that its storage hasn't: they would be trained again beside the old ones."""
     from study.search import stored
 
-    there = sqlite.is_there(storage) and name in stored.names(storage)
-    known = {attempt.number for attempt in stored.attempts(storage, name)} if there else set()
-    if lost := recent.trial_numbers(uri, name) - known:
+    tracked = recent.trial_numbers(uri, name)
+    if lost := tracked and tracked - stored.numbers(storage, name):
         raise Corrupt(
             f"{storage} lacks {len(lost)} trials of study {name} that {uri} has runs of: it was deleted, or is older. Restore it, "
             f"or begin a study of another name (hydra.sweeper.study_name=NAME), or delete the runs first: mlp-study delete {name}"

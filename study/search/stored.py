@@ -172,6 +172,14 @@ def names(storage: str) -> list[str]:
         return optuna.get_all_study_names(storages.backend(storage))
 
 
+def numbers(storage: str, name: str) -> set[int]:
+    """Return the numbers of all attempts of a study; none if there is no study of this name."""
+    if not sqlite.is_there(storage) or name not in names(storage):
+        return set()
+    with storages.errors(storage):
+        return {trial.number for trial in load(storage, name).get_trials(deepcopy=False)}
+
+
 def attempts(storage: str, name: str) -> list[Attempt]:
     """Return all attempts of a study, those too that are made again."""
     with storages.errors(storage):
@@ -200,7 +208,7 @@ def silent_trials(study: optuna.Study) -> set[int]:
 def at_work(trial: FrozenTrial, silent: Set[int]) -> bool:
     """Return whether another process than this one may still have a trial in work."""
     owner = attributes.of_trial(trial, OWNER)
-    if owner == processes.owner():
+    if processes.is_own(owner):
         return False
     runs = processes.runs(owner)
     return trial._trial_id not in silent if runs is None else runs
@@ -208,9 +216,7 @@ def at_work(trial: FrozenTrial, silent: Set[int]) -> bool:
 
 def elsewhere(trial: FrozenTrial) -> str:
     """Return the machine that has a trial in work, where nobody knows whether it still does; empty for any other trial."""
-    owner = attributes.of_trial(trial, OWNER)
-    unknown = trial.state == TrialState.RUNNING and processes.runs(owner) is None
-    return processes.host_of(owner) if unknown else ""
+    return processes.unknown_host(attributes.of_trial(trial, OWNER)) if trial.state == TrialState.RUNNING else ""
 
 
 def front_of(study: optuna.Study) -> list[int]:

@@ -13,7 +13,7 @@ from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from study import sqlite
+from study import processes, sqlite
 from study.analysis import fingerprints
 from study.errors import Corrupt
 from study.records.arrays import Floats
@@ -103,7 +103,7 @@ def waiting() -> list[Waiting]:
             folder,
             spool.key_of(folder),
             alive=not spool.left_behind(folder),
-            elsewhere=spool.elsewhere(folder),
+            elsewhere=processes.unknown_host(spool.owner_of(folder)),
             complete=(folder / spool.RECORD).exists(),
         )
         for folder in sorted(spool.FOLDER.iterdir())

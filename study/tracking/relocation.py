@@ -51,11 +51,17 @@ def _moved(connection: sqlite3.Connection, folder: Path) -> Iterator[tuple[str, 
     for table, column in COLUMNS:
         if table not in tables:
             continue
-        for (old,) in connection.execute(f"SELECT DISTINCT {column} FROM {table} WHERE {column} LIKE '%/{ARTIFACTS}/%'").fetchall():
+        # most lie in their place, and a large study has tens of thousands of them: the database finds the others
+        others = f"{column} LIKE '%/{ARTIFACTS}/%' AND instr({column}, ?) != 1 AND instr({column}, ?) != 1"
+        query = f"SELECT DISTINCT {column} FROM {table} WHERE {others}"
+        for (old,) in connection.execute(query, (f"{here.as_uri()}/", f"{here}/")).fetchall():
             place = LOCATION.fullmatch(old)
-            if not place or Path(unquote(place["root"]) if place["scheme"] else place["root"]) == folder:
+            if not place:
                 continue
-            name = (unquote(place["rest"]) if place["scheme"] else place["rest"]).split("/")[0]
+            plain = unquote if place["scheme"] else str
+            if Path(plain(place["root"])) == folder:
+                continue
+            name = plain(place["rest"]).split("/")[0]
             # an experiment's folder: its runs may have no files yet
             if known.setdefault(name, (here / name).exists()):
                 root = here.as_uri() if place["scheme"] else str(here)

@@ -266,13 +266,12 @@ def take_over(folder: Path) -> Iterator[Path]:
 
 def left_behind(folder: Path) -> bool:
     """Return whether the writer of a trial's folder has ended."""
-    return not processes.alive(folder.name.rpartition("-")[0])
+    return not processes.alive(owner_of(folder))
 
 
-def elsewhere(folder: Path) -> str:
-    """Return the machine whose writer has a trial's folder, where nobody knows whether it still runs; else nothing."""
-    owner = folder.name.rpartition("-")[0]
-    return processes.host_of(owner) if processes.runs(owner) is None else ""
+def owner_of(folder: Path) -> str:
+    """Return the writer of a trial's folder, as an owner (`processes`)."""
+    return folder.name.rpartition("-")[0]
 
 
 def abandon(folder: Path) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 from study.errors import BadInput, Fault
 from study.records.dataset import Dataset
 from study.records.network import Network, parameter_shapes
-from study.settings import loss
 from study.settings.spec import TrialSpec
 
 
@@ -30,8 +29,7 @@ def load(spec: TrialSpec, data: Dataset, uri: str) -> list[Network] | None:
     if 1 < len(networks) < count:
         got = f"{run}, a run of {len(networks)} networks"
         raise BadInput([Fault("init.same_as", got, f"a replicate's run, or a trial's of at least {count}")])
-    sizes = (data.x_train.shape[1], *spec.model.units, loss.outputs(spec.loss, data.outputs))
-    shapes = parameter_shapes(sizes, spec.model.normalisation)
+    shapes = parameter_shapes(data.layer_sizes(spec), spec.model.normalisation)
     if networks[0].shapes != shapes:
         valid = Network({name: np.empty(shape, np.float32) for name, shape in shapes.items()}).architecture
         got = f"{run}, whose networks are {networks[0].architecture}"

@@ -168,14 +168,16 @@ class Server:
             if isinstance(error, MlflowException) and not _for_good(error):
                 raise
             self._trials.pop(str(folder), None)
-            reason = redaction.redact(str(error))
-            with contextlib.suppress(MlflowException):
-                self._kill(self._store.runs(KEY, spool.key_of(folder)))
-            if (folder / spool.RECORD).exists():
-                aside = spool.set_aside(folder, reason)
-                print(f"a trial's record can't be sent to MLflow: {reason}; it is kept in {aside}", file=sys.stderr, flush=True)
-            else:  # its trainer has yet to complete it
-                self._refused[str(folder)] = reason
+            self._set_aside(folder, redaction.redact(str(error)))
+
+    def _set_aside(self, folder: Path, reason: str) -> None:
+        with contextlib.suppress(MlflowException):
+            self._kill(self._store.runs(KEY, spool.key_of(folder)))
+        if (folder / spool.RECORD).exists():
+            aside = spool.set_aside(folder, reason)
+            print(f"a trial's record can't be sent to MLflow: {reason}; it is kept in {aside}", file=sys.stderr, flush=True)
+        else:  # its trainer has yet to complete it
+            self._refused[str(folder)] = reason
 
     def handle(self, message: messages.Message) -> messages.Answered | None:
         """Do what a message asks; return the answer to a question."""
@@ -192,10 +194,11 @@ class Server:
                         self._trials[folder].curves(curves)
                 return None
             case messages.CloseTrial(folder):
-                with self._setting_aside(Path(folder)):
-                    if folder in self._refused:
-                        raise Corrupt(self._refused.pop(folder))
-                    self._close(Path(folder))
+                if folder in self._refused:
+                    self._set_aside(Path(folder), self._refused.pop(folder))
+                else:
+                    with self._setting_aside(Path(folder)):
+                        self._close(Path(folder))
                 return None
             case messages.OpenExperiment(key, name, columns):
                 return messages.Answered(key, self._store.page(self._store.experiment(name, columns)))
@@ -299,7 +302,7 @@ def main() -> None:
             message = messages.decode(line)
             if not server:
                 processes.hold(lock)
-            server = server or Server(store.open_store(uri), Path(folder))
+                server = Server(store.open_store(uri), Path(folder))
             if answered := server.handle(message):
                 answer(answered)
         if server:

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from study.analysis import distance
 from study.records.arrays import Doubles, Floats
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart, in tints that stand out on white and on black
+# Okabe and Ito's palette, which colour-blind readers can distinguish, in tints that stand out on white and on black
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, GREY = "#2a7fc1", "#d9641e", "#159a76", "#c2649c", "#b8920a", "#4aa8d8", "#8a8f98"
 COLOURS = (ORANGE, BLUE, GREEN, PINK, YELLOW, SKY)
 UNRELATED_TEXT = f"{distance.UNRELATED_TEXT}, whatever they compute"
