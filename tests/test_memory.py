@@ -6,6 +6,7 @@ import json
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +84,15 @@ def test_the_limits_are_the_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     assert address_space.most == 5e9 and address_space.loaded > memory.LOADED
     assert others, "what the machine has free"
     assert all(1e8 < limit.most < 1e20 for limit in others)
+
+
+def test_files_that_a_container_has_cached_are_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"memory.max": "8000000000", "memory.current": "7500000000", "memory.stat": "anon 1\ninactive_file 7000000000\n"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(memory, "CGROUPS", ((tmp_path, "memory.max", "memory.current", "inactive_file"),))
+    monkeypatch.setattr(memory, "_resident", lambda: 300_000_000)
+    container, *_ = (limit for limit in memory.limits() if "container" in limit.reason)
+    assert container.most == 8e9 - (7.5e9 - 7e9 - 3e8)
+    (tmp_path / "memory.max").write_text("max")
+    assert not any("container" in limit.reason for limit in memory.limits())

@@ -23,6 +23,11 @@ FLOAT = 4
 LOADED, LOADED_ADDRESSES = 1.1e9, 3.3e9
 COPIES = 8.2
 GIGABYTE = 1e9
+# of both versions of control groups: the files with the limit and with what is used, and memory.stat's entry for cached files
+CGROUPS = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,13 @@ def limits() -> Iterator[Limit]:
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
         yield Limit(soft, LOADED_ADDRESSES, "the limit of this process (ulimit -v)")
-    for allowed, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
-        with contextlib.suppress(OSError, ValueError):
-            most, now = (int(Path("/sys/fs/cgroup", name).read_text()) for name in (allowed, used))
-            yield Limit(most - now + _resident(), LOADED, "the limit of this container")
+    for folder, allowed, used, reclaimable in CGROUPS:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            most, now = (int((folder / name).read_text()) for name in (allowed, used))
+            parts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            # files that were read count as used until somebody needs the memory
+            others = now - int(parts[reclaimable]) - _resident()
+            yield Limit(most - others, LOADED, "the limit of this container")
     with contextlib.suppress(OSError, ValueError, IndexError):
         available = Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]
         yield Limit(int(available) * 1024 + _resident(), LOADED, "what this machine has free")
