@@ -85,6 +85,14 @@ def test_owners_of_earlier_versions(owner: str | None, runs: bool | None) -> Non
     assert processes.runs(owner and owner.format(host=processes.host(), number=os.getpid())) is runs
 
 
+def test_who_only_asks_whether_a_trial_is_its_own_leaves_nothing_behind(tmp_path: Path) -> None:
+    assert not processes.is_own("elsewhere:1:1") and not processes.is_own(None)
+    assert not processes.is_own(processes.named(os.getppid(), "lock"))
+    assert processes.is_own(processes.named(os.getpid(), "lock"))
+    assert list(tmp_path.iterdir()) == []
+    assert processes.is_own(processes.owner())
+
+
 def test_a_lock_is_held_until_its_last_holder_ends() -> None:
     name = processes.new_name()
     held = processes.lock(name)

@@ -311,7 +311,7 @@ def test_a_living_process_keeps_its_trials(url: str) -> None:
     forget()
     other = opened(url)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "owner", lambda: DEAD)  # another driver; this process, the owner of the trial, lives
+        patch.setattr(processes, "is_own", lambda _: False)  # another driver; this process, the owner of the trial, lives
         other.reap()
     assert other.records()[0].state == "running" and other.remaining() == 11
 
