@@ -52,7 +52,7 @@ HOMES = {
     "charset_normalizer": {"data.table_text"},
     "pyarrow": {"data.readers", "data.tables", "tracking.artifacts"},
     "pandas": {"results", "tracking"},
-    "sklearn": {"data.loading"},
+    "sklearn": {"data.loading", "analysis.baselines"},
     "click": {"cli"},
     "hydra": {"config", "runner", "cli", "hydra_plugins"},
     "omegaconf": {"config", "runner", "cli", "hydra_plugins"},

@@ -1,4 +1,5 @@
 """Examines trained networks: takes weights, losses and data; returns labels, distances and verdicts.
 
-It uses NumPy and SciPy alone. It must not import TensorFlow, Optuna or MLflow, so that records can be examined without them.
+It uses NumPy and SciPy alone, and scikit-learn for the baselines. It must not import TensorFlow, Optuna or MLflow, so that records
+can be examined without them.
 """

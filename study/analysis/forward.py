@@ -82,11 +82,15 @@ def losses(outputs: Floats, y: Floats | Integers, loss: Loss | None = None) -> D
     if loss is None:
         loss = SparseCategoricalCrossentropy() if task_of(y) == CLASSIFICATION else MeanSquaredError()
     with np.errstate(over="ignore", invalid="ignore"):
-        return _row_losses(outputs.astype(np.float64), y, loss).mean(axis=-1)
+        return row_losses(outputs, y, loss).mean(axis=-1)
 
 
-def _row_losses(outputs: Doubles, y: Array, loss: Loss) -> Doubles:
-    """Return the loss of each row, [R, n], by Keras' definitions (keras/src/losses/losses.py)."""
+def row_losses(outputs: Array, y: Array, loss: Loss) -> Doubles:
+    """Return the loss of each row, [R, n], in double precision, by Keras' definitions (keras/src/losses/losses.py).
+
+    outputs: [R, n, units], logits for classification; y: [n, units], or class numbers [n].
+    """
+    outputs = outputs.astype(np.float64)
     match loss:
         case MeanSquaredError():
             return np.square(outputs - y).mean(axis=-1)
@@ -128,9 +132,7 @@ def trivial_loss(loss: Loss, y: Floats | Integers, classes: int | None = None) -
         return float(special.entr(prior).sum())
     columns = y.astype(np.float64).T[..., None]  # [units, n, 1]
     return float(
-        np.mean(
-            [_row_losses(np.full((1, len(column), 1), _best_constant(loss, column)), column, loss).mean() for column in columns]
-        )
+        np.mean([row_losses(np.full((1, len(column), 1), best_constant(loss, column)), column, loss).mean() for column in columns])
     )
 
 
@@ -140,7 +142,7 @@ def trivial_losses(loss: Loss, datasets: Sequence[Dataset]) -> list[float]:
     return [known[id(data)] for data in datasets]
 
 
-def _best_constant(loss: Loss, y: Doubles) -> float:
+def best_constant(loss: Loss, y: Doubles) -> float:
     """Return the constant with the lowest mean loss on one target column, [n, 1]."""
     match loss:
         case MeanSquaredError():
@@ -153,7 +155,7 @@ def _best_constant(loss: Loss, y: Doubles) -> float:
             return float(y[order[np.searchsorted(weight, weight[-1] / 2)], 0])
     # convex, so the minimum within the targets' range is the only one
     at = optimize.minimize_scalar(
-        lambda constant: _row_losses(np.full((1, *y.shape), constant), y, loss).mean(),
+        lambda constant: row_losses(np.full((1, *y.shape), constant), y, loss).mean(),
         bounds=(y.min(), y.max()),
         method="bounded",
         options={"xatol": 1e-9 * (1 + np.ptp(y))},
