@@ -26,6 +26,19 @@ class StudySweeperConf:
     n_jobs: int = 1
     # the study stops when more than this share of n_trials has failed
     max_failure_rate: float = 0.5
+    # true: train more replicates of the trials that may be the best until that is decided; null: unless replicates are set, or
+    # trials can't be compared replicate by replicate
+    decide: bool | None = None
+    # the difference that doesn't matter, in SDs of a setting's loss over seeds
+    margin: float = 1.0
+    # the probability that the winner is the best within the margin
+    confidence: float = 0.98
+    # the most replicates of a setting
+    max_replicates: int = 64
+    # the most networks of the race; null: no limit
+    networks: int | None = None
+    # fit baselines to the rows that the winner is trained on, and judge them beside it on the test part
+    baselines: bool = True
     # train the trials that may be the best again, each with this number of fresh replicates; null: no
     finalists: int | None = None
     # true: only show what the study would train, how long it will take and how much disk it needs; the flag --dry-run sets it

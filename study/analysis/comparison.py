@@ -92,12 +92,12 @@ def compare(
                 model=model,
                 loss=loss or MeanSquaredError(),
                 predictions=stacked,
-                target=target,
+                targets=[] if target is None else [target] * len(networks),
                 data=data,
             )
             positions, aligned, null = examined.places, examined.aligned, examined.null
         else:
-            positions = pairwise.affordable(networks)
+            positions = pairwise.affordable(networks, np.zeros(len(networks), np.int32))
             chosen = Network.stack([networks[position] for position in positions])
             aligned = alignment.matched_distances(chosen, model.activation, norm_epsilon=model.norm_epsilon)
             null = alignment.null_distance(networks[0], model.activation)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from study.analysis.distance import Matrix
 from study.analysis.forward import predicted_classes
-from study.records.arrays import Array, Floats
+from study.records.arrays import Array, Floats, Integers
 from study.records.dataset import task_of
 from study.settings.data import CLASSIFICATION
 
@@ -21,6 +23,17 @@ def kind(target: Array) -> str:
 def between(predictions: Floats, target: Array) -> Matrix:
     """Return churn or normalised RMSE of each pair, [N, N]. predictions: [N, n, outputs]; target: [n] or [n, outputs]."""
     return churn(predictions) if task_of(target) == CLASSIFICATION else normalised_rmse(predictions, target)
+
+
+def within(predictions: Floats, targets: Sequence[Array], splits: Integers) -> Iterator[tuple[Integers, Matrix]]:
+    """Yield the positions of the networks on the same rows, two or more, and `between` of them.
+
+    predictions: [N, n, outputs] and targets: N of [n, …], each network's on its own rows. splits: [N], equal for the same rows.
+    """
+    for split in np.unique(splits):
+        members = np.flatnonzero(splits == split).astype(np.int32)
+        if len(members) > 1:
+            yield members, between(predictions[members], targets[members[0]])
 
 
 def churn(predictions: Floats) -> Matrix:

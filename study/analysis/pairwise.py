@@ -13,7 +13,7 @@ from study.analysis.distance import Matrix
 from study.analysis.verdict import Verdict, VerdictEvidence, verdict
 from study.records.arrays import Array, Doubles, Floats, Integers
 from study.records.cohort import Cohort
-from study.records.dataset import Dataset, shared, task_of
+from study.records.dataset import Dataset, shared, splits, task_of
 from study.records.network import Network
 from study.sampling import evenly
 from study.settings.data import CLASSIFICATION
@@ -34,7 +34,8 @@ class Examination:
     """Every matrix is [N, N], for N ≤ MOST networks: those at `places` in the cohort.
 
     relative_l2: of the raw weights. aligned: canonical and matched; null: the same of fresh networks of this architecture.
-    disagreement and cka (debiased, of the last hidden layer): None where networks don't share their data. pairs: those whose paths
+    disagreement: NaN for networks that were validated on different rows, None if all were. cka (debiased, of the last hidden
+    layer): None where networks don't share their data. pairs: those whose paths
     were followed, raw and with the second network aligned to the first; a path's barrier is in error rate, or in trivial losses.
     centre: [N], distances to the mean of the aligned networks.
     """
@@ -66,16 +67,18 @@ class Examination:
 
 def examine(cohort: Cohort, datasets: Sequence[Dataset]) -> Examination:
     """Compare the replicates of a trial, at least two. datasets: one per replicate."""
-    validated, trained = shared(datasets, "x_val", "y_val"), shared(datasets, "x_train", "y_train")
+    numbers = splits(datasets)
+    same = not numbers.any() and shared(datasets, "x_train", "y_train")
     return of_networks(
         cohort.networks(),
         labels=cohort.labels,
         losses=cohort.final(cohort.val_loss),
         model=cohort.spec.model,
         loss=cohort.spec.loss,
-        predictions=cohort.predictions if validated else None,
-        target=datasets[0].y_val,
-        data=datasets[0] if validated and trained else None,
+        predictions=cohort.predictions,
+        targets=[data.y_val for data in datasets],
+        splits=numbers,
+        data=datasets[0] if same else None,
     )
 
 
@@ -87,27 +90,29 @@ def of_networks(
     model: Model,
     loss: Loss,
     predictions: Floats | None = None,
-    target: Array | None = None,
+    targets: Sequence[Array] = (),
+    splits: Integers | None = None,
     data: Dataset | None = None,
 ) -> Examination:
     """Compare R ≥ 2 networks of one architecture. labels: [R], of convergence; losses: [R], of validation.
 
-    predictions: [R, n, outputs] on rows that all networks share, with their target. data: shared by all, for the paths.
+    predictions: [R, n, outputs], each network's on its own rows, whose targets are `targets`, [R] of [n, …]. splits: [R], equal
+    numbers for the same rows; None if all are the same. data: shared by all, for the paths.
     """
-    chosen = affordable(networks)
+    rows = np.zeros(len(networks), np.int32) if splits is None else splits
+    chosen = affordable(networks, rows)
     count, epsilon = len(chosen), model.norm_epsilon
     nets = [networks[position] for position in chosen]
     stack = Network.stack(nets)
-    classes = target is not None and task_of(target) == CLASSIFICATION
+    classes = bool(targets) and task_of(targets[0]) == CLASSIFICATION
     every = distance.relative_l2(distance.vectors(networks if len(networks) <= MOST_RAW else nets))
     raw = every[np.ix_(chosen, chosen)] if len(every) == len(networks) else every
     aligned = alignment.matched_distances(stack, model.activation, norm_epsilon=epsilon)
     # units' scales are no part of a layer's representation
     plain = rescaling.canonical(stack, model.activation, norm_epsilon=epsilon)
     apart = function = None
-    if predictions is not None and target is not None:
-        apart = disagreement.between(predictions[chosen], target)
-        function = _function_apart(apart, predictions[chosen], target)
+    if predictions is not None:
+        apart, function = _functions(predictions[chosen], [targets[position] for position in chosen], rows[chosen])
 
     pairs = tuple((number, number + 1) for number in range(min(count - 1, PATHS)))
     raw_paths = aligned_paths = barriers = aligned_barriers = similarity = None
@@ -128,8 +133,8 @@ def of_networks(
         # a maximum over some of the networks doesn't bound that over all
         relative_l2=float(every.max()) if len(every) == len(networks) else None,
         aligned=float(aligned.max()) if count == len(networks) else None,
-        output=None if predictions is None else _largest_difference(predictions),
-        loss=_loss_apart(np.asarray(losses, np.float64)),
+        output=None if predictions is None or rows.any() else _largest_difference(predictions),
+        loss=_loss_apart(np.asarray(losses, np.float64), rows),
         function=function,
         classes=classes,
         barrier=None if barriers is None else float(barriers.max()),
@@ -152,12 +157,27 @@ def of_networks(
     )
 
 
-def affordable(networks: Sequence[Network]) -> Integers:
-    """Return the positions of as many networks as can be matched in pairs within the time, at least two and at most MOST."""
+def affordable(networks: Sequence[Network], splits: Integers) -> Integers:
+    """Return the positions of as many networks as can be matched in pairs within the time, at least two and at most MOST.
+
+    splits: [R], equal numbers for networks on the same rows.
+    """
     pairs = ALIGNING_SECONDS / max(alignment.seconds_a_pair(networks[0]), 1e-6)
-    most = max(2, int((1 + np.sqrt(1 + 8 * pairs)) / 2))
+    most = max(2, min(MOST, int((1 + np.sqrt(1 + 8 * pairs)) / 2)))
+    if splits.any():
+        return np.arange(min(len(networks), most), dtype=np.int32)  # neighbours share their rows
     # spread over the cohort: neighbours in a crossed design share a source
-    return evenly(len(networks), min(MOST, most)).astype(np.int32)
+    return evenly(len(networks), most).astype(np.int32)
+
+
+def _functions(predictions: Floats, targets: Sequence[Array], splits: Integers) -> tuple[Matrix | None, MeanInterval | None]:
+    """Return the disagreement of each pair of networks on the same rows, and the mean of churn over the error rate, or of NRMSE."""
+    apart, relative = np.full((len(splits), len(splits)), np.nan), []
+    np.fill_diagonal(apart, 0.0)
+    for members, block in disagreement.within(predictions, targets, splits):
+        apart[np.ix_(members, members)] = block
+        relative.append(_over_errors(block, predictions[members], targets[members[0]]))
+    return (apart, intervals.mean_of_blocks(relative)) if relative else (None, None)
 
 
 def _largest_difference(predictions: Floats) -> float:
@@ -166,14 +186,17 @@ def _largest_difference(predictions: Floats) -> float:
     return float(np.ptp(predictions, axis=0).max()) / spread if spread else 0.0
 
 
-def _loss_apart(losses: Doubles) -> MeanInterval:
-    """Return the mean of |L_a − L_b| over the mean loss."""
-    return intervals.mean_of_pairs(np.abs(losses[:, None] - losses) / (losses.mean() or 1.0))
+def _loss_apart(losses: Doubles, splits: Integers) -> MeanInterval:
+    """Return the mean of |L_a − L_b| over the mean loss, over the pairs of networks on the same rows."""
+    apart = np.abs(losses[:, None] - losses) / (losses.mean() or 1.0)
+    blocks = [apart[np.ix_(members, members)] for members in (np.flatnonzero(splits == split) for split in np.unique(splits))]
+    # where no two networks share their rows, nothing is judged by it
+    return intervals.mean_of_blocks([block for block in blocks if len(block) > 1] or [apart])
 
 
-def _function_apart(apart: Matrix, predictions: Floats, target: Array) -> MeanInterval:
-    """Return the mean of churn over the mean error rate, or of NRMSE."""
-    if task_of(target) == CLASSIFICATION:
-        error = float(np.mean(1 - metrics.accuracy(predictions, target)))
-        apart = apart / (error or 1.0)  # networks without errors agree everywhere
-    return intervals.mean_of_pairs(apart)
+def _over_errors(apart: Matrix, predictions: Floats, target: Array) -> Matrix:
+    """Return churn over the networks' mean error rate; NRMSE as it is."""
+    if task_of(target) != CLASSIFICATION:
+        return apart
+    error = float(np.mean(1 - metrics.accuracy(predictions, target)))
+    return apart / (error or 1.0)  # networks without errors agree everywhere

@@ -11,7 +11,7 @@ from study.analysis import convergence, disagreement, distance, forward, metrics
 from study.analysis.pairwise import Examination
 from study.records.arrays import Floats, Integers
 from study.records.cohort import Cohort
-from study.records.dataset import Dataset, shared, task_of
+from study.records.dataset import Dataset, splits, task_of
 from study.records.outcome import Summary
 from study.settings.data import CLASSIFICATION
 from study.statistics import intervals, ranking
@@ -23,30 +23,34 @@ WIDEST_SEARCHABLE = 256
 def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str], examined: Examination | None = None) -> Summary:
     """Summarise a trial's cohort. Distance and disagreement are means over the pairs of replicates.
 
-    marks: each replicate's fingerprint. Networks that were validated on different rows have no disagreement.
+    marks: each replicate's fingerprint. Disagreement is of pairs that were validated on the same rows; None without such pairs.
     """
     final = [float(loss) for loss in trained.final(trained.val_loss)]
-    rows, target = distance.vectors(trained.networks()), datasets[0].y_val
-    apart = finite_test = None
-    if shared(datasets, "x_val"):
-        apart, finite_test = disagreement.between(trained.predictions, target), _finite_test(trained.predictions, target)
+    rows, numbers = distance.vectors(trained.networks()), splits(datasets)
+    per_split = trained.spec.replicates.per_split
+    blocks = list(disagreement.within(trained.predictions, [data.y_val for data in datasets], numbers))
     return Summary(
         val_losses=final,
         val_loss_mean=float(np.mean(final)),
         val_loss_std=float(np.std(final, ddof=1)) if len(final) > 1 else 0.0,
-        val_loss_halfwidth=None if trained.spec.replicates.crossed else intervals.mean_halfwidth(final),
+        val_loss_halfwidth=None if trained.spec.replicates.crossed else intervals.mean_halfwidth(final, per_block=per_split),
         train_loss_mean=float(np.mean(trained.final(trained.train_loss))),
         distance=distance.mean_of_pairs(distance.relative_l2(rows)),
-        disagreement=None if apart is None else distance.mean_of_pairs(apart),
+        disagreement=float(np.mean([distance.mean_of_pairs(block) for _, block in blocks])) if blocks else _alone(numbers),
         distinct=len(set(marks)),
         labels={name: trained.labels.count(name) for name in convergence.LABELS if name in trained.labels},
         scores=_scores(trained, datasets),
-        finite_test=finite_test,
+        finite_test=None if numbers.any() else _finite_test(trained.predictions, datasets[0].y_val),
         parameters=sum(array[0].size for array in trained.network.trainable.values()),
         **_classes(trained, datasets),
         **_progress(trained, datasets),
         **_examined(examined),
     )
+
+
+def _alone(splits: Integers) -> float | None:
+    """Return the disagreement of a network with itself, or of none on the same rows."""
+    return 0.0 if len(splits) == 1 else None
 
 
 def _classes(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:

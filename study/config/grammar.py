@@ -16,7 +16,18 @@ from study.search import space as spaces
 
 # settings that hold free text
 COLUMN, COLUMNS = "data.target", "data.drop"
-TEXTS = {COLUMN, "data.path", "data.delimiter", "data.decimal", "data.encoding", "init.same_as", "tracking.uri"}
+TEXTS = {
+    COLUMN,
+    "data.path",
+    "data.test_path",
+    "data.group",
+    "data.time",
+    "data.delimiter",
+    "data.decimal",
+    "data.encoding",
+    "init.same_as",
+    "tracking.uri",
+}
 TEXTS |= {"hydra.sweeper.study_name", "hydra.sweeper.storage"}
 
 

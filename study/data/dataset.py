@@ -7,6 +7,7 @@ names `data`, each replicate draws its own parts of them; where it names `noise`
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import lru_cache
 from weakref import WeakValueDictionary
 
@@ -66,9 +67,22 @@ def _load(data: Data, stamp: object, root_seed: int, seed: int, noise_seed: int,
     # a dataset that is still in use is reused; besides those, only the latest few are kept
     if (dataset := _alive.get(key)) is None:
         rows = loading.load(data.source(), root_seed, stamp)
-        train, val = splits.parts(data, len(rows.x), root_seed, seed, fold, rows.labels)
+        train, val = splits.parts(data, rows, root_seed, seed, fold)
         _alive[key] = dataset = _dataset(data, rows, train, val, noise_seed)
     return dataset
+
+
+def load_tested(spec: TrialSpec) -> Dataset | None:
+    """Load the data for a last look at the test part: all other rows to train on, undisturbed, and the test part as `val`.
+
+    None without a test part. Raises BadInput if the data can't be loaded.
+    """
+    rows = loading.rows(spec)
+    test = splits.test_part(spec.data, rows, loading.root_seed(spec))
+    if not len(test):
+        return None
+    others = np.setdiff1d(np.arange(len(rows.x)), test, assume_unique=True)
+    return _dataset(replace(spec.data, feature_noise=0.0, target_noise=0.0), rows, others, test, 0)
 
 
 def _dataset(data: Data, rows: Rows, train: Array, val: Array, noise_seed: int) -> Dataset:

@@ -77,12 +77,12 @@ LOADERS: dict[str, Callable[..., Rows]] = {
 
 
 def stamp(data: Data) -> object:
-    """Return a value that changes when the data's file does; None for data without a file."""
+    """Return a value that changes when one of the data's files does; None for data without a file."""
     if not isinstance(data, UserTable):
         return None
     from study.data import readers
 
-    return readers.stamp(data.path)
+    return readers.stamp(data.path), data.test_path and readers.stamp(data.test_path)
 
 
 @lru_cache(maxsize=1)
@@ -114,4 +114,9 @@ def _digest(source: Data, seed: int, stamp: object) -> str:
         content.update(f"{array.dtype}{array.shape}".encode())
         for column in np.atleast_2d(array.T):  # one by one, without copying the whole array
             content.update(np.ascontiguousarray(column).data)
+    for numbers in (loaded.groups, loaded.times):
+        if numbers is not None:
+            content.update(np.ascontiguousarray(numbers).data)
+    if loaded.test_rows:
+        content.update(f"test {loaded.test_rows}".encode())
     return content.hexdigest()

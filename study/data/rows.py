@@ -13,6 +13,8 @@ class Rows(NamedTuple):
 
     x: [n, inputs], NaN where a table's cell is empty. y: float [n, outputs], or class numbers [n].
     notes: sentences that report how the file was read. made_up: the names given to the columns of a table whose file has none.
+    test_rows: how many of the last rows are the test part's, if it has a file of its own. groups, times: [n], the number of each
+    row's group, and its place in time; None where the split doesn't need them.
     """
 
     x: Array
@@ -21,6 +23,9 @@ class Rows(NamedTuple):
     target_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     made_up: tuple[str, ...] = ()
+    test_rows: int = 0
+    groups: Integers | None = None
+    times: Integers | None = None
 
     @property
     def input_names(self) -> tuple[str, ...]:

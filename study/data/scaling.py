@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from study.data import splits
+from study.data import loading, splits
+from study.data.rows import Rows
 from study.records.arrays import Array, Doubles, Floats
 from study.settings.data import (
     LARGEST,
@@ -74,10 +75,26 @@ def fill_rule(data: Data) -> str:
     return data.missing if isinstance(data, UserTable) else MEAN
 
 
+def learn_tested(spec: TrialSpec) -> Scaling:
+    """Learn the scaling of `dataset.load_tested` from all rows but the test part. Raises BadInput if the data can't be loaded."""
+    rows = loading.rows(spec)
+    test = splits.test_part(spec.data, rows, loading.root_seed(spec))
+    return _learned(spec.data, rows, np.setdiff1d(np.arange(len(rows.x)), test, assume_unique=True), test)
+
+
+def scaled_test(spec: TrialSpec, number: int) -> Floats:
+    """Return the inputs of the test part as replicate `number` sees them, [n, inputs]."""
+    rows, train, _ = splits.replicate_parts(spec, number)
+    test = splits.test_part(spec.data, rows, loading.root_seed(spec))
+    return scaled(rows.x, train, test, spec.data.normalise, fill_rule(spec.data))[1]
+
+
 def learn_scaling(spec: TrialSpec, number: int) -> Scaling:
     """Learn the scaling of replicate `number`. Raises BadInput if the data can't be loaded."""
-    data = spec.data
-    rows, train, val = splits.replicate_parts(spec, number)
+    return _learned(spec.data, *splits.replicate_parts(spec, number))
+
+
+def _learned(data: Data, rows: Rows, train: Array, val: Array) -> Scaling:
     missing = fill_rule(data)
     x_val = np.empty((len(val), rows.x.shape[1]))
     inputs = []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -14,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from study.data import number_texts
-from study.data.encoding import Input, named_alike, row_text
+from study.data.encoding import Input, absent, named_alike, row_text
 from study.data.readers import DECIMAL_COMMA, Column, columns, is_numeric, is_text, made_up_names, stamp
 from study.data.rows import Rows
 from study.errors import BadInput, Fault
-from study.records.arrays import Array, Floats
-from study.settings.data import CLASSIFICATION, LARGEST, REFUSE, REGRESSION, UserTable
+from study.records.arrays import Array, Floats, Integers
+from study.settings.data import CLASSIFICATION, KEEP, LARGEST, REFUSE, REGRESSION, UserTable
 from study.settings.rules import nearest
 
 # a target of whole numbers is one of classes if they are this few, and frequent enough
@@ -37,6 +38,7 @@ DATE = re.compile(
     r"([ t]\d{1,2}:\d{2}(:\d{2})?)?",
     re.IGNORECASE,
 )
+ISO_DATE = re.compile(r"\d{4}([-/.]?\d{2}){1,2}([ T].*)?$")  # sorts as a text does
 
 
 class Unusable(NamedTuple):
@@ -84,7 +86,14 @@ def read(settings: UserTable) -> Rows:
     rows = len(remaining[settings.target])
     if rows < 2:
         raise BadInput([Fault("data.path", f"a table of {rows} rows", "2 or more rows below the line of names")])
+    if settings.test_path:
+        remaining = _with_test_rows(settings, remaining, content.made_up)
+        rows, tested = len(remaining[settings.target]), len(remaining[settings.target]) - rows
+    else:
+        tested = 0
     faults: list[Fault] = []
+    groups = _group_numbers(settings, remaining.pop(settings.group), faults) if settings.group else None
+    times = _time_numbers(settings, remaining.pop(settings.time), faults) if settings.time else None
     unusable: list[Unusable] = []
     gaps: list[Unusable] = []
     notes += _sentinels(settings, remaining)
@@ -111,7 +120,7 @@ def read(settings: UserTable) -> Rows:
     faults += [*_column_faults(settings, "data.path", unusable), *_column_faults(settings, "data.missing", gaps)]
     if faults:
         raise BadInput(faults)
-    return Rows(x, y, tuple(inputs), target_names, tuple(notes), content.made_up)
+    return Rows(x, y, tuple(inputs), target_names, tuple(notes), content.made_up, tested, groups, times)
 
 
 def _column_faults(settings: UserTable, key: str, refused: Sequence[Unusable]) -> list[Fault]:
@@ -183,6 +192,56 @@ def _dates(settings: UserTable, levels: dict[str, list[Any]]) -> Iterator[str]:
     if dates:
         listed = ", ".join(f"{name} ({len(levels[name])} levels, such as {levels[name][0]!r})" for name in dates)
         yield f"dates treated as texts: {textwrap.shorten(listed, 200)} (to leave out: {drop_hint([*settings.drop, *dates])})"
+
+
+def _with_test_rows(settings: UserTable, table: Mapping[str, Column], made_up: Sequence[str]) -> dict[str, Column]:
+    """Return the columns with the rows of the test part's table below. Raises BadInput for faults of that table."""
+    assert settings.test_path
+    texts = [name for name, column in table.items() if is_text(column.type) and not pa.types.is_boolean(column.type)]
+    try:
+        tested = columns(replace(settings, path=settings.test_path, index=KEEP), partial(_same_columns, table), texts, made_up)
+    except BadInput as bad:
+        keys = {"data.path": "data.test_path", "rows": "data.test_path"}
+        raise BadInput([Fault(keys.get(fault.key, fault.key), fault.got, fault.valid) for fault in bad.faults]) from bad
+    joined = {}
+    for name, column in table.items():
+        try:
+            # whole numbers in one table may have decimals in the other
+            numbers = is_numeric(column.type) and is_numeric(tested.columns[name].type)
+            kind = pa.float64() if numbers and column.type != tested.columns[name].type else column.type
+            parts = [pc.cast(part, kind) for part in (column, tested.columns[name])]
+        except pa.ArrowInvalid as error:
+            got = f"column {name!r}: {tested.columns[name].type}"
+            raise BadInput([Fault("data.test_path", got, f"{column.type}, as in data.path")]) from error
+        joined[name] = pa.chunked_array([chunk for part in parts for chunk in part.chunks], kind)
+    return joined
+
+
+def _same_columns(wanted: Collection[str], names: Sequence[str]) -> list[str]:
+    if faults := named_alike("data.path", names) or absent(wanted, names):
+        raise BadInput(faults)
+    return [name for name in names if name in wanted]
+
+
+def _group_numbers(settings: UserTable, column: Column, faults: list[Fault]) -> Integers:
+    """Return the number of each row's group, [n]."""
+    faults += _gap_faults("data.group", settings.group, column)
+    return pc.fill_null(pc.rank(column, tiebreaker="dense"), 0).to_numpy().astype(np.int32)
+
+
+def _time_numbers(settings: UserTable, column: Column, faults: list[Fault]) -> Integers:
+    """Return each row's place in time, [n], equal for equal times."""
+    faults += _gap_faults("data.time", settings.time, column)
+    others = [text for text in _levels(column) if not ISO_DATE.match(str(text))] if is_text(column.type) else []
+    if others:
+        valid = "numbers, or dates with the year first and two digits for month and day (2024-05-31)"
+        faults.append(Fault("data.time", f"column {settings.time!r}: {others[0]!r}", valid))
+    return pc.fill_null(pc.rank(column, tiebreaker="dense"), 0).to_numpy().astype(np.int32)
+
+
+def _gap_faults(key: str, name: str | None, column: Column) -> list[Fault]:
+    missing = pc.is_null(column).to_numpy()
+    return [Fault(key, f"column {name!r}: no value in {row_text(missing)}", "a value in every row")] if missing.any() else []
 
 
 # -- columns -----------------------------------------------------------------------------------------------------------------
@@ -312,6 +371,7 @@ def _kept(settings: UserTable, names: Sequence[str]) -> list[str]:
     """Return the names that aren't dropped. Raises BadInput if two are equal, or if the target or a name to drop is missing."""
     faults = named_alike("data.path", names)
     wanted = [("data.target", settings.target), *(("data.drop", name) for name in settings.drop)]
+    wanted += [(key, name) for key, name in (("data.group", settings.group), ("data.time", settings.time)) if name is not None]
     hint = ""
     if list(names) == made_up_names(len(names)):
         hint = "; the first line is read as a row: data.header=true reads it as names"

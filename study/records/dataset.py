@@ -50,3 +50,12 @@ def shared(datasets: Sequence[Dataset], *parts: str) -> bool:
     """Return True if all replicates see the same arrays in these parts, such as `x_val`."""
     others = {id(dataset): dataset for dataset in datasets if dataset is not datasets[0]}.values()
     return all(np.array_equal(getattr(dataset, part), getattr(datasets[0], part)) for dataset in others for part in parts)
+
+
+def splits(datasets: Sequence[Dataset]) -> Integers:
+    """Return a number for each replicate, [R], equal where two are validated on the same rows."""
+    if shared(datasets, "x_val", "y_val"):
+        return np.zeros(len(datasets), np.int32)
+    # replicates on the same rows have the same object
+    numbers = {identity: number for number, identity in enumerate(dict.fromkeys(map(id, datasets)))}
+    return np.array([numbers[id(data)] for data in datasets], np.int32)

@@ -31,6 +31,56 @@ class Blame:
         return cls(**{**content, "shares": shares, "chaos": tuple(content["chaos"])})
 
 
+# a value and the ends of its 95 % interval
+Interval = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class TestScore:
+    """A model on the test rows, with intervals over the rows.
+
+    loss: the mean of the trial's own; rmse, mae: of each target, in its own unit, none for classes; accuracy: None for regression.
+    gap: its loss minus the ensemble's, None for the ensemble.
+    """
+
+    name: str
+    loss: Interval
+    rmse: list[Interval]
+    mae: list[Interval]
+    accuracy: Interval | None
+    gap: Interval | None
+
+    @classmethod
+    def of_plain(cls, content: Mapping[str, Any]) -> TestScore:
+        """From what `dataclasses.asdict` and JSON make of it, which has lists for tuples."""
+
+        def interval(ends: Any) -> Any:
+            return None if ends is None else tuple(ends)
+
+        lists = {key: [interval(ends) for ends in content[key]] for key in ("rmse", "mae")}
+        return cls(**{**content, **lists, **{key: interval(content[key]) for key in ("loss", "accuracy", "gap")}})
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A trial's replicates on the test part, which nothing was trained or chosen by.
+
+    rows: of the test part. networks: in the ensemble. single: the mean loss of the networks one by one; gain: that minus the
+    ensemble's, with its interval. scores: of the ensemble, then of the baselines.
+    """
+
+    rows: int
+    networks: int
+    single: float
+    gain: Interval
+    scores: list[TestScore]
+
+    @classmethod
+    def of_plain(cls, content: Mapping[str, Any]) -> Tested:
+        scores = [TestScore.of_plain(plain) for plain in content["scores"]]
+        return cls(**{**content, "gain": tuple(content["gain"]), "scores": scores})
+
+
 @dataclass(frozen=True)
 class Summary:
     """The numbers by which a completed trial is judged, plain ones that survive JSON.
@@ -44,6 +94,7 @@ class Summary:
     replicates that is only there because the validation part is small (arXiv:2304.01910). blame: of a crossed cohort.
     majority: of classes, the share of the largest one in the validation part (the mean over the replicates), which is the accuracy
     of whoever knows nothing but the classes; one_class: how many replicates predict the same class for all its rows.
+    tested: on the test part, for the winner of a study alone.
     judged_by: what the validation loss is a number of (see `dataset.judged_by`); empty in records of earlier versions.
     parameters: the weights of one network; seconds: its share of the time that training took.
     Of each replicate: improvements, the interval of what as many epochs as `convergence` judges by would improve further, and
@@ -76,13 +127,17 @@ class Summary:
     majority: float | None = None
     one_class: int = 0
     judged_by: dict[str, str] = field(default_factory=dict)
+    tested: Tested | None = None
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Summary:
         """From what `dataclasses.asdict` and JSON make of it."""
         blame = [Blame.of_plain(plain) for plain in content.get("blame", ())]
+        tested = Tested.of_plain(content["tested"]) if content.get("tested") else None
         # earlier versions gave crossed replicates an interval too
-        return cls(**{**content, "blame": blame, "val_loss_halfwidth": None if blame else content["val_loss_halfwidth"]})
+        return cls(
+            **{**content, "blame": blame, "tested": tested, "val_loss_halfwidth": None if blame else content["val_loss_halfwidth"]}
+        )
 
 
 @dataclass(frozen=True)

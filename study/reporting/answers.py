@@ -173,26 +173,25 @@ def _unsettled(summary: Summary) -> str:
 
 
 def answer(
-    records: Sequence[TrialRecord],
+    ranked: Sequence[TrialRecord],
     objective: Objective,
     settings: Mapping[str, Value],
     command: str = "",
     searched: Collection[str] = (),
     alone: bool = True,
 ) -> Answer:
-    """Return the answer by the best trial's replicates.
+    """Return the answer by the replicates of the first trial. ranked: the completed ones, best first.
 
     settings: the study's fixed settings; searched: the keys of the others; command: its launch; alone: whether the objective is the
     only one.
     """
-    best = ranked(records, objective)
-    if not best:
+    if not ranked:
         return Answer("No trial completed, so there is no answer")
-    record, summary = best[0], best[0].summary
+    record, summary = ranked[0], ranked[0].summary
     assert summary is not None
     by_objective = f"trial with the {objective.best} {objective.quantity}"
     evidence = Evidence(
-        role="best trial" if alone and not unlike(records, objective) else by_objective,
+        role="best trial" if alone and not unlike(ranked, objective) else by_objective,
         trial=record.number,
         settings=record.params,
         differ=_sources(record, settings),

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from study.records.outcome import Blame
+from study.records.outcome import Blame, Tested
 from study.records.tracked import TrackedTrial
 from study.records.trial import TrialRecord
-from study.reporting import answers, factor_tables, narrative, report
+from study.reporting import answers, decisions, factor_tables, narrative, report
 from study.reporting.answers import Answer
 from study.settings.values import Value
 from study.statistics import ranking, setting_effects
 from study.statistics.objectives import Objective
+from study.statistics.race import Decision, Rules
 from study.statistics.setting_effects import SettingEffect
 
 MOST_SHOWN = 6
@@ -24,7 +25,8 @@ class Findings:
     """The results that the study's own records hold.
 
     settings: its fixed ones; space: the searched ones, each with its domain as a text. finals: of the finalists' fresh replicates;
-    front: the numbers of the trials that no other beats in every objective; command: the launch that made it, or "".
+    front: the numbers of the trials that no other beats in every objective; command: the launch that made it, or "". rules: of the
+    race that decides it, None without one.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Findings:
     finals: Sequence[TrialRecord] = ()
     front: Sequence[int] = ()
     command: str = ""
+    rules: Rules | None = None
 
     @property
     def objective(self) -> Objective:
@@ -42,8 +45,10 @@ class Findings:
 
     @cached_property
     def ranked(self) -> list[TrialRecord]:
-        """The completed trials, best first."""
-        return report.ranked(self.records, self.objective)
+        """The completed trials, best first: the winner of a race, then the others."""
+        ranked = report.ranked(self.records, self.objective)
+        winner = self.decision.winner if self.decision else None
+        return sorted(ranked, key=lambda record: record.number != winner)
 
     @property
     def best(self) -> TrialRecord | None:
@@ -56,11 +61,25 @@ class Findings:
     @cached_property
     def answer(self) -> Answer:
         alone = len(self.objectives) == 1
-        return answers.answer(self.records, self.objective, self.settings, self.command, self.space, alone)
+        return answers.answer(self.ranked, self.objective, self.settings, self.command, self.space, alone)
+
+    @cached_property
+    def decision(self) -> Decision | None:
+        """The state of the race, None without one."""
+        if self.rules is None:
+            return None
+        return decisions.decide(self.records, self.objective, self.rules, decisions.per_split(self.settings))
+
+    @property
+    def tested(self) -> Tested | None:
+        """The winner on the test part."""
+        return self.best.summary.tested if self.best and self.best.summary else None
 
     @property
     def win(self) -> str:
         """The sentences on whether the best trial's win is more than chance, and the Pareto front of several objectives."""
+        if self.decision and self.rules:
+            return decisions.text(self.decision, self.records, self.objective, self.rules)
         # fresh replicates decide what those of the search left open
         win = answers.finals_text(self.finals, self.objective) or answers.win_text(
             self.records, self.choice, self.objective, self.settings
@@ -116,6 +135,7 @@ def read(storage: str, name: str) -> Findings:
         finals=stored.finals,
         front=stored.front,
         command=stored.command,
+        rules=stored.rules,
     )
 
 

@@ -26,7 +26,7 @@ from study.records.cohort import Leg
 from study.records.outcome import Completed, Failed, Pruned, TrialResult
 from study.records.trial import Asked
 from study.redaction import redact
-from study.reporting import narrative, report
+from study.reporting import decisions, narrative, report
 from study.statistics.objectives import Objective
 
 if TYPE_CHECKING:  # a start loads little
@@ -192,6 +192,9 @@ def show_findings(findings: Findings) -> None:
         show_table(report.table(findings.finals, [findings.objective]))
     if findings.win:
         show_text(findings.win)
+    if findings.tested:
+        show_table(decisions.tested_table(findings.tested))
+        show_text(decisions.tested_text(findings.tested))
     if findings.effects:
         show_table(narrative.effects_table(findings.effects, findings.objective))
         show_text(narrative.effects_foot(findings.objective), "dim")

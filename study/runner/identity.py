@@ -18,6 +18,9 @@ from study.settings.data import CLASSIFICATION, UserTable
 from study.settings.spec import TrialSpec
 from study.settings.values import Value, as_text, as_texts
 
+# a table is identified by its content
+PATHS = ("data.path", "data.test_path")
+
 
 def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -> dict[str, Value]:
     """Return the fixed settings of a study by key.
@@ -26,8 +29,7 @@ def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -
     """
     base, *others = validated
     return {
-        # a table is identified by its content, not its path
-        **{key: value for key, value in specs.identifying(base).items() if key not in space and key != "data.path"},
+        **{key: value for key, value in specs.identifying(base).items() if key not in space and key not in PATHS},
         "data.task": base.data.task,
         "data.digest": loading.digest(base),
         # earlier versions split the data differently, so their trials belong to another study
@@ -63,7 +65,7 @@ def _other_kinds(base: TrialSpec, others: Sequence[TrialSpec], space: Space) -> 
             for name, usual in specs.defaults(type(kind)).items():
                 key, value = f"{section}.{name}", settings[f"{section}.{name}"]
                 # as texts: to Python, 0 and 0.0 are equal
-                if key not in space and as_text(value) not in (as_text(usual), first.get(key)) and key != "data.path":
+                if key not in space and as_text(value) not in (as_text(usual), first.get(key)) and key not in PATHS:
                     fixed[f"{key} with {section}={kind.name}"] = value
     return fixed
 

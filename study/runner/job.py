@@ -20,15 +20,22 @@ from study.settings.spec import TrialSpec
 from study.tracking import spool, warm_start
 
 TRACKING = {"name": one_of(("mlflow", "none")), "uri": optional(TEXT)}
-STUDY = {"name": optional(TEXT), "trial": optional(integer(0, 1_000_000_000)), "storage": optional(TEXT)}
+NETWORKS, BASELINES = "networks", "baselines"
+STUDY = {
+    "name": optional(TEXT),
+    "trial": optional(integer(0, 1_000_000_000)),
+    "storage": optional(TEXT),
+    "test": optional(one_of((NETWORKS, BASELINES))),
+}
 
 
 @dataclass(frozen=True)
 class Job:
     """A trial and its records.
 
-    study: the name, storage and trial number of its study, each None without a study. pruner: the pruner's settings. uri: the
-    MLflow store; None if nothing is recorded.
+    study: the name, storage and trial number of its study, each None without a study; its `test` is what is judged on the test
+    part. pruner: the pruner's settings. uri: the MLflow
+    store; None if nothing is recorded.
     """
 
     spec: TrialSpec
@@ -54,8 +61,11 @@ def from_config(config: DictConfig, *, single: bool = False) -> Job:
         uri = store_uri(decode.section(config, "tracking"))
     with collecting(faults):
         study = accepted("study", decode.section(config, "study"), STUDY)
-        if single and study["trial"] is not None:
-            faults.append(Fault("study.trial", study["trial"], "null; only a study sets it"))
+        faults += [
+            Fault(f"study.{key}", study[key], "null; only a study sets it")
+            for key in ("trial", "test")
+            if single and study[key] is not None
+        ]
     if faults:
         raise BadInput(faults)
     return Job(spec, study, decode.section(config, "pruner"), uri)
@@ -90,7 +100,8 @@ def run(job: Job, progress: Callable[[Leg], None] | None = None) -> TrialResult:
     if sender:
         name, described = job.study["name"] or spec.data.name, inputs.describe(spec, datasets[0])
         recorder = spool.TrialRecorder(sender, name, spec, run_name(spec, number), number, described)
-    result = trial.run_trial(spec, datasets, recorder, clock, _prune(job), progress, start)
+    test = None if job.study["test"] is None else trial.LastLook(with_baselines=job.study["test"] == BASELINES)
+    result = trial.run_trial(spec, datasets, recorder, clock, _prune(job), progress, start, test)
     if number is not None:
         from study.search import stored
 

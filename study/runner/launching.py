@@ -19,12 +19,12 @@ from study.records.outcome import TrialResult
 from study.records.trial import Asked, TrialRecord
 from study.reporting import answers, narrative, outputs, report, study_results, terminal
 from study.results import champion
-from study.runner import dry_run, planning
+from study.runner import dry_run, job, planning, race
 from study.runner.planning import HydraSweeper, Plan
 from study.search.space import Space
 from study.settings import spec as specs
 from study.settings.spec import TrialSpec
-from study.tracking import spool
+from study.tracking import spool, warm_start
 
 if TYPE_CHECKING:
     from study.runner.sweep import Launch
@@ -39,7 +39,7 @@ class Launching:
     """An open study and its launch.
 
     writer: writes to MLflow, whose page of the study is `page`; None and empty without tracking. launch: runs trials; launch_final:
-    runs a finalist, given its record, its first replicate and the number of replicates.
+    runs a finalist, given its record, its first replicate and the number of replicates; launch_rounds: the rounds of a race.
     """
 
     plan: Plan
@@ -49,6 +49,7 @@ class Launching:
     clock: Clock
     launch: Launch
     launch_final: Callable[[TrialRecord, int, int], TrialResult | BaseException]
+    launch_rounds: race.Train
 
 
 def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequence[str]) -> list[TrialRecord]:
@@ -63,6 +64,7 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
         return []
     opened = _open(plan, clock)
     _run(opened)
+    _race(opened)
     records = _conclude(opened)
     if _report_unfinished(opened.study) or opened.study.failures():
         raise SystemExit(FAILED_TRIALS_EXIT_CODE)
@@ -108,10 +110,54 @@ def _open(plan: Plan, clock: Clock) -> Launching:
         return [_result(returned) for returned in plan.launcher.launch(lines, initial_job_idx=batch[0].number)]
 
     def launch_final(record: TrialRecord, first: int, count: int) -> TrialResult | BaseException:
-        lines = [line(record.params, f"replicates.first={first}", f"replicates.count={count}")]
+        test = [f"study.test={job.BASELINES if plan.settings['baselines'] else job.NETWORKS}"] if plan.rules else []
+        lines = [line(record.params, f"replicates.first={first}", f"replicates.count={count}", *test)]
         return _result(plan.launcher.launch(lines, initial_job_idx=study.n_trials + record.number)[0])
 
-    return Launching(plan, study, writer, page, clock, launch, launch_final)
+    def launch_rounds(rounds: Sequence[race.Round]) -> list[TrialResult | BaseException]:
+        if plan.in_process:
+            return [_train_round(plan, part) for part in rounds]
+        lines = [
+            line(part.record.params, f"replicates.first={part.first}", f"replicates.count={part.count}", "tracking=none")
+            for part in rounds
+        ]
+        return [_result(returned) for returned in plan.launcher.launch(lines, initial_job_idx=study.n_trials)]
+
+    return Launching(plan, study, writer, page, clock, launch, launch_final, launch_rounds)
+
+
+def _train_round(plan: Plan, part: race.Round) -> TrialResult:
+    """Train a round in this process: its settings are a trial's, so that nothing needs to be composed or checked again."""
+    from study.data import dataset
+    from study.runner import trial
+
+    spec = plan.trials.spec(part.record.params, plan.space)
+    spec = replace(spec, replicates=replace(spec.replicates, first=spec.replicates.first + part.first, count=part.count))
+    datasets = dataset.load_replicates(spec)
+    return trial.measure(spec, datasets, Clock(), warm_start.load(spec, datasets[0], plan.trials.uri))
+
+
+def _race(opened: Launching) -> None:
+    """Decide the study by a race, and train the winner's replicates together, in a run that holds them all."""
+    plan, study = opened.plan, opened.study
+    if plan.rules is None or study.remaining():
+        return
+    with terminal.steps("deciding") as show:
+        at_once = plan.settings["n_jobs"]
+        decision = race.run(study, plan.rules, plan.base.replicates.per_split, opened.launch_rounds, at_once, show, opened.clock)
+        if decision is None or decision.winner is None:
+            return
+        [winner] = [record for record in study.records() if record.number == decision.winner]
+        count = decision.used[decision.winner]
+        if not study.is_whole(winner.number, count):
+            show(f"training the {count} replicates of trial {winner.number} together")
+            result = opened.launch_final(winner, plan.base.replicates.first, count)
+            if isinstance(result, StudyError) and not isinstance(result, BadInput):
+                raise result
+            if isinstance(result, TrialResult) and result.summary:
+                study.tell_whole(winner.number, result)
+                for phase, seconds in result.seconds.items():
+                    opened.clock.add(phase, seconds)
 
 
 def _run(opened: Launching) -> None:

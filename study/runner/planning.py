@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,12 +22,14 @@ from study.reporting import answers, terminal
 from study.runner import identity as identities
 from study.runner import job, validation
 from study.runner.validation import Compose, ComposedTrials
+from study.search import space as spaces
 from study.search.space import Space
 from study.settings import rules
 from study.settings.spec import TrialSpec
 from study.settings.values import Value
 from study.statistics import objectives
 from study.statistics.objectives import Objective
+from study.statistics.race import Rules
 from study.tracking import recent, spool
 
 if TYPE_CHECKING:
@@ -37,6 +39,17 @@ if TYPE_CHECKING:
 PROGRAM = "mlp-study"
 # Hydra stores flags as settings
 OF_THE_FLAGS = {"hydra.mode", "hydra.sweeper.dry_run"}
+# a split in two for each pair of replicates; a large validation part needs no others
+RESPLIT, MOST_RESPLIT = ("replicates.vary=[init,order,data]", "replicates.per_split=2"), 5_000
+
+
+def _accept_truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+TRUTH = rules.Rule("true, false or null", _accept_truth)
 # Hydra's settings that apply only to a study
 OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/")
 
@@ -55,7 +68,7 @@ class Plan:
 
     config: the launch's, with Hydra's settings; settings: the sweeper's. trials: composes trials from settings of the space; base:
     the first one. reading: how its table was read, if any; judging: how trials are compared, if not by loss; identity: the fixed
-    settings. uri: the MLflow store, None without tracking.
+    settings. uri: the MLflow store, None without tracking. rules: of the race that decides the study, None without one.
     """
 
     name: str
@@ -71,6 +84,7 @@ class Plan:
     objectives: Sequence[Objective]
     storage: str
     uri: str | None
+    rules: Rules | None = None
 
     @property
     def sampler(self) -> dict[str, Any]:
@@ -132,6 +146,8 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     assert sweeper.config is not None and sweeper.launcher is not None and sweeper.hydra_context is not None
     config, loader = sweeper.config, sweeper.hydra_context.config_loader
     space, fixed, by_default = _asked(config, loader, arguments, settings)
+    _check_settings(settings)
+    races = _races(config, space, fixed, settings)
     uri = job.store_uri(decode.section(config, "tracking"))
     if uri and settings["dry_run"]:
         locations.check(uri)
@@ -139,12 +155,13 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         spool.writer(uri)  # loads while the settings are checked
     trials = ComposedTrials(fixed, _composer(config, loader), uri or locations.tracking_uri(None))
     with terminal.status("checking the settings"), clock.phase("compose"):
-        _check_settings(settings)
         storage = locations.storage(settings["storage"])
         sqlite.check(storage)
         check_writable(Path(config.hydra.sweep.dir))
         if not space:
             raise BadInput([Fault("--multirun", "nothing to search", _something_to_search(config))])
+        if races and _untouched(config, fixed):
+            trials = replace(trials, fixed=[*fixed, *_replicates_of_a_race(trials, space)], _validated={})
         if by_default:
             space = validation.narrow(space, trials)
         validated = validation.check_space(space, trials, config.hydra.runtime.choices)
@@ -157,6 +174,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     _check_judged(goals, base)
     sampler, pruner = (decode.section(config, section) for section in ("sampler", "pruner"))
     kinds.check(sampler, pruner, space, goals, base.replicates.count, unlike=Objective().unlike(judged_by))
+    races = races and goals[0].name in (objectives.LOSS, *objectives.SCORES) and not goals[0].unlike(judged_by)
 
     identity = identities.identity(validated, space, config)
     prefix = config.hydra.runtime.choices.get("experiment") or base.data.name
@@ -177,7 +195,52 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         objectives=goals,
         storage=storage,
         uri=uri,
+        rules=race_rules(settings, base.replicates.count) if races else None,
     )
+
+
+def race_rules(settings: Mapping[str, Any], first: int) -> Rules:
+    """Return the rules of a race. first: the replicates that every trial begins with."""
+    return Rules(
+        margin=float(settings["margin"]),
+        confidence=float(settings["confidence"]),
+        first=first,
+        most=int(settings["max_replicates"]),
+        networks=settings["networks"],
+    )
+
+
+def _races(config: DictConfig, space: Space, fixed: Sequence[str], settings: Mapping[str, Any]) -> bool:
+    """Return whether a race may decide the study. Raises BadInput where one is asked for and can't be."""
+    several = isinstance(settings["objective"], Sequence) and not isinstance(settings["objective"], str)
+    against = {
+        "several objectives": several and len(settings["objective"]) > 1,
+        "hydra.sweeper.finalists": settings["finalists"] is not None,
+        "replicates.crossed": config.replicates.get("crossed") is not None,
+        "a search over replicates or data": any(key.partition(".")[0] in ("replicates", "data") for key in space),
+    }
+    reasons = [reason for reason, holds in against.items() if holds]
+    if settings["decide"] and reasons:
+        raise BadInput([Fault("hydra.sweeper.decide", True, f"false or null with {' and '.join(reasons)}")])
+    if settings["decide"] is None:
+        return not reasons and _untouched(config, fixed)
+    return bool(settings["decide"])
+
+
+def _untouched(config: DictConfig, fixed: Sequence[str]) -> bool:
+    """Return whether the launch leaves the replicates as they are by default."""
+    given = any(line.lstrip("+").startswith("replicates") for line in fixed)
+    return not given and decode.section(config, "replicates") == source.default_settings("replicates")
+
+
+def _replicates_of_a_race(trials: ComposedTrials, space: Space) -> list[str]:
+    """Return the replicates that a trial begins with: in pairs that share their rows, unless the validation part is large."""
+    lines = [f"replicates.count={Rules().first}"]
+    try:
+        rows = len(dataset.load_data(trials.spec(spaces.example(space), space)).x_val)
+    except BadInput:
+        return lines  # the whole space is checked later
+    return lines if rows > MOST_RESPLIT else [*lines, *RESPLIT]
 
 
 def _check_records(name: str, storage: str, uri: str) -> None:
@@ -263,6 +326,12 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         "n_jobs": rules.integer(1, 10_000),
         "finalists": rules.integer(5, 100_000),
         "max_failure_rate": rules.number(0, 1),
+        "decide": TRUTH,
+        "baselines": TRUTH,
+        "margin": rules.number(0, 1e6, above=True),
+        "confidence": rules.number(0.5, 1, below=True),
+        "max_replicates": rules.integer(8, 100_000),
+        "networks": rules.integer(1, 1_000_000_000),
     }
     faults = []
     for key, rule in settled.items():
@@ -279,6 +348,8 @@ def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> str:
     """Return the summary of a study that its launch prints first."""
     replicates = plan.base.replicates.count
     networks = f" × {replicates} replicate{'s' * (replicates > 1)} = {trials * replicates} networks"
+    if plan.rules:
+        networks += f", then up to {plan.rules.most} of those that may win"
     searched = {"replicates.count", "replicates.crossed"} & plan.space.keys()
     on = "" if "data" in plan.space else f" on {plan.base.data.name}"
     lines = [

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from study import locations
-from study.analysis import blame, convergence, fingerprints, forward, pairwise, summaries
+from study.analysis import blame, convergence, fingerprints, forward, pairwise, summaries, tested
 from study.clock import Clock
 from study.data import batches, dataset
 from study.engine.training import CohortTraining, environment
@@ -42,6 +42,13 @@ class Recorder(Protocol):
         searchable: Sequence[str],
     ) -> None: ...
     def close(self, result: Completed | Pruned | Failed | None) -> None: ...
+
+
+@dataclass(frozen=True)
+class LastLook:
+    """To judge a trial on the test part at its end. with_baselines: to fit baselines too."""
+
+    with_baselines: bool
 
 
 Prune = Callable[[Leg], bool]
@@ -123,11 +130,12 @@ def run_trial(
     prune: Prune = never,
     progress: Callable[[Leg], None] | None = None,
     start: Sequence[Network] | None = None,
+    test: LastLook | None = None,
 ) -> TrialResult:
     """Train, record and judge one trial. A network that diverges makes it `Failed`, which is a result, not an exception."""
     outcome: Completed | Pruned | Failed | None = None
     try:
-        outcome = _run(spec, datasets, recorder, clock, prune, progress, start)
+        outcome = _run(spec, datasets, recorder, clock, prune, progress, start, test)
     finally:
         # without an outcome, an exception or a signal is passing through: the run is closed as killed
         with clock.phase("track"):
@@ -143,6 +151,7 @@ def _run(
     prune: Prune,
     progress: Callable[[Leg], None] | None,
     start: Sequence[Network] | None,
+    test: LastLook | None,
 ) -> Completed | Pruned | Failed:
     # before training, since a file may change meanwhile
     origin, judged_by = provenance.describe(spec), dataset.judged_by(spec)
@@ -164,6 +173,9 @@ def _run(
         examined = pairwise.examine(trained, datasets) if len(trained) > 1 else None
         summary = summaries.summarise(trained, datasets, marks, examined)
         summary = replace(summary, judged_by=judged_by, seconds=clock.seconds.get("train", 0.0) / len(trained))
+    if test:
+        with clock.phase("test"):
+            summary = replace(summary, tested=tested.judge(trained, with_baselines=test.with_baselines))
     if spec.replicates.crossed:
         near = _one_ulp_apart(spec, datasets, clock, start)
         with clock.phase("analyse"):
@@ -174,6 +186,19 @@ def _run(
         surroundings = environment() | origin
         recorder.cohort(trained, summary, marks, targets, surroundings, comparison, summaries.searchable_texts(trained, datasets))
     return Completed(summary)
+
+
+def measure(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None = None) -> TrialResult:
+    """Train replicates for their losses and scores alone: nothing is recorded, and pairs aren't compared."""
+    training = CohortTraining(spec, datasets, clock, start)
+    legs = list(training.legs())
+    if not all(leg.finite.all() for leg in legs):
+        return TrialResult(Failed(_divergence(legs[-1], legs)), None, dict(clock.seconds))
+    with clock.phase("analyse"):
+        trained = finish(spec, datasets, training, legs)
+        summary = summaries.summarise(trained, datasets, [fingerprints.digest(net) for net in trained.networks()])
+        summary = replace(summary, seconds=clock.seconds.get("train", 0.0) / len(trained))
+    return TrialResult(Completed(summary), None, dict(clock.seconds))
 
 
 def _one_ulp_apart(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None) -> Cohort:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -21,10 +21,14 @@ from study.search import storage as storages
 from study.search.mirror import Mirror, latest
 from study.search.space import Space
 from study.settings.values import Value, as_texts, from_text
+from study.statistics import rounds
 from study.statistics.objectives import Objective
+from study.statistics.race import Rules
 
 IDENTITY, OBJECTIVES, OWNER, ATTEMPT, RESULT = "identity", "objectives", "owner", "attempt", "result"
 COMMAND, FINAL, SETTINGS = "command", "final ", "settings"
+# of a race: its rules; the later replicates of a trial, by its number and their first; all replicates of a trial, trained together
+RULES, ROUND, WHOLE = "race", "round ", "whole "
 # in a study's identity beside its fixed settings; SPACE begins the searched ones
 DIRECTION, OBJECTIVE, SPACE = "direction", "objective", "space: "
 # attempts that ended for these reasons say nothing about their settings: they don't count, and are made again
@@ -110,7 +114,7 @@ class StoredStudy:
 
     identity: its fixed settings and its space, as texts. settings: the fixed ones, as values; space: the searched ones, each with
     its domain as a text. finals: of the finalists; front: the numbers of the trials that no other beats in every one of several
-    objectives; command: the launch that made it.
+    objectives; command: the launch that made it. rules: of the race that decides it, None without one.
     """
 
     objectives: tuple[Objective, ...]
@@ -121,6 +125,7 @@ class StoredStudy:
     finals: list[TrialRecord]
     front: list[int]
     command: str
+    rules: Rules | None = None
 
 
 def open_study(storage: str, name: str) -> StoredStudy:
@@ -135,7 +140,7 @@ def open_study(storage: str, name: str) -> StoredStudy:
             raise BadInput([Fault("STUDY", name, f"one of: {known}")]) from error
         attrs = attributes.of_study(study)
         objectives = objectives_of(attrs)
-        records = [record_of(trial) for trial in latest(study.get_trials(deepcopy=False))]
+        records = records_of(study)
         identity = attrs.get(IDENTITY, {})
         return StoredStudy(
             objectives=objectives,
@@ -146,6 +151,7 @@ def open_study(storage: str, name: str) -> StoredStudy:
             finals=finals_of(study),
             front=front_of(study),
             command=attrs.get(COMMAND, ""),
+            rules=Rules(**attrs[RULES]) if RULES in attrs else None,
         )
 
 
@@ -247,6 +253,35 @@ def finals_of(study: optuna.Study) -> list[TrialRecord]:
         )
         for final in kept
     ]
+
+
+def round_name(number: int, first: int) -> str:
+    """Return the key of the later replicates of a trial, from number `first` on."""
+    return f"{ROUND}{number} {first}"
+
+
+def records_of(study: optuna.Study) -> list[TrialRecord]:
+    """Return the records of all trials, without the attempts that were made again, each with all replicates of a race."""
+    attrs = attributes.of_study(study)
+    records = [record_of(trial) for trial in latest(study.get_trials(deepcopy=False))]
+    return [_with_later(record, attrs, objectives_of(attrs)[0]) for record in records] if RULES in attrs else records
+
+
+def _with_later(record: TrialRecord, attrs: Mapping[str, Any], objective: Objective) -> TrialRecord:
+    """Return a completed trial's record with the replicates of its later rounds, as far as these follow one another."""
+    if record.summary is None:
+        return record
+    parts = [record.summary]
+    per_split = int(settings_of(attrs).get("replicates.per_split") or 1)  # type: ignore[arg-type]
+    while kept := attrs.get(round_name(record.number, sum(len(part.val_losses) for part in parts))):
+        if "summary" not in kept:  # one of these replicates has diverged
+            return replace(record, state=kept["state"], summary=None, reason=kept["reason"], values=[])
+        parts.append(Summary.of_plain(kept["summary"]))
+    summary, run_id = rounds.joined(parts, per_split), record.run_id
+    whole = attrs.get(f"{WHOLE}{record.number}", {})
+    if "summary" in whole and len(whole["summary"]["val_losses"]) >= len(summary.val_losses):
+        summary, run_id = Summary.of_plain(whole["summary"]), whole["run_id"]
+    return replace(record, summary=summary, run_id=run_id, values=[objective.value(summary)])
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:

@@ -23,19 +23,24 @@ from study.search.stored import (
     INTERRUPTED,
     LOST,
     RESULT,
+    RULES,
     STATES_BY_NAME,
+    WHOLE,
     at_work,
     elsewhere,
     finals_of,
     front_of,
     keep,
     keep_result,
+    kept_of,
     load,
-    record_of,
+    records_of,
+    round_name,
     silent_trials,
     uncounted,
 )
 from study.statistics.objectives import Objective
+from study.statistics.race import Rules
 
 # a trial whose process keeps dying is the most likely cause
 MOST_ATTEMPTS = 5
@@ -139,7 +144,8 @@ class Trials:
 
     def records(self) -> list[TrialRecord]:
         """Return the records of all trials, without the attempts that were made again."""
-        return [record_of(trial) for trial in latest(self._trials())]
+        with storages.errors(self.storage):
+            return records_of(self._study)
 
     def elsewhere(self) -> dict[int, str]:
         """Return the trials of other machines of which nobody knows whether they are still in work, with the machines' names."""
@@ -166,6 +172,33 @@ class Trials:
         kept = {"number": record.number, "params": record.params, "run_id": record.run_id, "value": record.value}
         kept["summary"] = asdict(record.summary) if record.summary else None
         attributes.keep_with_study(self._study, f"{FINAL}{record.number}", kept)
+
+    def open_race(self, rules: Rules) -> None:
+        """Keep the rules of the race that decides the study."""
+        attributes.keep_with_study(self._study, RULES, asdict(rules))
+
+    def tell_round(self, number: int, first: int, result: TrialResult) -> None:
+        """Keep the later replicates of a trial, from number `first` on. Another driver's are the same."""
+        with storages.errors(self.storage):
+            attributes.keep_with_study(self._study, round_name(number, first), kept_of(result))
+
+    def tell_whole(self, number: int, result: TrialResult) -> None:
+        """Keep all replicates of a trial, trained together and recorded in a run of their own."""
+        with storages.errors(self.storage):
+            attributes.keep_with_study(self._study, f"{WHOLE}{number}", kept_of(result))
+
+    def is_whole(self, number: int, count: int) -> bool:
+        """Return True if so many replicates of a trial, or more, have been trained together."""
+        with storages.errors(self.storage):
+            whole = attributes.of_study(self._study).get(f"{WHOLE}{number}", {})
+        return len(whole.get("summary", {}).get("val_losses", ())) >= count
+
+    def busy(self) -> bool:
+        """Return True while another driver that gives signs of life has a trial in work."""
+        trials = [trial for trial in latest(self._trials()) if trial.state == TrialState.RUNNING and not elsewhere(trial)]
+        with storages.errors(self.storage):
+            silent = silent_trials(self._study) if trials else set()
+        return any(at_work(trial, silent) for trial in trials)
 
     def finals(self) -> list[TrialRecord]:
         return finals_of(self._study)

@@ -12,6 +12,7 @@ from study.settings.rules import TEXT, Kind, Rule, integer, later, listing, numb
 REGRESSION, CLASSIFICATION, AUTO = "regression", "classification", "auto"
 NONE, STANDARD, MINMAX, ROBUST = "none", "standard", "minmax", "robust"
 SPLIT, KFOLD, BOOTSTRAP = "split", "kfold", "bootstrap"
+RANDOM, GROUP, TIME = "random", "group", "time"
 REFUSE, MEAN, MEDIAN, MOST_FREQUENT = "refuse", "mean", "median", "most_frequent"
 KEEP = "keep"
 THOUSANDS = (",", ".", "'", "’", " ", "\u00a0", "\u202f")  # the last two are no-break spaces
@@ -19,6 +20,8 @@ LARGEST = 1e37  # single precision holds values up to more than ten times this
 
 ROWS, COLUMNS = integer(2, 100_000_000), integer(1, 65_536)
 SD = number(0, 1e6)
+SHARE = number(0, 1, below=True)
+TESTED = 0.2  # share of test rows in data that aren't made by a formula
 TARGET_SCALES = one_of((NONE, STANDARD, MINMAX))
 
 
@@ -29,11 +32,14 @@ class Data(Kind):
     normalise: each input by mean and SD, by minimum and range, by median and interquartile range, or not at all.
     feature_noise, target_noise: SD of the normal noise on each (normalised) input and target column; for classification,
     target_noise is the share of the training labels that become another class.
+    test_fraction: share of the rows, the same for all replicates and trials, that neither train nor choose: a study's end reports
+    the winner's loss on them. validation_fraction: share of the others.
     resample: how the `data` seed makes a replicate's parts. 'split': `validation_fraction` of the rows, drawn anew for each seed.
     'kfold': all replicates use the same order of the rows, and replicate r validates on fold r modulo `folds`. 'bootstrap': all
     share one validation part; as many training rows as remain are drawn with replacement for each seed.
     """
 
+    test_fraction: float = later(0.0, SHARE)
     validation_fraction: float = setting(0.2, number(0, 1, above=True, below=True))
     normalise: str = setting(STANDARD, one_of((NONE, STANDARD, MINMAX, ROBUST)))
     feature_noise: float = setting(0.0, SD)
@@ -104,26 +110,31 @@ class Friedman1(Regression):
 @dataclass(frozen=True)
 class Diabetes(Regression):
     name = "diabetes"
+    test_fraction: float = later(TESTED, SHARE, before=0.0)
 
 
 @dataclass(frozen=True)
 class Digits(Classification):
     name = "digits"
+    test_fraction: float = later(TESTED, SHARE, before=0.0)
 
 
 @dataclass(frozen=True)
 class BreastCancer(Classification):
     name = "breast_cancer"
+    test_fraction: float = later(TESTED, SHARE, before=0.0)
 
 
 @dataclass(frozen=True)
 class Wine(Classification):
     name = "wine"
+    test_fraction: float = later(TESTED, SHARE, before=0.0)
 
 
 @dataclass(frozen=True)
 class Iris(Classification):
     name = "iris"
+    test_fraction: float = later(TESTED, SHARE, before=0.0)
 
 
 # -- the user's table --------------------------------------------------------------------------------------------------------
@@ -187,9 +198,13 @@ class UserTable(Regression):
     groups of three digits, None accepts any. max_levels: a text column with more is refused. header: whether the first line of a
     text file holds the columns' names; auto detects it. index: auto leaves out the row labels that pandas and R write, keep makes
     an input of them. gaps: texts and numbers that stand for a missing value, besides the usual ones.
+    test_path: a table with the same columns whose rows are the test part, in place of `test_fraction`.
+    split: 'random'; 'group': no value of the column `group` is in two parts; 'time': by the column `time`, the test part is the
+    latest, and each validation part comes after its training part. Neither column is an input.
     """
 
     name = "table"
+    test_fraction: float = later(TESTED, SHARE, before=0.0)
     path: str = setting("", Rule("the path of a .csv, .tsv or .parquet file (.csv.gz too)", _accept_path))
     target: str = setting("", Rule("the name of the column to predict", TEXT.accept))
     task: str = setting(  # type: ignore[misc]  # the other kinds have a fixed one
@@ -205,6 +220,10 @@ class UserTable(Regression):
     header: bool | str = later(AUTO, Rule("auto, true or false", _accept_header))
     index: str = later(AUTO, one_of((AUTO, KEEP)))
     gaps: tuple[str | float, ...] = later((), listing(Rule("texts and numbers", _accept_gap), at_least=0, distinct=True))
+    test_path: str | None = later(None, optional(Rule("the path of a table with the same columns", _accept_path)))
+    split: str = later(RANDOM, one_of((RANDOM, GROUP, TIME)))
+    group: str | None = later(None, optional(Rule("the name of a column", TEXT.accept)))
+    time: str | None = later(None, optional(Rule("the name of a column", TEXT.accept)))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -215,6 +234,14 @@ class UserTable(Regression):
             faults.append(Fault("thousands", self.thousands, "a mark other than data.decimal"))
         if self.target in self.drop:
             faults.append(Fault("drop", self.target, "columns other than the target"))
+        for kind in (GROUP, TIME):
+            column = getattr(self, kind)
+            if (column is None) == (self.split == kind):
+                faults.append(Fault(kind, column, f"the name of a column with data.split={kind}, else null"))
+            if column is not None and column in (self.target, *self.drop):
+                faults.append(Fault(kind, column, "a column other than the target and those to drop"))
+        if self.split != RANDOM and self.resample != SPLIT:
+            faults.append(Fault("resample", self.resample, f"{SPLIT} with data.split={self.split}"))
         if faults:
             raise BadInput(faults)
 

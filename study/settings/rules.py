@@ -31,9 +31,12 @@ def setting(default: T, rule: Rule) -> T:
     return field(default=default, metadata={"rule": rule})
 
 
-def later(default: T, rule: Rule) -> T:
-    """Return a setting that earlier versions lacked: at its default it isn't part of a study's identity, so old studies resume."""
-    return field(default=default, metadata={"rule": rule, "later": True})
+def later(default: T, rule: Rule, **before: T) -> T:
+    """Return a setting that earlier versions lacked: with the value that they acted by, it isn't part of a study's identity.
+
+    before: `before=VALUE` gives that value; without it, it is the default.
+    """
+    return field(default=default, metadata={"rule": rule, "before": before.get("before", default)})
 
 
 FLOAT32_MAX = 3.4e38

@@ -79,7 +79,7 @@ class TrialSpec(SettingsSection):
 
 
 def build(mapping: Mapping[str, Any]) -> TrialSpec:
-    """Return a `TrialSpec` from nested mappings; missing keys take their defaults.
+    """Return a `TrialSpec` from nested mappings; missing keys take their defaults, or what versions without them acted by.
 
     Raises BadInput with every fault found, keys in dotted form ('optimizer.learning_rate').
     """
@@ -123,6 +123,7 @@ def _build_section(key: str, content: object) -> SettingsSection:
         cls = SECTIONS[key]
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     faults = [Fault(f"{key}.{name}", settings.pop(name), nearest(name, names)) for name in list(settings) if name not in names]
+    settings = _before(cls) | settings
     try:
         section = cls(**settings)
     except BadInput as bad:
@@ -130,6 +131,12 @@ def _build_section(key: str, content: object) -> SettingsSection:
     if faults:
         raise BadInput(faults)
     return section
+
+
+def _before(cls: type[SettingsSection]) -> dict[str, Any]:
+    """Return the settings that earlier versions lacked, with the values that these versions acted by."""
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    return {field.name: field.metadata["before"] for field in fields if "before" in field.metadata}
 
 
 def defaults(kind: type[Kind]) -> dict[str, Value]:
@@ -174,13 +181,13 @@ def flat(spec: TrialSpec) -> dict[str, Value]:
 
 
 def identifying(spec: TrialSpec) -> dict[str, Value]:
-    """Return `flat` without settings that earlier versions lacked and that are at their defaults."""
+    """Return `flat` without settings that earlier versions lacked and that have the values which these versions acted by."""
     settings = flat(spec)
     for section in dataclasses.fields(spec):
         value = getattr(spec, section.name)
-        for field in dataclasses.fields(value) if isinstance(value, SettingsSection) else ():  # type: ignore[arg-type]
-            if field.metadata.get("later") and getattr(value, field.name) == field.default:
-                del settings[f"{section.name}.{field.name}"]
+        for name, before in _before(type(value)).items() if isinstance(value, SettingsSection) else ():
+            if getattr(value, name) == before:
+                del settings[f"{section.name}.{name}"]
     return settings
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from study.errors import BadInput, Fault
 from study.seeds import SOURCES
-from study.settings.rules import SettingsSection, integer, listing, number, one_of, optional, setting
+from study.settings.rules import SettingsSection, integer, later, listing, number, one_of, optional, setting
 
 DROP, KEEP = "drop", "keep"
 ALL_EPOCHS, PLATEAUED = "epochs", "plateaued"
@@ -43,16 +43,20 @@ class Replicates(SettingsSection):
 
     Without `crossed`, all sources of a replicate differ from those of the next one, so their effects can't be separated. `crossed`
     gives each source in `vary` a number of levels and trains every combination of them, the last source varying fastest; `count` is
-    then their product.
+    then their product. per_split: this many replicates in a row share a level of `data`, where `vary` names it.
     """
 
     count: int = setting(8, integer(1, 100_000))
     vary: tuple[str, ...] = setting(("init", "order"), listing(one_of(SOURCES), at_least=0, distinct=True))
+    per_split: int = later(1, integer(1, 100_000))
     first: int = setting(0, integer(0, 1_000_000_000))
     crossed: tuple[int, ...] | None = setting(None, optional(listing(integer(2, 1_000), at_least=2)))
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.per_split > 1 and ("data" not in self.vary or len(self.vary) == 1 or self.crossed):
+            valid = "1, unless vary names data and another source, and crossed is null"
+            raise BadInput([Fault("per_split", self.per_split, valid)])
         if self.crossed is None:
             return
         faults = []
@@ -74,6 +78,6 @@ class Replicates(SettingsSection):
         if source not in self.vary:
             return 0
         if self.crossed is None:
-            return number
+            return number // self.per_split if source == "data" else number
         position = self.vary.index(source)
         return number // math.prod(self.crossed[position + 1 :]) % self.crossed[position]

@@ -9,9 +9,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+FEWEST_BLOCKS = 3  # the interval over two blocks is about ten times as wide as their difference, and says nothing
 
-def mean_halfwidth(values: Sequence[float] | npt.NDArray[np.float64], confidence: float = 0.95) -> float | None:
-    """Return half the width of Student's t interval for the mean; None for one value, which shows no spread."""
+
+def mean_halfwidth(values: Sequence[float] | npt.NDArray[np.float64], confidence: float = 0.95, per_block: int = 1) -> float | None:
+    """Return half the width of Student's t interval for the mean; None for one value, which shows no spread.
+
+    per_block: this many values in a row aren't independent of each other, so that the interval is over the means of whole blocks;
+    None for fewer than three.
+    """
+    if per_block > 1:
+        whole = len(values) // per_block * per_block
+        values = np.asarray(values, np.float64)[:whole].reshape(-1, per_block).mean(axis=1)
+        if len(values) < FEWEST_BLOCKS:
+            return None
     n = len(values)
     if n < 2:
         return None
@@ -45,4 +56,17 @@ def mean_of_pairs(matrix: npt.NDArray[np.float64], confidence: float = 0.95) -> 
     left_out = (sums.sum() - 2 * sums) / ((n - 1) * (n - 2))
     error = np.sqrt((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2))
     half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * error)
+    return MeanInterval(mean, mean - half, mean + half)
+
+
+def mean_of_blocks(blocks: Sequence[npt.NDArray[np.float64]], confidence: float = 0.95) -> MeanInterval:
+    """Return the mean over the pairs within symmetric matrices, [n, n] each, of networks that are independent between matrices.
+
+    For a single matrix, as `mean_of_pairs`; else Student's t interval over the matrices' means. Raises ValueError for a matrix
+    without a pair.
+    """
+    if len(blocks) == 1:
+        return mean_of_pairs(blocks[0], confidence)
+    means = np.array([mean_of_pairs(block, confidence).mean for block in blocks])
+    mean, half = float(means.mean()), mean_halfwidth(means, confidence) or 0.0
     return MeanInterval(mean, mean - half, mean + half)

@@ -168,7 +168,17 @@ def trial_metrics(summary: Summary) -> dict[str, float]:
     """Return the metrics of a trial's run that have a single value."""
     known = {key: getattr(summary, key) for key in SUMMARY_METRICS}
     scores = {score_metric(name): sum(values) / len(values) for name, values in summary.scores.items()}
-    return {key: value for key, value in known.items() if value is not None} | scores
+    return {key: value for key, value in known.items() if value is not None} | scores | _test_metrics(summary)
+
+
+def _test_metrics(summary: Summary) -> dict[str, float]:
+    """Return the loss on the test part of a winner's ensemble, with its interval, of a single network and of the baselines."""
+    if summary.tested is None:
+        return {}
+    ensemble, *others = summary.tested.scores
+    low, high = ensemble.loss[1:]
+    own = {"test_loss": ensemble.loss[0], "test_loss_low": low, "test_loss_high": high, "test_loss_single": summary.tested.single}
+    return own | {f"test_loss_{score.name}": score.loss[0] for score in others}
 
 
 def replicate_metrics(summary: Summary, index: int) -> dict[str, float]:

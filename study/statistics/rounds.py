@@ -1,0 +1,48 @@
+"""The replicates of one setting, trained in rounds, as one trial."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from study.records.outcome import Summary
+from study.statistics import intervals
+
+
+def joined(rounds: Sequence[Summary], per_split: int = 1) -> Summary:
+    """Return the summary of a trial's replicates from those of its rounds, in the order of the replicates.
+
+    per_split: replicates in a row that share a split. Numbers about pairs of replicates, and the verdict, are the first round's.
+    """
+    first, *later = rounds
+    if not later:
+        return first
+    losses = [loss for part in rounds for loss in part.val_losses]
+    weights = [len(part.val_losses) for part in rounds]
+
+    def mean(values: Sequence[float]) -> float:
+        return float(np.average(values, weights=weights))
+
+    return replace(
+        first,
+        val_losses=losses,
+        val_loss_mean=float(np.mean(losses)),
+        val_loss_std=float(np.std(losses, ddof=1)),
+        val_loss_halfwidth=intervals.mean_halfwidth(losses, per_block=per_split),
+        train_loss_mean=mean([part.train_loss_mean for part in rounds]),
+        distinct=sum(part.distinct for part in rounds),
+        labels=dict(sum((Counter(part.labels) for part in rounds), Counter())),
+        scores={
+            name: [score for part in rounds for score in part.scores[name]]
+            for name in first.scores
+            if all(name in part.scores for part in rounds)
+        },
+        improvements=[ends for part in rounds for ends in part.improvements],
+        relative_losses=[loss for part in rounds for loss in part.relative_losses],
+        one_class=sum(part.one_class for part in rounds),
+        majority=None if first.majority is None else mean([part.majority or 0.0 for part in rounds]),
+        seconds=mean([part.seconds for part in rounds]),
+    )
