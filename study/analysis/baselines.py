@@ -18,11 +18,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from study import seeds
-from study.analysis.forward import best_constant, row_losses
+from study.analysis.forward import best_constant, logits, row_losses
 from study.records.arrays import Array, Doubles
 from study.records.dataset import Dataset
 from study.settings.data import CLASSIFICATION
-from study.settings.loss import BinaryCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError
+from study.settings.loss import Loss, MeanAbsoluteError, MeanSquaredError
 
 CONSTANT, MEAN, MAJORITY = "constant", "mean", "majority"
 RIDGE, LOGISTIC, BOOSTING, FOREST = "ridge", "logistic", "boosting", "forest"
@@ -134,5 +134,4 @@ def _logits(probabilities: Doubles, numbers: Array, rows: int, classes: int, los
     """
     every = np.zeros((len(probabilities), classes))
     every[:, numbers] = probabilities
-    logits = np.log(np.where(every > 0, every, 1 / (rows + classes)))
-    return logits[:, 1:] - logits[:, :1] if isinstance(loss, BinaryCrossentropy) else logits
+    return logits(np.where(every > 0, every, 1 / (rows + classes)), loss)
