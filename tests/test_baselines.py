@@ -156,7 +156,7 @@ def test_large_data_are_cut_and_a_model_that_would_see_too_little_is_left_out(mo
     data = regression(90, columns=10)
     monkeypatch.setattr(baselines, "FEWEST_ROWS", 40)
     monkeypatch.setattr(baselines, "LINEAR_VALUES", 399)  # 39 rows of 10 columns
-    monkeypatch.setattr(baselines, "BOOSTING_VALUES", 60 * 45)
+    monkeypatch.setattr(baselines, "BOOSTING_VALUES", 40 * 5045)
     monkeypatch.setattr(baselines, "FOREST_VALUES", 500)
     results = fitted(data, MSE)
     assert {name: result.rows for name, result in results.items()} == {MEAN: 90, BOOSTING: 45, FOREST: 50}
