@@ -70,6 +70,11 @@ def test_other_confidence_and_units_move_the_ends_alike() -> None:
     assert [moved.high, moved.low] == pytest.approx([1000 - 3 * estimate.low, 1000 - 3 * estimate.high], rel=1e-5)
 
 
+def test_three_rows_and_a_high_confidence_keep_the_ends_in_order() -> None:
+    (estimate,) = rows.means(np.array([[0.0, 0, 1]]), rng(), confidence=0.999)
+    assert (estimate.low, estimate.high) == pytest.approx((0, 1))
+
+
 def test_one_draw_serves_all_models_so_that_differences_are_paired() -> None:
     first = rng().exponential(size=100)
     second = first + 0.01 + 0.02 * rng(1).normal(size=100)
