@@ -1,9 +1,9 @@
 """Baselines: models of scikit-learn, fitted in seconds to the rows that networks train on and judged on the same held-out rows.
 
-All keep scikit-learn's defaults, but for the iterations of logistic regression, which are as many as it needs. They minimise the
-squared error or the cross-entropy, whichever loss the networks have; boosting minimises the absolute error where that is the loss.
-Large data are cut to keep to seconds on two cores, as `Baseline.rows` shows: linear models and boosting see a random part of the
-rows, and each tree of the forest draws fewer. A model that could see fewer than 500 of them is left out.
+All keep scikit-learn's defaults, except that logistic regression may take 1,000 iterations. They minimise the squared error or the
+cross-entropy, whichever loss the networks have; boosting minimises the absolute error where that is the loss. Large data are cut,
+so that each model takes at most some ten seconds on two cores: linear models and boosting see a random part of the rows, and each
+tree of the forest draws fewer, as `Baseline.rows` shows. A model that would see fewer than 500 of them is left out.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from study import seeds
-from study.analysis.forward import best_constant, row_losses
+from study.analysis.forward import best_constant, logits, row_losses
 from study.records.arrays import Array, Doubles
 from study.records.dataset import Dataset
 from study.settings.data import CLASSIFICATION
-from study.settings.loss import BinaryCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError
+from study.settings.loss import Loss, MeanAbsoluteError, MeanSquaredError
 
 CONSTANT, MEAN, MAJORITY = "constant", "mean", "majority"
 RIDGE, LOGISTIC, BOOSTING, FOREST = "ridge", "logistic", "boosting", "forest"
 FEWEST_ROWS = 500
 # values that a model can read in a few seconds: rows × columns × outputs, for the forest rows × columns tried of one tree
-LINEAR_VALUES, BOOSTING_VALUES, FOREST_VALUES = 20_000_000, 2_000_000, 100_000
-TREE_COLUMNS = 50  # a tree of boosting takes as long for itself as for this many columns
+LINEAR_VALUES, BOOSTING_VALUES, FOREST_VALUES = 20_000_000, 7_000_000, 100_000
+OVERHEAD_ROWS, OVERHEAD_COLUMNS = 5000, 30  # a tree of boosting takes as long for its bins, and for itself, as for that many
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,13 @@ def fitted(data: Dataset, loss: Loss, seed: int) -> Iterator[Baseline]:
     start = time.perf_counter()
     yield _judged(_constant_name(loss), _constant(data, loss), count, data, loss, start)
     for number, (name, most, model) in enumerate(_models(data, loss, seed)):
-        rows = min(most, count)
+        if (rows := min(most, count)) < min(FEWEST_ROWS, count):
+            continue
         seen = np.arange(count)
         if rows < count and name != FOREST:
             seen = np.sort(seeds.generator(seed, number).permutation(count)[:rows])
         y = data.y_train[seen]
-        if rows < min(FEWEST_ROWS, count) or (loss.task == CLASSIFICATION and (y == y[0]).all()):
+        if loss.task == CLASSIFICATION and (y == y[0]).all():
             continue
         start = time.perf_counter()
         # OpenMP's threads spin while they wait: on a busy machine that takes ten times as long as the work
@@ -98,10 +99,11 @@ def _models(data: Dataset, loss: Loss, seed: int) -> Iterator[tuple[str, int, An
     from sklearn import ensemble, linear_model, multioutput  # a second, which only a study's end needs
 
     (count, columns), units = data.x_train.shape, data.outputs
-    linear = LINEAR_VALUES // (columns * units)
-    boosted = BOOSTING_VALUES // ((columns + TREE_COLUMNS) * units)
-    boosting: dict[str, Any] = {"random_state": seed, "early_stopping": False}  # it fails for a class with a single row
     classes = loss.task == CLASSIFICATION
+    linear = LINEAR_VALUES // (columns * units)
+    ensembles = 1 if classes and units == 2 else units
+    boosted = BOOSTING_VALUES // ((columns + OVERHEAD_COLUMNS) * ensembles) - OVERHEAD_ROWS
+    boosting: dict[str, Any] = {"random_state": seed, "early_stopping": False}  # stopping fails for a class with a single row
     drawn = FOREST_VALUES // max(int(np.sqrt(columns)) if classes else columns, units, 10)
     forest: dict[str, Any] = {"random_state": seed, "n_jobs": -1, "max_samples": drawn if drawn < count else None}
     if classes:
@@ -134,5 +136,4 @@ def _logits(probabilities: Doubles, numbers: Array, rows: int, classes: int, los
     """
     every = np.zeros((len(probabilities), classes))
     every[:, numbers] = probabilities
-    logits = np.log(np.where(every > 0, every, 1 / (rows + classes)))
-    return logits[:, 1:] - logits[:, :1] if isinstance(loss, BinaryCrossentropy) else logits
+    return logits(np.where(every > 0, every, 1 / (rows + classes)), loss)

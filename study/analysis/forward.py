@@ -74,6 +74,21 @@ def predicted_classes(outputs: Floats) -> Array:
     return outputs[..., 0] > 0 if outputs.shape[-1] == 1 else outputs.argmax(axis=-1)
 
 
+def probabilities(outputs: Array) -> Doubles:
+    """Return the probability of each class, [..., classes], from logits [..., units]; a single column is class 1 of two."""
+    logits = outputs.astype(np.float64)
+    if logits.shape[-1] == 1:
+        return np.concatenate([special.expit(-logits), special.expit(logits)], axis=-1)
+    return special.softmax(logits, axis=-1)
+
+
+def logits(probabilities: Doubles, loss: Loss) -> Doubles:
+    """Return the outputs [..., units] of a network with these probabilities [..., classes]; -inf for a probability of zero."""
+    with np.errstate(divide="ignore"):
+        logarithms = np.log(probabilities)
+    return logarithms[..., 1:] - logarithms[..., :1] if isinstance(loss, BinaryCrossentropy) else logarithms
+
+
 def losses(outputs: Floats, y: Floats | Integers, loss: Loss | None = None) -> Doubles:
     """Return the mean loss of each network, [R], in double precision; without `loss`, that of `loss: auto`.
 

@@ -86,4 +86,5 @@ def _levels(sums: Doubles, shifts: Doubles, confidence: float) -> Doubles:
     square = np.sum(sums**2)
     acceleration = np.sum(sums**3) / (6 * square**1.5) if square > 0 else 0.0
     z = bias + np.array([-tail, tail])
-    return special.ndtr(bias + z / (1 - acceleration * z))
+    # beyond its pole the correction would swap the ends, which few rows and a high confidence come to
+    return special.ndtr(bias + z / np.maximum(1 - acceleration * z, 1e-9))
