@@ -259,6 +259,7 @@ def _check_judged(goals: Sequence[Objective], base: TrialSpec) -> None:
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
     settled = {
+        "study_name": rules.STUDY_NAME,
         "n_trials": rules.integer(1, 1_000_000),
         "n_jobs": rules.integer(1, 10_000),
         "finalists": rules.integer(5, 100_000),
@@ -275,8 +276,8 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         raise BadInput(faults)
 
 
-def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> str:
-    """Return the summary of a study that its launch prints first."""
+def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> list[str]:
+    """Return the lines of the summary of a study that its launch prints first."""
     replicates = plan.base.replicates.count
     networks = f" × {replicates} replicate{'s' * (replicates > 1)} = {trials * replicates} networks"
     searched = {"replicates.count", "replicates.crossed"} & plan.space.keys()
@@ -287,4 +288,4 @@ def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> str:
         *(f"  {key}: {domain}" for key, domain in plan.space.items()),
         *(f"  {line}" for line in (*plan.reading.splitlines(), plan.judging) if line),
     ]
-    return "\n".join(lines + ([f"  {done} trial{'s are' if done > 1 else ' is'} already done"] if done else []))
+    return lines + ([f"  {done} trial{'s are' if done > 1 else ' is'} already done"] if done else [])
