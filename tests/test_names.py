@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -19,6 +20,7 @@ from study.errors import BadInput
 from study.locations import file_name
 from study.reporting import terminal
 from study.reporting.report import Table
+from study.results import export
 from study.settings import rules
 from tests.command import forget, ran, run
 
@@ -160,6 +162,13 @@ def test_printed_names_stay_in_their_line(name: str, capsys: pytest.CaptureFixtu
     printed = capsys.readouterr().out
     assert all(line.isprintable() for line in printed.split("\n"))
     assert printed.split("\n")[0] == f"study {terminal.visible(name)}"
+
+
+def test_exported_names_are_read_back() -> None:
+    names = [name for name in ODD.values() if not name.startswith("=")]
+    written = io.StringIO()
+    export.write_csv(pd.DataFrame([names, names], columns=names), written)
+    assert list(csv.reader(io.StringIO(written.getvalue(), newline=""))) == [names] * 3
 
 
 IN_STUDIES = ("newline", "escape sequence", "emoji", "quotes", "parent folders", "markup")

@@ -188,7 +188,8 @@ def _check_records(name: str, storage: str, uri: str) -> None:
     if lost := tracked and tracked - stored.numbers(storage, name):
         raise Corrupt(
             f"{storage} lacks {len(lost)} trials of study {name} that {uri} has runs of: it was deleted, or is older. Restore it, "
-            f"or begin a study of another name (hydra.sweeper.study_name=NAME), or delete the runs first: mlp-study delete {name}"
+            "or begin a study of another name (hydra.sweeper.study_name=NAME), or delete the runs first: "
+            + shlex.join(["mlp-study", "delete", name, "--storage", storage])
         )
 
 
