@@ -111,7 +111,7 @@ def test_a_user_without_an_account_and_a_home(tmp_path: Path) -> None:
     assert shell(tmp_path, f"exec {shlex.join(NOBODY)} $STUDY compare iris/best", **nobody)[0] == 0
 
 
-@pytest.mark.parametrize("name", [b"it's", b"what?", b"\xff"])
+@pytest.mark.parametrize("name", [b"it's", pytest.param(b"what?", marks=pytest.mark.long), b"\xff"])
 def test_a_folder_that_no_database_can_lie_in_is_refused_in_one_line(tmp_path: Path, name: bytes) -> None:
     folder = os.path.join(os.fsencode(tmp_path), name)
     os.mkdir(folder)
@@ -163,9 +163,10 @@ def test_a_terminal_that_is_closed_in_mid_study(tmp_path: Path, ignored: bool, c
 
 @pytest.mark.fault
 def test_a_hangup_ends_the_study_in_order(tmp_path: Path) -> None:
-    driver, terminal = begun(tmp_path, ignored=False, controlling=False)
-    driver.send_signal(signal.SIGHUP)
-    assert driver.wait(60) == 128 + signal.SIGHUP
-    os.close(terminal)
+    command = [sys.executable, "-m", "study", *TINY, *LONG_STUDY]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as driver:
+        assert driver.stderr and any("val loss" in line for line in driver.stderr)
+        driver.send_signal(signal.SIGHUP)
+        assert driver.wait(60) == 128 + signal.SIGHUP
     assert shell(tmp_path, f"$STUDY {shlex.join([*TINY, *LONG_STUDY])}")[0] == 0
     verify(tmp_path, "tiny", 4)
