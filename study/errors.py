@@ -30,6 +30,11 @@ def visible(text: str) -> str:
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
+def visible_lines(text: str) -> str:
+    """Escape the text's control characters other than its line ends."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
 class StudyError(Exception):
     """Base of every expected error. Its text may have several lines; their control characters are escaped.
 
@@ -43,7 +48,7 @@ class StudyError(Exception):
     exit_code = 1
 
     def __init__(self, text: str) -> None:
-        super().__init__("\n".join(map(visible, text.split("\n"))))
+        super().__init__(visible_lines(text))
 
 
 class BadInput(StudyError):

@@ -26,7 +26,7 @@ STORES = (
 # without an explicit driver, SQLAlchemy 2.1 uses another one
 POSTGRESQL, POSTGRESQL_DRIVER = "postgresql", "postgresql+psycopg2"
 ANSWER_SECONDS = 4
-LONGEST = 100
+LONGEST = 100  # bytes, of the 255 that a file system allows
 
 
 def cache(name: str) -> Path:
@@ -37,7 +37,9 @@ def cache(name: str) -> Path:
 def file_name(name: str) -> str:
     """Make a file or folder name of a study's name: valid in any file system, and unique where long names are cut."""
     safe = re.sub(r"[^\w.-]+", "_", name).strip(".") or "study"
-    return safe if len(safe) <= LONGEST else f"{safe[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    if len(safe.encode()) <= LONGEST:
+        return safe
+    return f"{safe.encode()[:LONGEST].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def tracking_uri(configured: str | None) -> str:

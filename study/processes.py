@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
+import getpass
 import os
 import signal
 import socket
@@ -99,6 +100,18 @@ def _own_lock(number: int) -> str:
     if held:
         atexit.register(held.path.unlink, missing_ok=True)
     return name if held else ""
+
+
+def settle_user() -> None:
+    """Give a user id without an account, as containers have, a name and a home folder for libraries that ask for them."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = str(os.getuid())
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = os.devnull  # in a folder of all users, others could leave files for us
 
 
 @cache

@@ -48,8 +48,8 @@ def is_there(url: str) -> bool:
 
 def url_of(path: Path) -> str:
     """Return the URL of a database file. Raises NotWritable for a name that a URL can't contain."""
-    # a URL has another use for the first, and MLflow puts the path between two of the second
-    if refused := [sign for sign in "?'" if sign in str(path.absolute())]:
+    # a URL has another use for the first, MLflow puts the path between two of the second, and the others aren't UTF-8
+    if refused := re.search(r"[?'\ud800-\udfff]", str(path.absolute())):
         raise NotWritable(f"{path.absolute()}: a database's path can't contain {refused[0]}")
     return f"{PREFIX}{str(path.absolute()).replace('%', '%25')}"  # which SQLAlchemy decodes
 

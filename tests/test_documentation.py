@@ -277,3 +277,12 @@ def test_the_index_lists_all_pages() -> None:
 def test_the_source_files_that_a_page_names_exist(page: Path) -> None:
     files = re.findall(r"`([\w/]+/\w+\.py)`", page.read_text())
     assert [name for name in files if not (ROOT / name).exists() and not (ROOT / "study" / name).exists()] == []
+
+
+def test_every_fault_has_a_test() -> None:
+    page = (ROOT / "docs" / "faults.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| fault ", "| --- "))]
+    for row in rows:
+        file, _, name = row.rpartition("`")[0].rpartition("`")[2].partition("::")
+        assert f"\ndef {name}(" in (ROOT / "tests" / file).read_text(), row
+    assert len(rows) > 40

@@ -94,3 +94,27 @@ def test_a_read_only_copy_is_still_opened(original: Path, tmp_path: Path, monkey
 
     monkeypatch.setattr(relocation, "relocate", refused)
     assert store.open_store(sqlite.url_of(here / "mlflow.db")).experiments()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("lost", ["whole", "later trials"])
+def test_a_study_whose_trials_were_lost_is_not_trained_again(
+    original: Path, tmp_path: Path, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = copied(original, tmp_path / "copy")
+    monkeypatch.chdir(here)
+    if lost == "whole":
+        for file in here.glob("optuna.db*"):
+            file.unlink()
+    else:
+        with closing(sqlite3.connect(here / "optuna.db")) as connection:
+            connection.execute("DELETE FROM trials WHERE number > 0")
+            tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'trial\\_%' ESCAPE '\\'")
+            for (table,) in tables.fetchall():
+                connection.execute(f"DELETE FROM {table} WHERE trial_id NOT IN (SELECT trial_id FROM trials)")
+            connection.commit()
+    before = files(here)
+    assert run(*TINY, "hydra.sweeper.study_name=tiny") == 6
+    assert files(here) == before
+    assert run("delete", "tiny", "--yes", "--storage", "sqlite:///optuna.db") == 0
+    ran(here, *TINY, "hydra.sweeper.study_name=tiny")

@@ -56,12 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(completion.answer(commands, asked))
         return
     if of_process:
+        processes.settle_user()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _stop)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # under nohup
+                signal.signal(number, _stop)
     try:
         _run(arguments)
-    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        terminal.check_output()
+    except BrokenPipeError:
         sys.exit(128 + signal.SIGPIPE)
     except (StudyError, HydraException, OmegaConfBaseException, click.ClickException, OSError, MemoryError) as error:
         if not (refusal := _refusal(error)):
@@ -124,8 +126,9 @@ def _leave(code: int) -> None:
     while workers & processes.children() and time.monotonic() < until:
         time.sleep(0.05)
     spool.close_all(LEAVE_SECONDS)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # of a closed terminal
+            stream.flush()
     os._exit(code)
 
 
@@ -178,8 +181,8 @@ def _launch_trial(application: Hydra, config: DictConfig, name: str, dry_run: bo
 
         show_trial(config, asked, reading)
         return
-    if reading:
-        terminal.message(reading, "dim")
+    for line in reading.splitlines():
+        terminal.message(line, "dim")
     # already composed, so Hydra needn't do it again
     application.config_loader.load_configuration = lambda *_, **__: config  # type: ignore[method-assign]
     application.run(name, lambda _: _train(asked), [])

@@ -119,7 +119,7 @@ def _show_run(run_id: str, uri: str, as_json: bool) -> None:
         print_json(content)
         return
     for title, section in sections:
-        terminal.show_text(title, "bold")
+        terminal.show_line(title, "bold")
         if isinstance(section, report.Table):
             terminal.show_table(section, rows=ROWS)
         else:
@@ -157,9 +157,9 @@ def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tr
         print_json(comparison_tables.as_json(networks, comparison))
         return
     if lead := comparison_tables.better(networks):
-        terminal.show_text(lead, "bold")
+        terminal.show_line(lead, "bold")
     for title, table in comparison_tables.tables(networks, comparison):
-        terminal.show_text(title, "bold")
+        terminal.show_line(title, "bold")
         terminal.show_table(table, rows=ROWS)
     terminal.show_text(comparison_tables.conclusion(networks, comparison))
 

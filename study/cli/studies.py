@@ -12,7 +12,7 @@ import click
 
 from study import locations, sqlite
 from study.cli.group import JSON, STORAGE, TRACKING, commands, print_json
-from study.errors import BadInput, Corrupt, Fault, visible
+from study.errors import BadInput, Corrupt, Fault
 from study.reporting import terminal
 
 HOST = "127.0.0.1"
@@ -164,14 +164,14 @@ def delete(study_name: str, yes: bool, storage: str | None, tracking_uri: str | 
         valid = "the study's storage (or MLP_STUDY_STORAGE); to delete only its runs, this folder's storage"
         raise BadInput([Fault("--storage", "none, and this folder's storage has no such study", valid)])
     if not yes:
-        terminal.show_line(visible(str(records)))
+        terminal.show_line(str(records))
         if not sys.stdin.isatty():
             raise BadInput("can't ask for confirmation without a terminal: add --yes")
         if not click.confirm("Delete it?"):
             terminal.show_line("nothing was deleted")
             return
-    for line in records.remove().splitlines():
-        terminal.show_line(visible(line))
+    for line in records.remove():
+        terminal.show_line(line)
 
 
 @commands.command()
@@ -228,11 +228,11 @@ def doctor(
         print_json(content | {"notes": health.notes, "trials": health.trials, "runs": health.runs, "thorough": thorough})
     else:
         for finding in mended:
-            terminal.show_line(visible(f"repaired: {finding.where}: {finding.what}"))
+            terminal.show_line(f"repaired: {finding.where}: {finding.what}")
         for finding in health.findings:
-            terminal.show_line(visible(str(finding)), "red")
+            terminal.show_line(str(finding), "red")
         for note in health.notes:
-            terminal.show_line(visible(note))
+            terminal.show_line(note)
         terminal.show_text(doctor.conclusion(health, mended))
     if health.findings:
         sys.exit(Corrupt.exit_code)

@@ -44,7 +44,7 @@ def reading(spec: TrialSpec, data: Dataset) -> str:
 
     data: as for `describe`.
     """
-    lines = [_table(spec, spec.data, data), *loading.rows(spec).notes] if isinstance(spec.data, UserTable) else []
+    lines = [_table(spec, spec.data, data), *map(visible, loading.rows(spec).notes)] if isinstance(spec.data, UserTable) else []
     return "\n".join([*lines, *_lacking(spec, data)])
 
 
@@ -94,7 +94,7 @@ def _lacking(spec: TrialSpec, data: Dataset) -> Iterator[str]:
     ]:
         if classes.any():
             names = ", ".join(f"{data.target_names[number]} ({rows[number]})" for number in np.flatnonzero(classes))
-            yield f"class{'es' * (int(classes.sum()) > 1)} with {reason}: {textwrap.shorten(names, MOST_NAME)}"
+            yield f"class{'es' * (int(classes.sum()) > 1)} with {reason}: {visible(textwrap.shorten(names, MOST_NAME))}"
 
 
 def _judged(spec: TrialSpec, data: Dataset) -> tuple[Array, npt.NDArray[np.bool_]]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from study.errors import visible
 from study.records.arrays import Scalar
 from study.records.outcome import Summary
 from study.records.trial import TrialRecord
@@ -30,7 +31,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def setting(value: Scalar) -> str:
-    return number(value) if isinstance(value, float) else as_text(value)
+    return number(value) if isinstance(value, float) else visible(as_text(value))
 
 
 def short(key: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import sys
 import time
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
@@ -21,7 +23,7 @@ from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from study.errors import NotWritable
+from study.errors import NotWritable, visible, visible_lines
 from study.records.cohort import Leg
 from study.records.outcome import Completed, Failed, Pruned, TrialResult
 from study.records.trial import Asked
@@ -45,50 +47,60 @@ def _open_streams() -> None:
 
 
 class _Output(Console):
-    """Standard output. An error of it names it, and not a file."""
+    """Standard output."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         with writing_output():
             super().print(*objects, **options)
 
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # for `main`: whoever reads has seen enough
+        raise BrokenPipeError
 
 
-class _Messages(Console):
-    """Standard error: what can't be written there is lost, and the work goes on."""
+class _Messages(io.FileIO):
+    """Standard error: what can't be written there, as on a closed terminal, is lost, and the work goes on."""
 
-    def print(self, *objects: Any, **options: Any) -> None:
+    def write(self, data: Any) -> int:
         with suppress(OSError):
-            super().print(*objects, **options)
+            return super().write(data)
+        return len(data)
 
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
+
+_lost: OSError | None = None
 
 
 @contextmanager
 def writing_output() -> Iterator[None]:
-    """Raise NotWritable for a standard output that takes no more, such as a file on a full disk."""
+    """Keep an error of standard output for `check_output`: what it takes no more of is lost, and the work goes on."""
+    global _lost
     try:
         yield
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        raise NotWritable(f"standard output: {error.strerror}") from error
+        _lost = _lost or error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def check_output() -> None:
+    """Raise BrokenPipeError if the reader has closed the pipe, as `head` does, and NotWritable for another error of the output."""
+    with writing_output():
+        sys.stdout.flush()
+    if isinstance(_lost, BrokenPipeError):
+        raise _lost
+    if _lost:
+        raise NotWritable(f"standard output: {_lost.strerror}") from _lost
 
 
 _open_streams()
+# an encoding that lacks a sign of ours is no reason to stop
+sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 # wide when piped, where nothing needs to fit
-out = _Output(highlight=False, width=None if sys.stdout.isatty() else 200)
+out = _Output(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 # a descriptor of its own, so that progress stays visible while TensorFlow's start-up chatter on descriptor 2 is muted
-err = _Messages(file=os.fdopen(os.dup(2), "w", buffering=1), highlight=False)
+_messages = io.TextIOWrapper(io.BufferedWriter(_Messages(os.dup(2), "w")), errors="backslashreplace", line_buffering=True)
+err = Console(file=_messages, highlight=False, emoji=False)
 
 
-@atexit.register
-def _close() -> None:
-    with suppress(OSError):
-        err.file.close()
-
+atexit.register(_messages.close)
 
 # FORCE_COLOR may colour a file, but progress never moves in one
 MOVES = err.file.isatty() and not err.is_dumb_terminal
@@ -121,18 +133,19 @@ def steps(message: str) -> Iterator[Callable[[str], None]]:
         yield lambda text: None
         return
     with err.status(message) as shown:
-        yield lambda text: shown.update(escape(redact(text)))
+        yield lambda text: shown.update(escape(visible(redact(text))))
 
 
 def message(text: str, style: str = "") -> None:
-    err.print(escape(redact(text)), style=style, soft_wrap=True)
+    """Print a message on one line, however long."""
+    err.print(Text(visible(redact(text)), style), soft_wrap=True)
 
 
 def error(text: str, cause: BaseException | None = None) -> None:
     """Print an error, even when quiet: one line per fault, unwrapped, with a traceback when verbose."""
     quiet, err.quiet = err.quiet, False
     if _verbose and cause:
-        err.print(Text(redact("".join(traceback.format_exception(cause))), style="dim"), soft_wrap=True)
+        err.print(Text(visible_lines(redact("".join(traceback.format_exception(cause)))), style="dim"), soft_wrap=True)
     for line in redact(text).splitlines():
         err.print(Text(line, style="red"), soft_wrap=True)
     err.quiet = quiet
@@ -143,6 +156,7 @@ def show_table(content: report.Table, rows: int = ROWS) -> None:
 
     Headings wrap at words, labels anywhere; a narrow terminal loses the last columns.
     """
+    content = report.Table(tuple(map(visible, content.columns)), tuple(tuple(map(visible, row)) for row in content.rows))
     widths = [_width(column, [row[index] for row in content.rows]) for index, column in enumerate(content.columns)]
     gap = 1 if sum(widths) + 2 * len(widths) <= out.width else 0
     shown = len(widths)
@@ -152,32 +166,32 @@ def show_table(content: report.Table, rows: int = ROWS) -> None:
     spare = out.width - sum(widths[:shown]) - (1 + gap) * shown
     for index, column in enumerate(content.columns[:shown]):
         heading, cells = column.replace("_", " "), [row[index] for row in content.rows]
-        wanted = max(map(len, [heading, *cells]))
+        wanted = max(map(cell_len, [heading, *cells]))
         width = min(wanted, widths[index] + max(0, spare))
         spare -= width - widths[index]
-        drawn.add_column(heading, justify="left" if column in PROSE else "right", width=width, overflow="fold")
+        drawn.add_column(escape(heading), justify="left" if column in PROSE else "right", width=width, overflow="fold")
     for row in content.rows[:rows]:
         drawn.add_row(*map(escape, row[:shown]))
     out.print(drawn)
     if shown < len(widths):
-        out.print(f"(this terminal is too narrow for: {', '.join(content.columns[shown:])})")
+        out.print(f"(this terminal is too narrow for: {escape(', '.join(content.columns[shown:]))})")
     if len(content.rows) > rows:
         out.print(f"… and {len(content.rows) - rows} more")
 
 
 def _width(column: str, cells: Sequence[str]) -> int:
     """Return the minimum width of a column: its widest cell (or a label) or the longest word of its heading."""
-    words = max(map(len, column.replace("_", " ").split() or [""]))
-    return max(words, PROSE_WIDTH if column in PROSE else max(map(len, cells), default=0))
+    words = max(map(cell_len, column.replace("_", " ").split() or [""]))
+    return max(words, PROSE_WIDTH if column in PROSE else max(map(cell_len, cells), default=0))
 
 
 def show_text(text: str, style: str = "") -> None:
-    out.print(escape(redact(text)), style=style)
+    out.print(escape(visible_lines(redact(text))), style=style)
 
 
 def show_line(text: str, style: str = "") -> None:
     """Print a text on one line, however long."""
-    out.print(Text(redact(text), style=style), soft_wrap=True)
+    out.print(Text(visible(redact(text)), style=style), soft_wrap=True)
 
 
 def show_findings(findings: Findings) -> None:
@@ -320,7 +334,7 @@ class StudyProgress:
 
 def _print_line(text: str, style: str) -> None:
     """Print a message on one line, cut off at a terminal's edge but complete in a file."""
-    err.print(Text(text, style), no_wrap=MOVES, overflow="ellipsis" if MOVES else "ignore", soft_wrap=not MOVES)
+    err.print(Text(visible(text), style), no_wrap=MOVES, overflow="ellipsis" if MOVES else "ignore", soft_wrap=not MOVES)
 
 
 class Pace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -72,7 +73,15 @@ def write(content: pd.DataFrame, file: Path) -> None:
 
 
 def write_csv(content: pd.DataFrame, stream: TextIO) -> None:
-    content.map(_harmless).rename(columns=_harmless).to_csv(stream, index=False, lineterminator="\n")
+    safe = content.map(_harmless).rename(columns=_harmless)
+    # Python's writer leaves a carriage return without quotes where lines end in another sign, and readers end the row there
+    returns = safe.map(_has_return).any(axis=None) or any(map(_has_return, safe.columns))
+    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    safe.to_csv(stream, index=False, lineterminator="\n", quoting=quoting)
+
+
+def _has_return(value: Any) -> bool:
+    return isinstance(value, str) and "\r" in value
 
 
 def _harmless(value: Any) -> Any:

@@ -34,8 +34,8 @@ class Removal:
             parts.append(f"{self.experiment.runs} runs{size} in {self.uri}")
         return f"study {self.name}: {' and '.join(parts)}"
 
-    def remove(self) -> str:
-        """Delete everything; return how to restore the runs and how to free their disk space. Raises Unreachable."""
+    def remove(self) -> list[str]:
+        """Delete everything; return lines on how to restore the runs and to free their disk space. Raises Unreachable."""
         lines = [f"deleted {self}"]
         if self.opened and self.experiment:
             with inspection.errors(self.uri):
@@ -52,7 +52,7 @@ class Removal:
         # last, so that an interrupted deletion can be repeated
         if self.trials is not None:
             overview.delete(self.storage, self.name)
-        return "\n".join(lines)
+        return lines
 
 
 def look(storage: str, uri: str, name: str) -> Removal:

@@ -47,8 +47,8 @@ def show_study(plan: Plan) -> None:
     with terminal.status("looking at the study"):
         standing = _standing(plan)
     done, remaining = standing.total - standing.remaining, standing.remaining
-    opening = planning.opening(plan, standing.total, standing.exhaustive, done)
-    terminal.show_line(opening, "bold")
+    for line in planning.opening(plan, standing.total, standing.exhaustive, done):
+        terminal.show_line(line, "bold")
     _show_fixed(plan.trials.config(spaces.example(plan.space), plan.space), set(plan.space))
     jobs = plan.settings["n_jobs"]
     terminal.show_line(f"sampler: {kind_text(plan.sampler)}")

@@ -15,14 +15,14 @@ from study.errors import BadInput, Fault, check_writable, collecting
 from study.records.cohort import Leg
 from study.records.outcome import TrialResult
 from study.runner import memory
-from study.settings.rules import TEXT, accepted, integer, one_of, optional
+from study.settings.rules import STUDY_NAME, TEXT, accepted, integer, one_of, optional
 from study.settings.spec import TrialSpec
 from study.tracking import spool, warm_start
 
 TRACKING = {"name": one_of(("mlflow", "none")), "uri": optional(TEXT)}
 NETWORKS, BASELINES = "networks", "baselines"
 STUDY = {
-    "name": optional(TEXT),
+    "name": optional(STUDY_NAME),
     "trial": optional(integer(0, 1_000_000_000)),
     "storage": optional(TEXT),
     "test": optional(one_of((NETWORKS, BASELINES))),

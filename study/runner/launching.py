@@ -166,7 +166,8 @@ def _run(opened: Launching) -> None:
     study, settings = opened.study, opened.plan.settings
     best = report.ranked(study.records(), study.objectives[0])
     done = study.n_trials - study.remaining()
-    terminal.message(planning.opening(opened.plan, study.n_trials, study.exhaustive, done), "bold")
+    for line in planning.opening(opened.plan, study.n_trials, study.exhaustive, done):
+        terminal.message(line, "bold")
     with terminal.StudyProgress(
         study.n_trials, done, best[0].value if best else None, study.objectives[0], opened.plan.base.replicates.count
     ) as progress:

@@ -251,7 +251,8 @@ def _check_records(name: str, storage: str, uri: str) -> None:
     if lost := tracked and tracked - stored.numbers(storage, name):
         raise Corrupt(
             f"{storage} lacks {len(lost)} trials of study {name} that {uri} has runs of: it was deleted, or is older. Restore it, "
-            f"or begin a study of another name (hydra.sweeper.study_name=NAME), or delete the runs first: mlp-study delete {name}"
+            "or begin a study of another name (hydra.sweeper.study_name=NAME), or delete the runs first: "
+            + shlex.join(["mlp-study", "delete", name, "--storage", storage])
         )
 
 
@@ -322,6 +323,7 @@ def _check_judged(goals: Sequence[Objective], base: TrialSpec) -> None:
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
     settled = {
+        "study_name": rules.STUDY_NAME,
         "n_trials": rules.integer(1, 1_000_000),
         "n_jobs": rules.integer(1, 10_000),
         "finalists": rules.integer(5, 100_000),
@@ -344,8 +346,8 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         raise BadInput(faults)
 
 
-def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> str:
-    """Return the summary of a study that its launch prints first."""
+def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> list[str]:
+    """Return the lines of the summary of a study that its launch prints first."""
     replicates = plan.base.replicates.count
     networks = f" × {replicates} replicate{'s' * (replicates > 1)} = {trials * replicates} networks"
     if plan.rules:
@@ -358,4 +360,4 @@ def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> str:
         *(f"  {key}: {domain}" for key, domain in plan.space.items()),
         *(f"  {line}" for line in (*plan.reading.splitlines(), plan.judging) if line),
     ]
-    return "\n".join(lines + ([f"  {done} trial{'s are' if done > 1 else ' is'} already done"] if done else []))
+    return lines + ([f"  {done} trial{'s are' if done > 1 else ' is'} already done"] if done else [])

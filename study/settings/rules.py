@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -87,6 +88,21 @@ def _accept_text(value: object) -> str:
 
 
 TEXT = Rule("a text that isn't empty", _accept_text)
+
+LONGEST_STUDY_NAME = 500  # of an MLflow experiment, and PostgreSQL takes no NUL
+# MLflow's own experiment, and the ids of its runs
+RESERVED = re.compile("Default|[0-9a-f]{32}")
+
+
+def _accept_study_name(value: object) -> str:
+    text = _accept_text(value)
+    text.encode()
+    if len(text) > LONGEST_STUDY_NAME or "\0" in text or RESERVED.fullmatch(text):
+        raise ValueError
+    return text
+
+
+STUDY_NAME = Rule(f"a text of 1 to {LONGEST_STUDY_NAME} characters, other than Default and a run's id", _accept_study_name)
 
 
 def one_of(names: Iterable[str]) -> Rule:

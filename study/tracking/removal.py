@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from study import processes
+from study.settings.rules import LONGEST_STUDY_NAME
 from study.tracking import inspection, reader
 from study.tracking.store import Store
 
@@ -38,7 +39,8 @@ def look(store: Store, study: str) -> Experiment | None:
 
 def retire(store: Store, experiment: str, study: str) -> str:
     """Deletes an experiment as MLflow does it, under another name; returns that."""
-    name = f"{study} (deleted {datetime.now():%Y-%m-%d %H:%M:%S})"
+    mark = f" (deleted {datetime.now():%Y-%m-%d %H:%M:%S})"
+    name = study[: LONGEST_STUDY_NAME - len(mark)] + mark
     store.client.rename_experiment(experiment, name)
     store.client.delete_experiment(experiment)
     return name

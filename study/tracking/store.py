@@ -105,7 +105,7 @@ class Store:
     def log_study(self, experiment: str, name: str, tags: Mapping[str, str], texts: Mapping[str, str], files: Sequence[str]) -> str:
         """Write the study's own run, the only one in its experiment; return its id."""
         if not self.runs(KIND, OF_STUDY, experiment):
-            self.client.create_run(experiment, run_name=f"study {name}", tags=origin() | {KIND: OF_STUDY})
+            self.client.create_run(experiment, run_name=f"study {name}"[:LONGEST_RUN_NAME], tags=origin() | {KIND: OF_STUDY})
         # another process may have made one too, or the server two when its first answer got lost: all keep the same one
         run, *others = sorted(self.runs(KIND, OF_STUDY, experiment), key=lambda run: (run.info.start_time, run.info.run_id))
         for other in others:
@@ -122,6 +122,8 @@ class Store:
         self.client.set_terminated(run.info.run_id)
         return str(run.info.run_id)
 
+
+LONGEST_RUN_NAME = 250  # in MLflow's tables, which PostgreSQL enforces
 
 EXPERIMENT_TAGS = {
     # without it the UI opens the experiment as one of traces and prompts
