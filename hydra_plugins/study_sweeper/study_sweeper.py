@@ -23,6 +23,8 @@ class StudySweeperConf:
     direction: Any = None
     # the total over all launches of the study; null: every setting of a finite space, otherwise 24
     n_trials: int | None = None
+    # stop asking for trials, and for replicates in the race, after this many minutes of a launch; null: no limit
+    minutes: float | None = None
     n_jobs: int = 1
     # the study stops when more than this share of n_trials has failed
     max_failure_rate: float = 0.5

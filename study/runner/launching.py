@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 
 MOST_FINALISTS = 8
+TRIALS_SHARE = 0.7  # of the time of a study that is to be decided, for its trials; the rest is for the race
 
 
 @dataclass(frozen=True)
@@ -137,14 +139,28 @@ def _train_round(plan: Plan, part: race.Round) -> TrialResult:
     return trial.measure(spec, datasets, Clock(), warm_start.load(spec, datasets[0], plan.trials.uri))
 
 
+def _deadline(settings: Mapping[str, Any], share: float = 1.0) -> float:
+    """Return when this share of the launch's time is over, by `time.perf_counter`; infinite without `minutes`."""
+    return STARTED + 60 * share * settings["minutes"] if settings["minutes"] else math.inf
+
+
 def _race(opened: Launching) -> None:
     """Decide the study by a race, and train the winner's replicates together, in a run that holds them all."""
     plan, study = opened.plan, opened.study
-    if plan.rules is None or study.remaining():
+    if plan.rules is None or (study.remaining() and not plan.settings["minutes"]):
         return
     with terminal.steps("deciding") as show:
         at_once = plan.settings["n_jobs"]
-        decision = race.run(study, plan.rules, plan.base.replicates.per_split, opened.launch_rounds, at_once, show, opened.clock)
+        decision = race.run(
+            study,
+            plan.rules,
+            plan.base.replicates.per_split,
+            opened.launch_rounds,
+            at_once,
+            show,
+            opened.clock,
+            _deadline(plan.settings),
+        )
         if decision is None or decision.winner is None:
             return
         [winner] = [record for record in study.records() if record.number == decision.winner]
@@ -173,7 +189,8 @@ def _run(opened: Launching) -> None:
     ) as progress:
         try:
             most_failures = settings["max_failure_rate"] * study.n_trials
-            stopped = sweep.run(study, opened.launch, progress, settings["n_jobs"], most_failures, opened.clock)
+            until = _deadline(settings, TRIALS_SHARE if opened.plan.rules else 1.0)
+            stopped = sweep.run(study, opened.launch, progress, settings["n_jobs"], most_failures, opened.clock, until)
         except KeyboardInterrupt:
             done = study.n_trials - study.remaining()
             terminal.message(f"interrupted after {done} of {study.n_trials} trials; the same command resumes")

@@ -326,6 +326,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         "study_name": rules.STUDY_NAME,
         "n_trials": rules.integer(1, 1_000_000),
         "n_jobs": rules.integer(1, 10_000),
+        "minutes": rules.number(0, 1e6, above=True),
         "finalists": rules.integer(5, 100_000),
         "max_failure_rate": rules.number(0, 1),
         "decide": TRUTH,

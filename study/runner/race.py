@@ -6,6 +6,7 @@ that was killed and started again, train the same rounds and decide alike.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -37,9 +38,16 @@ Train = Callable[[Sequence[Round]], Sequence[TrialResult | BaseException]]
 
 
 def run(
-    search: Search, rules: Rules, per_split: int, train: Train, at_once: int, show: Callable[[str], None], clock: Clock
+    search: Search,
+    rules: Rules,
+    per_split: int,
+    train: Train,
+    at_once: int,
+    show: Callable[[str], None],
+    clock: Clock,
+    until: float = math.inf,
 ) -> Decision | None:
-    """Run the race to its end; return its decision, None without a completed trial.
+    """Run the race to its end, or until `time.perf_counter()` is `until`; return its decision, None without a completed trial.
 
     at_once: rounds that are trained together. show: takes a line on the progress. Raises StudyError for faults of storage, and what
     a round raised that isn't the settings' fault.
@@ -54,7 +62,7 @@ def run(
     while True:
         records = search.records()
         decision = decisions.decide(records, search.objectives[0], rules, per_split)
-        if decision is None or not decision.next:
+        if decision is None or not decision.next or time.perf_counter() > until:
             return decision
         show(decisions.progress(decision))
         by_number = {record.number: record for record in records}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -30,8 +31,12 @@ class Watcher(Protocol):
     def again(self, asked: Asked, reason: str) -> None: ...
 
 
-def run(search: Search, launch: Launch, watcher: Watcher, n_jobs: int, most_failures: float, clock: Clock) -> str | None:
-    """Run the remaining trials, `n_jobs` at a time; return the reason for stopping early, or None.
+def run(
+    search: Search, launch: Launch, watcher: Watcher, n_jobs: int, most_failures: float, clock: Clock, until: float = math.inf
+) -> str | None:
+    """Run the remaining trials, `n_jobs` at a time, as long as `time.perf_counter()` is less than `until`.
+
+    Return the reason for stopping because of failures, or None.
 
     A trial that crashes counts as failed, after a second attempt if that may help; the study continues until more than
     `most_failures` have failed. Errors of storage or tracking, which would hit every further trial, end the study, and so does an
@@ -40,7 +45,7 @@ def run(search: Search, launch: Launch, watcher: Watcher, n_jobs: int, most_fail
     """
     with search.signs_of_life():
         try:
-            while batch := _ask(search, n_jobs, clock):
+            while time.perf_counter() < until and (batch := _ask(search, n_jobs, clock)):
                 watcher.launched(batch, search.ended)
                 failed = _run(search, batch, launch, watcher, clock)
                 if failed and (failures := search.failures()) > most_failures:
