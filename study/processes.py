@@ -83,6 +83,11 @@ def named(number: int, name: str) -> str:
     return ":".join((host(), str(number), _started(number), machine(), name))
 
 
+def number_of(owner: str) -> str:
+    """Return the process number of an `owner`."""
+    return owner.split(":")[1]
+
+
 def hold(name: str) -> None:
     """Make the lock of this name this process's own."""
     _names[os.getpid()] = name

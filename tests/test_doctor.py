@@ -248,11 +248,18 @@ def test_a_trial_has_one_finished_run(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.usefixtures("here")
-def test_a_run_of_an_unknown_trial_is_only_mentioned(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_of_a_trial_that_the_study_lacks_is_found(capsys: pytest.CaptureFixture[str]) -> None:
     alien = made(99, "FAILED")
-    code, found = told(capsys)
-    assert code == 0 and found["findings"] == [] and "1 runs" in found["notes"][0]
+    check_found(capsys, "1 runs belong to trials that aren't in")
     client().delete_run(alien)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_study_of_another_storage_is_only_mentioned(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    other = sqlite.url_of(tmp_path / "optuna.db")
+    sqlite.ensure(other, storage._schema)
+    code, found = told(capsys, "--storage", other)
+    assert code == 0 and found["findings"] == [] and found["notes"][0].startswith("tiny: ")
 
 
 @pytest.mark.usefixtures("here")

@@ -49,6 +49,7 @@ COMPLETE = SpoolRecord(START, "FINISHED", None, LEGS, TRAINED)
         messages.SendCurves("/f", LEGS),
         messages.CloseTrial("/f"),
         messages.OpenExperiment("k", "tiny", ["optimizer"]),
+        messages.FindTrials("k", "tiny"),
         messages.KeepStudy("k", "tiny", {"answer": "Yes."}, {"trials.md": "|"}, ["/a"]),
         messages.KeepFiles("k", "run", ["/a"]),
         messages.Disown("tiny", {3: 1.5}),

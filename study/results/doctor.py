@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from study import locations, processes, sqlite
 from study.errors import BadInput, Corrupt, Fault
 from study.search import stored, trials
 from study.search.stored import Attempt
-from study.tracking import inspection, store
+from study.tracking import inspection, spool, store
 from study.tracking.inspection import OPEN, TopRun, Waiting
 from study.tracking.schema import STATUS
 from study.tracking.store import Store
@@ -76,7 +77,8 @@ class Records:
                 raise _absent(locations.TRACKING, self.uri)
             health = Health([*_spooled(waiting, self.uri), *self._drafts()])
             held = {record.key for record in waiting}
-            health.notes += [f"{folder}: set aside: {reason}" for folder, reason in inspection.set_aside().items()]
+            again = "once that is mended, move it to .mlp-study/spool, and --repair sends it"
+            health.notes += [f"{folder}: set aside: {reason}; {again}" for folder, reason in inspection.set_aside().items()]
             for name in dict.fromkeys([*trials, *experiments]):
                 if self.study in (None, name):
                     step(f"reading the runs of {name}")
@@ -100,7 +102,10 @@ class Records:
                     refused.append(f"{finding.where}: not repaired: {error}")
             tried += [finding for finding, _ in able]
             health = self.examine(step)
-        return [finding for finding in tried if finding not in health.findings], replace(health, notes=health.notes + refused)
+        # a record that had to be set aside is a note now
+        aside = {spool.key_of(folder) for folder in inspection.set_aside()}
+        mended = [finding for finding in tried if finding not in health.findings and spool.key_of(Path(finding.where)) not in aside]
+        return mended, replace(health, notes=health.notes + refused)
 
     def _databases(self) -> Iterator[Finding]:
         urls = {locations.STORAGE: self.storage, locations.TRACKING: self.uri}
@@ -137,7 +142,12 @@ class Records:
         if alien := [run for run in runs if run.trial is not None and run.trial not in numbers]:
             if not sqlite.is_there(self.storage):
                 raise _absent(locations.STORAGE, self.storage)
-            health.notes.append(f"{name}: {len(alien)} runs belong to trials that aren't in {self.storage}")
+            what = f"{len(alien)} runs belong to trials that aren't in {self.storage}"
+            if attempts:
+                mend = "if it was replaced by an older one, restore it; else delete these runs in MLflow"
+                health.findings.append(Finding(name, what, mend))
+            else:
+                health.notes.append(f"{name}: {what}")
         for attempt in attempts:
             if attempt.left:
                 what = "running by its record, but its process is gone" + ("; its result was saved" if attempt.run_id else "")

@@ -65,7 +65,7 @@ def look(storage: str, uri: str, name: str) -> Removal:
     if name not in known:
         raise BadInput([Fault("STUDY", name, f"one of: {nearest(name, known) or 'none yet'}")])
     trials = len(stored.attempts(storage, name)) if name in names else None
-    busy = [f"trial {number}" for number in overview.in_work(storage, name)] if trials else []
+    busy = overview.in_work(storage, name) if name in names else []
     if busy := busy or (experiment.at_work if experiment else []):
         raise BadInput([Fault("STUDY", name, f"a study that isn't running; {', '.join(busy[:3])} of this one is")])
     if any(record.study == name for record in spool.recorded()):

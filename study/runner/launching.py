@@ -7,11 +7,13 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
 
+from study import sqlite
 from study.clock import STARTED, Clock
 from study.config import grammar, overrides
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
@@ -90,10 +92,14 @@ def _report_unfinished(study: Search) -> bool:
 def _open(plan: Plan, clock: Clock) -> Launching:
     recorded = spool.recorded() if plan.uri else []
     writer = spool.writer(plan.uri) if plan.uri else None
-    if writer:
+    if writer and plan.uri:
         writer.prepare()
+        if not sqlite.path_of(plan.uri):
+            with terminal.status("reading the records"), clock.phase("track"):
+                planning.check_records(plan.name, plan.storage, plan.uri, partial(writer.trial_runs, plan.name))
     with terminal.status("opening the study"), clock.phase("search"):
         study = plan.resume(plan.storage, recorded)
+        study.announce()
     if study.remaining() and plan.in_process:
         with terminal.status("loading TensorFlow"), clock.phase("import"):
             from study.runner import trial  # noqa: F401  the jobs run in this process

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +32,7 @@ from study.statistics import objectives
 from study.statistics.objectives import Objective
 from study.statistics.race import Rules
 from study.tracking import recent, spool
+from study.tracking.schema import TrialRun
 
 if TYPE_CHECKING:
     from study.search.study import Search
@@ -179,8 +181,8 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     identity = identities.identity(validated, space, config)
     prefix = config.hydra.runtime.choices.get("experiment") or base.data.name
     name = settings["study_name"] or identities.study_name(prefix, identity, space)
-    if uri:
-        _check_records(name, storage, uri)
+    if uri and sqlite.path_of(uri):  # a server is asked when the launch has its writer
+        check_records(name, storage, uri, partial(recent.trial_runs, uri, name))
     return Plan(
         name=name,
         config=config,
@@ -243,17 +245,29 @@ def _replicates_of_a_race(trials: ComposedTrials, space: Space) -> list[str]:
     return lines if rows > MOST_RESPLIT else [*lines, *RESPLIT]
 
 
-def _check_records(name: str, storage: str, uri: str) -> None:
-    """Raise Corrupt if MLflow has trials of the study that its storage hasn't: they would be trained again beside the old ones."""
+def check_records(name: str, storage: str, uri: str, tracked: Callable[[], Sequence[TrialRun]]) -> None:
+    """Raise Corrupt if MLflow or the study's storage has lost the study's trials: they would be trained twice, or half recorded.
+
+    tracked: reads the runs of the study's trials.
+    """
     from study.search import stored
 
-    tracked = recent.trial_numbers(uri, name)
-    if lost := tracked and tracked - stored.numbers(storage, name):
-        raise Corrupt(
-            f"{storage} lacks {len(lost)} trials of study {name} that {uri} has runs of: it was deleted, or is older. Restore it, "
-            "or begin a study of another name (hydra.sweeper.study_name=NAME), or delete the runs first: "
-            + shlex.join(["mlp-study", "delete", name, "--storage", storage])
-        )
+    runs = tracked()
+    kept = stored.run_ids(storage, name)
+    if lost := {run.number for run in runs if not run.deleted} - kept.keys():
+        raise _lost(f"{storage} lacks {len(lost)} trials of study {name} that {uri} has runs of", name, storage)
+    ids = set(filter(None, kept.values()))
+    # of a study that has just begun, the runs may be younger than the first answer
+    if ids and not any(ids & {run.run_id for run in answer} for answer in (runs, tracked())):
+        raise _lost(f"{uri} has no run of the {len(ids)} trials of study {name} in {storage}", name, storage)
+
+
+def _lost(what: str, name: str, storage: str) -> Corrupt:
+    delete = shlex.join([PROGRAM, "delete", name, "--storage", storage])
+    return Corrupt(
+        f"{what}: it was deleted, or is older or another one. Restore it, or begin a study of another name "
+        f"(hydra.sweeper.study_name=NAME), or delete the rest first: {delete}"
+    )
 
 
 def _composer(config: DictConfig, loader: ConfigLoader) -> Compose:

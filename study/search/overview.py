@@ -9,11 +9,12 @@ from datetime import datetime
 import optuna
 from optuna.trial import TrialState
 
+from study import processes
 from study.errors import BadInput
 from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import latest
-from study.search.stored import STATES, at_work, load, mirror_of, names, objectives_of, settings_of, silent_trials
+from study.search.stored import STATES, at_work, drivers, load, mirror_of, names, objectives_of, settings_of, silent_trials
 from study.settings.values import Value
 from study.statistics.objectives import Objective
 
@@ -67,13 +68,14 @@ def best(storage: str, name: str) -> int | None:
     return best_trial[0] if best_trial else None
 
 
-def in_work(storage: str, name: str) -> list[int]:
-    """Return the numbers of the trials that a process has in work, which may run on another machine."""
+def in_work(storage: str, name: str) -> list[str]:
+    """Return what works on a study: its drivers on this machine, and the trials in work, which may run on another one."""
     with storages.errors(storage):
         study = load(storage, name)
         silent = silent_trials(study)
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial.number for trial in running if at_work(trial, silent)]
+        launches = [f"process {processes.number_of(owner)}" for owner in drivers(study)]
+        return [*launches, *(f"trial {trial.number}" for trial in running if at_work(trial, silent))]
 
 
 def delete(storage: str, name: str) -> None:

@@ -13,6 +13,7 @@ import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.storages._heartbeat import BaseHeartbeat
+from optuna.storages._rdb.models import NOT_FOUND_MSG
 from sqlalchemy.exc import SQLAlchemyError
 
 from study import sqlite
@@ -62,6 +63,10 @@ def errors(url: str) -> Iterator[None]:
         raise BadInput([Fault(KEY, url, f"pip install 'mlp-study[postgres]' first: {error}")]) from error
     except (SQLAlchemyError, StorageInternalError) as error:
         raise sqlite.fault(error, f"{KEY} {url}") from error
+    except KeyError as error:
+        if NOT_FOUND_MSG not in error.args:
+            raise
+        raise Corrupt(f"{KEY} {url}: the study has been deleted meanwhile; the same command begins it anew") from error
 
 
 @contextmanager

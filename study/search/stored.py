@@ -26,7 +26,7 @@ from study.statistics.objectives import Objective
 from study.statistics.race import Rules
 
 IDENTITY, OBJECTIVES, OWNER, ATTEMPT, RESULT = "identity", "objectives", "owner", "attempt", "result"
-COMMAND, FINAL, SETTINGS = "command", "final ", "settings"
+COMMAND, FINAL, SETTINGS, DRIVERS = "command", "final ", "settings", "drivers"
 # of a race: its rules; the later replicates of a trial, by its number and their first; all replicates of a trial, trained together
 RULES, ROUND, WHOLE = "race", "round ", "whole "
 # in a study's identity beside its fixed settings; SPACE begins the searched ones
@@ -178,12 +178,12 @@ def names(storage: str) -> list[str]:
         return optuna.get_all_study_names(storages.backend(storage))
 
 
-def numbers(storage: str, name: str) -> set[int]:
-    """Return the numbers of all attempts of a study; none if there is no study of this name."""
+def run_ids(storage: str, name: str) -> dict[int, str | None]:
+    """Return the runs of all attempts of a study, by their numbers; none if there is no study of this name."""
     if not sqlite.is_there(storage) or name not in names(storage):
-        return set()
+        return {}
     with storages.errors(storage):
-        return {trial.number for trial in load(storage, name).get_trials(deepcopy=False)}
+        return {trial.number: record_of(trial).run_id for trial in load(storage, name).get_trials(deepcopy=False)}
 
 
 def attempts(storage: str, name: str) -> list[Attempt]:
@@ -209,6 +209,12 @@ def silent_trials(study: optuna.Study) -> set[int]:
     """Return the ids of trials whose driver, perhaps on another machine, has stopped giving signs of life."""
     heart = storages.heart(study._storage)
     return set(heart._get_stale_trial_ids(study._study_id)) if heart else set()
+
+
+def drivers(study: optuna.Study) -> list[str]:
+    """Return the owners of other processes that have this study open, and still run."""
+    listed = attributes.of_study(study).get(DRIVERS, [])
+    return [owner for owner in listed if processes.runs(owner) and not processes.is_own(owner)]
 
 
 def at_work(trial: FrozenTrial, silent: Set[int]) -> bool:

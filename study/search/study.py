@@ -28,12 +28,14 @@ from study.search.space import Space
 from study.search.stored import (
     ATTEMPT,
     COMMAND,
+    DRIVERS,
     IDENTITY,
     INTERRUPTED,
     LOST,
     OBJECTIVES,
     OWNER,
     SETTINGS,
+    drivers,
     identity_texts,
     mirror_of,
     reason_of,
@@ -117,6 +119,11 @@ class Search(Trials):
             attributes.keep_with_study(self._study, SETTINGS, dict(settings))
             # last: without it, all of this is written again
             attributes.keep_with_study(self._study, IDENTITY, identity)
+
+    def announce(self) -> None:
+        """Name this process as one that has the study open, between its trials too: nobody deletes it meanwhile."""
+        with storages.errors(self.storage), storages.claim(self.storage, self._study._study_id):
+            attributes.keep_with_study(self._study, DRIVERS, [*drivers(self._study), processes.owner()])
 
     @contextmanager
     def signs_of_life(self) -> Iterator[None]:

@@ -28,6 +28,7 @@ from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from study import sqlite
+from study.errors import Corrupt
 from study.tracking.schema import FINGERPRINT, KIND, OF_STUDY, parameter
 from study.tracking.store import PAGE, Store
 
@@ -70,8 +71,9 @@ class Champion:
 
 
 def kept(store: Store, study: str, fingerprint: str) -> str | None:
-    """Return the id of the study's champion, if it is the network with this fingerprint, as this version keeps it."""
-    return next((model.model_id for model in _models(store, store.experiments()[study]) if _is(model, fingerprint)), None)
+    """Return the id of the study's champion, with its files, if it has this fingerprint and is as this version keeps it."""
+    models = [model for model in _models(store, store.experiments()[study]) if _is(model, fingerprint)]
+    return next((model.model_id for model in models if _has_files(store, model)), None)
 
 
 def keep(store: Store, study: str, champion: Champion) -> str | None:
@@ -91,18 +93,22 @@ def keep(store: Store, study: str, champion: Champion) -> str | None:
 def opened(store: Store, study: str) -> Iterator[tuple[Path, dict[str, Any]] | None]:
     """Give the study's champion for the block: its Keras model's file, and its metadata; None if it has none.
 
-    Raises StudyError as `keep` does.
+    Raises StudyError as `keep` does, and Corrupt if its files are gone.
     """
     with tempfile.TemporaryDirectory(prefix="mlp-study-") as folder:
         try:
             experiment = store.experiments().get(study)
             models = _models(store, experiment) if experiment else []
             ready = [model for model in models if model.status == LoggedModelStatus.READY]
+            if ready and not _has_files(store, ready[0]):
+                raise Corrupt(f"{ready[0].artifact_location}: the champion's files are gone; launch study {study} again to save it")
             if ready:
                 # by its id, MLflow would look for it in the process's own store
                 kept_at: Any = get_artifact_repository(ready[0].artifact_location, tracking_uri=store.uri)
                 kept_at.download_artifacts("", folder)
                 metadata = Model.load(folder).metadata or {}
+        except Corrupt:
+            raise
         except Exception as error:
             raise sqlite.fault(error, f"tracking.uri {store.uri}") from error
         yield (Path(folder, FILE), metadata) if ready else None
@@ -171,6 +177,11 @@ def _save_code(package: Path) -> None:
 def _models(store: Store, experiment: str) -> list[LoggedModel]:
     models = store.client.search_logged_models([experiment], f"name = '{NAME}'", max_results=PAGE)
     return [model for model in models if model.tags.get(KIND) == NAME]
+
+
+def _has_files(store: Store, model: LoggedModel) -> bool:
+    repository: Any = get_artifact_repository(model.artifact_location, tracking_uri=store.uri)
+    return any(file.path == MLMODEL_FILE_NAME for file in repository.list_artifacts())
 
 
 def _is(model: LoggedModel, fingerprint: str) -> bool:

@@ -171,6 +171,14 @@ class OpenExperiment:
 
 
 @dataclass(frozen=True)
+class FindTrials:
+    """Find the runs of a study's trials. Answered with a list of `schema.TrialRun`s, as JSON."""
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True)
 class KeepStudy:
     """Keep tags, texts (by file name) and files with a study's run. Answered with the run's id."""
 
@@ -205,9 +213,9 @@ class Drain:
     key: str
 
 
-Message = Prepare | OpenTrial | SendCurves | CloseTrial | OpenExperiment | KeepStudy | KeepFiles | Disown | Drain
+Message = Prepare | OpenTrial | SendCurves | CloseTrial | OpenExperiment | FindTrials | KeepStudy | KeepFiles | Disown | Drain
 # those that are answered
-Question = OpenTrial | OpenExperiment | KeepStudy | KeepFiles | Drain
+Question = OpenTrial | OpenExperiment | FindTrials | KeepStudy | KeepFiles | Drain
 
 # -- from the writer to the trainer ----------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from study import sqlite
-from study.tracking.schema import TRIAL
+from study.tracking.schema import TRIAL, TrialRun
 
 RUNS = "SELECT run_uuid, name FROM runs WHERE lifecycle_stage = 'active' ORDER BY start_time DESC LIMIT 2000"
 
@@ -13,12 +13,12 @@ def runs(url: str) -> list[tuple[str, str]]:
     return [(str(run_id), str(name)) for run_id, name in sqlite.rows(url, RUNS)]
 
 
-NUMBERS = f"""
-    SELECT tags.value FROM tags JOIN runs ON runs.run_uuid = tags.run_uuid JOIN experiments USING (experiment_id)
-    WHERE tags.key = '{TRIAL}' AND experiments.name = ? AND runs.lifecycle_stage = 'active'
+TRIALS = f"""
+    SELECT run_uuid, tags.value, runs.lifecycle_stage FROM tags JOIN runs USING (run_uuid) JOIN experiments USING (experiment_id)
+    WHERE tags.key = '{TRIAL}' AND experiments.name = ?
 """
 
 
-def trial_numbers(url: str, study: str) -> set[int]:
-    """Return the numbers of a study's trials that have runs; none of a server. Raises as `runs` does."""
-    return {int(str(number)) for (number,) in sqlite.rows(url, NUMBERS, study)}
+def trial_runs(url: str, study: str) -> list[TrialRun]:
+    """Return the runs of a study's trials, the deleted ones too; none of a server. Raises as `runs` does."""
+    return [TrialRun(str(run), int(str(number)), stage == "deleted") for run, number, stage in sqlite.rows(url, TRIALS, study)]

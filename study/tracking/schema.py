@@ -30,6 +30,15 @@ KILLED = "KILLED"
 
 
 @dataclass(frozen=True)
+class TrialRun:
+    """The run of a trial of this number, which may have been deleted in MLflow."""
+
+    run_id: str
+    number: int
+    deleted: bool
+
+
+@dataclass(frozen=True)
 class TrialTags:
     """The tags of a trial's run.
 

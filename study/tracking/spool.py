@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import queue
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from study import locations, processes
 from study.data import batches
-from study.errors import EXIT_CODES, Corrupt, StudyError, Unreachable, writing
+from study.errors import EXIT_CODES, BadInput, Corrupt, StudyError, Unreachable, writing
 from study.records.arrays import Array
 from study.records.cohort import Cohort, Leg
 from study.records.outcome import Completed, Failed, Pruned, Summary, TrialResult
@@ -31,7 +32,7 @@ from study.settings.spec import TrialSpec, flat
 from study.settings.values import Value
 from study.tracking import artifacts, messages
 from study.tracking.messages import LegCurves, SpoolRecord, Trained, TrialStart
-from study.tracking.schema import KILLED, STATUS
+from study.tracking.schema import KILLED, STATUS, TrialRun
 
 FOLDER = Path(".mlp-study", "spool")
 RECORD, FILES = "record.json", "files"
@@ -98,6 +99,8 @@ class Writer:
             if held := processes.lock(self._lock_name):
                 self._held.callback(held.release)
             self._used = True
+        if self._failure:
+            raise self._failure
         try:
             self._process.stdin.write(messages.encode(message))
         except (BrokenPipeError, ValueError):
@@ -114,6 +117,9 @@ class Writer:
                 case messages.Refused(error, exit_code):
                     left = f"what isn't written yet stays in {self.folder}, and the next launch here writes it"
                     self._failure = EXIT_CODES[exit_code](f"{error}; {left}")
+                    if isinstance(self._failure, BadInput):  # which would be the trial's own fault, and others would follow it
+                        self._failure = StudyError(str(self._failure))
+                        self._failure.exit_code = exit_code
                 case messages.Ended():
                     self._failure = Unreachable(
                         f"the process that writes to MLflow ended; what it has not written stays in {self.folder}"
@@ -131,6 +137,10 @@ class Writer:
     def open_experiment(self, name: str, columns: Sequence[str]) -> str:
         """Make a study's experiment, or find it; return its page. columns: the parameters with one in MLflow's table of runs."""
         return self._ask(messages.OpenExperiment(_key(), name, columns))
+
+    def trial_runs(self, name: str) -> list[TrialRun]:
+        """Return the runs of a study's trials, the deleted ones too."""
+        return [TrialRun(**run) for run in json.loads(self._ask(messages.FindTrials(_key(), name)))]
 
     def disown(self, name: str, started: Mapping[int, float]) -> None:
         """Have the runs of attempts ended that don't count. started: number → start, in seconds since 1970."""

@@ -22,7 +22,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunTag
+from mlflow.entities import Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
@@ -30,7 +30,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW
 from study import locations, sqlite
 from study.errors import BadInput, Fault, NotWritable
 from study.tracking import descriptions, relocation, schema, views
-from study.tracking.schema import KILLED, KIND, OF_STUDY, OF_TRIAL, REASON, VAL_LOSS_MEAN
+from study.tracking.schema import KILLED, KIND, OF_STUDY, OF_TRIAL, REASON, TRIAL, VAL_LOSS_MEAN, TrialRun
 
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -56,10 +56,20 @@ class Store:
         """Return the id of every experiment by its name."""
         return {experiment.name: str(experiment.experiment_id) for experiment in _pages(self.client.search_experiments)}
 
-    def search(self, wanted: str, experiment: str | None = None, order: Sequence[str] = ()) -> Iterator[Run]:
+    def search(
+        self, wanted: str, experiment: str | None = None, order: Sequence[str] = (), view: int = ViewType.ACTIVE_ONLY
+    ) -> Iterator[Run]:
         """Yield the runs that match an expression of MLflow's, in one experiment or in all, by pages."""
         experiments = [experiment] if experiment else list(self.experiments().values())
-        return _pages(partial(self.client.search_runs, experiments, wanted, order_by=list(order)))
+        return _pages(partial(self.client.search_runs, experiments, wanted, view, order_by=list(order)))
+
+    def trial_runs(self, study: str) -> list[TrialRun]:
+        """Return the runs of a study's trials, the deleted ones too."""
+        experiment = self.client.get_experiment_by_name(study)
+        if experiment is None:
+            return []
+        numbered = self.search(f"tags.`{TRIAL}` LIKE '%'", experiment.experiment_id, view=ViewType.ALL)
+        return [TrialRun(run.info.run_id, int(run.data.tags[TRIAL]), run.info.lifecycle_stage == "deleted") for run in numbered]
 
     def runs(self, tag: str, value: str, experiment: str | None = None) -> list[Run]:
         """Return the runs with this tag, in one experiment or in all."""

@@ -9,12 +9,14 @@ it was made and the answer got lost.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
@@ -202,6 +204,8 @@ class Server:
                 return None
             case messages.OpenExperiment(key, name, columns):
                 return messages.Answered(key, self._store.page(self._store.experiment(name, columns)))
+            case messages.FindTrials(key, name):
+                return messages.Answered(key, json.dumps([asdict(run) for run in self._store.trial_runs(name)]))
             case messages.KeepStudy(key, name, tags, texts, files):
                 experiment = self._store.experiment(name)
                 return messages.Answered(key, self._store.log_study(experiment, name, tags, texts, files))

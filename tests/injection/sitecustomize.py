@@ -1,17 +1,21 @@
 """Python runs this at its start if the folder is on PYTHONPATH. `CRASH=MODULE:FUNCTION:CALL:MOMENT` kills the process that makes
 this call of the function, the first being 1, before or after the function has run. `SLOW=MODULE:FUNCTION:SECONDS` delays each.
-`NAN=LEARNING_RATE` makes all losses of the trial with this learning rate no numbers. `HOST=NAME` makes this another machine."""
+`NAN=LEARNING_RATE` makes all losses of the trial with this learning rate no numbers. `HOST=NAME` makes this another machine.
+`CLOCK=FILE` sets the clock forward by the seconds that the file holds, from when they are written into it on."""
 
 from __future__ import annotations
 
+import datetime
 import importlib.abc
 import importlib.machinery
 import itertools
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -38,8 +42,6 @@ def crash(call: int, moment: str) -> Wrap:
 def slow(seconds: float) -> Wrap:
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            import time
-
             time.sleep(seconds)
             return function(*args, **kwargs)
 
@@ -96,6 +98,26 @@ def constant(value: str) -> Wrap:
     return lambda _: lambda: value
 
 
+def set_clock(file: Path) -> None:
+    """For `time`; what is written in C keeps the true class of `datetime`, so only Optuna gets another."""
+    true_time = time.time
+
+    def shifted() -> float:
+        return true_time() + float(file.read_text())
+
+    class Shifted(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]
+            return datetime.datetime.fromtimestamp(shifted(), tz)
+
+    time.time, time.time_ns = shifted, lambda: int(1e9 * shifted())
+    module = SimpleNamespace(**{**vars(datetime), "datetime": Shifted})
+    sys.meta_path.insert(0, Patching("optuna.trial._frozen", "datetime", lambda _: module))
+    sys.meta_path.insert(0, Patching("optuna.storages._rdb.storage", "datetime", lambda _: Shifted))
+
+
+if given := os.environ.get("CLOCK"):
+    set_clock(Path(given))
 if given := os.environ.get("HOST"):
     sys.meta_path.insert(0, Patching("study.processes", "host,machine", constant(given)))
 if given := os.environ.get("CRASH"):
