@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,8 @@ def test_a_clear_winner_needs_the_least_replicates() -> None:
     # both rivals are out after the first round, and the winner alone goes on
     assert (first.next, first.out, first.reason) == ({1: 8}, {2: race.WORSE, 3: race.WORSE}, race.RACING)
     assert (last.winner, last.reason, last.decided, last.next) == (1, race.DECIDED, True, {})
-    assert last.used == {1: 8, 2: 4, 3: 4} and last.claims[2].pairs == 4
+    assert last.used == {1: 8, 2: 4, 3: 4}
+    assert [(claim.kind, claim.pairs) for claim in last.claims.values()] == [(race.BETTER, 4), (race.BETTER, 4)]
 
 
 def test_the_difference_and_its_error_by_hand() -> None:
@@ -231,3 +233,73 @@ def test_the_winners_mean_is_hardly_biased_after_shrinkage(count: int, spread: f
     )
     assert abs(np.mean(corrected)) < 0.4 * abs(np.mean(naive))
     assert np.mean(np.square(corrected)) < np.mean(np.square(naive))
+
+
+# -- error rates -----------------------------------------------------------------------------------------------------------------
+
+REPETITIONS = 400
+Residuals = Callable[[np.random.Generator], Any]  # draws [24, 64], with SDs within splits of about 1
+
+
+def normal(rng: np.random.Generator) -> Any:
+    return rng.normal(size=(24, 64))
+
+
+def skewed(rng: np.random.Generator) -> Any:
+    """Losses have long tails upward, and some settings scatter twice as much as others."""
+    return (rng.gamma(2, size=(24, 64)) - 2) / math.sqrt(2) * rng.permutation(np.linspace(0.75, 1.5, 24))[:, None]
+
+
+def on_splits(rng: np.random.Generator) -> Any:
+    """A split shifts all settings alike, and each setting by an amount of its own."""
+    own = math.sqrt(0.3) * rng.normal(size=(24, 32))
+    return normal(rng) + (3 * rng.normal(size=32) + own)[:, PAIRS]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Shares of the repetitions, and the mean number of networks."""
+
+    networks: float
+    undecided: float
+    wrong: float
+    false_better: float
+
+
+def measured(residuals: Residuals, gaps: Any) -> Rates:
+    """Race settings whose true losses are `gaps`, [24] in SDs, in random order."""
+    rng = np.random.default_rng(0)
+    splits = PAIRS.tolist() if residuals is on_splits else None
+    results = []
+    for _ in range(REPETITIONS):
+        means = rng.permutation(gaps)
+        decision = decide(dict(enumerate(residuals(rng) + means[:, None])), splits=splits)
+        won = means[decision.winner or 0]
+        false = any(means[number] <= won for number, claim in decision.claims.items() if claim.kind == race.BETTER)
+        wrong = decision.decided and won > means.min() + 1
+        results.append((sum(decision.used.values()), not decision.decided, wrong, false))
+    return Rates(*np.mean(results, axis=0))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("residuals", "networks"), [(normal, 320), (skewed, 320), (on_splits, 450)])
+@pytest.mark.parametrize(("gap", "wrong"), [(1.1, 0.07), (1.5, 0.04)])
+def test_a_setting_that_is_better_than_all_others_is_seldom_missed(
+    residuals: Residuals, networks: float, gap: float, wrong: float
+) -> None:
+    rates = measured(residuals, np.r_[0, np.full(23, gap)])
+    assert rates.wrong <= wrong and rates.undecided <= 0.02 and rates.networks <= networks
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("residuals", [normal, skewed, on_splits])
+def test_equal_settings_are_seldom_called_better(residuals: Residuals) -> None:
+    rates = measured(residuals, np.zeros(24))
+    assert rates.false_better <= 0.07 and rates.undecided <= 0.02
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("residuals", "networks"), [(normal, 120), (skewed, 120), (on_splits, 150)])
+def test_separated_settings_need_few_networks(residuals: Residuals, networks: float) -> None:
+    rates = measured(residuals, np.arange(24.0))
+    assert rates.networks <= networks and rates.wrong <= 0.02

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +34,7 @@ class Rules:
 
     margin: the difference that doesn't matter, δ, in SDs of a setting's loss over seeds (within a split). confidence: the
     probability that the winner is the best within the margin. first: replicates of every setting; step: more in each round; most:
-    of a setting. least: replicates of a winner, and pairs behind a claim that it is better. networks: the number of networks that
-    no further round may exceed; None for no limit.
+    of a setting. least: replicates of a winner. networks: the number that no further round may exceed; None for no limit.
     """
 
     margin: float = 1.0
@@ -57,7 +57,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Claim:
-    """A rival compared with the winner.
+    """The winner compared with a rival: it is better, equivalent, or not worse by more than δ, or that is undecided.
 
     difference: the mean of the rival's losses minus the winner's, over pairs of replicates; se: its standard error. low, high: an
     interval that holds for all rivals together. p: one-sided, of a difference this large if the rival were as good.
@@ -205,23 +205,24 @@ class _Look:
         self.table = table = table.first(counts.max())
         self.counts, self.living = counts, living
         self.used = np.arange(table.values.shape[1]) < counts[:, None]
-        values = np.where(self.used, table.values, 0)
-        sums, sizes = values @ table.splits, self.used @ table.splits  # [S, U]
+        # relative to its first loss, a setting without spread has zeros alone, and no rounding error passes for spread
+        start = table.values[:, :1]
+        relative = np.where(self.used, table.values - start, 0)
+        sums, sizes = relative @ table.splits, self.used @ table.splits  # [S, U]
+        by_split = sums / np.maximum(sizes, 1)
         # the settings with most replicates have seen every split
-        most = living & (counts == counts[living].max())
-        effects = sums[most].mean(axis=0) / np.maximum(sizes[most][0], 1)
-        self.means = (sums.sum(axis=1) - sizes @ effects) / counts
-        centred = np.where(self.used, table.values - (sums / np.maximum(sizes, 1)) @ table.splits.T, 0)
+        effects = (start + by_split)[living & (counts == counts[living].max())].mean(axis=0)
+        self.means = start[:, 0] + (sums.sum(axis=1) - sizes @ effects) / counts
         freedom = np.maximum(sizes - 1, 0).sum(axis=1)
-        plain = np.where(self.used, table.values - (sums.sum(axis=1) / counts)[:, None], 0)
-        self.variances = np.where(
-            freedom > 0, np.square(centred).sum(axis=1) / np.maximum(freedom, 1), np.square(plain).sum(axis=1) / (counts - 1)
-        )
+        within = np.where(self.used, relative - by_split @ table.splits.T, 0)
+        overall = np.where(self.used, relative - (sums.sum(axis=1) / counts)[:, None], 0)
+        deviations = np.where((freedom > 0)[:, None], within, overall)
+        self.variances = np.square(deviations).sum(axis=1) / np.where(freedom > 0, freedom, counts - 1)
         ranked = np.argsort(np.where(living, self.means, np.inf), kind="stable")
         self.leader, self.best = int(ranked[0]), ranked[: min(BEST, int(living.sum()))]
         self.sigma = float(np.median(np.sqrt(self.variances[self.best])))
 
-    @property
+    @cached_property
     def inflation(self) -> float:
         """The factor by which settings' own responses to a split raise the variance of a difference, at least 1 (no response).
 
@@ -278,7 +279,7 @@ def _judged(look: _Look, rules: Rules) -> tuple[str, Array, Mask]:
         return DECIDED, counts, look.living
     hopeless = rivals & (_probability(-mean, se, freedom) < error / (rules.rounds * settings))
     unsettled = rivals & ~hopeless & (risk > error / settings)
-    growing = unsettled.copy()
+    growing = unsettled & (counts <= counts[leader])  # the others wait: more of theirs would have no partners
     growing[leader] = not unsettled.any() or counts[leader] <= counts[unsettled].min()
     wanted = np.where(growing, np.minimum(counts + rules.step, max(rules.most, rules.first)), counts)
     return RACING if (wanted > counts).any() else CAPPED, wanted, look.living & ~hopeless
@@ -294,7 +295,7 @@ def _claims(look: _Look, rules: Rules, reason: str) -> dict[int, Claim]:
     half = special.stdtrit(freedom, 1 - one_sided) * se
 
     def kind(index: int) -> str:
-        if pairs[index] >= rules.least and better[index] < one_sided / rules.rounds:
+        if better[index] < one_sided / rules.rounds:
             return BETTER
         if max(not_better_by_margin[index], not_worse_by_margin[index]) < one_sided:
             return EQUIVALENT
