@@ -26,7 +26,7 @@ from study.settings.data import REFUSE, Regression
 from study.settings.spec import TrialSpec
 
 TASKS = ("diabetes", "friedman1", "digits")
-TEST = 1_000_000  # the test part's number in the stream of the `data` seed, beyond that of any split
+TEST = "data.test_fraction=0.2"
 TABLE = "tests/losses.npz"
 
 
@@ -59,18 +59,10 @@ def search_space(count: int, seed: int = 0) -> list[tuple[str, ...]]:
 
 @cache
 def split(spec: TrialSpec, number: int) -> tuple[Dataset, int]:
-    """Return split `number` of the development rows, with the test rows behind the validation rows, and the number of these."""
-    rows = loading.rows(spec)
-
-    def cut(kept: Array, level: int) -> tuple[Array, Array]:
-        labels = None if rows.labels is None else rows.labels[kept]
-        root = loading.root_seed(spec)
-        train, val = splits.parts(spec.data, len(kept), root, seeds.replicate_seed(spec.seed, "data", level), 0, labels)
-        return kept[train], kept[val]
-
-    development, test = cut(np.arange(len(rows.x)), TEST)
-    train, val = cut(development, number)
-    judged = np.concatenate([val, test])
+    """Return split `number` with the test rows behind the validation rows, and the number of validation rows."""
+    rows, root_seed = loading.rows(spec), loading.root_seed(spec)
+    train, val = splits.parts(spec.data, rows, root_seed, seeds.replicate_seed(spec.seed, "data", number), 0)
+    judged = np.concatenate([val, splits.test_part(spec.data, rows, root_seed)])
     x_train, x_val = scaled(rows.x, train, judged, spec.data.normalise, REFUSE)
     if isinstance(spec.data, Regression):
         y_train, y_val = scaled(rows.y, train, judged, spec.data.normalise_target, REFUSE)
@@ -81,8 +73,10 @@ def split(spec: TrialSpec, number: int) -> tuple[Dataset, int]:
 def losses(setting: Sequence[str], split_numbers: Sequence[int]) -> tuple[Array, Array]:
     """Train one replicate per split number, and return the losses on the validation rows and on the test rows, [R] each."""
     vary = "[init,order,data]" if len(set(split_numbers)) > 1 else "[init,order]"
-    spec = study.compose([*setting, f"replicates.count={len(split_numbers)}", f"replicates.vary={vary}", "training.leg_epochs=50"])
-    of_data = study.compose([setting[0]])  # without the other settings, so that all of them share the arrays
+    spec = study.compose(
+        [*setting, TEST, f"replicates.count={len(split_numbers)}", f"replicates.vary={vary}", "training.leg_epochs=50"]
+    )
+    of_data = study.compose([setting[0], TEST])  # without the other settings, so that all of them share the arrays
     data = [split(of_data, number) for number in split_numbers]
     training = CohortTraining(spec, [dataset for dataset, _ in data], Clock())
     for _ in training.legs():
