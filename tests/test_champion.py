@@ -112,6 +112,7 @@ def test_a_single_network_that_an_earlier_version_kept_still_predicts(here: Path
     content["metadata"]["replicate"] = 1
     try:
         model.save(file)
+        export.keras.utils.clear_session()
         description.write_text(yaml.safe_dump(content))
         rows = pd.DataFrame(scaling.x_val, columns=list(study.load_data(spec).input_names))
         opened = study.open("tiny")
@@ -226,6 +227,7 @@ def test_it_predicts_as_keras_models_that_are_scaled_and_averaged_by_hand(settin
     cohort = study.train(spec)
     scalings = [learn_scaling(spec, number) for number in spec.replicates.numbers]
     export.predictor(spec, cohort.networks(), scalings).save(tmp_path / "model.keras")
+    export.keras.utils.clear_session()  # as in a new process, where operations get the names of the saved ones again
     loaded = export.keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     rows, by_hand = scalings[0].x_val, []
     for replicate, scaling in enumerate(scalings):

@@ -163,7 +163,7 @@ def predictor(spec: TrialSpec, networks: Sequence[Network], scalings: Sequence[S
     if not np.isnan(filled).all():
         x = keras.ops.where(keras.ops.isnan(x), filled, x)
     # XLA's relu turns NaN into 0, which would look like any other prediction
-    nothing = keras.ops.sum(0.0 * x, axis=2, keepdims=True)
+    nothing = keras.ops.sum(0.0 * x, axis=(1, 2), keepdims=True)
     spreads, centres = _spreads_and_centres([scaling.inputs for scaling in scalings])
     x = _rescaling(1 / spreads, -centres / spreads, "inputs")(x)
     for units in spec.model.units:
@@ -216,14 +216,17 @@ def with_spread(model: keras.Model, member: int | None = None) -> keras.Model:
 
     member: the position of one to take alone. The deviation of a single member is NaN.
     """
-    # earlier versions kept a single network
-    stacked = any(layer.name == MEMBERS for layer in model.layers)
-    members = model.get_layer(MEMBERS).output if stacked else model.output[:, None]
+    # inside a model of its own, since a loaded one has operations of the names that new ones get
+    columns = keras.Input(model.input.shape[1:], dtype=model.input.dtype)
+    if any(layer.name == MEMBERS for layer in model.layers):
+        members = keras.Model(model.input, model.get_layer(MEMBERS).output)(columns)
+    else:  # earlier versions kept a single network
+        members = keras.ops.expand_dims(model(columns), 1)
     if member is not None:
         members = members[:, member : member + 1]
     count = members.shape[1]
     unbiased = math.sqrt(count / (count - 1)) if count > 1 else math.nan
-    return keras.Model(model.input, [keras.ops.mean(members, axis=1), unbiased * keras.ops.std(members, axis=1)])
+    return keras.Model(columns, [keras.ops.mean(members, axis=1), unbiased * keras.ops.std(members, axis=1)])
 
 
 def load_predictor(file: Path) -> keras.Model:
