@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from study.analysis import fingerprints
-from study.data import dataset, encoding, loading
+from study.data import encoding, loading
 from study.data.encoding import Input
 from study.data.scaling import learn_scaling
 from study.errors import BadInput, Fault
@@ -119,15 +119,15 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
     spec, numbers = build(members[0].config), [member.number or 0 for member in members]
     levels = [spec.replicates.level("data", number) for number in numbers]
     learned = {level: learn_scaling(spec, number) for level, number in zip(levels, numbers, strict=True)}
-    data, scalings = dataset.load_data(spec), [learned[level] for level in levels]
+    scalings = [learned[level] for level in levels]
     model = export.predictor(spec, [member.network for member in members], scalings)
     rows = loading.rows(spec)
-    meaning = _meaning(spec, data.input_names, data.target_names, members[0].network.kernels[-1].shape[1])
+    meaning = _meaning(spec, rows.input_names, rows.target_names, members[0].network.kernels[-1].shape[1])
     meaning["made_of"] = [list(source) for source in rows.inputs]
     fills = export.fills(scalings).T
     optional = [not np.isnan(fill).any() for fill in fills]
     if isinstance(spec.data, UserTable):
-        filled = zip(data.input_names, fills.tolist(), optional, strict=True)
+        filled = zip(rows.input_names, fills.tolist(), optional, strict=True)
         meaning["instead_of_missing"] = {name: fill for name, fill, gaps in filled if gaps}
         meaning["reading"] = _reading(spec.data, rows.made_up)
         meaning["encoding"] = "a text or boolean column becomes one input per level, 1 for that level and 0 otherwise"
