@@ -206,6 +206,7 @@ def test_a_study_predicts_for_rows_as_they_come(
     assert list(elsewhere.iterdir()) == []
 
     monkeypatch.chdir(here)
+    new.to_csv(whole := tmp_path / "whole.csv", index=False)
     new[["new", "area"]].to_csv(file, index=False)
     errors: list[str] = []
     monkeypatch.setattr("study.reporting.terminal.error", lambda text, *_: errors.append(text))
@@ -216,7 +217,7 @@ def test_a_study_predicts_for_rows_as_they_come(
         ([str(file), "--encoding", "no such"], "--encoding: got 'no such'; valid: a text encoding"),
         ([str(file), "out.txt"], "FILE: got 'out.txt'; valid: a name that ends in .csv or .parquet"),
         ([str(file), str(output)], "--force"),
-        ([str(file), "--member", "2"], "--member: got 2; valid: "),
+        ([str(whole), "--member", "2"], "--member: got 2; valid: "),
     ]:
         assert run("predict", "tiny", *arguments) == 2
         assert fault in errors.pop()
