@@ -18,8 +18,8 @@ from mlflow.exceptions import MlflowException
 from scipy import special
 
 import study
-from study import locations, seeds
-from study.data import encoding, inputs, loading, readers, splits
+from study import locations
+from study.data import encoding, inputs, readers, splits
 from study.data.encoding import Input
 from study.errors import BadInput
 from study.runner import planning
@@ -166,9 +166,8 @@ def test_a_study_predicts_for_rows_as_they_come(
     opened = study.open("tiny")
     (trial,) = (each for each in runs_of("trial") if each.data.tags["mlp_study.trial"] == str(opened.best))
     recorded = artifacts.read_predictions(Path(trial.info.artifact_uri.removeprefix("file://")))[0].astype(float)
-    seed = seeds.replicate_seed(0, "data", 0)
     spec = study.compose(SETTINGS)
-    _, val = splits.parts(spec.data, len(table), seed, seed, 0, loading.rows(spec).y)
+    _, _, val = splits.replicate_parts(spec, 0)
 
     (here / "flats.csv").rename(tmp_path / "flats.csv")  # it is known by its columns alone
     new = table.iloc[val].drop(columns="rent")[["new", "id", "area", "district"]]
@@ -217,7 +216,7 @@ def test_a_study_predicts_for_rows_as_they_come(
         ([str(file), "--encoding", "no such"], "--encoding: got 'no such'; valid: a text encoding"),
         ([str(file), "out.txt"], "FILE: got 'out.txt'; valid: a name that ends in .csv or .parquet"),
         ([str(file), str(output)], "--force"),
-        ([str(whole), "--member", "2"], "--member: got 2; valid: "),
+        ([str(whole), "--member", "99"], "--member: got 99; valid: "),
     ]:
         assert run("predict", "tiny", *arguments) == 2
         assert fault in errors.pop()
@@ -253,7 +252,7 @@ def test_how_a_table_was_read_is_told(tmp_path: Path) -> None:
     table = ["data=table", f"data.path={tmp_path / 'flats.csv'}", "data.target=rent", "data.drop=[id]", "data.missing=median"]
     spec = study.compose(table)
     told = (
-        "flats.csv: 96 rows to train on, 24 to validate on; classification of rent, 2 classes: cheap, dear; "
+        "flats.csv: 77 rows to train on, 19 to validate on; classification of rent, 2 classes: cheap, dear; "
         "5 inputs from district (2 levels), area, new (2 levels)"
     )
     assert inputs.reading(spec, study.load_data(spec)) == planning._reading(spec, {}) == told
