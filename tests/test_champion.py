@@ -1,4 +1,4 @@
-"""A study's best network as a Keras model in MLflow: it takes what a user has, and gives what its record holds."""
+"""A study's champion as a Keras model in MLflow: it takes what a user has, and gives the mean of what its records hold."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
@@ -20,7 +21,8 @@ from scipy import special
 
 import study
 from study import locations
-from study.data.scaling import learn_scaling
+from study.analysis import fingerprints
+from study.data.scaling import ColumnScale, Scaling, learn_scaling
 from study.engine import export
 from study.errors import BadInput, Corrupt, Unreachable
 from study.reporting import report, study_results
@@ -53,39 +55,76 @@ def models() -> list[LoggedModel]:
     return list(client().search_logged_models([experiment]))
 
 
-def best() -> tuple[int, Any, Path]:
-    """The place of the best trial's best replicate, the replicate's run, and the trial's files."""
+def best() -> tuple[Any, np.ndarray]:
+    """The best trial's run, and its replicates' probabilities on the validation part, [R, n, classes]."""
     trial = min(runs_of("trial"), key=lambda each: each.data.metrics["val_loss_mean"])
-    children = [each for each in runs_of("replicate") if each.data.tags["mlflow.parentRunId"] == trial.info.run_id]
-    place = int(np.argmin([each.data.metrics["val_loss"] for each in children]))
-    return place, children[place], Path(trial.info.artifact_uri.removeprefix("file://"))
+    predictions, _ = artifacts.read_predictions(Path(trial.info.artifact_uri.removeprefix("file://")))
+    return trial, special.softmax(predictions, axis=-1)
 
 
 @pytest.mark.usefixtures("here")
-def test_it_predicts_from_raw_columns_what_the_best_replicates_record_holds() -> None:
-    place, replicate, files = best()
+def test_it_predicts_from_raw_columns_the_mean_of_what_the_replicates_records_hold() -> None:
+    trial, probabilities = best()
     (model,) = models()
     assert (model.name, model.status, model.source_run_id) == ("champion", LoggedModelStatus.READY, runs_of("study")[0].info.run_id)
-    assert model.tags["fingerprint"] == replicate.data.tags["fingerprint"]
+    networks = study.open("tiny").weights(study.open("tiny").best)
+    assert model.tags["fingerprint"] == fingerprints.digest(networks)
     note = model.tags["mlflow.note.content"]
-    assert replicate.info.run_id in note and report.number(replicate.data.metrics["val_loss"], 4) in note
-    spec = study.compose(["data=iris", *TINY, f"optimizer={replicate.data.params['optimizer']}"])
-    raw = learn_scaling(spec, place).x_val
+    assert trial.info.run_id in note and report.number(trial.data.metrics["val_loss_mean"]) in note
+    raw = learn_scaling(study.compose(["data=iris", *TINY]), 0).x_val
     assert raw.min() > 0, "centimetres, not standard deviations"
-    predictions, _ = artifacts.read_predictions(files)
     loaded = mlflow.keras.load_model(f"models:/{model.model_id}")
-    np.testing.assert_allclose(loaded.predict(raw, verbose=0), special.softmax(predictions[place], axis=-1), atol=1e-5)
+    np.testing.assert_allclose(loaded.predict(raw, verbose=0), probabilities.mean(axis=0), atol=1e-5)
 
 
 @pytest.mark.usefixtures("here")
 def test_a_study_predicts_with_it_in_pandas() -> None:
-    place, _, files = best()
+    _, probabilities = best()
     spec = study.compose(["data=iris", *TINY])
-    rows = pd.DataFrame(learn_scaling(spec, place).x_val, columns=list(study.load_data(spec).input_names))
-    found = study.open("tiny").predict(rows.iloc[::-1])
-    assert found.columns.tolist() == ["setosa", "versicolor", "virginica"] and found.index.tolist() == rows.index.tolist()[::-1]
-    predictions, _ = artifacts.read_predictions(files)
-    np.testing.assert_allclose(found[::-1], special.softmax(predictions[place], axis=-1), atol=1e-5)
+    rows = pd.DataFrame(learn_scaling(spec, 0).x_val, columns=list(study.load_data(spec).input_names))
+    opened = study.open("tiny")
+    mean, std = opened.predict(rows.iloc[::-1], return_std=True)
+    assert mean.columns.tolist() == ["setosa", "versicolor", "virginica"] and mean.index.tolist() == rows.index.tolist()[::-1]
+    np.testing.assert_allclose(mean[::-1], probabilities.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(std[::-1], probabilities.std(axis=0, ddof=1), atol=1e-5)
+    pd.testing.assert_frame_equal(opened.predict(rows), mean[::-1])
+    alone, nothing = opened.predict(rows, member=2, return_std=True)
+    np.testing.assert_allclose(alone, probabilities[2], atol=1e-5)
+    assert nothing.isna().all(axis=None)
+    with pytest.raises(BadInput, match="member: got 3; valid: the number of a replicate: 0, 1, 2"):
+        opened.predict(rows, member=3)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_single_network_that_an_earlier_version_kept_still_predicts(here: Path) -> None:
+    _, probabilities = best()
+    spec = study.compose(["data=iris", *TINY])
+    scaling, networks = learn_scaling(spec, 1), study.open("tiny").weights(study.open("tiny").best, 1)
+    spreads, centres = (np.array([getattr(column, name) for column in scaling.inputs]) for name in ("spread", "centre"))
+    layers, columns = export.keras.layers, export.keras.Input((4,), dtype="float64")
+    x = layers.Rescaling(1 / spreads, -centres / spreads, dtype="float64")(columns)
+    model = export.keras.Model(columns, layers.Softmax()(layers.Dense(3)(layers.Dense(4, activation="relu")(x))))
+    model.set_weights([networks.parameters[name] for name in export.names_of_weights(networks)])
+    (file,), (description,) = here.glob("mlruns/**/model.keras"), here.glob("mlruns/**/MLmodel")
+    before, text = file.read_bytes(), description.read_text()
+    content = yaml.safe_load(text)
+    del content["metadata"]["members"]
+    content["metadata"]["replicate"] = 1
+    try:
+        model.save(file)
+        export.keras.utils.clear_session()
+        description.write_text(yaml.safe_dump(content))
+        rows = pd.DataFrame(scaling.x_val, columns=list(study.load_data(spec).input_names))
+        opened = study.open("tiny")
+        mean, std = opened.predict(rows, return_std=True)
+        np.testing.assert_allclose(mean, probabilities[1], atol=1e-5)
+        assert std.isna().all(axis=None)
+        pd.testing.assert_frame_equal(opened.predict(rows, member=1), mean)
+        with pytest.raises(BadInput, match="member: got 0"):
+            opened.predict(rows, member=0)
+    finally:
+        file.write_bytes(before)
+        description.write_text(text)
 
 
 def test_a_damaged_one_predicts_nothing(here: Path) -> None:
@@ -103,7 +142,7 @@ def test_a_damaged_one_predicts_nothing(here: Path) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_it_has_a_signature_an_input_example_and_says_what_it_takes_and_gives() -> None:
-    _, replicate, _ = best()
+    trial, _ = best()
     (model,) = models()
     kept_model = Model.load(f"models:/{model.model_id}")
     assert kept_model.signature.inputs.required_input_names() == list(study.load_data(study.compose(["data=iris"])).input_names)
@@ -113,7 +152,7 @@ def test_it_has_a_signature_an_input_example_and_says_what_it_takes_and_gives() 
     found = mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(example)
     pd.testing.assert_frame_equal(found, study.open("tiny").predict(example), check_dtype=False)
     told = kept_model.metadata
-    assert (told["study"], told["run_id"]) == ("tiny", replicate.info.run_id)
+    assert (told["study"], told["run_id"], told["members"]) == ("tiny", trial.info.run_id, [0, 1, 2])
     assert told["inputs"][0] == "sepal length (cm)"
     assert told["outputs"] == ["setosa", "versicolor", "virginica"]
     files = [file for file in Path(mlflow.artifacts.download_artifacts(f"models:/{model.model_id}")).rglob("*") if file.is_file()]
@@ -175,29 +214,37 @@ def test_no_model_is_kept_where_nothing_is_tracked(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     "settings",
     [
-        ["data=diabetes"],
+        ["data=diabetes", "replicates.vary=[init,data]"],
         ["data=diabetes", "data.normalise=minmax", "data.normalise_target=minmax", "model.normalisation=batch"],
-        ["data=noise", "data.outputs=2", "data.rows=200", "data.normalise=robust"],
+        ["data=noise", "data.outputs=2", "data.rows=200", "data.normalise=robust", "model.normalisation=layer"],
         ["data=breast_cancer", "loss=binary_crossentropy", "model.dropout=0.5", "model.l2=0.01"],
         ["data=digits", "loss=categorical_crossentropy", "data.resample=kfold", "replicates.vary=[init,data]"],
     ],
     ids=lambda settings: " ".join(settings),
 )
-def test_scaling_is_undone_for_every_kind_of_data(settings: list[str], tmp_path: Path) -> None:
-    spec = study.compose([*settings, *TINY, "replicates.first=2"])
+def test_it_predicts_as_keras_models_that_are_scaled_and_averaged_by_hand(settings: list[str], tmp_path: Path) -> None:
+    spec = study.compose([*settings, *TINY, "model.units=[4,5]", "replicates.first=2"])
     cohort = study.train(spec)
-    scaling = learn_scaling(spec, spec.replicates.numbers[1])
-    model = export.predictor(spec, cohort.networks()[1], scaling)
-    model.save(tmp_path / "model.keras")
+    scalings = [learn_scaling(spec, number) for number in spec.replicates.numbers]
+    export.predictor(spec, cohort.networks(), scalings).save(tmp_path / "model.keras")
+    export.keras.utils.clear_session()  # as in a new process, where operations get the names of the saved ones again
     loaded = export.keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    outputs, spread = cohort.predictions[1].astype(np.float64), 1.0
-    if scaling.targets:
-        spread = max(each.spread for each in scaling.targets)
-        wanted = outputs * [each.spread for each in scaling.targets] + [each.centre for each in scaling.targets]
-    else:
-        wanted = special.softmax(outputs, axis=-1) if outputs.shape[1] > 1 else special.expit(outputs)
-    # single precision, of which a target's unit knows nothing
-    np.testing.assert_allclose(loaded.predict(scaling.x_val, verbose=0), wanted, rtol=1e-5, atol=1e-5 * spread)
+    rows, by_hand = scalings[0].x_val, []
+    for replicate, scaling in enumerate(scalings):
+        spreads, centres = np.array([(column.spread, column.centre) for column in scaling.inputs]).T
+        outputs = study.keras_model(cohort, replicate).predict((rows - centres) / spreads, verbose=0).astype(float)
+        if scaling.targets:
+            spreads, centres = np.array([(column.spread, column.centre) for column in scaling.targets]).T
+            by_hand.append(outputs * spreads + centres)
+        else:
+            by_hand.append(special.softmax(outputs, axis=-1) if outputs.shape[1] > 1 else special.expit(outputs))
+        # single precision, of which a target's unit knows nothing
+        tolerance = 1e-5 * max([scale.spread for scale in scaling.targets], default=1)
+        alone, _ = export.with_spread(loaded, replicate).predict(rows, verbose=0)
+        np.testing.assert_allclose(alone, by_hand[-1], rtol=1e-5, atol=tolerance)
+    np.testing.assert_allclose(loaded.predict(rows, verbose=0), np.mean(by_hand, axis=0), rtol=1e-5, atol=tolerance)
+    _, spread = export.with_spread(loaded).predict(rows, verbose=0)
+    np.testing.assert_allclose(spread, np.std(by_hand, axis=0, ddof=1), rtol=1e-4, atol=tolerance)
 
 
 def test_a_column_that_is_far_from_zero_is_scaled_in_double_precision(tmp_path: Path) -> None:
@@ -207,7 +254,7 @@ def test_a_column_that_is_far_from_zero_is_scaled_in_double_precision(tmp_path: 
     spec = study.compose(["data=table", f"data.path={tmp_path / 't.csv'}", "data.target=target", "training.batch_size=8", *TINY])
     cohort, scaling = study.train(spec), learn_scaling(spec, 0)
     (target,) = scaling.targets
-    model = export.predictor(spec, cohort.networks()[0], scaling)
+    model = export.predictor(spec, cohort.networks()[:1], [scaling])
     # in single precision the column's steps would be 0.001, of an SD of 0.3
     wanted = cohort.predictions[0] * target.spread + target.centre
     np.testing.assert_allclose(np.asarray(model(scaling.x_val)), wanted, rtol=1e-5, atol=1e-5)
@@ -220,12 +267,21 @@ def test_a_gap_is_filled_as_in_training_and_elsewhere_told_as_one(tmp_path: Path
     table = ["data=table", f"data.path={tmp_path / 't.csv'}", "data.target=target", "data.missing=median", "training.batch_size=8"]
     spec = study.compose([*table, *TINY])
     cohort, scaling = study.train(spec), learn_scaling(spec, 0)
-    export.predictor(spec, cohort.networks()[0], scaling).save(tmp_path / "model.keras")
+    export.predictor(spec, cohort.networks()[:1], [scaling]).save(tmp_path / "model.keras")
     model = export.keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     median = scaling.inputs[0].fill
     assert median is not None and scaling.inputs[1].fill is None
     filled, same, nothing = model.predict(np.array([[np.nan, 0.5], [median, 0.5], [0.5, np.nan]]), verbose=0)
-    assert filled == same and np.isnan(nothing)
+    assert filled == pytest.approx(same, rel=1e-6) and np.isnan(nothing)
+
+
+def test_a_network_without_gaps_fills_them_as_the_others_do() -> None:
+    def scaling(*fills: float | None) -> Scaling:
+        return Scaling(tuple(ColumnScale(fill, 0.0, 1.0) for fill in fills), (), np.empty((0, 3)))
+
+    nan = np.nan
+    filled = export.fills([scaling(1.0, None, None), scaling(3.0, 5.0, None), scaling(8.0, 7.0, None)])
+    np.testing.assert_array_equal(filled, [[1, 6, nan], [3, 5, nan], [8, 7, nan]])
 
 
 @pytest.mark.fault

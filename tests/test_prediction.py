@@ -18,8 +18,8 @@ from mlflow.exceptions import MlflowException
 from scipy import special
 
 import study
-from study import locations, seeds
-from study.data import encoding, inputs, loading, readers, splits
+from study import locations
+from study.data import encoding, inputs, readers, splits
 from study.data.encoding import Input
 from study.errors import BadInput
 from study.runner import planning
@@ -164,18 +164,17 @@ def test_a_study_predicts_for_rows_as_they_come(
 ) -> None:
     table = pd.read_csv("flats.csv")
     opened = study.open("tiny")
-    place = int(np.argmin(opened.replicates.loc[opened.best, "val_loss"]))
     (trial,) = (each for each in runs_of("trial") if each.data.tags["mlp_study.trial"] == str(opened.best))
-    recorded = artifacts.read_predictions(Path(trial.info.artifact_uri.removeprefix("file://")))[0][place].astype(float)
-    seed = seeds.replicate_seed(0, "data", 0)
+    recorded = artifacts.read_predictions(Path(trial.info.artifact_uri.removeprefix("file://")))[0].astype(float)
     spec = study.compose(SETTINGS)
-    _, val = splits.parts(spec.data, len(table), seed, seed, 0, loading.rows(spec).y)
+    _, _, val = splits.replicate_parts(spec, 0)
 
     (here / "flats.csv").rename(tmp_path / "flats.csv")  # it is known by its columns alone
     new = table.iloc[val].drop(columns="rent")[["new", "id", "area", "district"]]
     found = opened.predict(new)
     assert found.columns.tolist() == ["cheap", "dear"] and found.index.equals(new.index)
-    np.testing.assert_allclose(found["dear"], special.expit(recorded[:, 0]), rtol=1e-4, atol=1e-5)
+    probabilities = special.expit(recorded[..., 0])
+    np.testing.assert_allclose(found["dear"], probabilities.mean(axis=0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
     assert opened.predict(new[:0]).shape == (0, 2)
     with pytest.raises(BadInput, match="no column 'district'"):
@@ -189,9 +188,15 @@ def test_a_study_predicts_for_rows_as_they_come(
     capsys.readouterr()
     assert run("predict", "tiny", str(file), "--decimal", ",") == 0
     told = pd.read_csv(io.StringIO(capsys.readouterr().out))
-    pd.testing.assert_frame_equal(told, found.reset_index(drop=True), check_dtype=False)
-    assert run("predict", "tiny", str(file), str(output), "--decimal", ",", "--encoding", "utf-8") == 0
-    pd.testing.assert_frame_equal(pd.read_parquet(output), found.reset_index(drop=True))
+    assert told.columns.tolist() == ["predicted class", "its probability", "SD over members", "cheap", "dear"]
+    pd.testing.assert_frame_equal(told[["cheap", "dear"]], found.reset_index(drop=True), check_dtype=False)
+    assert told["predicted class"].tolist() == found.idxmax(axis=1).tolist()
+    np.testing.assert_allclose(told["its probability"], found.max(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(told["SD over members"], probabilities.std(axis=0, ddof=1), rtol=1e-3, atol=1e-5)
+    assert run("predict", "tiny", str(file), str(output), "--decimal", ",", "--encoding", "utf-8", "--member", "1") == 0
+    alone = pd.read_parquet(output)
+    assert alone.columns.tolist() == ["predicted class", "its probability", "cheap", "dear"]
+    np.testing.assert_allclose(alone["dear"], probabilities[1], rtol=1e-4, atol=1e-5)
 
     (elsewhere := tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(elsewhere)
@@ -200,6 +205,7 @@ def test_a_study_predicts_for_rows_as_they_come(
     assert list(elsewhere.iterdir()) == []
 
     monkeypatch.chdir(here)
+    new.to_csv(whole := tmp_path / "whole.csv", index=False)
     new[["new", "area"]].to_csv(file, index=False)
     errors: list[str] = []
     monkeypatch.setattr("study.reporting.terminal.error", lambda text, *_: errors.append(text))
@@ -210,6 +216,7 @@ def test_a_study_predicts_for_rows_as_they_come(
         ([str(file), "--encoding", "no such"], "--encoding: got 'no such'; valid: a text encoding"),
         ([str(file), "out.txt"], "FILE: got 'out.txt'; valid: a name that ends in .csv or .parquet"),
         ([str(file), str(output)], "--force"),
+        ([str(whole), "--member", "99"], "--member: got 99; valid: "),
     ]:
         assert run("predict", "tiny", *arguments) == 2
         assert fault in errors.pop()
@@ -245,7 +252,7 @@ def test_how_a_table_was_read_is_told(tmp_path: Path) -> None:
     table = ["data=table", f"data.path={tmp_path / 'flats.csv'}", "data.target=rent", "data.drop=[id]", "data.missing=median"]
     spec = study.compose(table)
     told = (
-        "flats.csv: 96 rows to train on, 24 to validate on; classification of rent, 2 classes: cheap, dear; "
+        "flats.csv: 77 rows to train on, 19 to validate on; classification of rent, 2 classes: cheap, dear; "
         "5 inputs from district (2 levels), area, new (2 levels)"
     )
     assert inputs.reading(spec, study.load_data(spec)) == planning._reading(spec, {}) == told

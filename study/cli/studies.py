@@ -110,6 +110,7 @@ OPTIONS = {
     "data.encoding": "--encoding",
     "encoding": "--encoding",
     "delimiter": "--delimiter",
+    "member": "--member",
 }
 
 
@@ -117,18 +118,29 @@ OPTIONS = {
 @click.argument("study_name", metavar="STUDY")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.argument("output", metavar="[OUTPUT.csv|.parquet]", required=False, type=click.Path(path_type=Path))
+@click.option("--member", type=int, metavar="N", help="Take one network alone, replicate N, in place of the mean of all.")
 @click.option("--decimal", type=click.Choice((".", ",")), help="Decimal mark in FILE; the default is the study's.")
 @click.option("--delimiter", help="Separator of FILE's fields; detected by default.")
 @click.option("--encoding", help="Encoding of FILE; detected by default.")
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 @TRACKING
-def predict(study_name: str, file: Path, output: Path | None, force: bool, tracking_uri: str | None, **reading: str | None) -> None:
-    """Predict new rows with a study's best network: one row per row of FILE, to OUTPUT or as CSV to standard output.
+def predict(
+    study_name: str,
+    file: Path,
+    output: Path | None,
+    member: int | None,
+    force: bool,
+    tracking_uri: str | None,
+    **reading: str | None,
+) -> None:
+    """Predict new rows with a study's champion, the mean of the best setting's networks: one row per row of FILE, to OUTPUT or as
+    CSV to standard output.
 
     FILE is a table like the study's own, with the same column names, unscaled and unencoded; other columns are ignored. Regression
-    predicts the target in its own units, classification the probability of each class, one column per class.
+    predicts the target in its own units. Classification predicts the class and its probability, then the probability of each class,
+    one column per class. `SD over members` shows how far the networks differ; it is no interval of the outcome.
     """
-    with terminal.status("loading the best network"):
+    with terminal.status("loading the champion"):
         from study.results import export
 
         if output:
@@ -136,7 +148,8 @@ def predict(study_name: str, file: Path, output: Path | None, force: bool, track
         from study.results import study_handle
 
         try:
-            predictions = study_handle.predict_file(study_name, locations.tracking_uri(tracking_uri), file, **reading)
+            uri = locations.tracking_uri(tracking_uri)
+            predictions = study_handle.predict_file(study_name, uri, file, member=member, **reading)
         except BadInput as bad:
             renamed = [dataclasses.replace(fault, key=OPTIONS.get(fault.key, fault.key)) for fault in bad.faults]
             raise (BadInput(renamed) if renamed else bad) from None

@@ -1,17 +1,18 @@
-"""Export a trained replicate as a real Keras model."""
+"""Export trained replicates as real Keras models."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from study.data.scaling import Scaling
+from study.data.scaling import ColumnScale, Scaling
 from study.engine.backend import keras
 from study.errors import Corrupt
-from study.records.arrays import Doubles, Floats
+from study.records.arrays import Doubles
 from study.records.cohort import Cohort
 from study.records.network import STATISTICS, Network
 from study.settings import optimizer as optimizers
@@ -29,6 +30,8 @@ from study.settings.loss import (
 from study.settings.model import BATCH
 from study.settings.optimizer import Optimizer
 from study.settings.spec import TrialSpec
+
+MEMBERS = "members"  # the layer with each network's own prediction, [n, R, outputs]
 
 OPTIMIZERS: dict[type[Optimizer], type[keras.optimizers.Optimizer]] = {
     optimizers.SGD: keras.optimizers.SGD,
@@ -140,39 +143,90 @@ def keras_model(cohort: Cohort, replicate: int) -> keras.Sequential:
     """
     net = cohort.networks()[replicate]
     model = untrained(cohort.spec, net.kernels[0].shape[0], net.kernels[-1].shape[1])
-    model.set_weights(_weights(net))
+    model.set_weights([net.parameters[name] for name in names_of_weights(net)])
     return model
 
 
-def _weights(net: Network) -> list[Floats]:
-    """Return the weights in the order of a Keras model's own."""
-    return [net.parameters[name] for name in names_of_weights(net)]
+def predictor(spec: TrialSpec, networks: Sequence[Network], scalings: Sequence[Scaling]) -> keras.Model:
+    """Return R trained networks as one model for use: from raw columns to the mean of their predictions.
 
-
-def predictor(spec: TrialSpec, net: Network, scaling: Scaling) -> keras.Model:
-    """Return a trained network as a model for use: from raw columns to the target in its own units, or to class probabilities.
-
-    A missing value (NaN) is filled as in training. One in a column that had none then, or an infinite value, makes the row's
-    outputs NaN. The model has only standard layers and operations, and isn't compiled, so it loads anywhere, in Keras' safe mode
-    too. For two classes there may be one output: the second class's probability.
+    These are targets in their own units, or class probabilities; for two classes there may be one output, the second class's
+    probability. scalings: each network's own. A missing value (NaN) is filled as in training. One in a column that had none then,
+    or an infinite value, makes the row's outputs NaN. The model has only standard layers and operations, and isn't compiled, so it
+    loads anywhere, in Keras' safe mode too.
     """
-    outputs = net.kernels[-1].shape[1]
-    network = keras.Sequential([keras.Input((len(scaling.inputs),)), *_layers(spec, outputs)])
-    network.set_weights(_weights(net))
-    spreads = np.array([column.spread for column in scaling.inputs])
-    first = _rescaling(1 / spreads, -np.array([column.centre for column in scaling.inputs]) / spreads, "inputs")
-    if scaling.targets:
-        spreads = np.array([column.spread if math.isfinite(column.spread) else 0.0 for column in scaling.targets])
-        last = _rescaling(spreads, np.array([column.centre for column in scaling.targets]), "targets")
-    else:
-        last = keras.layers.Activation("softmax" if outputs > 1 else "sigmoid", name="probabilities")
-    columns = keras.Input((len(scaling.inputs),), dtype="float64")
-    fills = np.array([np.nan if column.fill is None else column.fill for column in scaling.inputs])
-    filled = columns if np.isnan(fills).all() else keras.ops.where(keras.ops.isnan(columns), fills, columns)
+    net, count = Network.stack(networks), len(networks)
+    outputs = net.kernels[-1].shape[-1]
+    columns = keras.Input((len(scalings[0].inputs),), dtype="float64")
+    x = keras.layers.RepeatVector(count, dtype="float64")(columns)
+    filled = fills(scalings)
+    if not np.isnan(filled).all():
+        x = keras.ops.where(keras.ops.isnan(x), filled, x)
     # XLA's relu turns NaN into 0, which would look like any other prediction
-    nothing = keras.ops.sum(0.0 * filled, axis=1, keepdims=True)
-    predictions = last(network(first(filled)))
-    return keras.Model(columns, predictions + keras.ops.cast(nothing, predictions.dtype))
+    nothing = keras.ops.sum(0.0 * x, axis=(1, 2), keepdims=True)
+    spreads, centres = _spreads_and_centres([scaling.inputs for scaling in scalings])
+    x = _rescaling(1 / spreads, -centres / spreads, "inputs")(x)
+    for units in spec.model.units:
+        x = _hidden(spec, count, units, x)
+    x = keras.layers.EinsumDense("bri,rio->bro", (count, outputs), bias_axes="ro")(x)
+    if scalings[0].targets:
+        spreads, centres = _spreads_and_centres([scaling.targets for scaling in scalings])
+        x = _rescaling(np.where(np.isfinite(spreads), spreads, 0.0), centres, "targets")(x)
+    else:
+        x = keras.layers.Activation("softmax" if outputs > 1 else "sigmoid", name="probabilities")(x)
+    members = keras.layers.Activation("linear", dtype=x.dtype, name=MEMBERS)(x + keras.ops.cast(nothing, x.dtype))
+    model = keras.Model(columns, keras.ops.mean(members, axis=1))
+    weights = zip(names_of_weights(net), model.weights, strict=True)
+    model.set_weights([net.parameters[name].reshape(weight.shape) for name, weight in weights])
+    return model
+
+
+def _hidden(spec: TrialSpec, count: int, units: int, x: keras.KerasTensor) -> keras.KerasTensor:
+    """Apply a hidden layer of R networks: [n, R, in] to [n, R, units]."""
+    activation, normalisation = spec.model.activation, spec.model.normalisation
+    if normalisation is None:
+        return keras.layers.EinsumDense("bri,rio->bro", (count, units), bias_axes="ro", activation=activation)(x)
+    x = keras.layers.EinsumDense("bri,rio->bro", (count, units))(x)
+    # side by side, since a layer has scales for one axis only; with a group for each network, its own layer normalisation
+    x = keras.layers.Reshape((count * units,))(x)
+    if normalisation == BATCH:
+        x = keras.layers.BatchNormalization(epsilon=spec.model.norm_epsilon)(x)
+    else:
+        x = keras.layers.GroupNormalization(count, epsilon=spec.model.norm_epsilon)(x)
+    return keras.layers.Activation(activation)(keras.layers.Reshape((count, units))(x))
+
+
+def fills(scalings: Sequence[Scaling]) -> Doubles:
+    """Return what replaces a missing value in each network's inputs, [R, inputs]; NaN for a column without gaps.
+
+    A network whose own rows had no gap in a column takes the mean of the others.
+    """
+    own = np.array([[np.nan if column.fill is None else column.fill for column in scaling.inputs] for scaling in scalings])
+    return np.where(np.isnan(own), np.ma.masked_invalid(own).mean(axis=0).filled(np.nan), own)
+
+
+def _spreads_and_centres(scales: Sequence[Sequence[ColumnScale]]) -> tuple[Doubles, Doubles]:
+    """Return both, [R, columns] each."""
+    both = np.array([[(column.spread, column.centre) for column in columns] for columns in scales])
+    return both[..., 0], both[..., 1]
+
+
+def with_spread(model: keras.Model, member: int | None = None) -> keras.Model:
+    """Return a model with two outputs: the mean prediction of a `predictor`'s members, and the standard deviation over them.
+
+    member: the position of one to take alone. The deviation of a single member is NaN.
+    """
+    # inside a model of its own, since a loaded one has operations of the names that new ones get
+    columns = keras.Input(model.input.shape[1:], dtype=model.input.dtype)
+    if any(layer.name == MEMBERS for layer in model.layers):
+        members = keras.Model(model.input, model.get_layer(MEMBERS).output)(columns)
+    else:  # earlier versions kept a single network
+        members = keras.ops.expand_dims(model(columns), 1)
+    if member is not None:
+        members = members[:, member : member + 1]
+    count = members.shape[1]
+    unbiased = math.sqrt(count / (count - 1)) if count > 1 else math.nan
+    return keras.Model(columns, [keras.ops.mean(members, axis=1), unbiased * keras.ops.std(members, axis=1)])
 
 
 def load_predictor(file: Path) -> keras.Model:

@@ -1,4 +1,4 @@
-"""Save and load a study's champion: the best trial's best network as a Keras model on unscaled data."""
+"""Save and load a study's champion: the best trial's networks as one Keras model on unscaled data, which predicts their mean."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from study.data import dataset, encoding, loading
+from study.analysis import fingerprints
+from study.data import encoding, loading
 from study.data.encoding import Input
-from study.data.scaling import Scaling, learn_scaling
+from study.data.scaling import learn_scaling
 from study.errors import BadInput, Fault
-from study.records.arrays import Array
+from study.records.arrays import Array, Doubles
+from study.records.network import Network
 from study.records.tracked import TrackedNetwork
 from study.records.trial import TrialRecord
 from study.reporting import report
@@ -30,15 +32,15 @@ EXAMPLE_ROWS, MOST_NAMES = 5, 20
 
 @dataclass(frozen=True)
 class Kept:
-    """A champion: a replicate of a trial, as the model of this id."""
+    """A champion: the networks of a trial, as the model of this id."""
 
     trial: int
-    replicate: int
+    members: int
     model_id: str
 
 
 def keep(findings: Findings, uri: str) -> Kept | None:
-    """Save the study's best network with the study's run, unless it is there already. None if no trial completed.
+    """Save the best trial's networks with the study's run, unless they are there already. None if no trial completed.
 
     Raises StudyError on failure; the study itself is complete.
     """
@@ -53,31 +55,43 @@ def keep(findings: Findings, uri: str) -> Kept | None:
         if run_id is None:
             return None
         networks = reader.load_networks(opened, run_id)
-        index = int(np.argmin(best.summary.val_losses))
-        chosen, spec = networks[index], build(networks[index].config)
-        model_id = champion.kept(opened, findings.name, chosen.fingerprint)
+        fingerprint = fingerprints.digest(Network.stack([tracked.network for tracked in networks]))
+        model_id = champion.kept(opened, findings.name, fingerprint)
         if model_id is None:
-            model_id = champion.keep(opened, findings.name, _champion(findings.name, best, index, chosen, spec))
-    return Kept(best.number, spec.replicates.numbers[index], model_id) if model_id else None
+            model_id = champion.keep(opened, findings.name, _champion(findings.name, best, run_id, fingerprint, networks))
+    return Kept(best.number, len(networks), model_id) if model_id else None
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A study's champion, ready for new rows. names: of its outputs; reading: how its table was read, from `_reading`."""
+    """A study's champion, ready for new rows.
+
+    members: the replicates' numbers; names: of its outputs; classifies: these are classes; reading: how its table was read, from
+    `_reading`.
+    """
 
     model: Any
+    members: tuple[int, ...]
     inputs: tuple[Input, ...]
     names: tuple[str, ...]
+    classifies: bool
     reading: Mapping[str, Any]
 
-    def predict(self, columns: Mapping[str, Array]) -> Array:
-        """Predict unscaled rows, [n, outputs]: targets in their own units, or each class's probability.
+    def predict(self, columns: Mapping[str, Array], member: int | None = None) -> tuple[Array, Array]:
+        """Predict unscaled rows: targets in their own units, or each class's probability.
 
-        columns: as for `encoding.encode`, whose BadInput it raises.
+        Returns the mean over the members and their standard deviation, [n, outputs] each. member: the number of a replicate to take
+        alone, whose deviation is NaN. columns: as for `encoding.encode`, whose BadInput it raises.
         """
+        from study.engine import export
         from study.tracking import served
 
-        return served.outputs(self.model, self.inputs, self.names, columns, self.reading.get("gaps", ()))
+        if member is not None and member not in self.members:
+            raise BadInput([Fault("member", member, f"the number of a replicate: {', '.join(map(str, self.members))}")])
+        model = export.with_spread(self.model, None if member is None else self.members.index(member))
+        mean, spread = served.run(model, served.encoded(self.inputs, columns, self.reading.get("gaps", ())))
+        mean = served.one_each(mean, self.names)
+        return mean, np.broadcast_to(spread, mean.shape)
 
 
 def load(study: str, uri: str) -> Predictor:
@@ -87,40 +101,45 @@ def load(study: str, uri: str) -> Predictor:
 
     with champion.opened(store.existing(uri), study) as kept:
         if kept is None:
-            raise BadInput([Fault("STUDY", study, f"a study whose best network is saved in {uri}; launch it again to save it")])
+            raise BadInput([Fault("STUDY", study, f"a study whose champion is saved in {uri}; launch it again to save it")])
         file, meaning = kept
         if "made_of" not in meaning:  # saved by an earlier version
             raise BadInput([Fault("STUDY", study, "a study whose champion records its columns; launch it again to save it")])
         model = export.load_predictor(file)
-        # earlier versions saved only the decimal mark
+        # earlier versions saved only the decimal mark, and a single network
         reading = {"decimal": meaning.get("decimal", "."), "header": True} | meaning.get("reading", {})
-        return Predictor(model, served.inputs(meaning), served.names(meaning), reading)
+        members = meaning["members"] if "members" in meaning else [meaning["replicate"]]
+        return Predictor(model, tuple(members), served.inputs(meaning), served.names(meaning), "classes" in meaning, reading)
 
 
-def _champion(study: str, record: TrialRecord, index: int, chosen: TrackedNetwork, spec: TrialSpec) -> Champion:
+def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, members: Sequence[TrackedNetwork]) -> Champion:
     from study.engine import export
     from study.tracking.champion import Champion
 
-    number = spec.replicates.numbers[index]
-    data, scaling = dataset.load_replicate(spec, number), learn_scaling(spec, number)
-    model = export.predictor(spec, chosen.network, scaling)
+    spec, numbers = build(members[0].config), [member.number or 0 for member in members]
+    levels = [spec.replicates.level("data", number) for number in numbers]
+    learned = {level: learn_scaling(spec, number) for level, number in zip(levels, numbers, strict=True)}
+    scalings = [learned[level] for level in levels]
+    model = export.predictor(spec, [member.network for member in members], scalings)
     rows = loading.rows(spec)
-    meaning = _meaning(spec, data.input_names, data.target_names, chosen.network.kernels[-1].shape[1])
+    meaning = _meaning(spec, rows.input_names, rows.target_names, members[0].network.kernels[-1].shape[1])
     meaning["made_of"] = [list(source) for source in rows.inputs]
+    fills = export.fills(scalings).T
+    optional = [not np.isnan(fill).any() for fill in fills]
     if isinstance(spec.data, UserTable):
-        fills = {name: scale.fill for name, scale in zip(data.input_names, scaling.inputs, strict=True)}
-        meaning["instead_of_missing"] = {name: fill for name, fill in fills.items() if fill is not None}
+        filled = zip(rows.input_names, fills.tolist(), optional, strict=True)
+        meaning["instead_of_missing"] = {name: fill for name, fill, gaps in filled if gaps}
         meaning["reading"] = _reading(spec.data, rows.made_up)
         meaning["encoding"] = "a text or boolean column becomes one input per level, 1 for that level and 0 otherwise"
-    whence = {"study": study, "trial": record.number, "replicate": number, "run_id": chosen.run_id}
+    whence = {"study": study, "trial": record.number, "members": numbers, "run_id": run_id, "fingerprint": fingerprint}
     return Champion(
         model=model,
-        columns=_columns(rows.inputs, scaling),
+        columns=_columns(rows.inputs, scalings[0].x_val[:EXAMPLE_ROWS], optional),
         outputs=tuple(meaning.get("classes", meaning["outputs"])),
-        fingerprint=chosen.fingerprint,
-        params=as_texts(chosen.settings),
-        metadata=whence | {"fingerprint": chosen.fingerprint, "label": chosen.label} | meaning,
-        note=_note(study, record, index, number, chosen, meaning),
+        fingerprint=fingerprint,
+        params=as_texts(members[0].settings),
+        metadata=whence | meaning,
+        note=_note(study, record, run_id, fingerprint, len(members), meaning),
     )
 
 
@@ -136,21 +155,21 @@ def _reading(table: UserTable, made_up: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _columns(inputs: Sequence[Input], scaling: Scaling) -> list[Column]:
-    """Return the columns that the inputs are made of, with the first validation rows, gaps in numbers filled."""
+def _columns(inputs: Sequence[Input], example: Doubles, optional: Sequence[bool]) -> list[Column]:
+    """Return the columns that the inputs are made of. example: rows without gaps, [n, inputs]; optional: the numbers with gaps."""
     from study.tracking.champion import Column
 
     columns, at = list[Column](), 0
     for name, of_column in encoding.columns_of(inputs).items():
-        part, fill = scaling.x_val[:EXAMPLE_ROWS, at : at + len(of_column)], scaling.inputs[at].fill
+        part, gaps = example[:, at : at + len(of_column)], optional[at]
         at += len(of_column)
         if of_column[0].level is None:
-            columns.append(Column(name, text=False, optional=fill is not None, example=part[:, 0].tolist()))
+            columns.append(Column(name, text=False, optional=gaps, example=part[:, 0].tolist()))
             continue
         boolean = encoding.is_boolean(of_column)
         levels = [source.level == "True" if boolean else source.level for source in of_column]
-        example = [levels[int(np.argmax(row))] if row.any() else None for row in part]
-        columns.append(Column(name, text=not boolean, optional=of_column[0].gaps, example=example))
+        values = [levels[int(np.argmax(row))] if row.any() else None for row in part]
+        columns.append(Column(name, text=not boolean, optional=of_column[0].gaps, example=values))
     return columns
 
 
@@ -163,19 +182,19 @@ def _meaning(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], out
     return {"inputs": list(inputs)} | classes
 
 
-def _note(study: str, record: TrialRecord, index: int, number: int, chosen: TrackedNetwork, meaning: dict[str, Any]) -> str:
-    summary = record.summary
-    assert summary is not None
+def _note(study: str, record: TrialRecord, run_id: str, fingerprint: str, members: int, meaning: dict[str, Any]) -> str:
+    assert record.summary is not None
     setting = f" ({report.settings_text(record.params)})" if record.params else ""
     return (
-        f"Replicate {number} of trial {record.number}{setting}, {chosen.label}: the network with the lowest validation loss, "
-        f"{report.number(summary.val_losses[index], 4)}, among the {len(summary.val_losses)} of the best setting. That loss is "
-        f"optimistic, because it selected the network; expect {report.loss_text(summary)} of the setting.\n\n"
+        f"The mean prediction of the {members} networks of trial {record.number}{setting}, the best setting. One alone has a "
+        f"validation loss of {report.loss_text(record.summary)} on average.\n\n"
         "`mlflow.pyfunc.load_model` and `mlflow models predict` accept the table's columns by name, in any order, unscaled and "
-        f"unencoded, and refuse data that doesn't fit. `mlp-study predict {shlex.quote(study)} FILE.csv` does the same for a file. "
-        f"They return {meaning['outputs_are']}: {', '.join(meaning.get('classes', meaning['outputs'])[:MOST_NAMES])}.\n\n"
+        f"unencoded, and refuse data that doesn't fit. `mlp-study predict {shlex.quote(study)} FILE.csv` does the same for a file, "
+        "and adds the standard deviation over the networks. All three "
+        f"return {meaning['outputs_are']}: {', '.join(meaning.get('classes', meaning['outputs'])[:MOST_NAMES])}.\n\n"
         f"`mlflow.keras.load_model` returns the Keras model itself. It expects {len(meaning['inputs'])} unscaled numbers per row, "
-        "in the order of its metadata's `inputs`, with one input per level of a text column.\n\n"
-        f"The model scales its inputs, applies the network of run `{chosen.run_id}` (fingerprint `{chosen.fingerprint}`) and "
-        "unscales its outputs."
+        "in the order of its metadata's `inputs`, with one input per level of a text column. Its layer `members` gives the "
+        "prediction of each network.\n\n"
+        f"The networks are those of run `{run_id}`, stacked (fingerprint `{fingerprint}`). Each has its own scaling of inputs and "
+        "targets."
     )

@@ -261,15 +261,15 @@ def _keep(findings: study_results.Findings, answered: Sequence[outputs.AnsweredT
 
 
 def _crown(findings: study_results.Findings, uri: str, clock: Clock) -> None:
-    """Save the best network as a Keras model; a failure is only reported, since the study is complete without."""
+    """Save the best trial's networks as a Keras model; a failure is only reported, since the study is complete without."""
     try:
-        with terminal.status("saving the best network as a Keras model"), clock.phase("report"):
+        with terminal.status("saving the champion"), clock.phase("report"):
             kept = champion.keep(findings, uri)
     except StudyError as error:
-        terminal.message(f"the best network was not saved as a Keras model: {error}")
+        terminal.message(f"the champion was not saved as a Keras model: {error}")
         return
     if kept:
-        terminal.message(f"champion: models:/{kept.model_id}, replicate {kept.replicate} of trial {kept.trial}", "dim")
+        terminal.message(f"champion: models:/{kept.model_id}, the mean of the {kept.members} networks of trial {kept.trial}", "dim")
 
 
 def _train_finalists(opened: Launching, records: Sequence[TrialRecord]) -> None:

@@ -1,4 +1,4 @@
-"""A study's best network as an MLflow model of its run, in two flavours.
+"""A study's champion as an MLflow model of its run, in two flavours.
 
 `mlflow.keras.load_model` loads the Keras model, which takes encoded numbers. `mlflow.pyfunc.load_model` loads, and `mlflow models
 predict` uses, one that takes a table's own columns by name (`served`).
@@ -37,7 +37,7 @@ NAME = "champion"
 FILE = "data/model.keras"
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas")
 # raised when what is logged means something else: a champion of an earlier one is replaced
-FORMAT, VERSION = "mlp_study.format", "2"
+FORMAT, VERSION = "mlp_study.format", "3"
 # the modules of mlp-study that are logged with it, in a package of their own: another mlp-study may be installed beside them
 CODE = ("errors.py", "settings/rules.py", "data/encoding.py", "tracking/served.py")
 PACKAGE = f"mlp_study_champion_{VERSION}"
@@ -57,8 +57,8 @@ class Column:
 class Champion:
     """A Keras model, and its description for users.
 
-    columns: its inputs as a table has them; outputs: the names of its outputs. params: its settings; metadata: kept in the model
-    itself, where `served` finds how columns become inputs; note: in Markdown.
+    columns: its inputs as a table has them; outputs: the names of its outputs. fingerprint: of its networks, stacked; params: their
+    settings; metadata: kept in the model itself, where `served` finds how columns become inputs; note: in Markdown.
     """
 
     model: Any
@@ -71,7 +71,7 @@ class Champion:
 
 
 def kept(store: Store, study: str, fingerprint: str) -> str | None:
-    """Return the id of the study's champion, with its files, if it has this fingerprint and is as this version keeps it."""
+    """Return the id of the study's champion if it has its files, is of this version, and its networks have this fingerprint."""
     models = [model for model in _models(store, store.experiments()[study]) if _is(model, fingerprint)]
     return next((model.model_id for model in models if _has_files(store, model)), None)
 

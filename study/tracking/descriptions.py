@@ -25,7 +25,8 @@ def of_experiment(experiment: str) -> str:
         "A study by mlp-study. Each *trial* run is one sampled setting; its child runs are its *replicates*: the same setting "
         "trained from other seeds. `fingerprint` is the sha256 of a replicate's final weights, `distance` the mean relative L2 "
         f"distance between a trial's replicates ({UNRELATED_TEXT}), `aligned` the same after "
-        "matching neurons. The study's own run holds the answer, the report and the best network as a Keras model."
+        "matching neurons. The study's own run holds the answer, the report and the champion: the best trial's networks as one "
+        "Keras model."
     )
 
 
@@ -78,7 +79,7 @@ def of_study(name: str, experiment: str, tags: Mapping[str, str], texts: Mapping
         "\n".join(rows[: MOST_ROWS + 2]),
         more,
         f"[All trials, best first]({page(experiment)}). Under *Artifacts*: {kept}."
-        + (" The best network, as a Keras model, is under *Logged models*." if tags.get("best") else ""),
+        + (" The champion, the best trial's networks as one Keras model, is under *Logged models*." if tags.get("best") else ""),
         _commands(f"show {shlex.quote(name)}", f"report {shlex.quote(name)}"),
     ]
     return _text(lines)

@@ -19,7 +19,7 @@ from study.errors import BadInput
 if TYPE_CHECKING:
     from study.records.arrays import Array
 
-BATCH = 4096  # rows predicted at once: Keras' own 32 take a million rows minutes
+BATCH = 512  # rows predicted at once: Keras' own 32 take a million rows minutes, and many more fill the memory for 64 members
 
 
 class Served:
@@ -83,7 +83,21 @@ def outputs(
 
     columns: as for `encode`, whose BadInput it raises. gaps: the numbers and texts that stand for a missing value.
     """
-    x = encode(inputs, without_gaps(columns, gaps) if gaps else columns)
-    predicted = np.asarray(model.predict(x, batch_size=BATCH, verbose=0) if len(x) else model(x))
-    # of two classes, a single output is the probability of the second
+    (predicted,) = run(model, encoded(inputs, columns, gaps))
+    return one_each(predicted, names)
+
+
+def encoded(inputs: Sequence[Input], columns: Mapping[str, Array], gaps: Sequence[str | float]) -> Array:
+    """Return raw rows as a model takes them, [n, inputs]. Arguments and errors as for `outputs`."""
+    return encode(inputs, without_gaps(columns, gaps) if gaps else columns)
+
+
+def run(model: Any, x: Array) -> list[Array]:
+    """Return each of the model's outputs, [n, …], for encoded rows, [n, inputs]; n may be 0."""
+    outputs = model.predict(x, batch_size=BATCH, verbose=0) if len(x) else model(x)
+    return [np.asarray(output) for output in (outputs if isinstance(outputs, list) else [outputs])]
+
+
+def one_each(predicted: Array, names: Sequence[str]) -> Array:
+    """Return one output for each name: of two classes, a single output is the probability of the second."""
     return np.hstack([1 - predicted, predicted]) if predicted.shape[1] < len(names) else predicted

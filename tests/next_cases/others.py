@@ -1,4 +1,4 @@
-"""Columns by name, in any order, for a study's best network; and networks side by side."""
+"""Columns by name, in any order, for a study's champion; and networks side by side."""
 
 from __future__ import annotations
 
@@ -57,7 +57,11 @@ CASES = [
         2,
         ("Traceback",),
     ),
-    rents("a gap where training had none is no number", "area,district,new,built\n,North,true,1990\n60,North,true,1990\n", ('""',)),
+    rents(
+        "a gap where training had none is no number",
+        "area,district,new,built\n,North,true,1990\n60,North,true,1990\n",
+        ("rent,SD over members , ",),
+    ),
     rents("whole numbers with a point, and truth values in capitals", "area,district,new,built\n60.0,North,TRUE,\n", ("rent",)),
     rents("a file of names alone", "area,district,new,built\n", ("rent",)),
     rents("a study whose name needs quotes", "built,area,new,district\n,60,false,Centre\n", ("rent",), study="my flats"),
@@ -67,13 +71,13 @@ CASES = [
             (*trained("dear"), "loss=binary_crossentropy"),
             ("predict", "flats", "new.csv"),
         ),
-        ("no,yes 0.",),
+        ("predicted class,its probability,SD over members,no,yes ",),
         files={"flats.csv": flats("dear"), "new.csv": "new,district,built,area\ntrue,North,1990,60\n"},
     ),
     Case(
         "bundled data have column names too",
         (IRIS, ("predict", "iris", "new.csv")),
-        ("setosa,versicolor,virginica 0.",),
+        ("predicted class,its probability,SD over members,setosa,versicolor,virginica ",),
         files={"new.csv": FLOWER},
     ),
     Case(
@@ -87,7 +91,7 @@ CASES = [
     Case(
         "the same command again keeps the champion",
         (IRIS, IRIS, ("predict", "iris", "new.csv")),
-        ("setosa,versicolor,virginica 0.",),
+        ("predicted class,its probability,SD over members,setosa,versicolor,virginica ",),
         files={"new.csv": FLOWER},
     ),
     Case(

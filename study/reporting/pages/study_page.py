@@ -85,7 +85,7 @@ def _reproduce(findings: Findings) -> Section:
         codes.append(Code(exact, f"mlp-study reproduce {address}"))
         if best.summary and len(best.summary.val_losses) > 1:
             codes.append(Code("Its replicates side by side", f"mlp-study compare {address}"))
-        codes.append(Code("Predictions of its best network for new rows", f"mlp-study predict {study} rows.csv"))
+        codes.append(Code("Predictions for new rows, the mean of its networks", f"mlp-study predict {study} rows.csv"))
     codes.append(Code("In Python", f'import study\n\nfound = study.open("{findings.name}")\nfound.trials, found.replicates'))
     codes.append(Code("In the terminal, and as files", f"mlp-study show {study}\nmlp-study export {study} trials.csv"))
     fixed, groups = _fixed(findings)

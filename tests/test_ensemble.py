@@ -1,0 +1,56 @@
+"""The mean prediction beside a single one, against real Keras models that are averaged by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import special
+
+import study
+from study.analysis import ensemble
+from study.settings.loss import BinaryCrossentropy, MeanSquaredError
+
+# from targets and outputs (probabilities for classes) to a loss
+LOSSES: dict[str, Callable[[Any, Any], Any]] = {
+    "mse": lambda y, outputs: np.mean((y - outputs) ** 2),
+    "mae": lambda y, outputs: np.mean(np.abs(y - outputs)),
+    "sparse_categorical_crossentropy": lambda y, outputs: -np.mean(np.log(outputs[range(len(y)), y])),
+    "binary_crossentropy": lambda y, outputs: -np.mean(np.log(np.where(y[:, None] == 1, outputs, 1 - outputs))),
+}
+
+
+@pytest.mark.parametrize(
+    ("data", "loss"),
+    [
+        ("diabetes", "mse"),
+        ("diabetes", "mae"),
+        ("digits", "sparse_categorical_crossentropy"),
+        ("breast_cancer", "binary_crossentropy"),
+    ],
+)
+def test_the_losses_are_those_of_keras_models_averaged_by_hand(data: str, loss: str) -> None:
+    spec = study.compose([f"data={data}", f"loss={loss}", "training.epochs=5", "replicates.count=3", "model.units=[8]"])
+    cohort, rows = study.train(spec), study.load_data(spec)
+    outputs = [study.keras_model(cohort, replicate).predict(rows.x_val, verbose=0).astype(float) for replicate in range(3)]
+    if loss.endswith("crossentropy"):
+        outputs = [special.expit(logits) if loss.startswith("binary") else special.softmax(logits, axis=-1) for logits in outputs]
+    gain = ensemble.gain(cohort.predictions, rows.y_val, spec.loss)
+    assert gain.single == pytest.approx(np.mean([LOSSES[loss](rows.y_val, output) for output in outputs]), rel=1e-5)
+    assert gain.ensemble == pytest.approx(LOSSES[loss](rows.y_val, np.mean(outputs, axis=0)), rel=1e-5)
+    assert gain.ensemble < gain.single, "the loss is convex"
+
+
+def test_certain_networks_keep_their_digits() -> None:
+    loss, y = BinaryCrossentropy(), np.array([1], np.int32)
+    # probabilities of 1 - e^-50 and 1 - e^-60, which are 1 in double precision
+    logits = np.array([[[50.0]], [[60.0]]], np.float32)
+    assert ensemble.combined(logits, loss)[0, 0] == pytest.approx(50 + np.log(2) - np.log1p(np.exp(-10)), rel=1e-12)
+    assert ensemble.gain(logits, y, loss).ensemble == pytest.approx((np.exp(-50) + np.exp(-60)) / 2, rel=1e-9)
+
+
+def test_one_network_gains_nothing() -> None:
+    predictions, y = np.array([[[1.0], [2.0]]], np.float32), np.array([[0.0], [4.0]], np.float32)
+    assert ensemble.gain(predictions, y, MeanSquaredError()) == ensemble.Gain(2.5, 2.5)
