@@ -93,7 +93,8 @@ def bits(data: Dataset) -> list[bytes]:
 )
 def test_a_kind_has_its_rows_inputs_and_outputs(data: Data, rows: int, inputs: int, outputs: int) -> None:
     loaded = load(data)
-    assert len(loaded.x_train) + len(loaded.x_val) == rows and len(loaded.x_val) == round(0.2 * rows)
+    others = rows - round(data.test_fraction * rows)
+    assert len(loaded.x_train) + len(loaded.x_val) == others and len(loaded.x_val) == round(0.2 * others)
     assert loaded.x_train.shape[1] == inputs == len(loaded.input_names)
     assert loaded.outputs == outputs == len(loaded.target_names)
     assert loaded.x_train.dtype == np.float32
@@ -152,10 +153,14 @@ PARTS = st.builds(
 SEEDS = st.integers(0, 2**32 - 1)
 
 
+def _unlabelled(count: int) -> Rows:
+    return Rows(np.zeros((count, 1)), np.zeros((count, 1)), (Input("x"),), ("y",))
+
+
 @given(PARTS, SEEDS, SEEDS, st.integers(0, 5))
 @settings(UNTIMED)
 def test_the_parts_are_apart_and_without_a_bootstrap_all_rows(data: kinds.Noise, root: int, seed: int, number: int) -> None:
-    train, val = splits.parts(data, data.rows, root, seed, number % data.folds, None)
+    train, val = splits.parts(data, _unlabelled(data.rows), root, seed, number % data.folds)
     assert len(train) and len(val) and not set(train) & set(val)
     assert len(train) + len(val) == data.rows
     if data.resample != "bootstrap":
@@ -174,7 +179,7 @@ def test_replicates_have_equal_shapes(data: kinds.Noise, root: int) -> None:
 
 def test_the_folds_share_no_row_and_leave_out_less_than_one_each() -> None:
     data = kinds.Noise(rows=23, folds=5, resample="kfold")
-    folds = [splits.parts(data, 23, 9, 9, fold, None)[1] for fold in range(5)]
+    folds = [splits.parts(data, _unlabelled(23), 9, 9, fold)[1] for fold in range(5)]
     assert [len(fold) for fold in folds] == [4] * 5
     assert len(set(np.concatenate(folds))) == 20
 
@@ -217,9 +222,9 @@ def test_a_batch_larger_than_the_training_part_is_refused_and_none_is_all_rows()
         object.__setattr__(training := dataclasses.replace(training), "batch_size", batch_size)
         return TrialSpec(training=training)
 
-    assert len(dataset.load_data(of(354)).x_train) == 354 == len(dataset.load_data(of(None)).x_train)
-    [fault] = faults_of(dataset.load_data, of(355))
-    assert fault.key == "training.batch_size" and "354" in fault.valid
+    assert len(dataset.load_data(of(283)).x_train) == 283 == len(dataset.load_data(of(None)).x_train)
+    [fault] = faults_of(dataset.load_data, of(284))
+    assert fault.key == "training.batch_size" and "283" in fault.valid
 
 
 @pytest.mark.parametrize(

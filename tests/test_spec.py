@@ -261,6 +261,12 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "target_noise": SHARE,
     "resample": st.sampled_from(("split", "kfold", "bootstrap")),
     "folds": st.integers(2, 1_000_000),
+    "test_fraction": st.sampled_from([0.0, 0.2, 0.5]),
+    "test_path": st.sampled_from([None, "/more.csv"]),
+    "split": st.just("random"),
+    "group": st.none(),
+    "time": st.none(),
+    "per_split": st.just(1),
     "rows": st.integers(2, 100_000_000),
     "features": COLUMNS,
     "outputs": COLUMNS,
@@ -442,6 +448,7 @@ def test_flat_names_every_setting_in_dotted_form() -> None:
     built = spec.build({"optimizer": {"name": "sgd", "learning_rate": 1}, "replicates": {"vary": ["init"]}, "seed": 7})
     assert as_texts(spec.flat(built)) == {
         "data": "diabetes",
+        "data.test_fraction": "0.2",
         "data.validation_fraction": "0.2",
         "data.normalise": "standard",
         "data.feature_noise": "0.0",
@@ -481,6 +488,7 @@ def test_flat_names_every_setting_in_dotted_form() -> None:
         "training.leg_epochs": "20",
         "replicates.count": "8",
         "replicates.vary": "['init']",
+        "replicates.per_split": "1",
         "replicates.first": "0",
         "replicates.crossed": "None",
         "seed": "7",

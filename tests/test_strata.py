@@ -14,6 +14,8 @@ import study
 from study import seeds
 from study.analysis import metrics
 from study.data import inputs, splits
+from study.data.encoding import Input
+from study.data.rows import Rows
 from study.errors import BadInput
 from study.records.outcome import Summary
 from study.reporting import report
@@ -28,15 +30,19 @@ def labels_of(counts: Sequence[int]) -> np.ndarray:
     return np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
 
 
+def labelled(labels: np.ndarray) -> Rows:
+    return Rows(np.zeros((len(labels), 1)), labels, (Input("x"),), ("y",))
+
+
 @given(COUNTS, st.floats(0.1, 0.9), SEEDS, st.sampled_from(["split", "bootstrap"]))
 @settings(deadline=None)
 def test_each_part_has_its_share_of_every_class(counts: list[int], fraction: float, seed: int, resample: str) -> None:
     labels, rows = labels_of(counts), sum(counts)
     if not 0 < (n_val := round(rows * fraction)) < rows:
         return
-    data = kinds.Iris(validation_fraction=fraction, resample=resample)
-    train, val = splits.parts(data, rows, 1, seed, 0, labels)
-    again = splits.parts(data, rows, 1, seed, 0, labels)
+    data = kinds.Iris(test_fraction=0, validation_fraction=fraction, resample=resample)
+    train, val = splits.parts(data, labelled(labels), 1, seed, 0)
+    again = splits.parts(data, labelled(labels), 1, seed, 0)
     assert [part.tolist() for part in again] == [train.tolist(), val.tolist()]
     assert len(val) == n_val and len(train) == rows - n_val and not set(train) & set(val)
     of_val, of_train = (np.bincount(labels[part], minlength=len(counts)) for part in (val, train))
@@ -55,7 +61,8 @@ def test_each_fold_has_its_share_of_every_class(counts: list[int], folds: int, s
     eligible = sum(count for count in counts if count > 1)
     if eligible < folds:
         return
-    parts = [splits.parts(kinds.Iris(resample="kfold", folds=folds), rows, seed, 0, fold, labels) for fold in range(folds)]
+    data = kinds.Iris(test_fraction=0, resample="kfold", folds=folds)
+    parts = [splits.parts(data, labelled(labels), seed, 0, fold) for fold in range(folds)]
     assert {len(val) for _, val in parts} == {eligible // folds}
     assert all(sorted([*train, *val]) == list(range(rows)) for train, val in parts)
     assert len({row for _, val in parts for row in val}) == folds * (eligible // folds)
@@ -69,7 +76,8 @@ def test_each_fold_has_its_share_of_every_class(counts: list[int], folds: int, s
 @pytest.mark.parametrize("resample", ["split", "kfold", "bootstrap"])
 def test_the_parts_of_a_regression_are_those_of_earlier_versions(resample: str) -> None:
     data, rows, root, seed = kinds.Noise(resample=resample), 53, 7, 8
-    train, val = splits.parts(data, rows, root, seed, 2, None)
+    unlabelled = Rows(np.zeros((rows, 1)), np.zeros((rows, 1)), (Input("x"),), ("y",))
+    train, val = splits.parts(data, unlabelled, root, seed, 2)
     if resample == "kfold":
         order = seeds.generator(root).permutation(rows)
         expected = np.delete(order, np.s_[20:30]), order[20:30]
@@ -85,7 +93,7 @@ def test_the_parts_of_a_regression_are_those_of_earlier_versions(resample: str) 
 def test_every_kind_of_classes_is_spread_evenly() -> None:
     for name, shares in {"iris": {10}, "wine": {12, 14, 10}, "breast_cancer": {42, 72}}.items():
         for seed in range(3):
-            data = study.load_data(study.compose([f"data={name}", f"seed={seed}"]))
+            data = study.load_data(study.compose([f"data={name}", f"seed={seed}", "data.test_fraction=0"]))
             assert set(np.bincount(data.y_val).tolist()) == shares, name
 
 
@@ -104,17 +112,27 @@ def rare(classes: str) -> str:
         ("xxx", ["data.resample=kfold", "data.folds=3"], ""),
         ("xxyy", ["data.validation_fraction=0.05"], "class with no row in the validation part (data.validation_fraction): x (2)"),
         ("xx", ["data.resample=bootstrap"], ""),
+        ("xx", ["data.test_fraction=0.2"], "class with a single row, which is trained on and never validated on: x (1)"),
     ],
 )
 def test_a_class_that_a_part_lacks_is_named(tmp_path: Path, classes: str, settings_: list[str], told: str) -> None:
     (tmp_path / "t.csv").write_text(rare(classes))
-    spec = study.compose(["data=table", f"data.path={tmp_path / 't.csv'}", "data.target=y", "training.batch_size=8", *settings_])
+    spec = study.compose(
+        [
+            "data=table",
+            f"data.path={tmp_path / 't.csv'}",
+            "data.target=y",
+            "training.batch_size=8",
+            "data.test_fraction=0",
+            *settings_,
+        ]
+    )
     _, *lines = inputs.reading(spec, study.load_data(spec)).splitlines()
     assert lines == ([told] if told else [])
 
 
 def test_bundled_data_print_what_a_part_lacks() -> None:
-    spec = study.compose(["data=iris", "data.validation_fraction=0.01"])
+    spec = study.compose(["data=iris", "data.validation_fraction=0.01", "data.test_fraction=0"])
     assert inputs.reading(spec, study.load_data(spec)) == (
         "class with no row in the validation part (data.validation_fraction): setosa (50)"
     )

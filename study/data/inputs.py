@@ -11,7 +11,7 @@ from pathlib import PurePath
 import numpy as np
 import numpy.typing as npt
 
-from study.data import dataset, loading
+from study.data import dataset, loading, splits
 from study.errors import visible
 from study.records.arrays import Array
 from study.records.dataset import Dataset, task_of
@@ -29,7 +29,8 @@ def describe(spec: TrialSpec, data: Dataset) -> dict[str, str]:
 
     The digest is the beginning of the study's own (`loading.digest`), over all rows as they were loaded.
     """
-    rows = {"training": len(data.x_train), "validation": len(data.x_val)}
+    tested = _tested(spec)
+    rows = {"training": len(data.x_train), "validation": len(data.x_val), **({"test": tested} if tested else {})}
     width = {"inputs": data.x_train.shape[1], "classes" if task_of(data.y_train) == CLASSIFICATION else "targets": data.outputs}
     return {
         "name": PurePath(spec.data.path).name if isinstance(spec.data, UserTable) else spec.data.name,
@@ -61,10 +62,16 @@ def _table(spec: TrialSpec, settings: UserTable, data: Dataset) -> str:
         target += f", {data.outputs} classes: {textwrap.shorten(', '.join(map(_brief, data.target_names)), MOST_NAME)}"
         if all(_is_number(name) for name in data.target_names):
             target += " (data.task=regression treats them as numbers)"
+    tested = f", {_tested(spec):,} to test" if _tested(spec) else ""
     return (
-        f"{PurePath(settings.path).name}: {len(data.x_train):,} rows to train on, {len(data.x_val):,} to validate on; "
+        f"{PurePath(settings.path).name}: {len(data.x_train):,} rows to train on, {len(data.x_val):,} to validate on{tested}; "
         f"{settings.task} of {target}; {len(made_of)} input{'s' * (len(made_of) > 1)} from {columns}"
     )
+
+
+def _tested(spec: TrialSpec) -> int:
+    """Return the number of rows in the test part."""
+    return len(splits.test_part(spec.data, loading.rows(spec), loading.root_seed(spec)))
 
 
 def _brief(name: str) -> str:
@@ -98,8 +105,10 @@ def _lacking(spec: TrialSpec, data: Dataset) -> Iterator[str]:
 
 
 def _judged(spec: TrialSpec, data: Dataset) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Return the number of rows of each class, and the classes in every replicate's validation part; both [classes]."""
-    rows = np.bincount(loading.rows(spec).y, minlength=data.outputs)
+    """Return the number of rows of each class outside the test part, and the classes in every validation part; both [classes]."""
+    every = loading.rows(spec)
+    tested = splits.test_part(spec.data, every, loading.root_seed(spec))
+    rows = np.bincount(np.delete(every.y, tested), minlength=data.outputs)
     if spec.data.resample == KFOLD:
         return rows, rows >= spec.data.folds
     # the number of a class's validation rows doesn't depend on the seed

@@ -353,7 +353,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     faults = []
     for key, rule in settled.items():
         try:
-            if settings[key] is not None:
+            if settings.get(key) is not None:
                 rule.accept(settings[key])
         except ValueError:
             faults.append(Fault(f"hydra.sweeper.{key}", settings[key], rule.valid))
