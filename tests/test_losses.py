@@ -287,6 +287,30 @@ def test_a_class_without_rows_is_left_out():
     assert np.isnan(metrics.auc(outputs, np.zeros(9, np.int32))).all()
 
 
+class Counting(np.ndarray):
+    """An array that counts the numbers which NumPy's functions take from it and from what is computed from it."""
+
+    taken = 0
+
+    def __array_ufunc__(self, function, method, *inputs, **options):
+        Counting.taken += sum(np.size(values) for values in inputs)
+        return np.asarray(getattr(function, method)(*map(np.asarray, inputs), **options)).view(Counting)
+
+    def __array_function__(self, function, types, inputs, options):
+        Counting.taken += sum(values.size for values in inputs if isinstance(values, Counting))
+        return super().__array_function__(function, types, inputs, options)
+
+
+def test_the_work_for_an_area_grows_with_the_number_of_classes_and_not_with_its_square():
+    def taken(classes):
+        outputs = np.random.default_rng(0).normal(size=(1, 40, classes))
+        Counting.taken = 0
+        assert np.isfinite(metrics.auc(outputs.view(Counting), np.arange(40) % 20)).all()
+        return Counting.taken
+
+    assert taken(160) / taken(40) == pytest.approx(4, rel=0.2)
+
+
 @pytest.mark.parametrize("metric", [metrics.r2, metrics.mae, metrics.accuracy, metrics.auc])
 def test_a_network_whose_outputs_are_no_numbers_has_no_metric(metric):
     loss = MeanSquaredError() if metric in (metrics.r2, metrics.mae) else SparseCategoricalCrossentropy()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import stats
 
 from study.analysis.forward import predicted_classes
 from study.records.arrays import Array, Doubles, Floats
@@ -63,12 +63,22 @@ def auc(outputs: Floats, y: Array) -> Doubles:
     if logits.shape[-1] <= 2:
         scores = {1: logits[..., 0] if logits.shape[-1] == 1 else logits[..., 1] - logits[..., 0]}
     else:
-        scores = {
-            number: logits[..., number] - special.logsumexp(np.delete(logits, number, axis=-1), axis=-1)
-            for number in range(logits.shape[-1])
-        }
+        scores = dict(enumerate(np.moveaxis(logits - _log_sum_of_others(logits), -1, 0)))
     areas = [_area(score, y == number) for number, score in scores.items() if 0 < np.sum(y == number) < len(y)]
     return np.mean(areas, axis=0) if areas else np.full(len(outputs), np.nan)
+
+
+def _log_sum_of_others(logits: Doubles) -> Doubles:
+    """Return for each class the logarithm of the summed exponentials of all other classes, like `logits` [..., classes].
+
+    It is the sum over the classes before it and after it: the sum over all minus the class's own would lose all digits where one
+    class dominates, and a sum of its own for each class would take time by the square of their number.
+    """
+    none = np.full_like(logits[..., :1], -np.inf)
+    with np.errstate(invalid="ignore"):  # a diverged network's outputs
+        before = np.concatenate([none, np.logaddexp.accumulate(logits[..., :-1], axis=-1)], axis=-1)
+        after = np.concatenate([none, np.logaddexp.accumulate(logits[..., :0:-1], axis=-1)], axis=-1)[..., ::-1]
+        return np.logaddexp(before, after)
 
 
 # by the names of `objectives.SCORES`
