@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,8 @@ ENDED = "ended"
 FOLDER = Path(".mlp-study", "owners")
 PARENT_SECONDS = 1.0
 FORGOTTEN_SECONDS = 90 * 86400
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+LESS_MEMORY = "fewer replicates (replicates.count), smaller layers (model.units) or smaller batches (training.batch_size) need less"
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,36 @@ def children() -> set[int]:
     """Return the numbers of this process's running children; none where the system has no /proc."""
     listed = {int(number) for file in Path("/proc/self/task").glob("*/children") for number in file.read_text().split()}
     return {number for number in listed if _started(number) != ENDED}
+
+
+def control_groups() -> Iterator[Path]:
+    """Yield the folders of the control groups, of either version, that this process's memory counts for, the nearest first."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers or "memory" in controllers.split(","):
+                root = CONTROL_GROUPS / "memory" if controllers else CONTROL_GROUPS
+                own = root / path.lstrip("/")
+                yield from (own, *(folder for folder in own.parents if folder.is_relative_to(root)))
+
+
+def memory_kills() -> int:
+    """Return how many processes the kernel has killed for lack of memory.
+
+    They are those of this process's control group, or of the whole machine where it has none; 0 where the system has no count.
+    """
+    counts = (folder / name for folder in control_groups() for name in ("memory.events", "memory.oom_control"))
+    for file in (*counts, Path("/proc/vmstat")):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return int(dict(line.split() for line in file.read_text().splitlines())["oom_kill"])
+    return 0
+
+
+def cause_of_death(kills_before: int) -> str:
+    """Return why a process may have ended without a word, and what to do. kills_before: `memory_kills` when it still ran."""
+    if memory_kills() > kills_before:
+        return f"out of memory: the kernel killed its process; {LESS_MEMORY}"
+    return f"its process was killed (signal 9) or crashed, perhaps for lack of memory: {LESS_MEMORY}"
 
 
 def _started(number: int) -> str:

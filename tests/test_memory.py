@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import resource
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import study
+from study import processes
 from study.data import dataset
 from study.errors import BadInput
 from study.runner import memory
@@ -93,9 +100,114 @@ def test_files_that_a_container_has_cached_are_free_memory(tmp_path: Path, monke
     files = {"memory.max": "8000000000", "memory.current": "7500000000", "memory.stat": "anon 1\ninactive_file 7000000000\n"}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(memory, "CGROUPS", ((tmp_path, "memory.max", "memory.current", "inactive_file"),))
+    monkeypatch.setattr(processes, "control_groups", lambda: iter([tmp_path]))
     monkeypatch.setattr(memory, "_resident", lambda: 300_000_000)
     container, *_ = (limit for limit in memory.limits() if "container" in limit.reason)
     assert container.most == 8e9 - (7.5e9 - 7e9 - 3e8)
     (tmp_path / "memory.max").write_text("max")
     assert not any("container" in limit.reason for limit in memory.limits())
+
+
+# -- processes that the kernel kills --------------------------------------------------------------------------------------------
+
+TRAINING = ["data=noise", "replicates.count=2", "model.units=[512,512]", "training.epochs=4000", "training.leg_epochs=1000"]
+JOBLIB = [
+    "--multirun",
+    "hydra/launcher=joblib",
+    "hydra.launcher.n_jobs=1",
+    "hydra.sweeper.n_trials=1",
+    "hydra.sweeper.study_name=s",
+]
+PATIENCE = 600.0
+
+
+def test_kills_for_memory_are_counted_where_the_kernel_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "control_groups", lambda: iter([tmp_path / "own", tmp_path]))
+    (tmp_path / "memory.events").write_text("max 7\noom 3\noom_kill 2\noom_group_kill 0\n")
+    assert processes.memory_kills() == 2
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
+    assert processes.memory_kills() == 1, "of the nearest group"
+    assert processes.cause_of_death(0).startswith("out of memory: the kernel killed its process; fewer replicates")
+    assert processes.cause_of_death(1).startswith("its process was killed (signal 9) or crashed, perhaps for lack of memory")
+
+
+def started(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """The real command, its standard error in a file."""
+    with (folder / "errors").open("wb") as errors:
+        return subprocess.Popen([sys.executable, "-m", "study", *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=errors)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def trains(folder: Path, running: subprocess.Popen[bytes]) -> bool:
+    """Return whether the writer knows of a trial in work."""
+    assert running.poll() is None, (folder / "errors").read_text()
+    with (
+        contextlib.suppress(sqlite3.OperationalError),
+        contextlib.closing(sqlite3.connect(f"file:{folder}/mlflow.db?mode=ro", uri=True)) as store,
+    ):
+        return bool(store.execute("SELECT 1 FROM runs WHERE status = 'RUNNING'").fetchone())
+    return False
+
+
+@pytest.mark.fault
+def test_a_killed_run_is_reported_by_its_writer(tmp_path: Path) -> None:
+    with started(tmp_path, *TRAINING) as running:
+        wait_until(lambda: trains(tmp_path, running))
+        running.kill()
+    wait_until(lambda: "ended without a result" in (tmp_path / "errors").read_text())
+    line = next(line for line in (tmp_path / "errors").read_text().splitlines() if "ended without a result" in line)
+    assert "killed (signal 9)" in line and "perhaps for lack of memory" in line and "replicates.count" in line
+
+
+@pytest.mark.fault
+def test_an_interrupted_run_is_not_reported_as_killed(tmp_path: Path) -> None:
+    with started(tmp_path, *TRAINING) as running:
+        wait_until(lambda: trains(tmp_path, running))
+        running.send_signal(signal.SIGTERM)
+    wait_until(lambda: not any((tmp_path / ".mlp-study" / "spool").iterdir()))
+    assert running.returncode == 128 + signal.SIGTERM
+    assert "without a result" not in (tmp_path / "errors").read_text()
+
+
+@pytest.mark.fault
+def test_the_driver_reports_a_killed_worker_once(tmp_path: Path) -> None:
+    with started(tmp_path, *TRAINING, *JOBLIB) as running:
+        for _ in range(2):  # it is trained once more
+            wait_until(lambda: trains(tmp_path, running))
+            [folder] = (tmp_path / ".mlp-study" / "spool").glob("*-*/files")
+            writer = int(folder.parent.name.split(":")[1])
+            worker = int(Path(f"/proc/{writer}/stat").read_text().rpartition(")")[2].split()[1])
+            os.kill(worker, signal.SIGKILL)
+            wait_until(lambda folder=folder: not folder.exists())
+    assert running.returncode == 5
+    errors = (tmp_path / "errors").read_text()
+    assert "worker was lost: its process was killed (signal 9)" in errors and "replicates.count" in errors
+    assert "without a result" not in errors
+
+
+CONTROLLER = Path("/sys/fs/cgroup/memory")
+
+
+@pytest.mark.fault
+@pytest.mark.skipif(not os.access(CONTROLLER, os.W_OK), reason="makes a control group of version 1")
+def test_a_run_that_the_kernel_kills_is_reported_as_out_of_memory(tmp_path: Path) -> None:
+    group = CONTROLLER / f"mlp-study-{os.getpid()}"
+    group.mkdir()
+    try:
+        with started(tmp_path, *TRAINING) as running:
+            (group / "cgroup.procs").write_text(str(running.pid))
+            wait_until(lambda: trains(tmp_path, running))
+            used = int((group / "memory.usage_in_bytes").read_text())
+            (group / "memory.limit_in_bytes").write_text(str(used + 10_000_000))
+        assert running.returncode == -signal.SIGKILL
+        wait_until(lambda: "ended without a result: out of memory" in (tmp_path / "errors").read_text())
+    finally:
+        wait_until(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()

@@ -43,7 +43,7 @@ COMPLETE = SpoolRecord(START, "FINISHED", None, LEGS, TRAINED)
 @pytest.mark.parametrize(
     "message",
     [
-        messages.Prepare(),
+        messages.Prepare(unwatched=True),
         messages.OpenTrial("k", "/f", START),
         messages.OpenTrial("k", "/f", dataclasses.replace(START, number=None, data=None)),
         messages.SendCurves("/f", LEGS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import os
 import signal
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if of_process:
         processes.settle_user()
+        faulthandler.enable(all_threads=False)  # or else a library that gets no memory may end the process without a word
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # under nohup
                 signal.signal(number, _stop)

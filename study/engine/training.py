@@ -144,17 +144,11 @@ def _signature(spec: TrialSpec, data: Dataset, settings: Mapping[str, float]) ->
         batch_size=batch_size,
         steps=batches.steps_per_epoch(rows, batch_size, training.partial_batch),
         leg_epochs=min(training.leg_epochs, training.epochs),
-        own_data=_own_data(spec),
+        own_data=spec.own_data,
         stops=training.patience is not None or training.until == PLATEAUED,
         patience=training.patience,
         plateau=(schedule.patience, schedule.cooldown) if isinstance(schedule, ReduceOnPlateau) else None,
     )
-
-
-def _own_data(spec: TrialSpec) -> bool:
-    """True if each replicate has data of its own by its settings: a lone replicate must run the same program as several."""
-    disturbed = spec.data.feature_noise > 0 or spec.data.target_noise > 0
-    return "data" in spec.replicates.vary or ("noise" in spec.replicates.vary and disturbed)
 
 
 def _settings(spec: TrialSpec) -> dict[str, float]:

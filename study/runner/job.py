@@ -92,7 +92,7 @@ def run(job: Job, progress: Callable[[Leg], None] | None = None) -> TrialResult:
     datasets = dataset.load_replicates(spec)
     memory.check(spec, datasets[0])
     if sender:
-        sender.prepare()
+        sender.prepare(unwatched=number is None)
     with clock.phase("import"):
         from study.runner import trial
     start = warm_start.load(spec, datasets[0], job.store)

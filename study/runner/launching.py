@@ -93,7 +93,7 @@ def _open(plan: Plan, clock: Clock) -> Launching:
     recorded = spool.recorded() if plan.uri else []
     writer = spool.writer(plan.uri) if plan.uri else None
     if writer and plan.uri:
-        writer.prepare()
+        writer.prepare(unwatched=True)
         if not sqlite.path_of(plan.uri):
             with terminal.status("reading the records"), clock.phase("track"):
                 planning.check_records(plan.name, plan.storage, plan.uri, partial(writer.trial_runs, plan.name))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from study import processes
 from study.data import batches
 from study.engine.width import WIDTH, available_cores
 from study.errors import BadInput, Fault
@@ -21,26 +23,36 @@ FLOAT = 4
 # measured on TensorFlow 2.21 with `tests/test_memory.py`: a process with everything loaded that has trained a tiny network, in
 # memory and in address space; and copies of a replicate's parameters besides the optimizer's own
 LOADED, LOADED_ADDRESSES = 1.1e9, 3.3e9
+# addresses that the C library reserves per byte in use, for each thread its own
+RESERVED = 2.0
 COPIES = 8.2
 GIGABYTE = 1e9
 # of both versions of control groups: the files with the limit and with what is used, and memory.stat's entry for cached files
-CGROUPS = (
-    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
-    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+CONTROL_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
 
 @dataclass(frozen=True)
 class Limit:
-    """An upper limit of this process's memory, in bytes. loaded: what is used before training; reason: who sets it."""
+    """An upper limit of this process's memory, in bytes.
+
+    loaded: what is used before training; reason: who sets it; reserved: bytes that count towards it, per byte in use.
+    """
 
     most: float
     loaded: float
     reason: str
+    reserved: float = 1.0
+
+    def total(self, need: float) -> float:
+        """Return what counts towards the limit where training needs this many bytes."""
+        return self.loaded + self.reserved * need
 
 
 def needed(spec: TrialSpec, data: Dataset) -> float:
-    """Return about how many bytes training a trial takes, beside the loaded libraries and the data.
+    """Return about how many bytes training a trial takes, beside the loaded libraries.
 
     Every part of WIDTH replicates keeps its parameters several times over; activations are there once per running part.
     """
@@ -52,16 +64,18 @@ def needed(spec: TrialSpec, data: Dataset) -> float:
     rows, batch = len(data.x_train), batches.batch_size(spec, len(data.x_train))
     running = min(parts, available_cores()) * WIDTH * sum(sizes) * (3 * batch + 2 * len(data.x_val))
     orders = parts * WIDTH * min(spec.training.leg_epochs, spec.training.epochs) * rows
+    tables = 3 + 2 * spec.replicates.count * spec.own_data  # as loaded, for the networks, and TensorFlow's
+    values = tables * (rows + len(data.x_val)) * (sizes[0] + 1)
     predictions = 3 * spec.replicates.count * len(data.x_val) * sizes[-1]
-    return FLOAT * (parts * WIDTH * parameters * (COPIES + slots + more) + running + orders + predictions)
+    return FLOAT * (parts * WIDTH * parameters * (COPIES + slots + more) + running + orders + values + predictions)
 
 
 def limits() -> Iterator[Limit]:
-    """Yield what limits this process: its address space, its control group, and the machine."""
+    """Yield what limits this process: its address space, its control groups, and the machine."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
-        yield Limit(soft, LOADED_ADDRESSES, "the limit of this process (ulimit -v)")
-    for folder, allowed, used, reclaimable in CGROUPS:
+        yield Limit(soft, LOADED_ADDRESSES, "the limit of this process (ulimit -v)", RESERVED)
+    for folder, (allowed, used, reclaimable) in itertools.product(processes.control_groups(), CONTROL_FILES):
         with contextlib.suppress(OSError, ValueError, KeyError):
             most, now = (int((folder / name).read_text()) for name in (allowed, used))
             parts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
@@ -80,10 +94,10 @@ def _resident() -> int:
 def check(spec: TrialSpec, data: Dataset) -> None:
     """Raise BadInput for a trial whose training needs more memory than there is."""
     need = needed(spec, data)
-    short = [limit for limit in limits() if limit.loaded + need > limit.most]
+    short = [limit for limit in limits() if limit.total(need) > limit.most]
     if short:
-        limit = min(short, key=lambda limit: limit.most - limit.loaded)
-        total = (limit.loaded + need) / GIGABYTE
+        limit = min(short, key=lambda limit: limit.most - limit.total(need))
+        total = limit.total(need) / GIGABYTE
         raise BadInput(
             [
                 Fault(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from study import redaction
+from study import processes, redaction
 from study.clock import Clock
 from study.errors import BadInput, StudyError, refused
 from study.records.outcome import Failed, TrialResult
@@ -21,6 +21,8 @@ Launch = Callable[[Sequence[Asked]], Sequence[TrialResult | BaseException]]
 # errors that may not recur: full memory, a broken connection, an unavailable file system
 TRANSIENT = (OSError, MemoryError)
 TRANSIENT_NAMES = {"ResourceExhaustedError", "UnavailableError", "AbortedError"}  # TensorFlow's
+
+SIGKILL = "SIGKILL(-9)"  # in joblib's list of its workers' exit codes
 
 
 class Watcher(Protocol):
@@ -96,6 +98,7 @@ def _run(search: Search, batch: Sequence[Asked], launch: Launch, watcher: Watche
 
 
 def _results(launch: Launch, batch: Sequence[Asked]) -> Sequence[TrialResult | BaseException]:
+    kills = processes.memory_kills()
     try:
         return launch(batch)
     except StudyError:
@@ -104,7 +107,9 @@ def _results(launch: Launch, batch: Sequence[Asked]) -> Sequence[TrialResult | B
         if isinstance(error, OSError) and (refusal := refused(error, f"the output folder in {Path.cwd()}")):
             raise refusal from error  # every further trial would need a folder too
         # the launcher's error: a worker was killed, by an unknown trial of the batch
-        lost = WorkerLost(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}")
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+        killed = processes.memory_kills() > kills or SIGKILL in str(error)
+        lost = WorkerLost(processes.cause_of_death(kills) if killed else reason)
         lost.__cause__ = error
         return [lost] * len(batch)
 

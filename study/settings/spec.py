@@ -65,6 +65,12 @@ class TrialSpec(SettingsSection):
             names = ", ".join(["auto", *(kind.name for kind in suitable)])
             raise BadInput([Fault("loss", self.loss.name, f"{names} (data={self.data.name} is {self.data.task})")])
 
+    @property
+    def own_data(self) -> bool:
+        """True if the settings give each replicate data of its own: a lone one must run the same program as several."""
+        disturbed = self.data.feature_noise > 0 or self.data.target_noise > 0
+        return "data" in self.replicates.vary or ("noise" in self.replicates.vary and disturbed)
+
     def __repr__(self) -> str:
         """Show the settings that differ from the defaults; those of a kind, from that kind's defaults."""
         usual = flat(TrialSpec())

@@ -134,7 +134,9 @@ class SpoolRecord:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Open the store, which is made if it is a new database."""
+    """Open the store, which is made if it is a new database. unwatched: as in `spool.Writer.prepare`."""
+
+    unwatched: bool = False
 
 
 @dataclass(frozen=True)

@@ -130,9 +130,12 @@ class Writer:
         self.send(question)
         return self.answer(question.key)
 
-    def prepare(self) -> None:
-        """Have the store opened, and made if it is a new database. Until then, nothing is written anywhere."""
-        self.send(messages.Prepare())
+    def prepare(self, unwatched: bool = False) -> None:
+        """Have the store opened, and made if it is a new database. Until then, nothing is written anywhere.
+
+        unwatched: no driver reports how this process ends, so that the writer must.
+        """
+        self.send(messages.Prepare(unwatched))
 
     def open_experiment(self, name: str, columns: Sequence[str]) -> str:
         """Make a study's experiment, or find it; return its page. columns: the parameters with one in MLflow's table of runs."""

@@ -45,7 +45,7 @@ class TrialRuns:
         """again: another writer may have made some of them, or all."""
         self._store, self._client, self._folder, self._start = opened, opened.client, folder, start
         self._experiment, self._key = opened.experiment(start.experiment), spool.key_of(folder)
-        self._epochs_sent = 0
+        self._epochs_sent, self.name = 0, start.name
         # what a server has done is not known where its answer got lost
         self._doubtful = again or opened.remote
         made = {run.data.tags.get(REPLICATE): run.info.run_id for run in opened.runs(KEY, self._key)} if again else {}
@@ -153,6 +153,7 @@ class Server:
         self._store, self._folder, self._trials = opened, folder, dict[str, TrialRuns]()
         # folder → why MLflow doesn't take its trial
         self._refused: dict[str, str] = {}
+        self._unwatched, self._kills = False, processes.memory_kills()
         self._take_over()
 
     def _take_over(self) -> None:
@@ -184,7 +185,9 @@ class Server:
     def handle(self, message: messages.Message) -> messages.Answered | None:
         """Do what a message asks; return the answer to a question."""
         match message:
-            case messages.Prepare():
+            case messages.Prepare(unwatched):
+                # a study trains in its driver's process too, and the driver's word comes first
+                self._unwatched |= unwatched
                 return None
             case messages.OpenTrial(key, folder, start):
                 with self._setting_aside(Path(folder)):
@@ -257,6 +260,9 @@ class Server:
     def end(self) -> None:
         """Finish the trials of a trainer that is gone."""
         for folder in map(Path, list(self._trials)):
+            if self._unwatched and not (folder / spool.RECORD).exists():
+                reason = processes.cause_of_death(self._kills)
+                print(f"{self._trials[str(folder)].name} ended without a result: {reason}", file=sys.stderr, flush=True)
             with self._setting_aside(folder):
                 self._finish(folder)
 
