@@ -54,6 +54,23 @@ def test_the_estimate_is_near_what_a_process_takes(lines: list[str]) -> None:
     assert 0.5 < needed / (after - before) < 1.8
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(("spare", "code"), [(50_000_000, 0), (-50_000_000, 2)])
+def test_no_run_near_a_limit_of_addresses_ends_without_a_word(spare: int, code: int, tmp_path: Path) -> None:
+    lines = ["model.units=[2048,2048]", "replicates.count=1", "training.epochs=2", "tracking=none"]
+    spec = study.compose(lines)
+    limit = int(memory.LOADED_ADDRESSES + memory.RESERVED * memory.needed(spec, study.load_data(spec))) + spare
+    done = subprocess.run(
+        [sys.executable, "-m", "study", *lines],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    assert done.returncode == code, done.stderr
+    assert ("ulimit -v" in done.stderr) == (code == 2)
+
+
 def grown(lines: list[str], *more: str) -> float:
     """How many times as much memory the settings take with more of them."""
 
@@ -114,7 +131,7 @@ TRAINING = ["data=noise", "replicates.count=2", "model.units=[512,512]", "traini
 JOBLIB = [
     "--multirun",
     "hydra/launcher=joblib",
-    "hydra.launcher.n_jobs=1",
+    "hydra.launcher.n_jobs=2",
     "hydra.sweeper.n_trials=1",
     "hydra.sweeper.study_name=s",
 ]

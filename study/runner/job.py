@@ -96,12 +96,13 @@ def run(job: Job, progress: Callable[[Leg], None] | None = None) -> TrialResult:
     with clock.phase("import"):
         from study.runner import trial
     start = warm_start.load(spec, datasets[0], job.store)
+    prune = _prune(job)  # loads Optuna, which takes long enough for an interrupt; from here on the record is closed in any case
     recorder: trial.Recorder = spool.NoRecorder()
     if sender:
         name, described = job.study["name"] or spec.data.name, inputs.describe(spec, datasets[0])
         recorder = spool.TrialRecorder(sender, name, spec, run_name(spec, number), number, described)
     test = None if job.study["test"] is None else trial.LastLook(with_baselines=job.study["test"] == BASELINES)
-    result = trial.run_trial(spec, datasets, recorder, clock, _prune(job), progress, start, test)
+    result = trial.run_trial(spec, datasets, recorder, clock, prune, progress, start, test)
     if number is not None:
         from study.search import stored
 
