@@ -25,6 +25,7 @@ STUDY = {
     "name": optional(STUDY_NAME),
     "trial": optional(integer(0, 1_000_000_000)),
     "storage": optional(TEXT),
+    "whole": optional(integer(0, 1_000_000_000)),
     "test": optional(one_of((NETWORKS, BASELINES))),
 }
 
@@ -33,9 +34,9 @@ STUDY = {
 class Job:
     """A trial and its records.
 
-    study: the name, storage and trial number of its study, each None without a study; its `test` is what is judged on the test
-    part. pruner: the pruner's settings. uri: the MLflow
-    store; None if nothing is recorded.
+    study: the name, storage and trial number of its study, each None without a study; `whole`: the trial all of whose replicates
+    this job trains again, together; `test`: what is judged on the test part. pruner: the pruner's settings. uri: the MLflow store;
+    None if nothing is recorded.
     """
 
     spec: TrialSpec
@@ -63,7 +64,7 @@ def from_config(config: DictConfig, *, single: bool = False) -> Job:
         study = accepted("study", decode.section(config, "study"), STUDY)
         faults += [
             Fault(f"study.{key}", study[key], "null; only a study sets it")
-            for key in ("trial", "test")
+            for key in ("trial", "whole", "test")
             if single and study[key] is not None
         ]
     if faults:
@@ -99,8 +100,8 @@ def run(job: Job, progress: Callable[[Leg], None] | None = None) -> TrialResult:
     prune = _prune(job)  # loads Optuna, which takes long enough for an interrupt; from here on the record is closed in any case
     recorder: trial.Recorder = spool.NoRecorder()
     if sender:
-        name, described = job.study["name"] or spec.data.name, inputs.describe(spec, datasets[0])
-        recorder = spool.TrialRecorder(sender, name, spec, run_name(spec, number), number, described)
+        name, described, whole = job.study["name"] or spec.data.name, inputs.describe(spec, datasets[0]), job.study["whole"]
+        recorder = spool.TrialRecorder(sender, name, spec, run_name(spec, number, whole), number, described, whole)
     test = None if job.study["test"] is None else trial.LastLook(with_baselines=job.study["test"] == BASELINES)
     result = trial.run_trial(spec, datasets, recorder, clock, prune, progress, start, test)
     if number is not None:
@@ -139,6 +140,8 @@ def store_uri(tracking: Mapping[str, Any]) -> str | None:
     return uri
 
 
-def run_name(spec: TrialSpec, number: int | None) -> str:
+def run_name(spec: TrialSpec, number: int | None, whole: int | None = None) -> str:
     """Return a short name for a trial's run, since the runs table has columns for its settings."""
+    if whole is not None:
+        return f"trial {whole}, all replicates"
     return f"trial {number}" if number is not None else f"{spec.optimizer.name} {spec.optimizer.learning_rate:g}"

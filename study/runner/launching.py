@@ -18,7 +18,7 @@ from study.clock import STARTED, Clock
 from study.config import grammar, overrides
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
 from study.records.arrays import Scalar
-from study.records.outcome import TrialResult
+from study.records.outcome import Completed, TrialResult
 from study.records.trial import Asked, TrialRecord
 from study.reporting import answers, narrative, outputs, report, study_results, terminal
 from study.results import champion
@@ -27,7 +27,7 @@ from study.runner.planning import HydraSweeper, Plan
 from study.search.space import Space
 from study.settings import spec as specs
 from study.settings.spec import TrialSpec
-from study.tracking import spool, warm_start
+from study.tracking import messages, spool, warm_start
 
 if TYPE_CHECKING:
     from study.runner.sweep import Launch
@@ -107,7 +107,7 @@ def _open(plan: Plan, clock: Clock) -> Launching:
     if writer:
         with terminal.status("opening the records"), clock.phase("track"):
             page = writer.open_experiment(plan.name, _columns(plan.space, plan.base))
-            writer.disown(plan.name, study.interrupted())
+            writer.disown(plan.name, study.interrupted(), study.wholes() if plan.rules else None)
 
     def line(params: Mapping[str, Scalar], *more: str) -> list[str]:
         common = [*plan.trials.fixed, f"study.name={grammar.encode(plan.name)}", f"study.storage={grammar.encode(study.storage)}"]
@@ -118,15 +118,16 @@ def _open(plan: Plan, clock: Clock) -> Launching:
         return [_result(returned) for returned in plan.launcher.launch(lines, initial_job_idx=batch[0].number)]
 
     def launch_final(record: TrialRecord, first: int, count: int) -> TrialResult | BaseException:
-        test = [f"study.test={job.BASELINES if plan.settings['baselines'] else job.NETWORKS}"] if plan.rules else []
-        lines = [line(record.params, f"replicates.first={first}", f"replicates.count={count}", *test)]
+        looked = job.BASELINES if plan.settings["baselines"] else job.NETWORKS
+        whole = [f"study.whole={record.number}", f"study.test={looked}"] if plan.rules else []
+        lines = [line(record.params, f"replicates.first={first}", f"replicates.count={count}", *whole)]
         return _result(plan.launcher.launch(lines, initial_job_idx=study.n_trials + record.number)[0])
 
     def launch_rounds(rounds: Sequence[race.Round]) -> list[TrialResult | BaseException]:
         if plan.in_process:
             return [_train_round(plan, part) for part in rounds]
         lines = [
-            line(part.record.params, f"replicates.first={part.first}", f"replicates.count={part.count}", "tracking=none")
+            line(part.params, f"replicates.first={part.first}", f"replicates.count={part.count}", "tracking=none")
             for part in rounds
         ]
         return [_result(returned) for returned in plan.launcher.launch(lines, initial_job_idx=study.n_trials)]
@@ -139,8 +140,8 @@ def _train_round(plan: Plan, part: race.Round) -> TrialResult:
     from study.data import dataset
     from study.runner import trial
 
-    spec = plan.trials.spec(part.record.params, plan.space)
-    spec = replace(spec, replicates=replace(spec.replicates, first=spec.replicates.first + part.first, count=part.count))
+    spec = plan.trials.spec(part.params, plan.space)
+    spec = replace(spec, replicates=replace(spec.replicates, first=part.first, count=part.count))
     datasets = dataset.load_replicates(spec)
     return trial.measure(spec, datasets, Clock(), warm_start.load(spec, datasets[0], plan.trials.uri))
 
@@ -173,13 +174,21 @@ def _race(opened: Launching) -> None:
         count = decision.used[decision.winner]
         if not study.is_whole(winner.number, count):
             show(f"training the {count} replicates of trial {winner.number} together")
-            result = opened.launch_final(winner, plan.base.replicates.first, count)
+            result = opened.launch_final(winner, 0, count)
             if isinstance(result, StudyError) and not isinstance(result, BadInput):
                 raise result
             if isinstance(result, TrialResult) and result.summary:
                 study.tell_whole(winner.number, result)
                 for phase, seconds in result.seconds.items():
                     opened.clock.add(phase, seconds)
+            else:
+                terminal.message(f"the replicates of trial {winner.number} were not trained together: {_failure(result)}", "red")
+
+
+def _failure(result: TrialResult | BaseException) -> str:
+    if isinstance(result, TrialResult):
+        return "" if isinstance(result.outcome, Completed) else result.outcome.reason
+    return f"{type(result).__name__}: {result}"
 
 
 def _run(opened: Launching) -> None:
@@ -196,7 +205,12 @@ def _run(opened: Launching) -> None:
         try:
             most_failures = settings["max_failure_rate"] * study.n_trials
             until = _deadline(settings, TRIALS_SHARE if opened.plan.rules else 1.0)
-            stopped = sweep.run(study, opened.launch, progress, settings["n_jobs"], most_failures, opened.clock, until)
+            while not (
+                stopped := sweep.run(study, opened.launch, progress, settings["n_jobs"], most_failures, opened.clock, until)
+            ):
+                # a race is between all trials
+                if opened.plan.rules is None or not sweep.others_left_trials(study, terminal.message, until):
+                    break
         except KeyboardInterrupt:
             done = study.n_trials - study.remaining()
             terminal.message(f"interrupted after {done} of {study.n_trials} trials; the same command resumes")
@@ -217,7 +231,9 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.drain()
             # again, since the writer of a killed driver may have finished a run meanwhile
-            writer.disown(study.name, study.interrupted())
+            writer.disown(study.name, study.interrupted(), study.wholes() if plan.rules else None)
+            if plan.rules:
+                writer.keep_race(study.name, [messages.RacedTrial.of(run_id, record) for run_id, record in study.raced()])
         try:
             with terminal.status("comparing the networks"), clock.phase("analyse"):
                 networks = study_results.networks(findings, plan.uri)

@@ -122,7 +122,8 @@ class Plan:
         study = self.search(storage)
         for trial in recorded:
             if trial.study == self.name:
-                study.adopt(trial.number, trial.result, trial.written)
+                adopt = study.adopt_whole if trial.whole else study.adopt
+                adopt(trial.number, trial.result, trial.written)
         study.reap()
         return study
 
@@ -176,7 +177,11 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     _check_judged(goals, base)
     sampler, pruner = (decode.section(config, section) for section in ("sampler", "pruner"))
     kinds.check(sampler, pruner, space, goals, base.replicates.count, unlike=Objective().unlike(judged_by))
-    races = races and goals[0].name in (objectives.LOSS, *objectives.SCORES) and not goals[0].unlike(judged_by)
+    alike = goals[0].name in (objectives.LOSS, *objectives.SCORES) and not goals[0].unlike(judged_by)
+    races = races and (alike or bool(settings["decide"]))
+    if races and not (alike and base.replicates.count > 1 and base.replicates.first == 0):
+        valid = "false or null, unless each trial has two replicates or more, from 0 on, with losses or scores of the same rows"
+        raise BadInput([Fault("hydra.sweeper.decide", True, valid)])
 
     identity = identities.identity(validated, space, config)
     prefix = config.hydra.runtime.choices.get("experiment") or base.data.name

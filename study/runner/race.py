@@ -10,27 +10,27 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from study.clock import Clock
 from study.errors import StudyError
+from study.records.arrays import Scalar
 from study.records.outcome import TrialResult
 from study.records.trial import TrialRecord
 from study.reporting import decisions
 from study.search.study import Search
 from study.statistics.race import Decision, Rules
 
-POLL_SECONDS = 1.0
-
 
 @dataclass(frozen=True)
 class Round:
-    """The replicates `first` … `first + count − 1` of a trial."""
+    """The replicates `first` … `first + count − 1` of a trial, and its settings."""
 
-    record: TrialRecord
+    number: int
     first: int
     count: int
+    params: Mapping[str, Scalar] = field(compare=False)
 
 
 # trains rounds; returns for each its result, or the exception that ended it
@@ -50,43 +50,54 @@ def run(
     """Run the race to its end, or until `time.perf_counter()` is `until`; return its decision, None without a completed trial.
 
     at_once: rounds that are trained together. show: takes a line on the progress. Raises StudyError for faults of storage, and what
-    a round raised that isn't the settings' fault.
+    a round raised twice, since it would hit the others too.
     """
     search.open_race(rules)
-    with clock.phase("search"):
-        while search.busy():
-            show("waiting for another driver's trials")
-            time.sleep(POLL_SECONDS)
+    lost: set[Round] = set()
     # drivers that share a race begin at different places of a round
     order = random.Random(os.getpid())
     while True:
         records = search.records()
         decision = decisions.decide(records, search.objectives[0], rules, per_split)
         if decision is None or not decision.next or time.perf_counter() > until:
+            if decision and decision.winner is not None:
+                search.tell_winner(decision.winner)
             return decision
         show(decisions.progress(decision))
         by_number = {record.number: record for record in records}
         missing = [_round(by_number[number], count) for number, count in decision.next.items()]
         order.shuffle(missing)
-        _train(search, missing[:at_once], train, clock)
+        wanted = missing[:at_once]
+        for part, error in _train(search, wanted, train, clock).items():
+            if part in lost or isinstance(error, StudyError):
+                raise error if isinstance(error, StudyError) else RuntimeError(f"replicates of trial {part.number}: {error!r}")
+            lost.add(part)
 
 
 def _round(record: TrialRecord, count: int) -> Round:
     assert record.summary is not None
     first = len(record.summary.val_losses)
-    return Round(record, first, count - first)
+    return Round(record.number, first, count - first, record.params)
 
 
-def _train(search: Search, wanted: Sequence[Round], train: Train, clock: Clock) -> None:
+def _train(search: Search, wanted: Sequence[Round], train: Train, clock: Clock) -> dict[Round, BaseException]:
+    """Train rounds and keep their results; return the errors of those that have none."""
     started = time.perf_counter()
-    for part, result in zip(wanted, train(wanted), strict=True):
+    errors: dict[Round, BaseException] = {}
+    results: Sequence[TrialResult | BaseException]
+    try:
+        results = train(wanted)
+    except StudyError:
+        raise
+    except Exception as error:  # the launcher lost a worker
+        results = [error] * len(wanted)
+    for part, result in zip(wanted, results, strict=True):
         if isinstance(result, BaseException):
-            # what hits one round would hit the others
-            raise (
-                result if isinstance(result, StudyError) else RuntimeError(f"replicates of trial {part.record.number}: {result!r}")
-            )
-        search.tell_round(part.record.number, part.first, result)
+            errors[part] = result
+            continue
+        search.tell_round(part.number, part.first, result)
         for phase, seconds in result.seconds.items():
             clock.add(phase, seconds)
             started += seconds
     clock.add("compose", max(0.0, time.perf_counter() - started))
+    return errors

@@ -18,6 +18,7 @@ from study.search.study import Search
 
 # runs a batch of trials; returns for each its result, or the exception that ended it
 Launch = Callable[[Sequence[Asked]], Sequence[TrialResult | BaseException]]
+POLL_SECONDS = 1.0
 # errors that may not recur: full memory, a broken connection, an unavailable file system
 TRANSIENT = (OSError, MemoryError)
 TRANSIENT_NAMES = {"ResourceExhaustedError", "UnavailableError", "AbortedError"}  # TensorFlow's
@@ -56,6 +57,16 @@ def run(
             search.stop()
             raise
     return None
+
+
+def others_left_trials(search: Search, show: Callable[[str], None], until: float) -> bool:
+    """Wait until no other driver has a trial in work; return whether one has left trials to run again, and there is time."""
+    if search.busy():
+        show("waiting for another driver's trials")
+    while search.busy() and time.perf_counter() < until:
+        time.sleep(POLL_SECONDS)
+    search.reap()
+    return search.remaining() > 0 and time.perf_counter() < until
 
 
 def _ask(search: Search, n_jobs: int, clock: Clock) -> list[Asked]:

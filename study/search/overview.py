@@ -14,7 +14,18 @@ from study.errors import BadInput
 from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import latest
-from study.search.stored import STATES, at_work, drivers, load, mirror_of, names, objectives_of, settings_of, silent_trials
+from study.search.stored import (
+    WINNER,
+    at_work,
+    drivers,
+    load,
+    mirror_of,
+    names,
+    objectives_of,
+    records_of,
+    settings_of,
+    silent_trials,
+)
 from study.settings.values import Value
 from study.statistics.objectives import Objective
 
@@ -46,17 +57,19 @@ def _overview(storage: str, name: str) -> Overview:
     with storages.errors(storage):
         study = load(storage, name)
         trials = latest(study.get_trials(deepcopy=False))
-        kept = attributes.of_study(study)
+        kept, records = attributes.of_study(study), records_of(study)
     objectives = objectives_of(kept)
     first = objectives[0]
-    done = [(first.sign * trial.values[0], trial.number) for trial in trials if trial.state == TrialState.COMPLETE]
+    done = [
+        (record.number != kept.get(WINNER), first.sign * record.values[0], record.number) for record in records if record.summary
+    ]
     moments = [moment for trial in trials for moment in (trial.datetime_start, trial.datetime_complete) if moment]
     return Overview(
         name=name,
         objectives=objectives,
         settings=settings_of(kept),
-        states=dict(Counter(STATES[trial.state] for trial in trials)),
-        best=(min(done)[1], first.sign * min(done)[0]) if done else None,
+        states=dict(Counter(record.state for record in records)),
+        best=(min(done)[2], first.sign * min(done)[1]) if done else None,
         started=min(moments, default=None),
         ended=max(moments, default=None),
     )

@@ -27,8 +27,9 @@ from study.statistics.race import Rules
 
 IDENTITY, OBJECTIVES, OWNER, ATTEMPT, RESULT = "identity", "objectives", "owner", "attempt", "result"
 COMMAND, FINAL, SETTINGS, DRIVERS = "command", "final ", "settings", "drivers"
-# of a race: its rules; the later replicates of a trial, by its number and their first; all replicates of a trial, trained together
-RULES, ROUND, WHOLE = "race", "round ", "whole "
+# of a race: its rules and its winner; the later replicates of a trial, by its number and their first; all replicates of a trial,
+# trained together
+RULES, WINNER, ROUND, WHOLE = "race", "winner", "round ", "whole "
 # in a study's identity beside its fixed settings; SPACE begins the searched ones
 DIRECTION, OBJECTIVE, SPACE = "direction", "objective", "space: "
 # attempts that ended for these reasons say nothing about their settings: they don't count, and are made again
@@ -271,6 +272,20 @@ def records_of(study: optuna.Study) -> list[TrialRecord]:
     attrs = attributes.of_study(study)
     records = [record_of(trial) for trial in latest(study.get_trials(deepcopy=False))]
     return [_with_later(record, attrs, objectives_of(attrs)[0]) for record in records] if RULES in attrs else records
+
+
+def raced_of(study: optuna.Study) -> list[tuple[str | None, TrialRecord]]:
+    """Return the trials that a race gave later replicates, each with the run of its first ones, if that is known."""
+    attrs = attributes.of_study(study)
+    if RULES not in attrs:
+        return []
+    objective = objectives_of(attrs)[0]
+    records = [record_of(trial) for trial in latest(study.get_trials(deepcopy=False))]
+    return [
+        (record.run_id, _with_later(record, attrs, objective))
+        for record in records
+        if record.summary and round_name(record.number, len(record.summary.val_losses)) in attrs
+    ]
 
 
 def _with_later(record: TrialRecord, attrs: Mapping[str, Any], objective: Objective) -> TrialRecord:

@@ -26,6 +26,7 @@ from study.search.stored import (
     RULES,
     STATES_BY_NAME,
     WHOLE,
+    WINNER,
     at_work,
     elsewhere,
     finals_of,
@@ -34,6 +35,7 @@ from study.search.stored import (
     keep_result,
     kept_of,
     load,
+    raced_of,
     records_of,
     round_name,
     silent_trials,
@@ -80,6 +82,13 @@ class Trials:
             started = trial.datetime_start.timestamp() if trial.datetime_start else math.inf
             if trial.number == number and trial.state == TrialState.RUNNING and started < written:
                 keep(self.storage, self.name, number, result)
+
+    def adopt_whole(self, number: int, result: TrialResult, written: float) -> None:
+        """Keep all replicates of a trial that a job had recorded, and its driver not yet kept when it was killed."""
+        own = next((record.summary for record in self.records() if record.number == number and record.summary), None)
+        # an older study of this name may have left it
+        if own and result.summary and result.summary.val_losses[: len(own.val_losses)] == own.val_losses:
+            self.tell_whole(number, result)
 
     def stop(self) -> None:
         """End the trials that this process has in work: as their jobs left them if these were done, else as interrupted."""
@@ -175,7 +184,13 @@ class Trials:
 
     def open_race(self, rules: Rules) -> None:
         """Keep the rules of the race that decides the study."""
-        attributes.keep_with_study(self._study, RULES, asdict(rules))
+        with storages.errors(self.storage):
+            attributes.keep_with_study(self._study, RULES, asdict(rules))
+
+    def tell_winner(self, number: int) -> None:
+        """Keep the winner of the race, or the trial that leads at its end."""
+        with storages.errors(self.storage):
+            attributes.keep_with_study(self._study, WINNER, number)
 
     def tell_round(self, number: int, first: int, result: TrialResult) -> None:
         """Keep the later replicates of a trial, from number `first` on. Another driver's are the same."""
@@ -183,15 +198,29 @@ class Trials:
             attributes.keep_with_study(self._study, round_name(number, first), kept_of(result))
 
     def tell_whole(self, number: int, result: TrialResult) -> None:
-        """Keep all replicates of a trial, trained together and recorded in a run of their own."""
-        with storages.errors(self.storage):
-            attributes.keep_with_study(self._study, f"{WHOLE}{number}", kept_of(result))
+        """Keep all replicates of a trial, trained together and recorded in a run of their own; another driver's first ones stay."""
+        assert result.summary is not None
+        with storages.errors(self.storage), storages.claim(self.storage, self._study._study_id):
+            known = self.wholes()
+            if number not in known or known[number] is None or not self.is_whole(number, len(result.summary.val_losses)):
+                attributes.keep_with_study(self._study, f"{WHOLE}{number}", kept_of(result))
 
     def is_whole(self, number: int, count: int) -> bool:
         """Return True if so many replicates of a trial, or more, have been trained together."""
         with storages.errors(self.storage):
             whole = attributes.of_study(self._study).get(f"{WHOLE}{number}", {})
         return len(whole.get("summary", {}).get("val_losses", ())) >= count
+
+    def wholes(self) -> dict[int, str | None]:
+        """Return the trials all of whose replicates have been trained together, number → the run that holds them, if known."""
+        with storages.errors(self.storage):
+            kept = attributes.of_study(self._study)
+        return {int(key.removeprefix(WHOLE)): whole["run_id"] for key, whole in kept.items() if key.startswith(WHOLE)}
+
+    def raced(self) -> list[tuple[str | None, TrialRecord]]:
+        """Return the trials with later replicates, each with the run of its first ones, if that is known."""
+        with storages.errors(self.storage):
+            return raced_of(self._study)
 
     def busy(self) -> bool:
         """Return True while another driver that gives signs of life has a trial in work."""

@@ -31,6 +31,7 @@ from study.tracking.schema import (
     REPLICATE,
     TRIAL,
     VAL_LOSS_MEAN,
+    WHOLE,
     ReplicateTags,
     TrialTags,
     address,
@@ -140,8 +141,10 @@ def _run_of_study(opened: Store, text: str, study: str, experiment: str, trial: 
         run = _best_by_records(opened, text, study, experiment)
     else:
         wanted = f"tags.`{KIND}` = '{OF_TRIAL}' AND tags.`{TRIAL}` = '{number}'"
-        # of an older study of this name there may be another one
-        runs = _some(opened, [experiment], wanted, 10, "attributes.start_time DESC")
+        whole = f"tags.`{WHOLE}` = '{number}' AND attributes.status = 'FINISHED'"
+        # all replicates of a race's winner, or else those it began with; of an older study of this name there may be others
+        runs = _some(opened, [experiment], whole, 1, "attributes.start_time DESC")
+        runs = runs or _some(opened, [experiment], wanted, 10, "attributes.start_time DESC")
         if not runs:
             last = _some(opened, [experiment], f"tags.`{TRIAL}` LIKE '%'", 1, "attributes.start_time DESC")
             known = f", whose last is {study}/{last[0].data.tags[TRIAL]}" if last else ", which has no numbered trials"

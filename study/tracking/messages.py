@@ -11,8 +11,9 @@ from typing import Any, get_args
 from study.records.arrays import Array
 from study.records.cohort import Leg
 from study.records.outcome import Completed, Failed, Outcome, Pruned, Summary
+from study.records.trial import TrialRecord
 from study.settings.values import Value, from_text
-from study.tracking.schema import STATUS
+from study.tracking.schema import STATUS, race_metrics
 
 # -- a trial's record ---------------------------------------------------------------------------------------------------------
 
@@ -21,7 +22,8 @@ from study.tracking.schema import STATUS
 class TrialStart:
     """The part of a trial's record that is known before it is trained.
 
-    number: in its study, None for a single trial. settings: by dotted key. seeds: source → one per replicate. data: as
+    number: in its study, None for a single trial; whole: the number of the trial whose replicates are all trained again, together,
+    else None. settings: by dotted key. seeds: source → one per replicate. data: as
     `inputs.describe` gives it.
     """
 
@@ -32,6 +34,7 @@ class TrialStart:
     replicates: Sequence[int]
     seeds: Mapping[str, Sequence[int]]
     data: Mapping[str, str] | None = None
+    whole: int | None = None
 
     def seeds_of(self, index: int) -> dict[str, int]:
         """Return the seeds of the replicate at this index, from 0."""
@@ -50,6 +53,7 @@ class TrialStart:
             replicates=content["replicates"],
             seeds=content["seeds"],
             data=content.get("data"),
+            whole=content.get("whole"),
         )
 
 
@@ -202,10 +206,44 @@ class KeepFiles:
 
 @dataclass(frozen=True)
 class Disown:
-    """End the runs of a study's attempts that don't count. started: trial number → its start, in seconds since 1970."""
+    """End the runs of a study that don't count: of attempts, and of all replicates of a trial, where another run holds them.
+
+    started: trial number → its start, in seconds since 1970. wholes: trial number → the run that holds all its replicates, None if
+    it isn't known; None in place of all without a race.
+    """
 
     name: str
     started: Mapping[int, float]
+    wholes: Mapping[int, str | None] | None = None
+
+
+@dataclass(frozen=True)
+class RacedTrial:
+    """A trial with later replicates. run_id: None if it isn't known. losses: of all replicates, none if a later one diverged.
+
+    metrics: of all replicates, by the names that the run has them under; reason: why it is out, if a later one diverged.
+    """
+
+    number: int
+    run_id: str | None
+    losses: Sequence[float]
+    metrics: Mapping[str, float]
+    reason: str | None = None
+
+    @classmethod
+    def of(cls, run_id: str | None, record: TrialRecord) -> RacedTrial:
+        summary = record.summary
+        if summary is None:
+            return cls(record.number, run_id, (), {}, record.reason)
+        return cls(record.number, run_id, summary.val_losses, race_metrics(summary))
+
+
+@dataclass(frozen=True)
+class KeepRace:
+    """Keep the later replicates of a study's trials with their runs, which MLflow's table then ranks by all replicates."""
+
+    name: str
+    trials: Sequence[RacedTrial]
 
 
 @dataclass(frozen=True)
@@ -215,7 +253,9 @@ class Drain:
     key: str
 
 
-Message = Prepare | OpenTrial | SendCurves | CloseTrial | OpenExperiment | FindTrials | KeepStudy | KeepFiles | Disown | Drain
+Message = (
+    Prepare | OpenTrial | SendCurves | CloseTrial | OpenExperiment | FindTrials | KeepStudy | KeepFiles | Disown | KeepRace | Drain
+)
 # those that are answered
 Question = OpenTrial | OpenExperiment | FindTrials | KeepStudy | KeepFiles | Drain
 
@@ -262,6 +302,9 @@ def decode(line: str) -> Any:
         content["start"] = TrialStart.from_json(content["start"])
     if cls is SendCurves:
         content["curves"] = [LegCurves(**leg) for leg in content["curves"]]
+    if cls is KeepRace:
+        content["trials"] = [RacedTrial(**trial) for trial in content["trials"]]
     if cls is Disown:
-        content["started"] = {int(number): start for number, start in content["started"].items()}
+        for key in ("started", "wholes"):
+            content[key] = content[key] and {int(number): value for number, value in content[key].items()}
     return cls(**content)

@@ -26,7 +26,7 @@ from study.records.network import Network
 from study.records.tracked import TrackedNetwork, TrackedTrial
 from study.settings.spec import build, flat
 from study.tracking import artifacts, schema
-from study.tracking.schema import KIND, OF_REPLICATE, OF_TRIAL, TRIAL, ReplicateTags, TrialTags
+from study.tracking.schema import KIND, OF_REPLICATE, OF_TRIAL, TRIAL, WHOLE, ReplicateTags, TrialTags
 from study.tracking.store import Store
 
 # trials whose files are kept when they were fetched: as many as a report shows
@@ -166,10 +166,13 @@ def load_trial(store: Store, run_id: str) -> TrackedTrial:
 
 
 def run_of(store: Store, study: str, number: int) -> str | None:
-    """Return the id of the finished run of a study's trial; None if there is none."""
+    """Return the id of the finished run of a study's trial, of the one with all replicates if there are two; None without one."""
     experiment = store.experiments().get(study)
-    wanted = f"tags.`{TRIAL}` = '{number}' AND tags.`{KIND}` = '{OF_TRIAL}' AND attributes.status = 'FINISHED'"
-    return next((str(run.info.run_id) for run in store.search(wanted, experiment)), None) if experiment else None
+    finished = f"tags.`{KIND}` = '{OF_TRIAL}' AND attributes.status = 'FINISHED'"
+    for tag in (WHOLE, TRIAL) if experiment else ():
+        for run in store.search(f"tags.`{tag}` = '{number}' AND {finished}", experiment):
+            return str(run.info.run_id)
+    return None
 
 
 @contextmanager

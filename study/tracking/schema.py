@@ -16,9 +16,10 @@ from study.settings.values import Value, as_text, from_text
 # -- tags ----------------------------------------------------------------------------------------------------------------------
 
 KIND, TRIAL, REPLICATE, OWNER, KEY = "mlp_study.kind", "mlp_study.trial", "mlp_study.replicate", "mlp_study.owner", "mlp_study.key"
+WHOLE = "mlp_study.whole"
 FINGERPRINT, CONVERGENCE, EPOCH, REASON = "fingerprint", "convergence", "epoch", "failure"
 VERDICT, EVIDENCE, SEARCHABLE = "verdict", "evidence", "searchable"
-TAGS = (KIND, TRIAL, REPLICATE, OWNER, KEY, FINGERPRINT, CONVERGENCE, EPOCH, REASON, VERDICT, EVIDENCE, SEARCHABLE)
+TAGS = (KIND, TRIAL, REPLICATE, OWNER, KEY, WHOLE, FINGERPRINT, CONVERGENCE, EPOCH, REASON, VERDICT, EVIDENCE, SEARCHABLE)
 # kinds of runs
 OF_STUDY, OF_TRIAL, OF_REPLICATE = KINDS = ("study", "trial", "replicate")
 
@@ -43,7 +44,8 @@ class TrialTags:
     """The tags of a trial's run.
 
     key: of its folder in the spool; owner: the process that writes it; number: in its study, None for a single trial. labels: how
-    many replicates have which. Texts are empty where nothing is known yet; runs of other programs have neither key nor owner.
+    many replicates have which; whole: the trial all of whose replicates the run holds. Texts are empty where nothing is known yet;
+    runs of other programs have neither key nor owner.
     """
 
     key: str = ""
@@ -53,11 +55,12 @@ class TrialTags:
     verdict: str = ""
     evidence: tuple[str, ...] = ()
     reason: str = ""
+    whole: int | None = None
 
     def as_tags(self) -> dict[str, str]:
-        number = "" if self.number is None else str(self.number)
+        number, whole = ("" if of is None else str(of) for of in (self.number, self.whole))
         tags = {KIND: OF_TRIAL, OWNER: self.owner, KEY: self.key, TRIAL: number, CONVERGENCE: self.labels, VERDICT: self.verdict}
-        return _given(tags | {EVIDENCE: "\n".join(self.evidence), REASON: self.reason})
+        return _given(tags | {EVIDENCE: "\n".join(self.evidence), REASON: self.reason, WHOLE: whole})
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> TrialTags:
@@ -69,6 +72,7 @@ class TrialTags:
             verdict=tags.get(VERDICT, ""),
             evidence=tuple(tags.get(EVIDENCE, "").splitlines()),
             reason=tags.get(REASON, ""),
+            whole=int(tags[WHOLE]) if WHOLE in tags else None,
         )
 
 
@@ -163,6 +167,8 @@ SEED_PREFIX = "seed."
 
 TRAIN_LOSS, VAL_LOSS = CURVES = ("train_loss", "val_loss")
 VAL_LOSS_MEAN = "val_loss_mean"
+# of a trial's run: the validation loss of each replicate of a race, whose number is the step
+RACE_VAL_LOSS = "race_val_loss"
 # attributes of a `Summary`, which a trial's run has under the same names
 SUMMARY_METRICS = ("val_loss_std", "val_loss_halfwidth", "train_loss_mean", *PAIR_MEASURES)
 # of a replicate, in units of the trivial loss
@@ -178,6 +184,13 @@ def trial_metrics(summary: Summary) -> dict[str, float]:
     known = {key: getattr(summary, key) for key in SUMMARY_METRICS}
     scores = {score_metric(name): sum(values) / len(values) for name, values in summary.scores.items()}
     return {key: value for key, value in known.items() if value is not None} | scores | _test_metrics(summary)
+
+
+def race_metrics(summary: Summary) -> dict[str, float]:
+    """Return the metrics of a trial's run that a race's later replicates change."""
+    known = {VAL_LOSS_MEAN: summary.val_loss_mean, "val_loss_std": summary.val_loss_std}
+    half = {} if summary.val_loss_halfwidth is None else {"val_loss_halfwidth": summary.val_loss_halfwidth}
+    return known | half | {score_metric(name): sum(values) / len(values) for name, values in summary.scores.items()}
 
 
 def _test_metrics(summary: Summary) -> dict[str, float]:

@@ -145,13 +145,18 @@ class Writer:
         """Return the runs of a study's trials, the deleted ones too."""
         return [TrialRun(**run) for run in json.loads(self._ask(messages.FindTrials(_key(), name)))]
 
-    def disown(self, name: str, started: Mapping[int, float]) -> None:
-        """Have the runs of attempts ended that don't count. started: number → start, in seconds since 1970."""
-        self.send(messages.Disown(name, started))
+    def disown(self, name: str, started: Mapping[int, float], wholes: Mapping[int, str | None] | None = None) -> None:
+        """Have the runs ended that don't count (see `messages.Disown`)."""
+        self.send(messages.Disown(name, started, wholes))
 
     def keep_study(self, name: str, tags: Mapping[str, str], texts: Mapping[str, str], files: Sequence[Path]) -> None:
         """Keep a study's tags, its tables (by file name) and its files with its run."""
         self._ask(messages.KeepStudy(_key(), name, tags, texts, [str(file.absolute()) for file in files]))
+
+    def keep_race(self, name: str, trials: Sequence[messages.RacedTrial]) -> None:
+        """Have the later replicates of a study's trials kept with their runs, which must have ended."""
+        if trials:
+            self.send(messages.KeepRace(name, trials))
 
     def keep_files(self, run_id: str, files: Sequence[Path]) -> None:
         """Keep files with a run."""
@@ -202,8 +207,9 @@ class TrialRecorder:
         name: str,
         number: int | None,
         data: Mapping[str, str] | None = None,
+        whole: int | None = None,
     ) -> None:
-        """data: the description of its data that `inputs.describe` returns."""
+        """data: the description of its data that `inputs.describe` returns. whole: as in `TrialStart`."""
         self.run_id: str | None = None
         self._writer = sender
         self._key = _key()
@@ -221,6 +227,7 @@ class TrialRecorder:
             replicates=list(spec.replicates.numbers),
             seeds=batches.replicate_seeds(spec),
             data=data and {key: redact(text) for key, text in data.items()},
+            whole=whole,
         )
         sender.send(messages.OpenTrial(self._key, str(self._folder), self._start))
 
@@ -325,10 +332,11 @@ def read_record(folder: Path) -> SpoolRecord:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A trial's result as its record on disk has it. written: in seconds since 1970."""
+    """A trial's result as its record on disk has it. whole: it is of all replicates; written: in seconds since 1970."""
 
     study: str
     number: int
+    whole: bool
     result: TrialResult
     written: float
 
@@ -340,8 +348,10 @@ def recorded() -> list[Recorded]:
         with contextlib.suppress(OSError, Corrupt):  # sent and removed meanwhile; the writer sets damaged ones aside
             record = read_record(file.parent)
             start, outcome = record.start, record.outcome
-            if outcome and start.number is not None:
-                waiting.append(Recorded(start.experiment, start.number, TrialResult(outcome), file.stat().st_mtime))
+            number = start.number if start.whole is None else start.whole
+            if outcome and number is not None:
+                whole, written = start.whole is not None, file.stat().st_mtime
+                waiting.append(Recorded(start.experiment, number, whole, TrialResult(outcome), written))
     return waiting
 
 

@@ -26,9 +26,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 
 from study import processes, redaction, sqlite
 from study.errors import BadInput, Corrupt, NotWritable, StudyError, Unreachable
-from study.tracking import descriptions, messages, schema, spool, store
-from study.tracking.messages import LegCurves, SpoolRecord, Trained, TrialStart
-from study.tracking.schema import KEY, KILLED, REASON, REPLICATE, TRIAL, ReplicateTags, TrialTags
+from study.tracking import descriptions, messages, reader, schema, spool, store
+from study.tracking.messages import LegCurves, RacedTrial, SpoolRecord, Trained, TrialStart
+from study.tracking.schema import KEY, KILLED, RACE_VAL_LOSS, REASON, REPLICATE, TRIAL, WHOLE, ReplicateTags, TrialTags
 
 METRICS_PER_CALL = 1000
 WARN_AGAIN_SECONDS = 300.0
@@ -54,7 +54,7 @@ class TrialRuns:
     def _create(self, made: Mapping[str | None, str]) -> tuple[str, list[str]]:
         """Make the runs, or take those that are `made`: replicate (None: the trial) → run."""
         start, experiment = self._start, self._experiment
-        tags = store.origin() | TrialTags(self._key, processes.owner(), start.number).as_tags()
+        tags = store.origin() | TrialTags(self._key, processes.owner(), start.number, whole=start.whole).as_tags()
         run = made.get(None) or self._client.create_run(experiment, tags=tags, run_name=start.name).info.run_id
         self._log(run, params=schema.parameters(start.settings))
         if start.data:
@@ -216,8 +216,14 @@ class Server:
                 for file in files:
                     self._store.client.log_artifact(run_id, file)
                 return messages.Answered(key)
-            case messages.Disown(name, started):
+            case messages.Disown(name, started, wholes):
                 self._disown(name, started)
+                if wholes is not None:
+                    self._disown_wholes(name, wholes)
+                return None
+            case messages.KeepRace(name, trials):
+                for trial in trials:
+                    self._keep_race(name, trial)
                 return None
             case messages.Drain(key):
                 self._take_over()  # what a worker of this study couldn't send; whatever came before has been handled
@@ -252,6 +258,32 @@ class Server:
             wanted = f"tags.`{TRIAL}` = '{number}' AND attributes.status != '{KILLED}' AND attributes.start_time > {since}"
             for trial in list(self._store.search(wanted, experiment)):
                 self._kill([*self._store.runs(MLFLOW_PARENT_RUN_ID, trial.info.run_id, experiment), trial])
+
+    def _disown_wholes(self, name: str, kept: Mapping[int, str | None]) -> None:
+        """End the runs that hold all replicates of a trial as killed, where the study has kept another one, or none."""
+        experiment = self._store.experiment(name)
+        for run in list(self._store.search(f"tags.`{WHOLE}` LIKE '%' AND attributes.status = 'FINISHED'", experiment)):
+            number, run_id = int(run.data.tags[WHOLE]), run.info.run_id
+            if number not in kept or kept[number] not in (None, run_id):
+                self._kill([*self._store.runs(MLFLOW_PARENT_RUN_ID, run_id, experiment), run])
+
+    def _keep_race(self, name: str, trial: RacedTrial) -> None:
+        """Send a trial's later replicates, unless its run has them."""
+        run_id = trial.run_id or reader.run_of(self._store, name, trial.number)
+        run = self._store.client.get_run(run_id) if run_id else None
+        known = run.data.metrics if run else {}
+        if run is None or ({**known, **trial.metrics} == known and (not trial.reason or run.data.tags.get(REASON) == trial.reason)):
+            return
+        # later than the first ones' own, at the same steps, and the same whenever it is sent: the table has the latest value
+        time = (run.info.end_time or run.info.start_time) + len(trial.losses)
+        steps = {metric.key: metric.step for metric in run.data._metric_objs}
+        points = [Metric(key, value, time, steps.get(key, 0)) for key, value in trial.metrics.items()]
+        points += [Metric(RACE_VAL_LOSS, loss, time, number) for number, loss in enumerate(trial.losses)]
+        # the mean last, by which it is known that the others are there
+        for end in range(len(points), 0, -METRICS_PER_CALL):
+            self._store.client.log_batch(run.info.run_id, metrics=points[max(0, end - METRICS_PER_CALL) : end])
+        if trial.reason:
+            self._store.client.set_tag(run.info.run_id, REASON, schema.tag(trial.reason))
 
     def _kill(self, runs: Sequence[Run]) -> None:
         for run in runs:
