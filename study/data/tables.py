@@ -89,6 +89,8 @@ def read(settings: UserTable) -> Rows:
     if settings.test_path:
         remaining = _with_test_rows(settings, remaining, content.made_up)
         rows, tested = len(remaining[settings.target]), len(remaining[settings.target]) - rows
+        if not tested:
+            raise BadInput([Fault("data.test_path", "a table of 0 rows", "1 or more rows below the line of names")])
     else:
         tested = 0
     faults: list[Fault] = []

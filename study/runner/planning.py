@@ -177,10 +177,10 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     _check_judged(goals, base)
     sampler, pruner = (decode.section(config, section) for section in ("sampler", "pruner"))
     kinds.check(sampler, pruner, space, goals, base.replicates.count, unlike=Objective().unlike(judged_by))
-    alike = goals[0].name in (objectives.LOSS, *objectives.SCORES) and not goals[0].unlike(judged_by)
+    alike = not goals[0].unlike(judged_by)
     races = races and (alike or bool(settings["decide"]))
     if races and not (alike and base.replicates.count > 1 and base.replicates.first == 0):
-        valid = "false or null, unless each trial has two replicates or more, from 0 on, with losses or scores of the same rows"
+        valid = "false or null, unless each trial has two replicates or more, from 0 on, that are judged by the same"
         raise BadInput([Fault("hydra.sweeper.decide", True, valid)])
 
     identity = identities.identity(validated, space, config)
@@ -219,9 +219,11 @@ def race_rules(settings: Mapping[str, Any], first: int) -> Rules:
 
 def _races(config: DictConfig, space: Space, fixed: Sequence[str], settings: Mapping[str, Any]) -> bool:
     """Return whether a race may decide the study. Raises BadInput where one is asked for and can't be."""
-    several = isinstance(settings["objective"], Sequence) and not isinstance(settings["objective"], str)
+    wanted = settings["objective"]
+    names = [wanted] if wanted is None or isinstance(wanted, str) else list(wanted)
     against = {
-        "several objectives": several and len(settings["objective"]) > 1,
+        "several objectives": len(names) > 1,
+        "an objective that replicates have no value of": names[0] not in (None, objectives.LOSS, *objectives.SCORES),
         "hydra.sweeper.finalists": settings["finalists"] is not None,
         "replicates.crossed": config.replicates.get("crossed") is not None,
         "a search over replicates or data": any(key.partition(".")[0] in ("replicates", "data") for key in space),
