@@ -367,7 +367,7 @@ def test_two_drivers_reach_one_decision(tmp_path: Path, at_once: dict[int, Summa
 def test_a_dead_drivers_trial_is_run_before_the_race(tmp_path: Path, at_once: dict[int, Summary]) -> None:
     """One driver dies with a trial in work while the other waits for it."""
     slow = start(tmp_path, *RACE, SLOW="study.runner.trial:run_trial:600")
-    while not (tmp_path / "optuna.db").exists() or not stored.numbers(sqlite.url_of(tmp_path / "optuna.db"), "tiny"):
+    while not (tmp_path / "optuna.db").exists() or not stored.run_ids(sqlite.url_of(tmp_path / "optuna.db"), "tiny"):
         forget()
         time.sleep(0.2)
     other = start(tmp_path, *RACE)
