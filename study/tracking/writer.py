@@ -15,10 +15,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
@@ -30,6 +32,7 @@ from study.tracking import descriptions, messages, reader, schema, spool, store
 from study.tracking.messages import LegCurves, RacedTrial, SpoolRecord, Trained, TrialStart
 from study.tracking.schema import KEY, KILLED, RACE_VAL_LOSS, REASON, REPLICATE, TRIAL, WHOLE, ReplicateTags, TrialTags
 
+Kept = TypeVar("Kept")
 METRICS_PER_CALL = 1000
 WARN_AGAIN_SECONDS = 300.0
 # HTTP: a login that is missing, a timeout, too many requests
@@ -71,10 +74,7 @@ class TrialRuns:
     def _log_data(self, run: str, data: Mapping[str, str]) -> None:
         """Log the data as an input of the run; logged twice, they stay one."""
         used = DatasetInput(Dataset(**data), [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
-        try:
-            self._client.log_inputs(run, [used])
-        except MlflowException:  # another writer has added the same data since they were looked for
-            self._client.log_inputs(run, [used])
+        _twice(partial(self._client.log_inputs, run, [used]))
 
     def curves(self, legs: Sequence[LegCurves]) -> None:
         """Send what has not been sent of the curves: every epoch for the replicates, one point per leg for the trial's mean."""
@@ -211,7 +211,7 @@ class Server:
                 return messages.Answered(key, json.dumps([asdict(run) for run in self._store.trial_runs(name)]))
             case messages.KeepStudy(key, name, tags, texts, files):
                 experiment = self._store.experiment(name)
-                return messages.Answered(key, self._store.log_study(experiment, name, tags, texts, files))
+                return messages.Answered(key, _twice(partial(self._store.log_study, experiment, name, tags, texts, files)))
             case messages.KeepFiles(key, run_id, files):
                 for file in files:
                     self._store.client.log_artifact(run_id, file)
@@ -265,7 +265,8 @@ class Server:
         for run in list(self._store.search(f"tags.`{WHOLE}` LIKE '%' AND attributes.status = 'FINISHED'", experiment)):
             number, run_id = int(run.data.tags[WHOLE]), run.info.run_id
             if number not in kept or kept[number] not in (None, run_id):
-                self._kill([*self._store.runs(MLFLOW_PARENT_RUN_ID, run_id, experiment), run])
+                own = [*self._store.runs(MLFLOW_PARENT_RUN_ID, run_id, experiment), run]
+                self._kill(own, f"another run holds all replicates of trial {number}")
 
     def _keep_race(self, name: str, trial: RacedTrial) -> None:
         """Send a trial's later replicates, unless its run has them."""
@@ -281,13 +282,14 @@ class Server:
         points += [Metric(RACE_VAL_LOSS, loss, time, number) for number, loss in enumerate(trial.losses)]
         # the mean last, by which it is known that the others are there
         for end in range(len(points), 0, -METRICS_PER_CALL):
-            self._store.client.log_batch(run.info.run_id, metrics=points[max(0, end - METRICS_PER_CALL) : end])
+            batch = points[max(0, end - METRICS_PER_CALL) : end]
+            _twice(partial(self._store.client.log_batch, run.info.run_id, metrics=batch))
         if trial.reason:
             self._store.client.set_tag(run.info.run_id, REASON, schema.tag(trial.reason))
 
-    def _kill(self, runs: Sequence[Run]) -> None:
+    def _kill(self, runs: Sequence[Run], reason: str = processes.ABANDONED) -> None:
         for run in runs:
-            self._store.end(run.info.run_id, KILLED, processes.ABANDONED)
+            self._store.end(run.info.run_id, KILLED, reason)
 
     def end(self) -> None:
         """Finish the trials of a trainer that is gone."""
@@ -297,6 +299,14 @@ class Server:
                 print(f"{self._trials[str(folder)].name} ended without a result: {reason}", file=sys.stderr, flush=True)
             with self._setting_aside(folder):
                 self._finish(folder)
+
+
+def _twice(call: Callable[[], Kept]) -> Kept:
+    """Return the result of a call of MLflow's, made again where another driver's writer may have written the same meanwhile."""
+    try:
+        return call()
+    except MlflowException:
+        return call()
 
 
 def _for_good(error: MlflowException) -> bool:
