@@ -127,7 +127,8 @@ REPLICATES = {
     "improvement_high": "its upper end: below 0.001 the replicate has plateaued",
 }
 TRIALS = {
-    "val_loss_mean": "mean over the replicates, one point per leg; the default objective",
+    "val_loss_mean": "mean over the replicates, one point per leg, then one of all replicates of a race; the default objective",
+    "race_val_loss": "each replicate's validation loss, by its number, of a trial that a race gave more replicates",
     "val_loss_std": "standard deviation over the replicates",
     "val_loss_halfwidth": "half of Student's 95 % interval of the mean; none for crossed replicates",
     "train_loss_mean": "mean training loss over the replicates",
@@ -145,6 +146,7 @@ TRIALS = {
 TAGS = {
     "KIND": "`study`, `trial` or `replicate`",
     "TRIAL": "trial runs: the trial's number in its study",
+    "WHOLE": "the run that holds all replicates of a race's winner: the trial's number",
     "REPLICATE": "replicate runs: the replicate's number",
     "OWNER": "the process that wrote the run",
     "KEY": "the trial's record, by which a run is found again when the server's answer was lost",
