@@ -31,7 +31,7 @@ from study.statistics.race import Decision, Rules
 from study.tracking import spool
 from study.tracking.schema import TRIAL, WHOLE
 from tests.command import forget, ran, run
-from tests.test_faults_study import JOBLIB, finish, kill, processes_in, start, wait_until_alone
+from tests.test_faults_study import JOBLIB, LOG, finish, kill, processes_in, start, wait_for, wait_until_alone
 
 RULES = Rules()
 RATES = (0.02, 0.1, 0.11, 0.12)
@@ -348,7 +348,8 @@ def test_a_race_killed_again_and_again_ends_with_the_same_decision(tmp_path: Pat
     random = np.random.default_rng(0)
     for kills in range(20):
         driver = start(tmp_path, *RACE)
-        time.sleep(random.uniform(4, 20))
+        wait_for(lambda driver=driver: "study tiny" in (tmp_path / LOG).read_text() or driver.poll() is not None)
+        time.sleep(random.uniform(0, 10))
         kill([driver.pid] if kills % 2 else processes_in(tmp_path))
         driver.wait()
     finish(tmp_path, *RACE)
