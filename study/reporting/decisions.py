@@ -114,9 +114,11 @@ def text(decision: Decision, records: Sequence[TrialRecord], objective: Objectiv
             f"has {_weights(winner)}."
         )
     values = objective.of_replicates(winner.summary)
+    observed, expected = number(sum(values) / len(values)), number(objective.sign * decision.expected)
+    corrected = "also" if expected == observed else f"or {expected}"
     sentences.append(
-        f"The {leader}'s {quantity} on the validation rows is {number(sum(values) / len(values))}, or "
-        f"{number(objective.sign * decision.expected)} when corrected for having been chosen as the {objective.best}."
+        f"The {leader}'s {quantity} on the validation rows is {observed}, {corrected} when corrected for having been chosen as the "
+        f"{objective.best}."
     )
     if not decision.decided:
         sentences.append(_why_not(decision, rules))
@@ -141,7 +143,9 @@ def _difference(claim: Claim, objective: Objective, leader: str) -> str:
 def difference(claim: Claim, objective: Objective) -> Interval:
     """Return a rival's value minus the winner's, in the objective's own sign, with the ends of the interval."""
     low, high = sorted((objective.sign * claim.low, objective.sign * claim.high))
-    return objective.sign * claim.difference, low, high
+    # the sums of equal values differ in their last bits
+    value = 0.0 if abs(claim.difference) < 1e-9 * (high - low) else objective.sign * claim.difference
+    return value, low, high
 
 
 def _why_not(decision: Decision, rules: Rules) -> str:

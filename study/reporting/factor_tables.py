@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from study.analysis import controlled_comparison, disagreement
 from study.records.trial import TrialRecord
-from study.reporting import answers, narrative, report
+from study.reporting import answers, decisions, narrative, report
 from study.settings.spec import KINDS
 from study.settings.values import Value
+from study.statistics import intervals
 from study.statistics.objectives import Objective, unlike
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class FactorComparison:
     kind: str
     replicates: int
     differ: Sequence[str]
+    raced: bool = False
     effect: controlled_comparison.Effect | None = None
     spreads: tuple[controlled_comparison.Spread, ...] = ()
 
@@ -48,7 +50,7 @@ class FactorComparison:
     @property
     def answer(self) -> str:
         if self.effect:
-            return narrative.factor_answer(self.effect, self.name, self.objective, self.differ, self.name in KINDS)
+            return narrative.factor_answer(self.effect, self.name, self.objective, self.differ, self.name in KINDS, self.raced)
         return narrative.sources_answer(self.spreads, self.quantity, self.replicates)
 
 
@@ -67,25 +69,33 @@ def find_factor(keys: Collection[str], records: Sequence[TrialRecord], objective
 
 
 def compare(
-    opened: Store, key: str, records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, Value]
+    opened: Store,
+    key: str,
+    records: Sequence[TrialRecord],
+    objective: Objective,
+    settings: Mapping[str, Value],
+    raced: bool = False,
 ) -> FactorComparison | None:
     """Compare the completed trials' networks; return None where the objective has no value of each replicate.
 
-    settings: the study's fixed ones. A trial whose run isn't in MLflow yet is left out; None if fewer than two are left.
+    settings: the study's fixed ones. raced: a race compares the trials by the objective. A trial whose run isn't in MLflow yet is left out; None if fewer than two are left.
     """
     from study.tracking import reader
 
     done = [record for record in records if record.summary and record.run_id]
-    values = [objective.of_replicates(record.summary) for record in done if record.summary]
+    per_split = decisions.per_split(settings)
+    values = [intervals.block_means(objective.of_replicates(record.summary), per_split) for record in done if record.summary]
     if len(done) < 2 or not all(values):
         return None
     trials = [reader.load_networks(opened, record.run_id or "")[:MOST_REPLICATES] for record in done]
+    # the run of a race's winner holds more networks than the others
+    trials = [networks[: min(map(len, trials))] for networks in trials]
     kind, replicates = disagreement.kind(trials[0][0].target), len(trials[0])
     name, differ = report.short(key), answers.sources(settings.get(answers.VARY))
     named = [report.setting(record.params[key]) for record in done]
     levels = [controlled_comparison.Level(*fields) for fields in zip(named, trials, values, strict=True)]
     if key == answers.VARY and replicates > 1:
         return FactorComparison(
-            name, objective, kind, replicates, differ, spreads=tuple(controlled_comparison.spread(level) for level in levels)
+            name, objective, kind, replicates, differ, raced, spreads=tuple(controlled_comparison.spread(level) for level in levels)
         )
-    return FactorComparison(name, objective, kind, replicates, differ, controlled_comparison.effect(levels))
+    return FactorComparison(name, objective, kind, replicates, differ, raced, controlled_comparison.effect(levels))

@@ -169,4 +169,7 @@ def networks(findings: Findings, uri: str) -> Networks:
     # the replicates of a crossed design are no restarts: they share sources
     key = None if findings.blamed else factor_tables.find_factor(findings.keys, findings.records, findings.objective)
     in_order = sorted(done, key=lambda record: record.number)
-    return Networks(shown, factor_tables.compare(opened, key, in_order, findings.objective, findings.settings) if key else None)
+    if key is None:
+        return Networks(shown)
+    raced = findings.decision is not None
+    return Networks(shown, factor_tables.compare(opened, key, in_order, findings.objective, findings.settings, raced))

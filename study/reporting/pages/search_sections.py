@@ -39,8 +39,8 @@ def race(findings: Findings) -> Section:
     described = "; ".join(f"{rival.name}: {report.number(rival.difference)}" for rival in rivals[:MOST_DESCRIBED])
     caption = (
         f"Each rival's mean difference from the {leader} over pairs of replicates; the intervals hold for all rivals together. "
-        f"The band is the margin, ±{report.number(decision.delta)}: differences inside it don't matter. The bars count replicates: "
-        "a rival gets more only while it may be the best."
+        f"The band is the margin, ±{report.number(decision.delta)}: differences inside it don't matter. Intervals may reach "
+        "past it, since they are wider than the decision needs. The bars count replicates: a rival gets more only while it may win."
     )
     if len(nearest) > MOST_RIVALS:
         caption += f" These are the {MOST_RIVALS} nearest of {len(nearest)} rivals."
