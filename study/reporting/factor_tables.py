@@ -25,7 +25,7 @@ SEEDS = {"seed", "replicates.first"}
 class FactorComparison:
     """effect: of the setting called `name` on weights, function and objective; or spreads: of each level of `replicates.vary`.
 
-    kind: of the disagreement. differ: the sources in which the replicates differ.
+    kind: of the disagreement. differ: the sources in which the replicates differ. raced: a race compares the settings' objective.
     """
 
     name: str
@@ -33,9 +33,9 @@ class FactorComparison:
     kind: str
     replicates: int
     differ: Sequence[str]
-    raced: bool = False
     effect: controlled_comparison.Effect | None = None
     spreads: tuple[controlled_comparison.Spread, ...] = ()
+    raced: bool = False
 
     @property
     def quantity(self) -> str:
@@ -78,7 +78,8 @@ def compare(
 ) -> FactorComparison | None:
     """Compare the completed trials' networks; return None where the objective has no value of each replicate.
 
-    settings: the study's fixed ones. raced: a race compares the trials by the objective. A trial whose run isn't in MLflow yet is left out; None if fewer than two are left.
+    settings: the study's fixed ones. raced: a race compares the trials by the objective. A trial whose run isn't in MLflow
+    yet is left out; None if fewer than two are left.
     """
     from study.tracking import reader
 
@@ -96,6 +97,6 @@ def compare(
     levels = [controlled_comparison.Level(*fields) for fields in zip(named, trials, values, strict=True)]
     if key == answers.VARY and replicates > 1:
         return FactorComparison(
-            name, objective, kind, replicates, differ, raced, spreads=tuple(controlled_comparison.spread(level) for level in levels)
+            name, objective, kind, replicates, differ, spreads=tuple(controlled_comparison.spread(level) for level in levels)
         )
-    return FactorComparison(name, objective, kind, replicates, differ, raced, controlled_comparison.effect(levels))
+    return FactorComparison(name, objective, kind, replicates, differ, controlled_comparison.effect(levels), raced=raced)

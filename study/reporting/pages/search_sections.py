@@ -24,7 +24,7 @@ def race(findings: Findings) -> Section:
     leader = "winner" if decision.decided else "leader"
     ranked = {record.number: record for record in findings.ranked}
     rivals = [
-        races.Rival(
+        races.Contender(
             f"trial {trial}",
             *decisions.difference(decision.claims[trial], findings.objective),
             decision.claims[trial].kind,

@@ -22,7 +22,7 @@ NEAREST = 8  # rivals whose intervals the axis holds; the others may reach beyon
 
 
 @dataclass(frozen=True)
-class Rival:
+class Contender:
     """A rival's value minus the winner's, with the ends of its interval. kind: the claim; hover: lines of text."""
 
     name: str
@@ -34,7 +34,7 @@ class Rival:
     hover: Sequence[str]
 
 
-def race(rivals: Sequence[Rival], winner: str, replicates: int, margin: float, quantity: str) -> go.Figure:
+def race(rivals: Sequence[Contender], winner: str, replicates: int, margin: float, quantity: str) -> go.Figure:
     """Draw the winner and its rivals, nearest first: differences with intervals, and counts of replicates at the right."""
     names = [winner, *(rival.name for rival in rivals)]
     figure = new_figure(130 + 24 * len(names), legend=legend_below(-70 / (24 * len(names) + 60)), showlegend=True)
