@@ -69,6 +69,14 @@ def test_a_cheaper_equivalent_is_named_with_its_cost() -> None:
     assert "trial 2" in decisions.headline(state) and "17 weights" in decisions.text(state, records, LOSS, Rules())
 
 
+def test_an_equivalent_of_the_same_cost_is_not_called_cheaper() -> None:
+    records = [
+        dataclasses.replace(record, summary=summary(loss, 64)) for record, loss in zip(trials(2), (0.5, 0.4999), strict=True)
+    ]
+    state = decisions.decide(records, LOSS, Rules(), 2)
+    assert state and state.claims[0].kind == race.EQUIVALENT and (state.winner, state.cheapest) == (1, 1)
+
+
 def test_a_higher_score_is_better() -> None:
     value, low, high = decisions.difference(decision([race.BETTER]).claims[1], ACCURACY)
     assert (value, low, high) == (-0.1, pytest.approx(-0.15), pytest.approx(-0.05))

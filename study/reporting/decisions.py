@@ -38,10 +38,10 @@ def decide(
     return race.decide(losses, {trial: _cost(done[trial]) for trial in losses}, rules, splits, exhausted=over)
 
 
-def _cost(record: TrialRecord) -> tuple[float, float, int]:
-    """Return a setting's cost: weights, then epochs; of two equal ones, that of the earlier trial is lower."""
+def _cost(record: TrialRecord) -> tuple[float, float]:
+    """Return a setting's cost: weights, then epochs. Nothing else counts, or a setting of the same cost would pass for cheaper."""
     epochs = record.params.get("training.epochs", 0)
-    return (record.summary.parameters if record.summary else 0, epochs if isinstance(epochs, int) else 0, record.number)
+    return (record.summary.parameters if record.summary else 0, epochs if isinstance(epochs, int) else 0)
 
 
 def progress(decision: Decision) -> str:
