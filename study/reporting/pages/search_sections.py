@@ -34,13 +34,14 @@ def race(findings: Findings) -> Section:
         for trial in nearest[:MOST_RIVALS]
     ]
     winner = f"trial {decision.winner}"
-    quantity = f"{findings.objective.quantity} minus that of {winner}"
+    quantity = f"{findings.objective.quantity} minus {winner}'s"
     figure = races.race(rivals, winner, decision.used[decision.winner], decision.delta, quantity)
     described = "; ".join(f"{rival.name}: {report.number(rival.difference)}" for rival in rivals[:MOST_DESCRIBED])
     caption = (
         f"Each rival's mean difference from the {leader} over pairs of replicates; the intervals hold for all rivals together. "
         f"The band is the margin, ±{report.number(decision.delta)}: differences inside it don't matter. Intervals may reach "
-        "past it, since they are wider than the decision needs. The bars count replicates: a rival gets more only while it may win."
+        "past it, being wider than the decision needs. The bars count replicates: a rival gets more only while it may win. "
+        "Rivals that are far off lie beyond the edge."
     )
     if len(nearest) > MOST_RIVALS:
         caption += f" These are the {MOST_RIVALS} nearest of {len(nearest)} rivals."

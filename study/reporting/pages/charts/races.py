@@ -78,7 +78,16 @@ def race(rivals: Sequence[Contender], winner: str, replicates: int, margin: floa
     room = 0.05 * (max(ends) - min(ends)) or 1.0
     figure.update_layout(
         xaxis={"domain": [0, 0.74], "title": escape(quantity), "range": [min(ends) - room, max(ends) + room]},
-        xaxis2={"domain": [0.8, 1], "title": "replicates", "range": [0, 1.35 * max(counts)], "showgrid": False, "nticks": 3},
+        # at the top, where a narrow screen has room for its title
+        xaxis2={
+            "domain": [0.8, 1],
+            "title": "replicates",
+            "side": "top",
+            "range": [0, 1.35 * max(counts)],
+            "showgrid": False,
+            "showticklabels": False,
+            "automargin": True,
+        },
     )
     figure.update_yaxes(autorange="reversed", type="category", categoryarray=names, categoryorder="array")
     return figure
