@@ -82,6 +82,8 @@ ENVIRONMENT = {
     "TF_XLA_FLAGS": "switches of TensorFlow's part of the compiler; if set, compiled programs aren't kept between processes",
     "TF_ENABLE_ONEDNN_OPTS": "oneDNN's kernels on or off; changes bits and is recorded with each trial",
     "TF_CPP_MIN_LOG_LEVEL": "TensorFlow's messages; default 3 (none)",
+    "HOME": "for a user without a home folder, set to a path that holds no files of others",
+    "LOGNAME": "for a user id without an account, set to the number",
     "HYDRA_FULL_ERROR": "set by mlp-study, so that errors keep their own form",
     "COMP_LINE": "set by the shell during completion",
 }
@@ -419,7 +421,8 @@ def _fields(file: Path) -> dict[str, str]:
 
 def _refusals() -> dict[str, str]:
     """Return the valid values that the program prints when it is given others."""
-    wrong = {"n_trials": 0, "n_jobs": 0, "finalists": 0, "max_failure_rate": -1}
+    least = {"margin": 0, "confidence": 0, "max_replicates": 0, "networks": 0, "minutes": 0}
+    wrong = {"n_trials": 0, "n_jobs": 0, "finalists": 0, "max_failure_rate": -1, **least}
     valid: dict[str, str] = {"storage": f"{locations.STORAGES}, or null"}
     tries: list[Any] = [
         lambda: planning._check_settings(wrong),
@@ -430,7 +433,7 @@ def _refusals() -> dict[str, str]:
             attempt()
         except BadInput as bad:
             valid |= {fault.key.removeprefix("hydra.sweeper."): fault.valid for fault in bad.faults}
-    may_be_null = ("n_trials", "finalists", "direction")
+    may_be_null = ("n_trials", "finalists", "direction", "networks", "minutes")
     valid |= {key: f"{valid[key]}, or null" for key in may_be_null if key in valid}
     return valid | {"objective": "one of the objectives below, or a list of several"}
 

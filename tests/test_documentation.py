@@ -40,8 +40,9 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 LONG_PAGES = ("cluster.md", "data.md", "search.md")
 REFERENCE = ROOT / "docs" / "reference.md"
 
-SHORT = {"training.epochs": "2", "replicates.count": "2", "hydra.sweeper.n_trials": "2"}
-IF_GIVEN = {"hydra.sweeper.finalists": "5", "replicates.crossed": "[2,2]"}
+# without replicates of its own, a study ends with a race
+SHORT = {"training.epochs": "2", "hydra.sweeper.n_trials": "2", "hydra.sweeper.max_replicates": "8"}
+IF_GIVEN = {"hydra.sweeper.finalists": "5", "replicates.count": "2", "replicates.crossed": "[2,2]"}
 LANGUAGES = {"console", "python", "text", "mermaid"}
 FENCE = re.compile(r"^(?:<!-- test: (?P<note>[^\n]*) -->\n+)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

@@ -14,7 +14,7 @@ import click
 from study import locations, sqlite
 from study.cli.group import JSON, STORAGE, TRACKING, best_of, commands, print_json
 from study.errors import BadInput, Corrupt
-from study.reporting import report, terminal
+from study.reporting import decisions, report, terminal
 from study.settings.model import ACTIVATIONS
 
 ROWS = 200  # of a table; the rest is left out
@@ -80,14 +80,14 @@ def _show_study(url: str, name: str, as_json: bool) -> None:
     if not as_json:
         terminal.show_findings(findings)
         return
-    choice = findings.choice
+    choice, decision = findings.choice, findings.decision
     print_json(
         {
             "study": name,
             "objectives": [dataclasses.asdict(objective) for objective in findings.objectives],
             "front": findings.front,
             "best": findings.best.number if findings.best else None,
-            "indistinguishable": choice.tied if choice else None,
+            "indistinguishable": decisions.contenders(decision) if decision else choice.tied if choice else None,
             "headline": findings.answer.headline,
             "verdict": findings.answer.verdict,
             "evidence": findings.answer.evidence and dataclasses.asdict(findings.answer.evidence),
@@ -95,6 +95,8 @@ def _show_study(url: str, name: str, as_json: bool) -> None:
             "command": findings.answer.command or None,
             "win": findings.win,
             "differences": choice and {number: dataclasses.asdict(difference) for number, difference in choice.differences.items()},
+            "decision": decision and dataclasses.asdict(decision),
+            "tested": findings.tested and dataclasses.asdict(findings.tested),
             "finals": [dataclasses.asdict(record) for record in findings.finals],
             "settings": [dataclasses.asdict(effect) for effect in findings.effects],
             "trials": [{**dataclasses.asdict(record), "value": record.value} for record in findings.records],

@@ -38,10 +38,10 @@ def decide(
     return race.decide(losses, {trial: _cost(done[trial]) for trial in losses}, rules, splits, exhausted=over)
 
 
-def _cost(record: TrialRecord) -> tuple[float, float, int]:
-    """Return a setting's cost: weights, then epochs; of two equal ones, that of the earlier trial is lower."""
+def _cost(record: TrialRecord) -> tuple[float, float]:
+    """Return a setting's cost: weights, then epochs. Nothing else counts, or a setting of the same cost would pass for cheaper."""
     epochs = record.params.get("training.epochs", 0)
-    return (record.summary.parameters if record.summary else 0, epochs if isinstance(epochs, int) else 0, record.number)
+    return (record.summary.parameters if record.summary else 0, epochs if isinstance(epochs, int) else 0)
 
 
 def progress(decision: Decision) -> str:
@@ -50,80 +50,113 @@ def progress(decision: Decision) -> str:
     return f"{len(decision.used)} trials · {racing} still in the race · {sum(decision.used.values())} networks"
 
 
-def headline(decision: Decision, records: Sequence[TrialRecord]) -> str:
-    """Return the decision in a few words."""
-    others = len(decision.used) - 1
+def headline(decision: Decision, tested: Tested | None = None) -> str:
+    """Return the decision in a few words. tested: the winner on the test part, where a baseline may be better."""
+    better = better_baselines(tested) if tested else []
+    if not better:
+        return _outcome(decision)
+    verb = "is" if len(better) == 1 else "are"
+    return f"{listed(better).capitalize()} {verb} better than the networks on the test rows. {_outcome(decision)}"
+
+
+def _outcome(decision: Decision) -> str:
+    """Return the outcome of the race in a few words."""
+    winner, margin = f"trial {decision.winner}", number(decision.delta)
     if decision.winner is None:
         return "No winner: every trial has diverged"
-    if not others:
-        return f"Trial {decision.winner} is the only one"
-    summary = next((record.summary for record in records if record.number == decision.winner), None)
-    if summary and summary.tested and (better := better_baselines(summary.tested)):
-        return f"A baseline is better than every network: {listed(better)}; of the networks, trial {decision.winner} leads"
-    alike = _kind(decision, race.EQUIVALENT)
+    if len(decision.used) < 2:
+        return f"Nothing to decide: {winner} is the only one that completed"
     if not decision.decided:
-        return f"Undecided: trial {decision.winner} leads, but others may be better by more than the margin"
-    if len(_kind(decision, race.BETTER)) == others:
-        return f"Decided: trial {decision.winner} is better than every other"
-    if alike and decision.cheapest != decision.winner:
-        return f"Decided: trial {decision.winner} wins, and trial {decision.cheapest} is as good and cheaper"
-    return f"Decided: trial {decision.winner} wins; no other is better by more than the margin"
+        state = "Not decided yet" if decision.reason == race.RACING else "Undecided"
+        if _kind(decision, race.UNDECIDED):
+            return f"{state}: {winner} leads, but another trial may be better by more than {margin}"
+        return f"{state}: {winner} leads, but a winner needs more replicates"
+    if len(_kind(decision, race.BETTER)) == len(decision.claims):
+        return f"Decided: {winner} is better than every other"
+    if decision.cheapest != decision.winner:
+        return f"Decided: {winner} wins, and trial {decision.cheapest} is equivalent and cheaper"
+    return f"Decided: {winner} wins; no other is better by more than {margin}"
 
 
 def text(decision: Decision, records: Sequence[TrialRecord], objective: Objective, rules: Rules) -> str:
-    """Return the decision in sentences, with the numbers that it rests on."""
+    """Return the numbers that the decision rests on, in sentences; "" where there is nothing to decide."""
     by_number = {record.number: record for record in records}
-    sentences = [f"{headline(decision, records)}."]
     winner = by_number.get(decision.winner) if decision.winner is not None else None
     if winner is None or winner.summary is None or len(decision.used) < 2:
-        return " ".join(sentences)
-    quantity = objective.quantity
-    claims = [
-        f"better than {_trials(decision, race.BETTER)}",
-        f"equivalent to {_trials(decision, race.EQUIVALENT)}, within {number(decision.delta)}",
-        f"not worse by more than {number(decision.delta)} than {_trials(decision, race.NOT_WORSE)}",
-        f"not yet separated from {_trials(decision, race.UNDECIDED)}",
+        return ""
+    quantity, leader = objective.quantity, "winner" if decision.decided else "leader"
+    phrases = {
+        race.BETTER: "better than {trials}",
+        race.EQUIVALENT: "equivalent to {trials} within {margin}",
+        race.NOT_WORSE: "not worse by more than {margin} than {trials}",
+        race.UNDECIDED: "not yet separated from {trials}",
+    }
+    made = [
+        phrase.format(trials=_trials(decision, kind), margin=number(decision.delta))
+        for kind, phrase in phrases.items()
+        if _kind(decision, kind)
     ]
-    kinds = (race.BETTER, race.EQUIVALENT, race.NOT_WORSE, race.UNDECIDED)
-    made = [claim for claim, kind in zip(claims, kinds, strict=True) if _kind(decision, kind)]
-    sentences.append(f"By {quantity}, trial {winner.number} ({settings_text(winner.params)}) is {'; '.join(made)}.")
-    rival = min(decision.claims, key=lambda trial: decision.claims[trial].difference)
-    sentences.append(f"The nearest rival is trial {rival}: {_difference(decision.claims[rival], objective)}.")
+    settings = f" ({settings_text(winner.params)})" if winner.params else ""
+    sentences = [f"By {quantity}, trial {winner.number}{settings} is {'; '.join(made)}."]
+    rivals = _kind(decision, race.UNDECIDED) or list(decision.claims)
+    rival = min(rivals, key=lambda trial: decision.claims[trial].difference)
+    nearest = "rival" if decision.decided else "of these"
+    sentences.append(f"The nearest {nearest} is trial {rival}: {_difference(decision.claims[rival], objective, leader)}.")
     sentences.append(
         f"The margin {number(decision.delta)} is {number(rules.margin, 2)} SD of a setting's {quantity} over seeds; "
-        f"{sum(decision.used.values())} networks were trained for {len(decision.used)} settings."
+        f"the race compared {len(decision.used)} settings by {sum(decision.used.values()):,} networks."
     )
     if decision.decided and decision.cheapest not in (None, decision.winner):
-        cheap, cost = by_number[decision.cheapest], winner.summary.parameters
+        cheap = by_number[decision.cheapest]
         assert cheap.summary is not None
         sentences.append(
-            f"The cheapest equivalent is trial {cheap.number} ({settings_text(cheap.params)}), with {cheap.summary.parameters:,} "
-            f"weights where the winner has {cost:,}."
+            f"The cheapest equivalent is trial {cheap.number} ({settings_text(cheap.params)}): {_weights(cheap)}, where the winner "
+            f"has {_weights(winner)}."
         )
-    observed = objective.sign * sum(objective.of_replicates(winner.summary)) / len(objective.of_replicates(winner.summary))
+    values = objective.of_replicates(winner.summary)
+    observed, expected = number(sum(values) / len(values)), number(objective.sign * decision.expected)
+    corrected = "also" if expected == observed else f"or {expected}"
     sentences.append(
-        f"Its {quantity} on the validation rows, corrected for having been chosen as the {objective.best}: "
-        f"{number(objective.sign * decision.expected)} ({number(objective.sign * observed)} without the correction)."
+        f"The {leader}'s {quantity} on the validation rows is {observed}, {corrected} when corrected for having been chosen as the "
+        f"{objective.best}."
     )
     if not decision.decided:
         sentences.append(_why_not(decision, rules))
     return " ".join(sentences)
 
 
-def _difference(claim: Claim, objective: Objective) -> str:
-    low, high = sorted((objective.sign * claim.low, objective.sign * claim.high))
+def _weights(record: TrialRecord) -> str:
+    """Return what a setting costs: weights, and epochs where these are searched."""
+    epochs = record.params.get("training.epochs")
+    trained = f" and {epochs} epochs" if epochs is not None else ""
+    return f"{record.summary.parameters if record.summary else 0:,} weights{trained}"
+
+
+def _difference(claim: Claim, objective: Objective, leader: str) -> str:
+    value, *ends = difference(claim, objective)
+    low, high = map(number, ends)
     return (
-        f"its {objective.quantity} minus the winner's is {number(objective.sign * claim.difference)} "
-        f"[{number(low)}, {number(high)}], over {claim.pairs} pairs of replicates"
+        f"its {objective.quantity} minus the {leader}'s is {number(value)} [{low}, {high}], over {claim.pairs} pairs of replicates"
     )
+
+
+def difference(claim: Claim, objective: Objective) -> Interval:
+    """Return a rival's value minus the winner's, in the objective's own sign, with the ends of the interval."""
+    low, high = sorted((objective.sign * claim.low, objective.sign * claim.high))
+    # the sums of equal values differ in their last bits
+    value = 0.0 if abs(claim.difference) < 1e-9 * (high - low) else objective.sign * claim.difference
+    return value, low, high
 
 
 def _why_not(decision: Decision, rules: Rules) -> str:
     if decision.reason == race.BUDGET:
-        return "The race ended before: more networks would decide it (hydra.sweeper.networks, hydra.sweeper.minutes)."
+        return f"The race ended at its limit of {rules.networks} networks; more may decide it (hydra.sweeper.networks)."
     if decision.reason == race.CAPPED:
-        more = f"hydra.sweeper.max_replicates={2 * rules.most}"
-        return f"The race ended at {rules.most} replicates per setting; more would decide it ({more}), or a wider margin."
+        limit, wider = max(2 * rules.most, rules.least), number(2 * rules.margin, 2)
+        return (
+            f"The race ended at its limit of {rules.most} replicates per setting; more (hydra.sweeper.max_replicates={limit}) or a "
+            f"wider margin (hydra.sweeper.margin={wider}) may decide it."
+        )
     return "The race goes on when the same command is run again."
 
 
@@ -139,14 +172,15 @@ def _trials(decision: Decision, kind: str) -> str:
 
 
 def tested_table(tested: Tested) -> Table:
-    """Tabulate the models on the test rows, the ensemble first."""
+    """Tabulate the models on the test rows, the winner's networks first."""
     measures = ("accuracy",) if tested.scores[0].accuracy else ("RMSE", "MAE")
     rows = [
         (_model_name(score, tested), _estimate(score.loss), *_in_units(score), "–" if score.gap is None else _estimate(score.gap))
         for score in tested.scores
     ]
     single = ("one network, on average", number(tested.single), *("–" for _ in measures), _estimate(tested.gain))
-    return Table(("model", "test loss", *measures, "minus the ensemble's"), (rows[0], single, *rows[1:]))
+    several = (single,) if tested.networks > 1 else ()
+    return Table(("model", "test loss", *measures, "minus the first"), (rows[0], *several, *rows[1:]))
 
 
 def _in_units(score: TestScore) -> tuple[str, ...]:
@@ -159,7 +193,9 @@ def _in_units(score: TestScore) -> tuple[str, ...]:
 
 
 def _model_name(score: TestScore, tested: Tested) -> str:
-    return f"mean of {tested.networks} networks" if score.gap is None else score.name
+    if score.gap is not None:
+        return score.name
+    return f"mean of {tested.networks} networks" if tested.networks > 1 else "the network"
 
 
 def _estimate(interval: Interval) -> str:
@@ -174,18 +210,23 @@ def better_baselines(tested: Tested) -> list[str]:
 
 def tested_text(tested: Tested) -> str:
     """Return what the winner is worth on the test rows, in sentences."""
+    loss = _estimate(tested.scores[0].loss)
+    networks = f"the winner's network has loss {loss}."
+    if tested.networks > 1:
+        networks = f"the mean prediction of the winner's {tested.networks} networks has loss {loss}; one network has "
+        networks += f"{number(tested.single)} on average."
     better = better_baselines(tested)
-    lower = [score.name for score in tested.scores if score.gap is not None and score.gap[0] < 0 and score.name not in better]
-    compared = "No baseline is better"
-    if better:
-        compared = f"Better on these rows: {listed(better)}"
-    elif lower:
-        compared = f"Perhaps as good, with a lower loss on these rows: {listed(lower)}"
-    baselines = f" {compared}." if len(tested.scores) > 1 else ""
+    gaps = {score.name: score.gap for score in tested.scores if score.gap is not None and score.name not in better}
+    worse = [name for name, (_, low, _) in gaps.items() if low > 0]
+    standings = (
+        ("better", better),
+        ("worse", worse),
+        ("not shown to be better or worse", [name for name in gaps if name not in worse]),
+    )
+    made = [f"{listed(names)} {'is' if len(names) == 1 else 'are'} {standing}" for standing, names in standings if names]
+    compared = f" Of the baselines, {'; '.join(made)}." if made else ""
     return (
-        f"On {tested.rows:,} test rows, by which nothing was trained or chosen, the mean prediction of the winner's "
-        f"{tested.networks} networks has loss {_estimate(tested.scores[0].loss)}; one network has {number(tested.single)} on "
-        f"average.{baselines} Intervals are over rows, of 95 %."
+        f"On {tested.rows:,} test rows, by which nothing was trained or chosen, {networks}{compared} Intervals are 95 %, over rows."
     )
 
 
@@ -193,3 +234,9 @@ def per_split(settings: Mapping[str, Value]) -> int:
     """Return how many replicates in a row share a split, by a study's fixed settings."""
     count = settings.get("replicates.per_split")
     return count if isinstance(count, int) else 1
+
+
+def contenders(decision: Decision) -> list[int]:
+    """Return the trials that may be the best: the winner, and the rivals that are neither out of the race nor shown to be worse."""
+    rivals = [trial for trial, claim in decision.claims.items() if trial not in decision.out and claim.kind != race.BETTER]
+    return rivals if decision.winner is None else [decision.winner, *rivals]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from study.analysis import controlled_comparison, disagreement
 from study.records.trial import TrialRecord
-from study.reporting import answers, narrative, report
+from study.reporting import answers, decisions, narrative, report
 from study.settings.spec import KINDS
 from study.settings.values import Value
+from study.statistics import intervals
 from study.statistics.objectives import Objective, unlike
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ SEEDS = {"seed", "replicates.first"}
 class FactorComparison:
     """effect: of the setting called `name` on weights, function and objective; or spreads: of each level of `replicates.vary`.
 
-    kind: of the disagreement. differ: the sources in which the replicates differ.
+    kind: of the disagreement. differ: the sources in which the replicates differ. raced: a race compares the settings' objective.
     """
 
     name: str
@@ -34,6 +35,7 @@ class FactorComparison:
     differ: Sequence[str]
     effect: controlled_comparison.Effect | None = None
     spreads: tuple[controlled_comparison.Spread, ...] = ()
+    raced: bool = False
 
     @property
     def quantity(self) -> str:
@@ -48,7 +50,7 @@ class FactorComparison:
     @property
     def answer(self) -> str:
         if self.effect:
-            return narrative.factor_answer(self.effect, self.name, self.objective, self.differ, self.name in KINDS)
+            return narrative.factor_answer(self.effect, self.name, self.objective, self.differ, self.name in KINDS, self.raced)
         return narrative.sources_answer(self.spreads, self.quantity, self.replicates)
 
 
@@ -67,19 +69,28 @@ def find_factor(keys: Collection[str], records: Sequence[TrialRecord], objective
 
 
 def compare(
-    opened: Store, key: str, records: Sequence[TrialRecord], objective: Objective, settings: Mapping[str, Value]
+    opened: Store,
+    key: str,
+    records: Sequence[TrialRecord],
+    objective: Objective,
+    settings: Mapping[str, Value],
+    raced: bool = False,
 ) -> FactorComparison | None:
     """Compare the completed trials' networks; return None where the objective has no value of each replicate.
 
-    settings: the study's fixed ones. A trial whose run isn't in MLflow yet is left out; None if fewer than two are left.
+    settings: the study's fixed ones. raced: a race compares the trials by the objective. A trial whose run isn't in MLflow
+    yet is left out; None if fewer than two are left.
     """
     from study.tracking import reader
 
     done = [record for record in records if record.summary and record.run_id]
-    values = [objective.of_replicates(record.summary) for record in done if record.summary]
+    per_split = decisions.per_split(settings)
+    values = [intervals.block_means(objective.of_replicates(record.summary), per_split) for record in done if record.summary]
     if len(done) < 2 or not all(values):
         return None
     trials = [reader.load_networks(opened, record.run_id or "")[:MOST_REPLICATES] for record in done]
+    # the run of a race's winner holds more networks than the others
+    trials = [networks[: min(map(len, trials))] for networks in trials]
     kind, replicates = disagreement.kind(trials[0][0].target), len(trials[0])
     name, differ = report.short(key), answers.sources(settings.get(answers.VARY))
     named = [report.setting(record.params[key]) for record in done]
@@ -88,4 +99,4 @@ def compare(
         return FactorComparison(
             name, objective, kind, replicates, differ, spreads=tuple(controlled_comparison.spread(level) for level in levels)
         )
-    return FactorComparison(name, objective, kind, replicates, differ, controlled_comparison.effect(levels))
+    return FactorComparison(name, objective, kind, replicates, differ, controlled_comparison.effect(levels), raced=raced)

@@ -53,11 +53,13 @@ def factor_table(effect: Effect, quantity: str) -> Table:
     return Table(columns, tuple(rows))
 
 
-def factor_answer(effect: Effect, name: str, objective: Objective, differ: Sequence[str], kinds: bool = False) -> str:
+def factor_answer(
+    effect: Effect, name: str, objective: Objective, differ: Sequence[str], kinds: bool = False, raced: bool = False
+) -> str:
     """Return the factor's effect on the final weights, on the function and on the objective, with the numbers.
 
     differ: the sources in which the replicates of a level differ, which restarts change. kinds: whether the levels are kinds, such
-    as optimizers, with settings of their own.
+    as optimizers, with settings of their own. raced: a race compares them by the objective.
     """
 
     def mean(values: Iterable[float | None]) -> float:
@@ -100,6 +102,8 @@ def factor_answer(effect: Effect, name: str, objective: Objective, differ: Seque
             apart = number(mean(disagreement.restarted for disagreement in functions))
             text += f", and networks of one setting that differ in {sources} by {apart}"
         sentences.append(f"{text}.")
+    if raced:
+        return " ".join(sentences)
     means = objective.sign * effect.values.mean(axis=1)
     best = effect.levels[int(means.argmin())]
     pairs = min(pair.difference.pairs for pair in effect.pairs)

@@ -90,19 +90,21 @@ def aligned_text(summary: Summary) -> str:
     return f"{number(summary.aligned)} ({summary.aligned / summary.null:.0%})"
 
 
-def ranked(records: Sequence[TrialRecord], objective: Objective) -> list[TrialRecord]:
-    """Return the completed trials, best first. objective: the study's first."""
+def ranked(records: Sequence[TrialRecord], objective: Objective, winner: int | None = None) -> list[TrialRecord]:
+    """Return the completed trials: the winner of a race, then by their means, best first. objective: the study's first."""
     done = [record for record in records if record.state == "complete" and record.value is not None]
-    return sorted(done, key=lambda record: (objective.sign * record.value, record.number))  # type: ignore[operator]
+    return sorted(done, key=lambda record: (record.number != winner, objective.sign * record.value, record.number))  # type: ignore[operator]
 
 
-def table(records: Sequence[TrialRecord], objectives: Sequence[Objective], front: Collection[int] = ()) -> Table:
-    """Tabulate the completed trials, best first, then those that failed or were pruned, with the reason.
+def table(
+    records: Sequence[TrialRecord], objectives: Sequence[Objective], front: Collection[int] = (), winner: int | None = None
+) -> Table:
+    """Tabulate the completed trials as `ranked` has them, then those that failed or were pruned, with the reason.
 
     front: the numbers of the trials that no other beats in every one of several objectives.
     """
     keys = tuple(dict.fromkeys(key for record in records for key in record.params))
-    best = ranked(records, objectives[0])
+    best = ranked(records, objectives[0], winner)
     extra = [index for index, objective in enumerate(objectives) if objective.name != LOSS]
     # the first score says most to a person, unless the search goes by it
     known = [name for record in best if record.summary for name in list(record.summary.scores)[:1] if record.summary.scores[name]]

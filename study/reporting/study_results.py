@@ -46,9 +46,7 @@ class Findings:
     @cached_property
     def ranked(self) -> list[TrialRecord]:
         """The completed trials, best first: the winner of a race, then the others."""
-        ranked = report.ranked(self.records, self.objective)
-        winner = self.decision.winner if self.decision else None
-        return sorted(ranked, key=lambda record: record.number != winner)
+        return report.ranked(self.records, self.objective, self.decision.winner if self.decision else None)
 
     @property
     def best(self) -> TrialRecord | None:
@@ -56,7 +54,8 @@ class Findings:
 
     @cached_property
     def choice(self) -> ranking.Ranking | None:
-        return answers.choice(self.records, self.objective)
+        """The trials that may be the best by the same number of replicates each; None where a race decides."""
+        return None if self.decision else answers.choice(self.records, self.objective)
 
     @cached_property
     def answer(self) -> Answer:
@@ -75,11 +74,26 @@ class Findings:
         """The winner on the test part."""
         return self.best.summary.tested if self.best and self.best.summary else None
 
+    @cached_property
+    def table(self) -> report.Table:
+        """The completed trials, best first, then the others."""
+        return report.table(self.records, self.objectives, self.front, self.decision.winner if self.decision else None)
+
+    @property
+    def decided(self) -> tuple[str, str]:
+        """The decision of the race in a few words, and its numbers in sentences; empty without a race."""
+        if self.decision is None or self.rules is None:
+            return "", ""
+        return (
+            f"{decisions.headline(self.decision, self.tested)}.",
+            decisions.text(self.decision, self.records, self.objective, self.rules),
+        )
+
     @property
     def win(self) -> str:
         """The sentences on whether the best trial's win is more than chance, and the Pareto front of several objectives."""
-        if self.decision and self.rules:
-            return decisions.text(self.decision, self.records, self.objective, self.rules)
+        if self.decision:
+            return " ".join(filter(None, self.decided))
         # fresh replicates decide what those of the search left open
         win = answers.finals_text(self.finals, self.objective) or answers.win_text(
             self.records, self.choice, self.objective, self.settings
@@ -155,4 +169,7 @@ def networks(findings: Findings, uri: str) -> Networks:
     # the replicates of a crossed design are no restarts: they share sources
     key = None if findings.blamed else factor_tables.find_factor(findings.keys, findings.records, findings.objective)
     in_order = sorted(done, key=lambda record: record.number)
-    return Networks(shown, factor_tables.compare(opened, key, in_order, findings.objective, findings.settings) if key else None)
+    if key is None:
+        return Networks(shown)
+    raced = findings.decision is not None
+    return Networks(shown, factor_tables.compare(opened, key, in_order, findings.objective, findings.settings, raced))

@@ -195,8 +195,16 @@ def show_line(text: str, style: str = "") -> None:
 
 
 def show_findings(findings: Findings) -> None:
-    """Print a study's table, its answer, whether the win is real, and the effects of settings and sources."""
-    show_table(report.table(findings.records, findings.objectives, findings.front))
+    """Print a study's decision, its table, whether training converges, and the effects of settings and sources."""
+    headline, text = findings.decided
+    if headline:
+        show_text(headline, "bold")
+    if text:
+        show_text(text)
+    if findings.tested:
+        show_table(decisions.tested_table(findings.tested))
+        show_text(decisions.tested_text(findings.tested))
+    show_table(findings.table)
     show_text(f"{findings.answer.headline}.", "bold")
     show_text(findings.answer.text)
     if findings.answer.command:
@@ -204,11 +212,8 @@ def show_findings(findings: Findings) -> None:
         show_line(f"  {findings.answer.command}")
     if findings.finals:
         show_table(report.table(findings.finals, [findings.objective]))
-    if findings.win:
+    if findings.win and not headline:
         show_text(findings.win)
-    if findings.tested:
-        show_table(decisions.tested_table(findings.tested))
-        show_text(decisions.tested_text(findings.tested))
     if findings.effects:
         show_table(narrative.effects_table(findings.effects, findings.objective))
         show_text(narrative.effects_foot(findings.objective), "dim")

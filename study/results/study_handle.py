@@ -55,7 +55,7 @@ class Study:
 
     @property
     def win(self) -> str:
-        """Return a sentence on whether the best trial's win is more than chance; empty for fewer than two trials."""
+        """Return the decision of the race, or whether the best trial's win is more than chance; empty for fewer than two trials."""
         return self._findings.win
 
     @property

@@ -30,6 +30,7 @@ from study.runner.planning import Plan
 from study.sampling import evenly
 from study.search import space as spaces
 from study.settings.spec import KINDS, TrialSpec
+from study.statistics.race import Rules
 from study.tracking import spool
 
 if TYPE_CHECKING:
@@ -65,12 +66,22 @@ def show_study(plan: Plan) -> None:
         _show_estimate(time_estimate, loaded)
         if not plan.in_process and jobs > 1:
             terminal.show_line(f"  on this machine, where one trial uses all cores; up to {jobs} times as fast on more machines")
+        if plan.rules:
+            terminal.show_line(f"  then a race: {_race_text(plan.rules, standing.total)}, not in this time")
         if count := plan.settings["finalists"]:
             terminal.show_line(f"  then the finalists, if there are any: {count} networks each")
-    kept = estimate.study_bytes(sampled, standing.total, plan.uri is not None)
+    kept = estimate.study_bytes(sampled, standing.total, plan.uri is not None, plan.rules.most if plan.rules else 0)
     if not sqlite.path_of(plan.storage):
         kept = {"in the storage": kept.pop("optuna.db")} | kept
     _show_disk(_by_server(kept, plan.uri))
+
+
+def _race_text(rules: Rules, trials: int) -> str:
+    """Return how many networks a race adds at most: its rounds, and the winner's networks, which are trained together again."""
+    rounds = trials * max(0, rules.most - rules.first)
+    if rules.networks is not None:
+        rounds = min(rounds, max(0, rules.networks - trials * rules.first))
+    return f"{rules.step} more networks at a time for each setting that may still win, at most {rounds + rules.most:,} networks"
 
 
 def show_trial(config: DictConfig, asked: job.Job, reading: str) -> None:

@@ -257,13 +257,23 @@ def _drawn(domain: Domain, rng: np.random.Generator) -> Scalar:
     return int(value) if domain.whole else value
 
 
-def study_bytes(sampled: Sequence[TrialSpec], trials: int, tracked: bool) -> dict[str, int]:
-    """Estimate a study's bytes on disk by file or folder. sampled: some of its trials; pruned and failed ones keep less."""
+def study_bytes(sampled: Sequence[TrialSpec], trials: int, tracked: bool, winners: int = 0) -> dict[str, int]:
+    """Estimate a study's bytes on disk by file or folder. sampled: some of its trials; pruned and failed ones keep less.
+
+    winners: replicates of the winner of a race, at most, which have a run of their own; other later rounds keep next to nothing.
+    """
     replicates = float(np.mean([spec.replicates.count for spec in sampled]))
     kept = {"optuna.db": OPTUNA_BASE + round(trials * (OPTUNA_TRIAL + OPTUNA_REPLICATE * replicates))}
     pages = PAGE * (1 + (tracked and replicates > 1))
-    kept["multirun"] = pages + trials * CONFIG_BLOCKS * BLOCK
-    return kept | _tracked(sampled, trials, pages) if tracked else kept
+    kept["multirun"] = pages + (trials + (winners > 0)) * CONFIG_BLOCKS * BLOCK
+    if not tracked:
+        return kept
+    kept |= _tracked(sampled, trials, pages)
+    if winners:
+        whole = [replace(spec, replicates=replace(spec.replicates, count=winners)) for spec in sampled]
+        more = _tracked(whole, 1, 0)
+        kept |= {"mlflow.db": kept["mlflow.db"] + more["mlflow.db"] - MLFLOW_BASE, "mlruns": kept["mlruns"] + more["mlruns"]}
+    return kept
 
 
 def trial_bytes(spec: TrialSpec, tracked: bool) -> dict[str, int]:

@@ -265,7 +265,7 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
 
 
 def _keep(findings: study_results.Findings, answered: Sequence[outputs.AnsweredTable], page: Path, writer: spool.Writer) -> None:
-    texts = {"trials.md": report.markdown(report.table(findings.records, findings.objectives, findings.front))}
+    texts = {"trials.md": report.markdown(findings.table)}
     texts["answer.txt"] = f"{findings.answer}\n{findings.win}"
     if findings.effects:
         texts["settings.md"] = report.markdown(narrative.effects_table(findings.effects, findings.objective))

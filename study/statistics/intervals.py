@@ -19,8 +19,7 @@ def mean_halfwidth(values: Sequence[float] | npt.NDArray[np.float64], confidence
     None for fewer than three.
     """
     if per_block > 1:
-        whole = len(values) // per_block * per_block
-        values = np.asarray(values, np.float64)[:whole].reshape(-1, per_block).mean(axis=1)
+        values = block_means(values, per_block)
         if len(values) < FEWEST_BLOCKS:
             return None
     n = len(values)
@@ -28,6 +27,12 @@ def mean_halfwidth(values: Sequence[float] | npt.NDArray[np.float64], confidence
         return None
     quantile = special.stdtrit(n - 1, (1 + confidence) / 2)
     return float(quantile * np.std(values, ddof=1) / np.sqrt(n))
+
+
+def block_means(values: Sequence[float] | npt.NDArray[np.float64], per_block: int) -> list[float]:
+    """Return the means of `per_block` values in a row each, without a last incomplete block."""
+    whole = len(values) // per_block * per_block
+    return [float(mean) for mean in np.asarray(values, np.float64)[:whole].reshape(-1, per_block).mean(axis=1)]
 
 
 @dataclass(frozen=True)

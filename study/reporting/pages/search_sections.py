@@ -6,13 +6,47 @@ import itertools
 from collections.abc import Iterator
 
 from study.records.trial import TrialRecord
-from study.reporting import answers, narrative, report
-from study.reporting.pages.charts import search, trials
+from study.reporting import answers, decisions, narrative, report
+from study.reporting.pages.charts import races, search, trials
 from study.reporting.pages.page import Chart, Listing, Section
 from study.reporting.study_results import Findings
 from study.statistics import intervals
 
 MOST_RIVALS, MOST_DESCRIBED = 20, 5
+
+
+def race(findings: Findings) -> Section:
+    """Return the race: each rival's paired difference from the winner, beside the margin, and the replicates that it took."""
+    decision, title = findings.decision, "The race"
+    if decision is None or decision.winner is None or not decision.claims:
+        return Section(title)
+    nearest = sorted(decision.claims, key=lambda trial: decision.claims[trial].difference)
+    leader = "winner" if decision.decided else "leader"
+    ranked = {record.number: record for record in findings.ranked}
+    rivals = [
+        races.Contender(
+            f"trial {trial}",
+            *decisions.difference(decision.claims[trial], findings.objective),
+            decision.claims[trial].kind,
+            decision.used[trial],
+            [f"trial {trial}", *_settings_lines(ranked[trial])] if trial in ranked else [f"trial {trial}"],
+        )
+        for trial in nearest[:MOST_RIVALS]
+    ]
+    winner = f"trial {decision.winner}"
+    quantity = f"{findings.objective.quantity} minus {winner}'s"
+    figure = races.race(rivals, winner, decision.used[decision.winner], decision.delta, quantity)
+    described = "; ".join(f"{rival.name}: {report.number(rival.difference)}" for rival in rivals[:MOST_DESCRIBED])
+    caption = (
+        f"Each rival's mean difference from the {leader} over pairs of replicates; the intervals hold for all rivals together. "
+        f"The band is the margin, ±{report.number(decision.delta)}: differences inside it don't matter. Intervals may reach "
+        "past it, being wider than the decision needs. The bars count replicates: a rival gets more only while it may win. "
+        "Rivals that are far off lie beyond the edge."
+    )
+    if len(nearest) > MOST_RIVALS:
+        caption += f" These are the {MOST_RIVALS} nearest of {len(nearest)} rivals."
+    chart = Chart(f"Rivals compared with the {leader}", figure, f"{quantity}: {described}.", caption, wide=True)
+    return Section(title, charts=[chart])
 
 
 def rivals(findings: Findings) -> Section:
@@ -50,9 +84,13 @@ def _rival(findings: Findings, record: TrialRecord) -> trials.Rival:
         "best" if record is findings.best else "tied" if record.number in tied else "worse",
         [
             f"{name(record)}: {findings.objective.quantity} {report.number(record.value, 4)}",
-            *(f"{report.short(key)} {report.setting(value)}" for key, value in record.params.items()),
+            *_settings_lines(record),
         ],
     )
+
+
+def _settings_lines(record: TrialRecord) -> list[str]:
+    return [f"{report.short(key)} {report.setting(value)}" for key, value in record.params.items()]
 
 
 def name(record: TrialRecord) -> str:
@@ -126,11 +164,14 @@ def all_trials(findings: Findings) -> Section:
     title = "All trials"
     if not findings.records:
         return Section(title)
-    table = report.table(findings.records, findings.objectives, findings.front)
-    tied = set(findings.choice.tied) if findings.choice else {record.number for record in findings.ranked[:1]}
+    table, tied = findings.table, {record.number for record in findings.ranked[:1]}
+    if findings.decision:
+        tied = set(decisions.contenders(findings.decision))
+    elif findings.choice:
+        tied = set(findings.choice.tied)
     completed = table.rows[: len(findings.ranked)]
     marked = frozenset(index for index, row in enumerate(completed) if int(row[0]) in tied)
-    marks = " The best and those that may be as good are marked." if findings.choice else ""
+    marks = " The best and those that may be as good are marked." if findings.choice or findings.decision else ""
     tables = [Listing("", table, f"Best first.{marks} Click a heading to sort.", marked)]
     ended = [record for record in findings.records if record.state in ("failed", "pruned")]
     if ended:

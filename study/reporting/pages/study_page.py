@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from study.reporting import report
+from study.reporting import decisions, report
 from study.reporting.pages import cause_sections, network_sections, page, search_sections, trial_page
 from study.reporting.pages.charts.style import UNRELATED_TEXT
 from study.reporting.pages.page import Code, Listing, Page, Section
@@ -17,6 +17,7 @@ from study.statistics import objectives
 from study.statistics.objectives import LOSS
 
 REPRODUCE = "Reproduce this study"
+DECIDED_QUESTION = "Which setting is best, and does it converge?"
 
 
 def write(findings: Findings, networks: Networks, file: Path) -> None:
@@ -28,7 +29,8 @@ def build(findings: Findings, networks: Networks) -> Page:
     """Build a study's page; without `networks`, from the records of its trials alone."""
     shown = networks.shown
     sections = [
-        search_sections.rivals(findings),
+        _tested(findings),
+        search_sections.race(findings) if findings.decision else search_sections.rivals(findings),
         network_sections.loss_curves([name(trial.record) for trial in shown], [trial.kept for trial in shown]),
         cause_sections.factor(networks.factor),
         cause_sections.blame(findings.blamed),
@@ -40,14 +42,26 @@ def build(findings: Findings, networks: Networks) -> Page:
     ]
     answer = findings.answer
     settle = f"To settle it, train longer: run the first command under “{REPRODUCE}”." if answer.command else ""
+    headline, decided = findings.decided
+    texts = [answer.text, settle, findings.win]
+    if headline:
+        texts = [decided, f"{trial_page.QUESTION} {answer.headline}. {answer.text}", settle]
     return Page(
-        title=trial_page.QUESTION,
+        title=DECIDED_QUESTION if headline else trial_page.QUESTION,
         subtitle=f"Study {findings.name}, on {findings.settings.get('data', 'unknown')} data",
-        headline=f"{answer.headline}.",
-        answer=[text for text in (answer.text, settle, findings.win) if text],
+        headline=headline or f"{answer.headline}.",
+        answer=[text for text in texts if text],
         facts=_facts(findings),
         sections=[section for section in sections if not section.empty],
     )
+
+
+def _tested(findings: Findings) -> Section:
+    """Return the winner on the test part, beside the baselines; empty without a test part."""
+    title, tested = "The winner on rows that it has never seen", findings.tested
+    if tested is None:
+        return Section(title)
+    return Section(title, tables=[Listing("", decisions.tested_table(tested), decisions.tested_text(tested))])
 
 
 def _facts(findings: Findings) -> dict[str, str]:

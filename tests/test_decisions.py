@@ -1,0 +1,147 @@
+"""The words and the chart of a race: every sentence follows from the claims, and none contradicts another."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from study.records import outcome
+from study.reporting import decisions
+from study.reporting.pages import study_page
+from study.reporting.pages.charts import races
+from study.runner.dry_run import _race_text
+from study.statistics import race
+from study.statistics.objectives import MAXIMIZE, Objective
+from study.statistics.race import Claim, Decision, Rules
+from tests.pages import findings, networks, summary, trials
+
+LOSS, ACCURACY = Objective(), Objective("accuracy", MAXIMIZE)
+KINDS = (race.BETTER, race.EQUIVALENT, race.NOT_WORSE, race.UNDECIDED)
+
+
+def decision(kinds: Sequence[str], reason: str = race.DECIDED, **more: object) -> Decision:
+    """Trial 0 leads, and trials 1, 2, … follow."""
+    claims = {
+        number: Claim(kind, 0.1 * number, 0.01, 0.1 * number - 0.05, 0.1 * number + 0.05, 0.1, 8)
+        for number, kind in enumerate(kinds, 1)
+    }
+    used = dict.fromkeys(range(len(kinds) + 1), 8)
+    return dataclasses.replace(Decision(0, 0.02, 0.02, used, {}, reason, {}, claims, 0, 0.5), **more)  # type: ignore[arg-type]
+
+
+def judged(*gaps: tuple[float, float, float]) -> outcome.Tested:
+    scores = [outcome.TestScore(f"model{number}", (0.5, 0.4, 0.6), [], [], None, gap) for number, gap in enumerate(gaps)]
+    return outcome.Tested(
+        88, 8, 0.55, (0.05, 0.01, 0.09), [outcome.TestScore("ensemble", (0.5, 0.4, 0.6), [], [], None, None), *scores]
+    )
+
+
+@pytest.mark.parametrize("kinds", itertools.product(KINDS, repeat=2))
+def test_the_text_makes_each_claim_of_its_own_trials_alone(kinds: tuple[str, str]) -> None:
+    decided = race.UNDECIDED not in kinds
+    state = decision(kinds, race.DECIDED if decided else race.CAPPED)
+    text = decisions.text(state, trials(3), LOSS, Rules())
+    clauses = text.partition(" is ")[2].partition(". ")[0].split("; ")
+    assert len(clauses) == len(set(kinds))
+    for number, kind in enumerate(kinds, 1):
+        [clause] = [clause for clause in clauses if clause.startswith(kind if kind != race.UNDECIDED else "not yet separated")]
+        assert str(number) in clause
+        assert ("trials" in clause) == (kinds.count(kind) == 2)
+    headline = decisions.headline(state)
+    assert headline.startswith("Decided" if decided else "Undecided")
+    assert ("better than every other" in headline) == (set(kinds) == {race.BETTER})
+    assert ("may" in text) == (not decided)
+
+
+def test_a_leader_with_too_few_replicates_is_no_reason_to_suspect_a_rival() -> None:
+    headline = decisions.headline(decision([race.NOT_WORSE], race.CAPPED))
+    assert headline.startswith("Undecided") and "another trial" not in headline
+
+
+def test_a_cheaper_equivalent_is_named_with_its_cost() -> None:
+    records = trials(3)
+    records[2] = dataclasses.replace(records[2], summary=summary(0.5, parameters=17))
+    state = decision([race.BETTER, race.EQUIVALENT], cheapest=2)
+    assert "trial 2" in decisions.headline(state) and "17 weights" in decisions.text(state, records, LOSS, Rules())
+
+
+def test_an_equivalent_of_the_same_cost_is_not_called_cheaper() -> None:
+    records = [
+        dataclasses.replace(record, summary=summary(loss, 64)) for record, loss in zip(trials(2), (0.5, 0.4999), strict=True)
+    ]
+    state = decisions.decide(records, LOSS, Rules(), 2)
+    assert state and state.claims[0].kind == race.EQUIVALENT and (state.winner, state.cheapest) == (1, 1)
+
+
+def test_a_higher_score_is_better() -> None:
+    value, low, high = decisions.difference(decision([race.BETTER]).claims[1], ACCURACY)
+    assert (value, low, high) == (-0.1, pytest.approx(-0.15), pytest.approx(-0.05))
+    rounding = dataclasses.replace(decision([race.EQUIVALENT]).claims[1], difference=7e-18)
+    assert decisions.difference(rounding, ACCURACY)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("gaps", "better", "worse", "open_"),
+    [
+        ([(-0.1, -0.2, -0.01)], [0], [], []),
+        ([(-0.1, -0.2, 0.01)], [], [], [0]),
+        ([(0.1, 0.01, 0.2), (0.1, -0.01, 0.2), (0.2, 0.1, 0.3)], [], [0, 2], [1]),
+        ([], [], [], []),
+    ],
+)
+def test_a_baseline_is_called_what_its_interval_shows(
+    gaps: list[tuple[float, float, float]], better: list[int], worse: list[int], open_: list[int]
+) -> None:
+    models = judged(*gaps)
+    text = decisions.tested_text(models)
+    for numbers, standing in (
+        (better, "better;"),
+        (better, "better."),
+        (worse, "worse"),
+        (open_, "not shown to be better or worse"),
+    ):
+        verb = "is" if len(numbers) == 1 else "are"
+        names = " and ".join(f"model{number}" for number in numbers)
+        assert not numbers or f"{names} {verb} {standing.rstrip(';.')}" in text
+    assert ("Of the baselines" in text) == bool(gaps)
+    headline = decisions.headline(decision([race.BETTER]), models)
+    assert headline.startswith("Model0 is better") == bool(better)
+
+
+def test_the_page_begins_with_the_decision_and_the_test_rows() -> None:
+    records = [
+        dataclasses.replace(record, summary=dataclasses.replace(record.summary, tested=judged((0.1, 0.05, 0.2))))
+        if record.summary
+        else record
+        for record in trials(6)
+    ]
+    study = findings(records, rules=Rules(most=4))
+    content = study_page.build(study, networks(study))
+    assert study.decision and content.headline == f"{decisions.headline(study.decision, study.tested)}."
+    first, second = content.sections[:2]
+    assert [row[0] for row in first.tables[0].table.rows] == ["mean of 8 networks", "one network, on average", "model0"]
+    assert second.charts[0].title.startswith("Rivals")
+    [everything] = [section for section in content.sections if section.title == "All trials"]
+    assert everything.tables[0].table.rows[0][0] == str(study.decision.winner)
+
+
+def test_the_chart_of_the_race_holds_the_differences_the_margin_and_the_replicates() -> None:
+    rivals = [
+        races.Contender("trial 1", 0.1, 0.05, 0.15, race.BETTER, 8, ["a"]),
+        races.Contender("trial 2", 0.2, 0.0, 0.4, race.NOT_WORSE, 12, ["<b>"]),
+    ]
+    winner, not_worse, better, bars = races.race(rivals, "trial 0", 16, 0.02, "loss").data
+    assert list(winner.x) == [0] and list(not_worse.x) == [0.2] and list(better.x) == [0.1]
+    np.testing.assert_allclose(not_worse.error_x.array, [0.2])
+    assert list(bars.x) == [16, 8, 12] and "<b>" not in not_worse.customdata[0]
+    figure = races.race(rivals, "trial 0", 16, 0.02, "loss")
+    assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (-0.02, 0.02)
+
+
+@pytest.mark.parametrize(("rules", "most"), [(Rules(), 24 * 60 + 64), (Rules(networks=200), 104 + 64), (Rules(first=8, most=8), 8)])
+def test_a_dry_run_counts_the_networks_of_a_race(rules: Rules, most: int) -> None:
+    assert f"at most {most:,} networks" in _race_text(rules, 24)
