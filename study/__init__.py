@@ -70,7 +70,7 @@ def load_data(spec: TrialSpec) -> Dataset:
 
     >>> data = study.load_data(study.compose(["data=iris"]))
     >>> data.x_train.shape, data.y_val.dtype.name, data.target_names
-    ((120, 4), 'int32', ('setosa', 'versicolor', 'virginica'))
+    ((96, 4), 'int32', ('setosa', 'versicolor', 'virginica'))
     """
     from study.data import dataset
 

@@ -200,7 +200,14 @@ def test_the_command_runs_and_settles_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    tiny = ["data=iris", "model.units=[4]", "replicates.count=2", "training.epochs=20", "optimizer.learning_rate=0.01,0.02"]
+    tiny = [
+        "data=iris",
+        "data.test_fraction=0",
+        "model.units=[4]",
+        "replicates.count=2",
+        "training.epochs=20",
+        "optimizer.learning_rate=0.01,0.02",
+    ]
     assert run("--multirun", *tiny, "hydra.sweeper.study_name=tiny") == 0
     capsys.readouterr()
     assert run("show", "tiny", "--json") == 0

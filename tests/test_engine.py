@@ -34,7 +34,7 @@ from study.settings.optimizer import SGD, Adam, RMSprop
 from study.settings.spec import TrialSpec, as_mapping
 from study.settings.training import Replicates, Training
 
-DIABETES, DIGITS = Diabetes(), Digits(validation_fraction=0.8)
+DIABETES, DIGITS = Diabetes(test_fraction=0.0), Digits(test_fraction=0.0, validation_fraction=0.8)
 
 train = cache(study.train)
 
@@ -42,6 +42,7 @@ train = cache(study.train)
 def small(**sections):
     """Seven epochs in legs of three, the last one short; three replicates in a padded part."""
     common = {"model": Model((8,)), "training": Training(7, batch_size=64, leg_epochs=3), "replicates": Replicates(3)}
+    common["data"] = DIABETES
     return TrialSpec(**(common | sections))
 
 

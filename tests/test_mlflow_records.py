@@ -49,7 +49,14 @@ def test_data_are_an_input_of_every_trial_and_of_the_study_by_name_and_digest(he
         told.append(used.dataset)
         assert (used.dataset.name, used.tags[0].value) == ("houses.csv", "training")
     assert {each.digest for each in told} == {told[0].digest}
-    assert json.loads(told[0].profile) == {"num_rows": 100, "training": 80, "validation": 20, "inputs": 2, "targets": 1}
+    assert json.loads(told[0].profile) == {
+        "num_rows": 100,
+        "training": 64,
+        "validation": 16,
+        "test": 20,
+        "inputs": 2,
+        "targets": 1,
+    }
     columns = [each["name"] for each in json.loads(told[0].schema)["mlflow_colspec"]]
     assert columns == ["price (target)", "area", "age"]
     assert str(here) not in f"{told[0].source}{told[0].schema}{told[0].profile}"

@@ -63,7 +63,7 @@ ODD = {
 }
 RISKY = ("newline", "escape sequence", "quotes", "last backslash", "resolver", "open interpolation", "long", "nothing")
 TRAINED = ["data=table", "training.batch_size=8", "training.epochs=2", "replicates.count=2", "model.units=[4]"]
-COUNT = 40
+COUNT = 60
 
 
 def write(file: Path, names: list[str], lines: list[list[object]]) -> None:

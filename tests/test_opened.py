@@ -148,7 +148,7 @@ def test_without_mlflow_the_trials_and_losses_are_there_and_the_rest_is_told(
         ),
         (lambda cohort: cohort, "Cohort(2 × 10-4-1, 3 epochs, val loss 0."),
         (lambda cohort: cohort.network, "Network(2 × 10-4-1)"),
-        (lambda cohort: study.load_data(cohort.spec), "Dataset(354 rows to train on and 88 to validate on, 10 inputs, 1 outputs)"),
+        (lambda cohort: study.load_data(cohort.spec), "Dataset(283 rows to train on and 71 to validate on, 10 inputs, 1 outputs)"),
         (lambda cohort: study.compare(cohort.networks()), "Comparison(2 networks, 2 different fingerprints, relative L2 1."),
     ],
 )

@@ -165,8 +165,9 @@ def test_a_setting_of_another_kind_than_the_first_is_in_the_name(empty: Path) ->
         (["optimizer.learning_rate=tag(log,interval(1e-4,1e-1))", "model.depth=range(1,4)"], "diabetes-59a451"),
     ],
 )
-def test_studies_of_earlier_versions_keep_their_names(given: list[str], name: str) -> None:
-    assert planned(given).name == name
+def test_studies_of_earlier_versions_keep_their_names_with_their_rows_and_replicates(given: list[str], name: str) -> None:
+    assert planned([*given, "data.test_fraction=0", "replicates.count=8"]).name == name
+    assert planned(given).name != name
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ def test_a_columns_name_is_a_text_whatever_it_looks_like(line: str, named: str) 
 
 
 def test_a_column_of_digits_is_known_in_a_file_too(empty: Path) -> None:
-    (empty / "t.csv").write_text("x,2019,2020\n" + "".join(f"{number},{number * 1.5},{-number}\n" for number in range(40)))
+    (empty / "t.csv").write_text("x,2019,2020\n" + "".join(f"{number},{number * 1.5},{-number}\n" for number in range(60)))
     (empty / "experiment").mkdir()
     (empty / "experiment" / "mine.yaml").write_text(
         "# @package _global_\ndefaults: [override /data: table]\ndata: {path: t.csv, target: 2019, drop: [2020]}\n"
@@ -241,9 +242,10 @@ def test_a_column_of_digits_is_known_in_a_file_too(empty: Path) -> None:
 
 
 def test_a_jobs_folder_is_named_after_its_settings_and_not_after_what_the_sweeper_fills_in() -> None:
-    plan = planned(["optimizer=adam,sgd", "training.epochs=2", "hydra.sweep.subdir=${hydra.job.override_dirname}"])
+    subdir = "hydra.sweep.subdir=${hydra.job.override_dirname}"
+    plan = planned(["optimizer=adam,sgd", "training.epochs=2", "replicates.count=2", subdir])
     config = plan.trials.compose(
         [*plan.trials.fixed, "optimizer=sgd", "study.name=x", "study.trial=1", "study.storage='sqlite:////tmp/o.db'"]
     )
-    assert config.hydra.sweep.subdir == "optimizer=sgd,tracking=none,training.epochs=2"
+    assert config.hydra.sweep.subdir == "optimizer=sgd,replicates.count=2,tracking=none,training.epochs=2"
     assert "'hydra.sweep.subdir=${hydra.job.override_dirname}'" in plan.command

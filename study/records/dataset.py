@@ -21,7 +21,7 @@ class Dataset:
     input_names: a name for each input. target_names: one for each output, which for classification is the class.
 
     >>> study.load_data(study.compose(["data=iris"]))
-    Dataset(120 rows to train on and 30 to validate on, 4 inputs, 3 outputs)
+    Dataset(96 rows to train on and 24 to validate on, 4 inputs, 3 outputs)
     """
 
     x_train: Floats
