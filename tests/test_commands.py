@@ -384,7 +384,7 @@ def test_a_study_in_work_is_not_deleted(told, errors: list[str]) -> None:
 
 @pytest.mark.usefixtures("copy")
 def test_a_study_whose_records_are_on_their_way_is_not_deleted(monkeypatch: pytest.MonkeyPatch, errors: list[str]) -> None:
-    waiting = [spool.Recorded("tiny", 0, None, 0.0)]  # type: ignore[arg-type]
+    waiting = [spool.Recorded("tiny", 0, False, None, 0.0)]  # type: ignore[arg-type]
     monkeypatch.setattr(spool, "recorded", lambda: waiting)
     assert run("delete", "tiny", "--yes") == 2 and "doctor --repair" in errors[0]
 

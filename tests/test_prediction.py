@@ -252,7 +252,7 @@ def test_how_a_table_was_read_is_told(tmp_path: Path) -> None:
     table = ["data=table", f"data.path={tmp_path / 'flats.csv'}", "data.target=rent", "data.drop=[id]", "data.missing=median"]
     spec = study.compose(table)
     told = (
-        "flats.csv: 77 rows to train on, 19 to validate on; classification of rent, 2 classes: cheap, dear; "
+        "flats.csv: 77 rows to train on, 19 to validate on, 24 to test; classification of rent, 2 classes: cheap, dear; "
         "5 inputs from district (2 levels), area, new (2 levels)"
     )
     assert inputs.reading(spec, study.load_data(spec)) == planning._reading(spec, {}) == told

@@ -61,7 +61,9 @@ def _overview(storage: str, name: str) -> Overview:
     objectives = objectives_of(kept)
     first = objectives[0]
     done = [
-        (record.number != kept.get(WINNER), first.sign * record.values[0], record.number) for record in records if record.summary
+        (record.number != kept.get(WINNER), first.sign * record.values[0], record.number)
+        for record in records
+        if record.summary and record.values
     ]
     moments = [moment for trial in trials for moment in (trial.datetime_start, trial.datetime_complete) if moment]
     return Overview(
