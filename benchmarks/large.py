@@ -1,4 +1,4 @@
-"""Large cases, each once through the real command in a process of its own: seconds, and peak memory beside the estimate.
+"""Large cases, each once through the real command in a process of its own: seconds, disk, and peak memory beside the estimate.
 
 The peak is the kernel's VmHWM, asked for while the process runs: `ru_maxrss` would be no less than that of the process that
 started it. The estimate is the one by which training that doesn't fit is refused (`study.runner.memory`).
@@ -116,7 +116,9 @@ def run(case: Case, folder: Path) -> str:
     assert running.returncode == 0, text
     phases = re.findall(r"[\d.]+ s: (.*)", text)[-1]
     seconds, used = time.perf_counter() - start, ended[2].ru_utime + ended[2].ru_stime
-    sizes = (float(estimate.stdout) / MEGABYTE, trainer / MEGABYTE, writer / MEGABYTE)
+    # what the run leaves behind, without the table that was there before
+    left = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.name.startswith("table."))
+    sizes = tuple(size / MEGABYTE for size in (float(estimate.stdout), trainer, writer, left))
     return f"{case.name:28} {seconds:8.0f} {used:8.0f}" + "".join(f"{size:10.0f}" for size in sizes) + f"   {phases}"
 
 
@@ -124,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="cases whose names contain this text")
     only = parser.parse_args().only
-    print(f"{'':28} {'seconds':>8} {'of CPU':>8}{'estimated':>10}{'measured':>10}{'writer':>10}   MB; seconds by phase")
+    print(f"{'':28} {'seconds':>8} {'of CPU':>8}{'estimated':>10}{'measured':>10}{'writer':>10}{'disk':>10}   MB; seconds by phase")
     for case in CASES:
         if only in case.name:
             with tempfile.TemporaryDirectory() as folder:

@@ -212,6 +212,14 @@ def test_networks_are_a_budget(empty: Path, at_once: dict[int, Summary]) -> None
 
 
 @pytest.mark.long
+def test_minutes_are_a_budget_and_the_same_command_goes_on(empty: Path, at_once: dict[int, Summary]) -> None:
+    assert run(*UNTRACKED, "hydra.sweeper.minutes=0.000001") == 0
+    assert findings(empty).records == [] and findings(empty).decision is None
+    assert run(*UNTRACKED) == 0
+    assert decision(empty) == decided(at_once)
+
+
+@pytest.mark.long
 def test_a_setting_whose_later_replicate_diverges_is_out(
     empty: Path, at_once: dict[int, Summary], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -217,6 +217,11 @@ def _run(opened: Launching) -> None:
             raise
     if stopped:
         terminal.message(f"stopped: {stopped}", "red")
+    elif (remaining := study.remaining()) and time.perf_counter() > until:
+        done = study.n_trials - remaining
+        terminal.message(
+            f"the time (hydra.sweeper.minutes) was over after {done} of {study.n_trials} trials; the same command goes on"
+        )
 
 
 def _conclude(opened: Launching) -> list[TrialRecord]:
