@@ -122,6 +122,11 @@ def test_a_folder_that_no_database_can_lie_in_is_refused_in_one_line(tmp_path: P
 LONG_STUDY = ["--multirun", "optimizer=adam,sgd", "seed=1,2", "hydra.sweeper.study_name=tiny"]
 
 
+def heed_hangups() -> None:
+    """End at SIGHUP, also where the tests themselves run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def begun(folder: Path, ignored: bool, controlling: bool) -> tuple[subprocess.Popen[bytes], int]:
     """A study on a terminal, after its first trial, and the terminal's other end.
 
@@ -133,8 +138,7 @@ def begun(folder: Path, ignored: bool, controlling: bool) -> tuple[subprocess.Po
         os.setsid()
         if controlling:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        if ignored:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
 
     command = [sys.executable, "-m", "study", *TINY, *LONG_STUDY]
     driver = subprocess.Popen(
@@ -164,7 +168,9 @@ def test_a_terminal_that_is_closed_in_mid_study(tmp_path: Path, ignored: bool, c
 @pytest.mark.fault
 def test_a_hangup_ends_the_study_in_order(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "study", *TINY, *LONG_STUDY]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as driver:
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_hangups
+    ) as driver:
         assert driver.stderr and any("val loss" in line for line in driver.stderr)
         driver.send_signal(signal.SIGHUP)
         assert driver.wait(60) == 128 + signal.SIGHUP

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from study.errors import visible_lines
 from study.redaction import redact
 from study.reporting.report import Table
 from study.tracking.artifacts import write_atomically
@@ -132,7 +133,8 @@ def _redacted(content: Any) -> Any:
 
 
 def _shown(value: object) -> object:
-    return redact(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    # a browser shows nothing in place of a control character
+    return visible_lines(redact(value)) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @cache
