@@ -22,7 +22,7 @@ from study.data import dataset
 from study.records.outcome import Failed, Summary, TrialResult
 from study.reporting import decisions, study_results, terminal
 from study.reporting.study_results import Findings
-from study.runner import launching, trial
+from study.runner import launching, planning, trial
 from study.runner.planning import Plan
 from study.search import stored
 from study.settings.spec import TrialSpec
@@ -292,6 +292,14 @@ def test_a_search_races_unless_it_cannot_or_must_not(name: str, planned: Callabl
     assert plan.base.replicates.count == count
     assert (plan.rules is not None) == races
     assert plan.base.replicates.per_split == (2 if count == 4 else 1)
+
+
+def test_a_large_validation_part_needs_no_other_split_and_the_launch_says_so(planned: Callable[..., Plan]) -> None:
+    data = ["data=noise", "data.features=2", "optimizer.learning_rate=0.1,0.2"]
+    few, many = (planned(*data, f"data.rows={rows}") for rows in (25_000, 25_010))
+    assert few.base.replicates.vary == ("init", "order", "data") and many.base.replicates.vary == ("init", "order")
+    assert many.rules and many.base.replicates.count == 4
+    assert [any("one split" in line for line in planning.opening(plan, 2, True, 0)) for plan in (few, many)] == [False, True]
 
 
 @pytest.mark.parametrize(

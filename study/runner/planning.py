@@ -382,4 +382,6 @@ def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> list[str]:
         *(f"  {key}: {domain}" for key, domain in plan.space.items()),
         *(f"  {line}" for line in (*plan.reading.splitlines(), plan.judging) if line),
     ]
+    if plan.rules and "data" not in plan.base.replicates.vary:
+        lines.append("  one split of the rows for all replicates (replicates.vary lacks data)")
     return lines + ([f"  {done} trial{'s are' if done > 1 else ' is'} already done"] if done else [])
