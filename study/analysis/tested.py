@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from study import seeds
 from study.analysis import baselines, ensemble, forward, worth
-from study.data import dataset, loading, scaling, splits
+from study.data import dataset, scaling, splits
+from study.data.scaling import ColumnScale
 from study.records.arrays import Array, Doubles
 from study.records.cohort import Cohort
 from study.records.network import Network
@@ -29,20 +32,17 @@ def judge(cohort: Cohort, *, with_baselines: bool) -> Tested | None:
     data = dataset.load_tested(spec)
     if data is None:
         return None
-    predictions = np.stack(
-        [_outputs(spec, number, net) for number, net in zip(spec.replicates.numbers, cohort.networks(), strict=True)]
-    )
-    combined = ensemble.combined(predictions, spec.loss)
+    common = scaling.tested_targets(spec)
+    members = zip(spec.replicates.numbers, cohort.networks(), strict=True)
+    predictions = np.stack([_outputs(spec, number, network, common) for number, network in members])
     others = list(baselines.fitted(data, spec.loss, spec.seed)) if with_baselines else []
-    draw = seeds.generator(spec.seed, splits.TEST)
+    combined = ensemble.combined(predictions, spec.loss)
+    draw, groups = seeds.generator(spec.seed, splits.TEST), _groups(spec)
     outputs = np.stack([combined, *(model.outputs for model in others)])
-    spreads = [scale.spread for scale in scaling.learn_tested(spec).targets]
-    groups = loading.rows(spec).groups
-    of_rows = None if groups is None else groups[splits.test_part(spec.data, loading.rows(spec), loading.root_seed(spec))]
-    scores = worth.of_models(outputs, data.y_val, spec.loss, spreads, draw, of_rows)
-    losses = forward.row_losses(outputs, data.y_val, spec.loss)
-    single = np.stack([forward.row_losses(own[None], data.y_val, spec.loss)[0] for own in predictions]).mean(axis=0)
-    gaps = rows.means(np.concatenate([single[None], losses[1:]]) - losses[0], draw, of_rows)
+    scores = worth.of_models(outputs, data.y_val, spec.loss, [scale.spread for scale in common], draw, groups)
+    single = forward.row_losses(predictions, data.y_val, spec.loss).mean(axis=0)
+    own = forward.row_losses(combined[None], data.y_val, spec.loss)[0]
+    gaps = rows.means(np.stack([single, *(model.losses for model in others)]) - own, draw, groups)
     return Tested(
         rows=len(data.y_val),
         networks=len(cohort),
@@ -66,13 +66,19 @@ def _interval(estimate: RowEstimate) -> Interval:
     return estimate.value, estimate.low, estimate.high
 
 
-def _outputs(spec: TrialSpec, number: int, network: Network) -> Array:
-    """Return a replicate's outputs for the test rows, [n, units]; targets as scaled by all other rows."""
-    outputs = forward.layer_outputs(Network.stack([network]), scaling.scaled_test(spec, number), spec.model)[-1][0]
+def _groups(spec: TrialSpec) -> Array | None:
+    """Return the groups of the test rows, [n]; None where rows have none."""
+    all_rows, _, test = splits.tested_parts(spec)
+    return None if all_rows.groups is None else all_rows.groups[test]
+
+
+def _outputs(spec: TrialSpec, number: int, network: Network, common: Sequence[ColumnScale]) -> Array:
+    """Return a replicate's outputs for the test rows, [n, units]. common: the scaling in which it gives targets."""
+    x, own = scaling.tested_by(spec, number)
+    outputs = forward.layer_outputs(Network.stack([network]), x, spec.model)[-1][0]
     if spec.data.task == CLASSIFICATION:
         return outputs
-    own, common = (np.array(learned.targets) for learned in (scaling.learn_scaling(spec, number), scaling.learn_tested(spec)))
-    return _in_units(_in_units(outputs.astype(np.float64), own, back=True), common)
+    return _in_units(_in_units(outputs.astype(np.float64), np.array(own), back=True), np.array(common))
 
 
 def _in_units(values: Doubles, scales: Doubles, *, back: bool = False) -> Doubles:

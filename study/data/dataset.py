@@ -77,11 +77,9 @@ def load_tested(spec: TrialSpec) -> Dataset | None:
 
     None without a test part. Raises BadInput if the data can't be loaded.
     """
-    rows = loading.rows(spec)
-    test = splits.test_part(spec.data, rows, loading.root_seed(spec))
+    rows, others, test = splits.tested_parts(spec)
     if not len(test):
         return None
-    others = np.setdiff1d(np.arange(len(rows.x)), test, assume_unique=True)
     return _dataset(replace(spec.data, feature_noise=0.0, target_noise=0.0), rows, others, test, 0)
 
 

@@ -62,7 +62,7 @@ def _table(spec: TrialSpec, settings: UserTable, data: Dataset) -> str:
         target += f", {data.outputs} classes: {textwrap.shorten(', '.join(map(_brief, data.target_names)), MOST_NAME)}"
         if all(_is_number(name) for name in data.target_names):
             target += " (data.task=regression treats them as numbers)"
-    tested = f", {_tested(spec):,} to test" if _tested(spec) else ""
+    tested = f", {count:,} to test" if (count := _tested(spec)) else ""
     return (
         f"{PurePath(settings.path).name}: {len(data.x_train):,} rows to train on, {len(data.x_val):,} to validate on{tested}; "
         f"{settings.task} of {target}; {len(made_of)} input{'s' * (len(made_of) > 1)} from {columns}"
@@ -71,7 +71,7 @@ def _table(spec: TrialSpec, settings: UserTable, data: Dataset) -> str:
 
 def _tested(spec: TrialSpec) -> int:
     """Return the number of rows in the test part."""
-    return len(splits.test_part(spec.data, loading.rows(spec), loading.root_seed(spec)))
+    return len(splits.tested_parts(spec)[2])
 
 
 def _brief(name: str) -> str:
@@ -106,9 +106,8 @@ def _lacking(spec: TrialSpec, data: Dataset) -> Iterator[str]:
 
 def _judged(spec: TrialSpec, data: Dataset) -> tuple[Array, npt.NDArray[np.bool_]]:
     """Return the number of rows of each class outside the test part, and the classes in every validation part; both [classes]."""
-    every = loading.rows(spec)
-    tested = splits.test_part(spec.data, every, loading.root_seed(spec))
-    rows = np.bincount(np.delete(every.y, tested), minlength=data.outputs)
+    every, others, _ = splits.tested_parts(spec)
+    rows = np.bincount(every.y[others], minlength=data.outputs)
     if spec.data.resample == KFOLD:
         return rows, rows >= spec.data.folds
     # the number of a class's validation rows doesn't depend on the seed

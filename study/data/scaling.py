@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from study.data import loading, splits
+from study.data import splits
 from study.data.rows import Rows
 from study.records.arrays import Array, Doubles, Floats
 from study.settings.data import (
@@ -75,36 +75,36 @@ def fill_rule(data: Data) -> str:
     return data.missing if isinstance(data, UserTable) else MEAN
 
 
-def learn_tested(spec: TrialSpec) -> Scaling:
-    """Learn the scaling of `dataset.load_tested` from all rows but the test part. Raises BadInput if the data can't be loaded."""
-    rows = loading.rows(spec)
-    test = splits.test_part(spec.data, rows, loading.root_seed(spec))
-    return _learned(spec.data, rows, np.setdiff1d(np.arange(len(rows.x)), test, assume_unique=True), test)
+def tested_targets(spec: TrialSpec) -> tuple[ColumnScale, ...]:
+    """Return the scaling of the targets in `dataset.load_tested`; none for classes. Raises BadInput if the data can't be loaded."""
+    return _targets(spec.data, *splits.tested_parts(spec))
 
 
-def scaled_test(spec: TrialSpec, number: int) -> Floats:
-    """Return the inputs of the test part as replicate `number` sees them, [n, inputs]."""
-    rows, train, _ = splits.replicate_parts(spec, number)
-    test = splits.test_part(spec.data, rows, loading.root_seed(spec))
-    return scaled(rows.x, train, test, spec.data.normalise, fill_rule(spec.data))[1]
+def tested_by(spec: TrialSpec, number: int) -> tuple[Floats, tuple[ColumnScale, ...]]:
+    """Return the inputs of the test part as replicate `number` sees them, [n, inputs], and its scaling of the targets."""
+    rows, train, val = splits.replicate_parts(spec, number)
+    _, _, test = splits.tested_parts(spec)
+    x = scaled(rows.x, train, test, spec.data.normalise, fill_rule(spec.data))[1]
+    return x, _targets(spec.data, rows, train, val)
 
 
 def learn_scaling(spec: TrialSpec, number: int) -> Scaling:
     """Learn the scaling of replicate `number`. Raises BadInput if the data can't be loaded."""
-    return _learned(spec.data, *splits.replicate_parts(spec, number))
-
-
-def _learned(data: Data, rows: Rows, train: Array, val: Array) -> Scaling:
+    data = spec.data
+    rows, train, val = splits.replicate_parts(spec, number)
     missing = fill_rule(data)
     x_val = np.empty((len(val), rows.x.shape[1]))
     inputs = []
     for column, (scale, _, x_column) in enumerate(_columns(rows.x, train, val, data.normalise, missing)):
         inputs.append(scale)
         x_val[:, column] = x_column
-    targets: tuple[ColumnScale, ...] = ()
-    if isinstance(data, Regression) and rows.labels is None:
-        targets = tuple(scale for scale, _, _ in _columns(rows.y, train, val, data.normalise_target, missing))
-    return Scaling(tuple(inputs), targets, x_val)
+    return Scaling(tuple(inputs), _targets(data, rows, train, val), x_val)
+
+
+def _targets(data: Data, rows: Rows, train: Array, val: Array) -> tuple[ColumnScale, ...]:
+    if not isinstance(data, Regression) or rows.labels is not None:
+        return ()
+    return tuple(scale for scale, _, _ in _columns(rows.y, train, val, data.normalise_target, fill_rule(data)))
 
 
 def scaled(values: Array, train: Array, val: Array, scale: str, missing: str) -> tuple[Floats, Floats]:

@@ -29,6 +29,17 @@ def replicate_parts(spec: TrialSpec, number: int) -> tuple[Rows, Array, Array]:
     return rows, *parts(spec.data, rows, root_seed, seed, fold)
 
 
+def tested_parts(spec: TrialSpec) -> tuple[Rows, Array, Array]:
+    """Return all rows of a trial, and the row numbers outside the test part and in it. Raises as `replicate_parts` does."""
+    rows = loading.rows(spec)
+    test = test_part(spec.data, rows, loading.root_seed(spec))
+    return rows, _outside(rows, test), test
+
+
+def _outside(rows: Rows, numbers: Array) -> Array:
+    return np.setdiff1d(np.arange(len(rows.x)), numbers, assume_unique=True)
+
+
 def split_seed(data: Data, root_seed: int, seed: int, level: int) -> tuple[int, int]:
     """Return the seed and the fold that decide a replicate's rows: folds and windows in time are cut from the same order."""
     if data.resample == KFOLD:
@@ -63,7 +74,7 @@ def parts(data: Data, rows: Rows, root_seed: int, seed: int, fold: int) -> tuple
     Where rows have classes, each part of a random split has its share of every class, to the nearest whole row. Raises BadInput if
     a part would be empty.
     """
-    rest = np.setdiff1d(np.arange(len(rows.x)), test_part(data, rows, root_seed), assume_unique=True)
+    rest = _outside(rows, test_part(data, rows, root_seed))
     train, val = _parts(data, _only(rows, rest), root_seed, seed, fold)
     return rest[train], rest[val]
 
