@@ -7,6 +7,7 @@ import textwrap
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,13 @@ def columns(settings: UserTable, choose: ChooseColumns, texts: Collection[str] =
     return FileContent(table, tuple(notes), read.made_up)
 
 
+def wanted_names(wanted: Collection[str], names: Sequence[str]) -> list[str]:
+    """Return the wanted names in a file's order. Raises BadInput if two columns share a name or a wanted one is missing."""
+    if faults := named_alike("data.path", names) or absent(wanted, names):
+        raise BadInput(faults)
+    return [name for name in names if name in wanted]
+
+
 def values(settings: UserTable, wanted: Collection[str], texts: Collection[str], made_up: Sequence[str] = ()) -> dict[str, Array]:
     """Return the wanted columns: numbers, NaN where missing, or Python values, None where missing.
 
@@ -116,12 +124,7 @@ def values(settings: UserTable, wanted: Collection[str], texts: Collection[str],
     """
     settings = replace(settings, index=KEEP)  # only wanted columns are read, so row labels need no detection
 
-    def choose(names: Sequence[str]) -> list[str]:
-        if faults := named_alike("data.path", names) or absent(wanted, names):
-            raise BadInput(faults)
-        return [name for name in names if name in wanted]
-
-    table = columns(settings, choose, texts, made_up).columns
+    table = columns(settings, partial(wanted_names, wanted), texts, made_up).columns
     return {
         name: column.to_numpy()
         if name not in texts and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))

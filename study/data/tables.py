@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import textwrap
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from study.data import number_texts
-from study.data.encoding import Input, absent, named_alike, row_text
-from study.data.readers import DECIMAL_COMMA, Column, columns, is_numeric, is_text, made_up_names, stamp
+from study.data.encoding import Input, named_alike, row_text
+from study.data.readers import DECIMAL_COMMA, Column, columns, is_numeric, is_text, made_up_names, stamp, wanted_names
 from study.data.rows import Rows
 from study.errors import BadInput, Fault
 from study.records.arrays import Array, Floats, Integers
@@ -94,8 +94,8 @@ def read(settings: UserTable) -> Rows:
     else:
         tested = 0
     faults: list[Fault] = []
-    groups = _group_numbers(settings, remaining.pop(settings.group), faults) if settings.group else None
-    times = _time_numbers(settings, remaining.pop(settings.time), faults) if settings.time else None
+    groups = _group_numbers(settings.group, remaining.pop(settings.group), faults) if settings.group else None
+    times = _time_numbers(settings.time, remaining.pop(settings.time), faults) if settings.time else None
     unusable: list[Unusable] = []
     gaps: list[Unusable] = []
     notes += _sentinels(settings, remaining)
@@ -196,54 +196,57 @@ def _dates(settings: UserTable, levels: dict[str, list[Any]]) -> Iterator[str]:
         yield f"dates treated as texts: {textwrap.shorten(listed, 200)} (to leave out: {drop_hint([*settings.drop, *dates])})"
 
 
+# -- parts ---------------------------------------------------------------------------------------------------------------------
+
+
 def _with_test_rows(settings: UserTable, table: Mapping[str, Column], made_up: Sequence[str]) -> dict[str, Column]:
-    """Return the columns with the rows of the test part's table below. Raises BadInput for faults of that table."""
+    """Return the columns with the rows of the test part's table below. Raises BadInput for faults of that table.
+
+    made_up: the names given to the columns of a table whose file has none.
+    """
     assert settings.test_path
     texts = [name for name, column in table.items() if is_text(column.type) and not pa.types.is_boolean(column.type)]
+    source = replace(settings, path=settings.test_path, index=KEEP)
     try:
-        tested = columns(replace(settings, path=settings.test_path, index=KEEP), partial(_same_columns, table), texts, made_up)
+        tested = columns(source, partial(wanted_names, table), texts, made_up)
     except BadInput as bad:
         keys = {"data.path": "data.test_path", "rows": "data.test_path"}
         raise BadInput([Fault(keys.get(fault.key, fault.key), fault.got, fault.valid) for fault in bad.faults]) from bad
-    joined = {}
-    for name, column in table.items():
-        try:
-            # whole numbers in one table may have decimals in the other
-            numbers = is_numeric(column.type) and is_numeric(tested.columns[name].type)
-            kind = pa.float64() if numbers and column.type != tested.columns[name].type else column.type
-            parts = [pc.cast(part, kind) for part in (column, tested.columns[name])]
-        except pa.ArrowInvalid as error:
-            got = f"column {name!r}: {tested.columns[name].type}"
-            raise BadInput([Fault("data.test_path", got, f"{column.type}, as in data.path")]) from error
-        joined[name] = pa.chunked_array([chunk for part in parts for chunk in part.chunks], kind)
-    return joined
+    return {name: _joined(name, column, tested.columns[name]) for name, column in table.items()}
 
 
-def _same_columns(wanted: Collection[str], names: Sequence[str]) -> list[str]:
-    if faults := named_alike("data.path", names) or absent(wanted, names):
-        raise BadInput(faults)
-    return [name for name in names if name in wanted]
+def _joined(name: str, column: Column, tested: Column) -> Column:
+    # whole numbers in one table may have decimals in the other
+    numbers = is_numeric(column.type) and is_numeric(tested.type)
+    kind = pa.float64() if numbers and column.type != tested.type else column.type
+    try:
+        parts = [pc.cast(part, kind) for part in (column, tested)]
+    except pa.ArrowInvalid as error:
+        got = f"column {name!r}: {tested.type}"
+        raise BadInput([Fault("data.test_path", got, f"{column.type}, as in data.path")]) from error
+    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], kind)
 
 
-def _group_numbers(settings: UserTable, column: Column, faults: list[Fault]) -> Integers:
-    """Return the number of each row's group, [n]."""
-    faults += _gap_faults("data.group", settings.group, column)
-    return pc.fill_null(pc.rank(column, tiebreaker="dense"), 0).to_numpy().astype(np.int32)
+def _group_numbers(name: str, column: Column, faults: list[Fault]) -> Integers:
+    """Return the number of each row's group, [n]; add faults of the column."""
+    return _ranks("data.group", name, column, faults)
 
 
-def _time_numbers(settings: UserTable, column: Column, faults: list[Fault]) -> Integers:
-    """Return each row's place in time, [n], equal for equal times."""
-    faults += _gap_faults("data.time", settings.time, column)
+def _time_numbers(name: str, column: Column, faults: list[Fault]) -> Integers:
+    """Return each row's place in time, [n], equal for equal times; add faults of the column."""
+    places = _ranks("data.time", name, column, faults)
     others = [text for text in _levels(column) if not ISO_DATE.match(str(text))] if is_text(column.type) else []
     if others:
         valid = "numbers, or dates with the year first and two digits for month and day (2024-05-31)"
-        faults.append(Fault("data.time", f"column {settings.time!r}: {others[0]!r}", valid))
-    return pc.fill_null(pc.rank(column, tiebreaker="dense"), 0).to_numpy().astype(np.int32)
+        faults.append(Fault("data.time", f"column {name!r}: {others[0]!r}", valid))
+    return places
 
 
-def _gap_faults(key: str, name: str | None, column: Column) -> list[Fault]:
+def _ranks(key: str, name: str, column: Column, faults: list[Fault]) -> Integers:
     missing = pc.is_null(column).to_numpy()
-    return [Fault(key, f"column {name!r}: no value in {row_text(missing)}", "a value in every row")] if missing.any() else []
+    if missing.any():
+        faults.append(Fault(key, f"column {name!r}: no value in {row_text(missing)}", "a value in every row"))
+    return pc.fill_null(pc.rank(column, tiebreaker="dense"), 0).to_numpy().astype(np.int32)
 
 
 # -- columns -----------------------------------------------------------------------------------------------------------------
