@@ -9,7 +9,7 @@ import numpy as np
 from study.analysis.distance import Matrix
 from study.analysis.forward import predicted_classes
 from study.records.arrays import Array, Floats, Integers
-from study.records.dataset import task_of
+from study.records.dataset import on_same_rows, task_of
 from study.settings.data import CLASSIFICATION
 
 CHURN, NRMSE = "churn", "NRMSE"
@@ -30,10 +30,8 @@ def within(predictions: Floats, targets: Sequence[Array], splits: Integers) -> I
 
     predictions: [N, n, outputs] and targets: N of [n, …], each network's on its own rows. splits: [N], equal for the same rows.
     """
-    for split in np.unique(splits):
-        members = np.flatnonzero(splits == split).astype(np.int32)
-        if len(members) > 1:
-            yield members, between(predictions[members], targets[members[0]])
+    for members in on_same_rows(splits):
+        yield members, between(predictions[members], targets[members[0]])
 
 
 def churn(predictions: Floats) -> Matrix:

@@ -13,7 +13,7 @@ from study.analysis.distance import Matrix
 from study.analysis.verdict import Verdict, VerdictEvidence, verdict
 from study.records.arrays import Array, Doubles, Floats, Integers
 from study.records.cohort import Cohort
-from study.records.dataset import Dataset, shared, splits, task_of
+from study.records.dataset import Dataset, on_same_rows, shared, splits, task_of
 from study.records.network import Network
 from study.sampling import evenly
 from study.settings.data import CLASSIFICATION
@@ -35,9 +35,9 @@ class Examination:
 
     relative_l2: of the raw weights. aligned: canonical and matched; null: the same of fresh networks of this architecture.
     disagreement: NaN for networks that were validated on different rows, None if all were. cka (debiased, of the last hidden
-    layer): None where networks don't share their data. pairs: those whose paths
-    were followed, raw and with the second network aligned to the first; a path's barrier is in error rate, or in trivial losses.
-    centre: [N], distances to the mean of the aligned networks.
+    layer): None where networks don't share their data. pairs: those whose paths were followed, raw and with the second network
+    aligned to the first; a path's barrier is in error rate, or in trivial losses. centre: [N], distances to the mean of the aligned
+    networks.
     """
 
     places: Integers
@@ -189,9 +189,9 @@ def _largest_difference(predictions: Floats) -> float:
 def _loss_apart(losses: Doubles, splits: Integers) -> MeanInterval:
     """Return the mean of |L_a − L_b| over the mean loss, over the pairs of networks on the same rows."""
     apart = np.abs(losses[:, None] - losses) / (losses.mean() or 1.0)
-    blocks = [apart[np.ix_(members, members)] for members in (np.flatnonzero(splits == split) for split in np.unique(splits))]
+    blocks = [apart[np.ix_(members, members)] for members in on_same_rows(splits)]
     # where no two networks share their rows, nothing is judged by it
-    return intervals.mean_of_blocks([block for block in blocks if len(block) > 1] or [apart])
+    return intervals.mean_of_blocks(blocks or [apart])
 
 
 def _over_errors(apart: Matrix, predictions: Floats, target: Array) -> Matrix:

@@ -28,6 +28,7 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
     final = [float(loss) for loss in trained.final(trained.val_loss)]
     rows, numbers = distance.vectors(trained.networks()), splits(datasets)
     per_split = trained.spec.replicates.per_split
+    alone = 0.0 if len(numbers) == 1 else None  # a network differs from itself by nothing; others have no rows in common
     blocks = list(disagreement.within(trained.predictions, [data.y_val for data in datasets], numbers))
     return Summary(
         val_losses=final,
@@ -36,7 +37,7 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
         val_loss_halfwidth=None if trained.spec.replicates.crossed else intervals.mean_halfwidth(final, per_block=per_split),
         train_loss_mean=float(np.mean(trained.final(trained.train_loss))),
         distance=distance.mean_of_pairs(distance.relative_l2(rows)),
-        disagreement=float(np.mean([distance.mean_of_pairs(block) for _, block in blocks])) if blocks else _alone(numbers),
+        disagreement=float(np.mean([distance.mean_of_pairs(block) for _, block in blocks])) if blocks else alone,
         distinct=len(set(marks)),
         labels={name: trained.labels.count(name) for name in convergence.LABELS if name in trained.labels},
         scores=_scores(trained, datasets),
@@ -46,11 +47,6 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
         **_progress(trained, datasets),
         **_examined(examined),
     )
-
-
-def _alone(splits: Integers) -> float | None:
-    """Return the disagreement of a network with itself, or of none on the same rows."""
-    return 0.0 if len(splits) == 1 else None
 
 
 def _classes(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:

@@ -59,3 +59,9 @@ def splits(datasets: Sequence[Dataset]) -> Integers:
     # replicates on the same rows have the same object
     numbers = {identity: number for number, identity in enumerate(dict.fromkeys(map(id, datasets)))}
     return np.array([numbers[id(data)] for data in datasets], np.int32)
+
+
+def on_same_rows(splits: Integers) -> list[Integers]:
+    """Return the positions of the replicates of each split that two or more share. splits: as `splits` returns it."""
+    groups = [np.flatnonzero(splits == split).astype(np.int32) for split in np.unique(splits)]
+    return [members for members in groups if len(members) > 1]

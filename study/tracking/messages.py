@@ -23,8 +23,7 @@ class TrialStart:
     """The part of a trial's record that is known before it is trained.
 
     number: in its study, None for a single trial; whole: the number of the trial whose replicates are all trained again, together,
-    else None. settings: by dotted key. seeds: source → one per replicate. data: as
-    `inputs.describe` gives it.
+    else None. settings: by dotted key. seeds: source → one per replicate. data: as `inputs.describe` gives it.
     """
 
     experiment: str
