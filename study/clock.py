@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -27,3 +27,11 @@ class Clock:
 
     def add(self, name: str, seconds: float) -> None:
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    def add_jobs(self, seconds: float, jobs: Iterable[Mapping[str, float]]) -> None:
+        """Add the phases of jobs that took so many seconds; the rest is Hydra's, which composes their configs: 'compose'."""
+        for phases in jobs:
+            for name, spent in phases.items():
+                self.add(name, spent)
+                seconds -= spent
+        self.add("compose", max(0.0, seconds))

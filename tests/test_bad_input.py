@@ -176,6 +176,8 @@ ROWS = [
         ["init=zeros,orthogonal", "optimizer=sgd", "optimizer.momentum=tag(optimizr:sgd,interval(0,1))"],
         "optimizer.momentum: got 'a condition on optimizr'; valid: one on a setting searched by its values (init)",
     ),
+    searched([INTERVAL, "hydra.sweeper.objective=[]"], "hydra.sweeper.objective: got []; valid: one or more of loss,"),
+    searched([INTERVAL, "hydra.sweeper.objective=5"], "hydra.sweeper.objective: got 5; valid: loss, spread,"),
     searched([INTERVAL, "hydra.sweeper.objective=los"], "hydra.sweeper.objective: got 'los'; valid: did you mean loss?"),
     searched(
         [INTERVAL, "hydra.sweeper.objective=[loss,size]", "pruner=median"],

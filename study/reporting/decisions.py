@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from study.records.outcome import Interval, Tested, TestScore
 from study.records.trial import TrialRecord
 from study.reporting.report import Table, listed, number, settings_text
-from study.settings.values import Value
 from study.statistics import race
 from study.statistics.objectives import Objective
 from study.statistics.race import Claim, Decision, Rules
@@ -17,12 +16,10 @@ from study.statistics.race import Claim, Decision, Rules
 MOST_NAMED = 10
 
 
-def decide(
-    records: Sequence[TrialRecord], objective: Objective, rules: Rules, per_split: int, over: bool = False
-) -> Decision | None:
+def decide(records: Sequence[TrialRecord], objective: Objective, rules: Rules, per_split: int) -> Decision | None:
     """Return the state of the race between the completed trials; None without one that has enough replicates.
 
-    per_split: replicates in a row that share a split. over: no more replicates will be trained.
+    per_split: replicates in a row that share a split.
     """
     done = {record.number: record for record in records if record.summary and record.state == "complete"}
     losses = {}
@@ -35,7 +32,7 @@ def decide(
         return None
     longest = max(map(len, losses.values()))
     splits = [replicate // per_split for replicate in range(longest)] if per_split > 1 else None
-    return race.decide(losses, {trial: _cost(done[trial]) for trial in losses}, rules, splits, exhausted=over)
+    return race.decide(losses, {trial: _cost(done[trial]) for trial in losses}, rules, splits)
 
 
 def _cost(record: TrialRecord) -> tuple[float, float]:
@@ -228,12 +225,6 @@ def tested_text(tested: Tested) -> str:
     return (
         f"On {tested.rows:,} test rows, by which nothing was trained or chosen, {networks}{compared} Intervals are 95 %, over rows."
     )
-
-
-def per_split(settings: Mapping[str, Value]) -> int:
-    """Return how many replicates in a row share a split, by a study's fixed settings."""
-    count = settings.get("replicates.per_split")
-    return count if isinstance(count, int) else 1
 
 
 def contenders(decision: Decision) -> list[int]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from study.analysis import controlled_comparison, disagreement
 from study.records.trial import TrialRecord
-from study.reporting import answers, decisions, narrative, report
+from study.reporting import answers, narrative, report
 from study.settings.spec import KINDS
 from study.settings.values import Value
-from study.statistics import intervals
+from study.statistics import intervals, rounds
 from study.statistics.objectives import Objective, unlike
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def compare(
     from study.tracking import reader
 
     done = [record for record in records if record.summary and record.run_id]
-    per_split = decisions.per_split(settings)
+    per_split = rounds.per_split(settings)
     values = [intervals.block_means(objective.of_replicates(record.summary), per_split) for record in done if record.summary]
     if len(done) < 2 or not all(values):
         return None

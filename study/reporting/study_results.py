@@ -12,7 +12,7 @@ from study.records.trial import TrialRecord
 from study.reporting import answers, decisions, factor_tables, narrative, report
 from study.reporting.answers import Answer
 from study.settings.values import Value
-from study.statistics import ranking, setting_effects
+from study.statistics import ranking, rounds, setting_effects
 from study.statistics.objectives import Objective
 from study.statistics.race import Decision, Rules
 from study.statistics.setting_effects import SettingEffect
@@ -67,7 +67,7 @@ class Findings:
         """The state of the race, None without one."""
         if self.rules is None:
             return None
-        return decisions.decide(self.records, self.objective, self.rules, decisions.per_split(self.settings))
+        return decisions.decide(self.records, self.objective, self.rules, rounds.per_split(self.settings))
 
     @property
     def tested(self) -> Tested | None:

@@ -43,7 +43,8 @@ class Launching:
     """An open study and its launch.
 
     writer: writes to MLflow, whose page of the study is `page`; None and empty without tracking. launch: runs trials; launch_final:
-    runs a finalist, given its record, its first replicate and the number of replicates; launch_rounds: the rounds of a race.
+    runs a finalist or a race's winner, given its record, its first replicate and the number of replicates, and raises errors of
+    storage and tracking; launch_rounds: the rounds of a race.
     """
 
     plan: Plan
@@ -121,7 +122,10 @@ def _open(plan: Plan, clock: Clock) -> Launching:
         looked = job.BASELINES if plan.settings["baselines"] else job.NETWORKS
         whole = [f"study.whole={record.number}", f"study.test={looked}"] if plan.rules else []
         lines = [line(record.params, f"replicates.first={first}", f"replicates.count={count}", *whole)]
-        return _result(plan.launcher.launch(lines, initial_job_idx=study.n_trials + record.number)[0])
+        result = _result(plan.launcher.launch(lines, initial_job_idx=study.n_trials + record.number)[0])
+        if isinstance(result, StudyError) and not isinstance(result, BadInput):
+            raise result
+        return result
 
     def launch_rounds(rounds: Sequence[race.Round]) -> list[TrialResult | BaseException]:
         if plan.in_process:
@@ -174,13 +178,11 @@ def _race(opened: Launching) -> None:
         count = decision.used[decision.winner]
         if not study.is_whole(winner.number, count):
             show(f"training the {count} replicates of trial {winner.number} together")
+            start = time.perf_counter()
             result = opened.launch_final(winner, 0, count)
-            if isinstance(result, StudyError) and not isinstance(result, BadInput):
-                raise result
             if isinstance(result, TrialResult) and result.summary:
                 study.tell_whole(winner.number, result)
-                for phase, seconds in result.seconds.items():
-                    opened.clock.add(phase, seconds)
+                opened.clock.add_jobs(time.perf_counter() - start, [result.seconds])
             else:
                 terminal.message(f"the replicates of trial {winner.number} were not trained together: {_failure(result)}", "red")
 
@@ -312,8 +314,6 @@ def _train_finalists(opened: Launching, records: Sequence[TrialRecord]) -> None:
         if record.number not in done:
             with terminal.status(f"training trial {record.number} again with {count} fresh replicates"):
                 result = opened.launch_final(record, fresh, count)
-            if isinstance(result, StudyError) and not isinstance(result, BadInput):
-                raise result
             summary = result.summary if isinstance(result, TrialResult) else None
             if isinstance(result, TrialResult) and summary:
                 study.tell_final(replace(record, summary=summary, run_id=result.run_id, values=[objective.value(summary)]))

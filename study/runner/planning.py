@@ -21,9 +21,8 @@ from study.data import dataset, inputs
 from study.errors import BadInput, Corrupt, Fault, check_writable
 from study.reporting import answers, terminal
 from study.runner import identity as identities
-from study.runner import job, validation
+from study.runner import job, race_setup, validation
 from study.runner.validation import Compose, ComposedTrials
-from study.search import space as spaces
 from study.search.space import Space
 from study.settings import rules
 from study.settings.spec import TrialSpec
@@ -41,17 +40,6 @@ if TYPE_CHECKING:
 PROGRAM = "mlp-study"
 # Hydra stores flags as settings
 OF_THE_FLAGS = {"hydra.mode", "hydra.sweeper.dry_run"}
-# a split in two for each pair of replicates; a large validation part needs no others
-RESPLIT, MOST_RESPLIT = ("replicates.vary=[init,order,data]", "replicates.per_split=2"), 5_000
-
-
-def _accept_truth(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError
-    return value
-
-
-TRUTH = rules.Rule("true, false or null", _accept_truth)
 # Hydra's settings that apply only to a study
 OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/")
 
@@ -150,7 +138,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     config, loader = sweeper.config, sweeper.hydra_context.config_loader
     space, fixed, by_default = _asked(config, loader, arguments, settings)
     _check_settings(settings)
-    races = _races(config, space, fixed, settings)
+    races = race_setup.may_race(config, space, fixed, settings)
     uri = job.store_uri(decode.section(config, "tracking"))
     if uri and settings["dry_run"]:
         locations.check(uri)
@@ -163,8 +151,8 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         check_writable(Path(config.hydra.sweep.dir))
         if not space:
             raise BadInput([Fault("--multirun", "nothing to search", _something_to_search(config))])
-        if races and _untouched(config, fixed):
-            trials = replace(trials, fixed=[*fixed, *_replicates_of_a_race(trials, space)], _validated={})
+        if races and race_setup.untouched(config, fixed):
+            trials = replace(trials, fixed=[*fixed, *race_setup.first_replicates(trials, space)], _validated={})
         if by_default:
             space = validation.narrow(space, trials)
         validated = validation.check_space(space, trials, config.hydra.runtime.choices)
@@ -202,54 +190,8 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         objectives=goals,
         storage=storage,
         uri=uri,
-        rules=race_rules(settings, base.replicates.count) if races else None,
+        rules=race_setup.rules_of(settings, base.replicates.count) if races else None,
     )
-
-
-def race_rules(settings: Mapping[str, Any], first: int) -> Rules:
-    """Return the rules of a race. first: the replicates that every trial begins with."""
-    return Rules(
-        margin=float(settings["margin"]),
-        confidence=float(settings["confidence"]),
-        first=first,
-        most=int(settings["max_replicates"]),
-        networks=settings["networks"],
-    )
-
-
-def _races(config: DictConfig, space: Space, fixed: Sequence[str], settings: Mapping[str, Any]) -> bool:
-    """Return whether a race may decide the study. Raises BadInput where one is asked for and can't be."""
-    wanted = settings["objective"]
-    names = [wanted] if wanted is None or isinstance(wanted, str) else list(wanted)
-    against = {
-        "several objectives": len(names) > 1,
-        "an objective that replicates have no value of": names[0] not in (None, objectives.LOSS, *objectives.SCORES),
-        "hydra.sweeper.finalists": settings["finalists"] is not None,
-        "replicates.crossed": config.replicates.get("crossed") is not None,
-        "a search over replicates or data": any(key.partition(".")[0] in ("replicates", "data") for key in space),
-    }
-    reasons = [reason for reason, holds in against.items() if holds]
-    if settings["decide"] and reasons:
-        raise BadInput([Fault("hydra.sweeper.decide", True, f"false or null with {' and '.join(reasons)}")])
-    if settings["decide"] is None:
-        return not reasons and _untouched(config, fixed)
-    return bool(settings["decide"])
-
-
-def _untouched(config: DictConfig, fixed: Sequence[str]) -> bool:
-    """Return whether the launch leaves the replicates as they are by default."""
-    given = any(line.lstrip("+").startswith("replicates") for line in fixed)
-    return not given and decode.section(config, "replicates") == source.default_settings("replicates")
-
-
-def _replicates_of_a_race(trials: ComposedTrials, space: Space) -> list[str]:
-    """Return the replicates that a trial begins with: in pairs that share their rows, unless the validation part is large."""
-    lines = [f"replicates.count={Rules().first}"]
-    try:
-        rows = len(dataset.load_data(trials.spec(spaces.example(space), space)).x_val)
-    except BadInput:
-        return lines  # the whole space is checked later
-    return lines if rows > MOST_RESPLIT else [*lines, *RESPLIT]
 
 
 def check_records(name: str, storage: str, uri: str, tracked: Callable[[], Sequence[TrialRun]]) -> None:
@@ -350,8 +292,8 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         "minutes": rules.number(0, 1e6, above=True),
         "finalists": rules.integer(5, 100_000),
         "max_failure_rate": rules.number(0, 1),
-        "decide": TRUTH,
-        "baselines": TRUTH,
+        "decide": rules.optional(rules.FLAG),
+        "baselines": rules.FLAG,
         "margin": rules.number(0, 1e6, above=True),
         "confidence": rules.number(0.5, 1, below=True),
         "max_replicates": rules.integer(8, 100_000),

@@ -82,7 +82,7 @@ def _round(record: TrialRecord, count: int) -> Round:
 
 def _train(search: Search, wanted: Sequence[Round], train: Train, clock: Clock) -> dict[Round, BaseException]:
     """Train rounds and keep their results; return the errors of those that have none."""
-    started = time.perf_counter()
+    start = time.perf_counter()
     errors: dict[Round, BaseException] = {}
     results: Sequence[TrialResult | BaseException]
     try:
@@ -91,13 +91,10 @@ def _train(search: Search, wanted: Sequence[Round], train: Train, clock: Clock) 
         raise
     except Exception as error:  # the launcher lost a worker
         results = [error] * len(wanted)
+    clock.add_jobs(time.perf_counter() - start, [result.seconds for result in results if isinstance(result, TrialResult)])
     for part, result in zip(wanted, results, strict=True):
         if isinstance(result, BaseException):
             errors[part] = result
-            continue
-        search.tell_round(part.number, part.first, result)
-        for phase, seconds in result.seconds.items():
-            clock.add(phase, seconds)
-            started += seconds
-    clock.add("compose", max(0.0, time.perf_counter() - started))
+        else:
+            search.tell_round(part.number, part.first, result)
     return errors

@@ -100,11 +100,7 @@ def _run(search: Search, batch: Sequence[Asked], launch: Launch, watcher: Watche
                 search.tell(asked.number, result)
         failed = failed or isinstance(result.outcome, Failed)
         watcher.finished(asked, result)
-        launched -= sum(result.seconds.values())
-        for phase, seconds in result.seconds.items():
-            clock.add(phase, seconds)
-    # the rest is Hydra's: composing the job's config and preparing its folder
-    clock.add("compose", max(0.0, launched))
+    clock.add_jobs(launched, [result.seconds for result in results if isinstance(result, TrialResult)])
     return failed
 
 

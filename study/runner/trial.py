@@ -169,10 +169,9 @@ def _run(
             return Pruned(leg.epochs_done, float(np.mean(leg.current)))
     with clock.phase("analyse"):
         trained = finish(spec, datasets, training, legs)
-        marks = [fingerprints.digest(net) for net in trained.networks()]
         examined = pairwise.examine(trained, datasets) if len(trained) > 1 else None
-        summary = summaries.summarise(trained, datasets, marks, examined)
-        summary = replace(summary, judged_by=judged_by, seconds=clock.seconds.get("train", 0.0) / len(trained))
+        marks, summary = _summarised(trained, datasets, clock, examined)
+        summary = replace(summary, judged_by=judged_by)
     if test:
         with clock.phase("test"):
             summary = replace(summary, tested=tested.judge(trained, with_baselines=test.with_baselines))
@@ -191,14 +190,23 @@ def _run(
 def measure(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None = None) -> TrialResult:
     """Train replicates for their losses and scores alone: nothing is recorded, and pairs aren't compared."""
     training = CohortTraining(spec, datasets, clock, start)
-    legs = list(training.legs())
-    if not all(leg.finite.all() for leg in legs):
-        return TrialResult(Failed(_divergence(legs[-1], legs)), None, dict(clock.seconds))
+    legs: list[Leg] = []
+    for leg in training.legs():
+        legs.append(leg)
+        if not leg.finite.all():
+            return TrialResult(Failed(_divergence(leg, legs)), None, dict(clock.seconds))
     with clock.phase("analyse"):
-        trained = finish(spec, datasets, training, legs)
-        summary = summaries.summarise(trained, datasets, [fingerprints.digest(net) for net in trained.networks()])
-        summary = replace(summary, seconds=clock.seconds.get("train", 0.0) / len(trained))
+        _, summary = _summarised(finish(spec, datasets, training, legs), datasets, clock)
     return TrialResult(Completed(summary), None, dict(clock.seconds))
+
+
+def _summarised(
+    trained: Cohort, datasets: Sequence[Dataset], clock: Clock, examined: pairwise.Examination | None = None
+) -> tuple[list[str], Summary]:
+    """Return each replicate's fingerprint, and the trial's summary."""
+    marks = [fingerprints.digest(net) for net in trained.networks()]
+    summary = summaries.summarise(trained, datasets, marks, examined)
+    return marks, replace(summary, seconds=clock.seconds.get("train", 0.0) / len(trained))
 
 
 def _one_ulp_apart(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None) -> Cohort:

@@ -269,31 +269,34 @@ def round_name(number: int, first: int) -> str:
 
 def records_of(study: optuna.Study) -> list[TrialRecord]:
     """Return the records of all trials, without the attempts that were made again, each with all replicates of a race."""
-    attrs = attributes.of_study(study)
-    records = [record_of(trial) for trial in latest(study.get_trials(deepcopy=False))]
-    return [_with_later(record, attrs, objectives_of(attrs)[0]) for record in records] if RULES in attrs else records
+    return [record for _, record in _with_first(study)]
 
 
 def raced_of(study: optuna.Study) -> list[tuple[str | None, TrialRecord]]:
     """Return the trials that a race gave later replicates, each with the run of its first ones, if that is known."""
     attrs = attributes.of_study(study)
-    if RULES not in attrs:
-        return []
-    objective = objectives_of(attrs)[0]
-    records = [record_of(trial) for trial in latest(study.get_trials(deepcopy=False))]
     return [
-        (record.run_id, _with_later(record, attrs, objective))
-        for record in records
-        if record.summary and round_name(record.number, len(record.summary.val_losses)) in attrs
+        (first.run_id, record)
+        for first, record in _with_first(study)
+        if first.summary and round_name(first.number, len(first.summary.val_losses)) in attrs
     ]
 
 
-def _with_later(record: TrialRecord, attrs: Mapping[str, Any], objective: Objective) -> TrialRecord:
+def _with_first(study: optuna.Study) -> list[tuple[TrialRecord, TrialRecord]]:
+    """Return each trial's record with its first replicates alone, and with all of them."""
+    attrs = attributes.of_study(study)
+    records = [record_of(trial) for trial in latest(study.get_trials(deepcopy=False))]
+    if RULES not in attrs:
+        return [(record, record) for record in records]
+    objective, per_split = objectives_of(attrs)[0], rounds.per_split(settings_of(attrs))
+    return [(record, _with_later(record, attrs, objective, per_split)) for record in records]
+
+
+def _with_later(record: TrialRecord, attrs: Mapping[str, Any], objective: Objective, per_split: int) -> TrialRecord:
     """Return a completed trial's record with the replicates of its later rounds, as far as these follow one another."""
     if record.summary is None:
         return record
     parts = [record.summary]
-    per_split = int(settings_of(attrs).get("replicates.per_split") or 1)  # type: ignore[arg-type]
     while kept := attrs.get(round_name(record.number, sum(len(part.val_losses) for part in parts))):
         if "summary" not in kept:  # one of these replicates has diverged
             return replace(record, state=kept["state"], summary=None, reason=kept["reason"], values=[])

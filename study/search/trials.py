@@ -201,8 +201,7 @@ class Trials:
         """Keep all replicates of a trial, trained together and recorded in a run of their own; another driver's first ones stay."""
         assert result.summary is not None
         with storages.errors(self.storage), storages.claim(self.storage, self._study._study_id):
-            known = self.wholes()
-            if number not in known or known[number] is None or not self.is_whole(number, len(result.summary.val_losses)):
+            if self.wholes().get(number) is None or not self.is_whole(number, len(result.summary.val_losses)):
                 attributes.keep_with_study(self._study, f"{WHOLE}{number}", kept_of(result))
 
     def is_whole(self, number: int, count: int) -> bool:

@@ -125,7 +125,7 @@ def parse(
     if names is None:
         names = scores[0] if unlike(LOSS) else LOSS
     known = (*MEASURES, *scores)
-    wanted, ways = _listed(names), _listed(directions) if directions is not None else []
+    wanted, ways = listed(names), listed(directions) if directions is not None else []
     faults = [Fault("hydra.sweeper.objective", name, nearest(str(name), known)) for name in wanted if name not in known]
     if not wanted or len(set(map(str, wanted))) < len(wanted):
         faults.append(Fault("hydra.sweeper.objective", names, f"one or more of {', '.join(known)}, each once"))
@@ -145,5 +145,6 @@ def parse(
     return tuple(Objective(str(name), str(way or best)) for name, best, way in zip(wanted, own, ways or own, strict=True))
 
 
-def _listed(value: object) -> list[object]:
+def listed(value: object) -> list[object]:
+    """Return one name, or a sequence of them, as a list."""
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]

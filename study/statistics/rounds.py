@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from study.records.outcome import Summary
+from study.settings.values import Value
 from study.statistics import intervals
+
+
+def per_split(settings: Mapping[str, Value]) -> int:
+    """Return how many replicates in a row share a split, by a study's fixed settings; 1 in studies of earlier versions."""
+    count = settings.get("replicates.per_split")
+    return count if isinstance(count, int) else 1
 
 
 def joined(rounds: Sequence[Summary], per_split: int = 1) -> Summary:

@@ -182,15 +182,21 @@ def score_metric(name: str) -> str:
 def trial_metrics(summary: Summary) -> dict[str, float]:
     """Return the metrics of a trial's run that have a single value."""
     known = {key: getattr(summary, key) for key in SUMMARY_METRICS}
-    scores = {score_metric(name): sum(values) / len(values) for name, values in summary.scores.items()}
-    return {key: value for key, value in known.items() if value is not None} | scores | _test_metrics(summary)
+    return _known(known) | _score_means(summary) | _test_metrics(summary)
 
 
 def race_metrics(summary: Summary) -> dict[str, float]:
     """Return the metrics of a trial's run that a race's later replicates change."""
-    known = {VAL_LOSS_MEAN: summary.val_loss_mean, "val_loss_std": summary.val_loss_std}
-    half = {} if summary.val_loss_halfwidth is None else {"val_loss_halfwidth": summary.val_loss_halfwidth}
-    return known | half | {score_metric(name): sum(values) / len(values) for name, values in summary.scores.items()}
+    known = {key: getattr(summary, key) for key in (VAL_LOSS_MEAN, "val_loss_std", "val_loss_halfwidth")}
+    return _known(known) | _score_means(summary)
+
+
+def _known(metrics: Mapping[str, float | None]) -> dict[str, float]:
+    return {key: value for key, value in metrics.items() if value is not None}
+
+
+def _score_means(summary: Summary) -> dict[str, float]:
+    return {score_metric(name): sum(values) / len(values) for name, values in summary.scores.items()}
 
 
 def _test_metrics(summary: Summary) -> dict[str, float]:
