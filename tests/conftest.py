@@ -69,3 +69,10 @@ def fresh_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sqlite.ensure(sqlite.url_of(folder / "optuna.db"), storage._schema)
     sqlite.ensure(sqlite.url_of(folder / "mlflow.db"), store._schema)
     return folder
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

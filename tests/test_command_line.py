@@ -32,12 +32,6 @@ TINY = ["training.epochs=3", "replicates.count=2", "model.units=[4]"]
 STUDY = ["--multirun", "optimizer.learning_rate=0.01,0.02", "hydra.sweeper.study_name=tiny", *TINY]
 
 
-@pytest.fixture
-def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a study of two trials ran."""

@@ -145,12 +145,6 @@ def here(raced: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return raced
 
 
-@pytest.fixture
-def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.mark.long
 def test_a_race_decides_as_64_replicates_trained_at_once(raced: Path, at_once: dict[int, Summary]) -> None:
     found = verified(raced)

@@ -32,10 +32,7 @@ def planned(lines: Sequence[str], chosen: Source = OWN) -> Plan:
         return planning.check(sweeper, settings, source.command_line(config)[0], Clock())  # type: ignore[arg-type]
 
 
-@pytest.fixture(autouse=True)
-def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("empty")
 
 
 @pytest.mark.parametrize(
