@@ -113,8 +113,13 @@ def _lowest(curve: Floats, limits: ConvergenceThresholds) -> float:
 
 
 def tail_of(curve: Floats) -> Floats:
-    """Return the last max(20, 20 %) epochs, on which the trend is judged."""
-    return curve[-max(20, len(curve) // 5) :]
+    """Return the last epochs, on which the trend is judged."""
+    return curve[-tail_length(len(curve)) :]
+
+
+def tail_length(epochs: int) -> int:
+    """Return how many of the last epochs are the tail: a fifth, but 20 at least."""
+    return max(20, epochs // 5)
 
 
 def _negligible(low: float, high: float, limits: ConvergenceThresholds) -> bool:

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from study import seeds
 from study.data import batches
-from study.engine import compile_cache
+from study.engine import compile_cache, motion
 from study.engine.backend import tf
 from study.engine.initializers import initial_networks
+from study.engine.motion import MotionCurves
 from study.engine.program import EpochCurves, LegResult, Signature, program
 from study.engine.state import State, initial_state
 from study.engine.width import WIDTH, available_cores
@@ -45,14 +46,15 @@ class LegPlan:
 class Stage:
     """A part after a leg. Its arrays hold the n replicates of the part, without the padding; the state is padded to [W, …].
 
-    curves: {name: [epochs of the leg, n]}; finite: [n], parameters and losses are finite numbers; val_loss: [n], of the weights
-    that each replicate has kept so far.
+    curves: {name: [epochs of the leg, n]}; motion: {name: [epochs of the leg, n, …]}, the arrays of `MotionCurves`; finite: [n],
+    parameters and losses are finite numbers; val_loss: [n], of the weights that each replicate has kept so far.
     """
 
     state: State
     epochs_done: int
     val_loss: Floats
     curves: dict[str, Floats]
+    motion: dict[str, Floats]
     predictions: Floats
     finite: Mask
 
@@ -146,8 +148,16 @@ class Part:
     def before_training(self) -> Stage:
         members = self._padded(range(self._count))
         initial = {name: tf.constant(array[members]) for name, array in self.initial.parameters.items()}
-        unknown = np.full(self._count, np.nan, np.float32)
-        return Stage(initial_state(self._spec, initial), 0, unknown, {}, unknown, np.ones(self._count, np.bool_))
+        unknown, sig = np.full(self._count, np.nan, np.float32), self._signature
+        state = initial_state(self._spec, initial)
+        if sig.motion:
+            state = replace(state, motion=motion.start(state.validated, sig.val_rows * sig.sizes[-1]))
+        return Stage(state, 0, unknown, {}, {}, unknown, np.ones(self._count, np.bool_))
+
+    @property
+    def start_sketch(self) -> Floats:
+        """The sketches of the weights before training, [n, 251]."""
+        return motion.sketch(motion.flat(self.before_training.state.validated)).numpy()[: self._count]
 
     def compiled(self, settings: Inputs, leg: LegPlan) -> Any:
         """Return the traced program, compiled by a call that trains nothing."""
@@ -194,7 +204,7 @@ class Part:
 
     def _stage(self, before: Stage, epochs: int, result: LegResult) -> Stage:
         """Return the stage after a leg of `epochs`."""
-        curves = _unpadded_curves(result.curves, epochs, self._count)
+        curves, moved = (_unpadded(of, epochs, self._count) for of in (result.curves, result.curves.motion))
         trained = result.state.trained.numpy()[: self._count] - before.trained
         # after a replicate's stop its losses are NaN, which is no fault
         active = np.arange(epochs)[:, None] < trained
@@ -209,13 +219,15 @@ class Part:
             epochs_done=before.epochs_done + epochs,
             val_loss=val_loss,
             curves=curves,
+            motion=moved,
             predictions=result.predictions.numpy()[: self._count],
             finite=result.finite.numpy()[: self._count] & (losses_finite | ~active).all(axis=0),
         )
 
 
-def _unpadded_curves(curves: EpochCurves, epochs: int, count: int) -> dict[str, Floats]:
-    return {name: values.numpy()[:epochs, :count] for name, values in vars(curves).items() if values is not None}
+def _unpadded(curves: EpochCurves | MotionCurves | None, epochs: int, count: int) -> dict[str, Floats]:
+    named = {name: values for name, values in vars(curves).items() if isinstance(values, tf.Tensor)} if curves else {}
+    return {name: values.numpy()[:epochs, :count] for name, values in named.items()}
 
 
 def arrays_of(data: Dataset) -> tuple[Any, ...]:

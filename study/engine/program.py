@@ -16,6 +16,7 @@ import numpy as np
 
 from study.engine import losses, model, optimizers
 from study.engine.backend import tf
+from study.engine.motion import MotionCurves, after_epoch
 from study.engine.state import Nested, State
 from study.engine.width import WIDTH
 from study.settings.model import BATCH
@@ -27,7 +28,7 @@ class Signature:
 
     settings: the names of the settings in use; clipping that is off, for instance, isn't in the program. own_data: the data have a
     replica axis. stops: a replicate may stop before the others. plateau: patience and cooldown of a learning rate that is reduced
-    on a plateau.
+    on a plateau. motion: the networks are followed.
     """
 
     sizes: tuple[int, ...]
@@ -45,6 +46,7 @@ class Signature:
     stops: bool
     patience: int | None
     plateau: tuple[int, int] | None
+    motion: bool
 
     @property
     def partial(self) -> bool:
@@ -54,11 +56,15 @@ class Signature:
 
 @dataclass(frozen=True)
 class EpochCurves(Nested):
-    """Losses by epoch, [epochs, W], or of one epoch, [W]. rate_factor: None unless the learning rate is reduced on a plateau."""
+    """Losses by epoch, [epochs, W], or of one epoch, [W].
+
+    rate_factor: None unless the learning rate is reduced on a plateau; motion: None unless the networks are followed.
+    """
 
     train_loss: tf.Tensor
     val_loss: tf.Tensor
     rate_factor: tf.Tensor | None
+    motion: MotionCurves | None
 
 
 @dataclass(frozen=True)
@@ -126,8 +132,13 @@ def program(signature: Signature) -> Any:
             _, _, total, state = tf.while_loop(lambda index, *_: index < sig.steps, train_step, start)
             mean = total / (sig.rows if sig.partial else sig.steps)
             validated = state.validated
-            val = tf.reduce_mean(row_losses(y_val, predict(validated), settings), axis=1)
-            ended = EpochCurves(mean, val, before.plateau.factor if sig.plateau else None)
+            outputs = predict(validated)
+            val = tf.reduce_mean(row_losses(y_val, outputs, settings), axis=1)
+            moved = None
+            if state.motion is not None:
+                place, moved = after_epoch(state.motion, validated, outputs, sig.loss)
+                state = replace(state, motion=place)
+            ended = EpochCurves(mean, val, before.plateau.factor if sig.plateau else None, moved)
             if sig.plateau:
                 state = replace(state, plateau=state.plateau.after_epoch(val, settings, *sig.plateau))
             if sig.patience is not None:
@@ -135,7 +146,9 @@ def program(signature: Signature) -> Any:
                 state = replace(state, early_stopping=stopping, active=state.active & (stopping.waited < sig.patience))
             if sig.stops:
                 state = state.frozen_where_stopped(before)
-                ended = tf.nest.map_structure(lambda values: tf.where(before.active, values, np.nan), ended)
+                ended = tf.nest.map_structure(
+                    lambda values: tf.where(optimizers.spread(before.active, values), values, np.nan), ended
+                )
             state = replace(state, trained=state.trained + tf.cast(before.active, tf.int32))
             curves = tf.nest.map_structure(
                 lambda curve, values: tf.tensor_scatter_nd_update(curve, [[epoch]], [values]), curves, ended
@@ -143,7 +156,8 @@ def program(signature: Signature) -> Any:
             return epoch + 1, curves, state
 
         blank = tf.zeros([length, WIDTH])
-        curves = EpochCurves(blank, blank, blank if sig.plateau else None)
+        followed = MotionCurves.blank(length, WIDTH, sig.loss) if sig.motion else None
+        curves = EpochCurves(blank, blank, blank if sig.plateau else None, followed)
         _, curves, state = tf.while_loop(lambda e, *_: e < epochs, train_epoch, (0, curves, state))
         kept = state.kept
         finite = [tf.reduce_all(tf.math.is_finite(p), axis=list(range(1, p.shape.rank))) for p in kept.values()]

@@ -91,12 +91,23 @@ class Plateau(Nested):
 
 
 @dataclass(frozen=True)
+class MotionState(Nested):
+    """Where each network was after its last epoch, and the step that led there: weights [W, P] and function [W, n × outputs]."""
+
+    weights: tf.Tensor
+    weights_step: tf.Tensor
+    function: tf.Tensor
+    function_step: tf.Tensor
+
+
+@dataclass(frozen=True)
 class State(Nested):
     """Everything that changes from step to step.
 
     parameters: trainable; statistics: batch normalisation's running ones; slots: the optimizer's, several per parameter; averages:
     moving ones of the parameters, None without `optimizer.ema`. All of these are [W, …] by name. step: how many are done.
-    active: bool [W], the replicates that still train; trained: [W], the epochs that each has trained.
+    active: bool [W], the replicates that still train; trained: [W], the epochs that each has trained. motion: None unless the
+    networks are followed (see `motion`).
     """
 
     parameters: Tensors
@@ -108,6 +119,7 @@ class State(Nested):
     trained: tf.Tensor
     early_stopping: EarlyStopping | None
     plateau: Plateau | None
+    motion: MotionState | None = None
 
     @property
     def validated(self) -> dict[str, tf.Tensor]:
@@ -120,8 +132,8 @@ class State(Nested):
         return self.validated if self.early_stopping is None else self.early_stopping.best_parameters
 
     def frozen_where_stopped(self, before: State) -> State:
-        """Return this state, but `before` for replicates that had stopped by then; they no longer use slots and step."""
-        names = [name for name, value in vars(self).items() if value is not None and name not in ("slots", "step")]
+        """Return this state, but `before` for replicates that had stopped by then; they no longer use slots, step and motion."""
+        names = [name for name, value in vars(self).items() if value is not None and name not in ("slots", "step", "motion")]
         return replace(self, **{name: where(before.active, getattr(self, name), getattr(before, name)) for name in names})
 
 

@@ -19,11 +19,13 @@ from study.engine import compile_cache, losses, optimizers, schedules
 from study.engine.backend import keras, tf
 from study.engine.parts import LegPlan, Part, Stage, arrays_of, open_threads
 from study.engine.program import Signature
+from study.engine.trajectory_log import TrajectoryLog
 from study.engine.width import WIDTH, available_cores
 from study.records.arrays import Floats, Integers
 from study.records.cohort import Leg
 from study.records.dataset import Dataset
 from study.records.network import Network
+from study.records.trajectory import Trajectory
 from study.settings.model import BATCH
 from study.settings.schedule import ReduceOnPlateau
 from study.settings.spec import TrialSpec
@@ -64,6 +66,7 @@ class CohortTraining:
             self._parts = [Part(part, spec, self.signature, datasets, shared, start) for part in members]
             self._stages: list[Stage] = []
             self._plateaued = np.zeros(spec.replicates.count, np.bool_)
+            self._trajectory = self._followed() if spec.training.motion else None
 
     @property
     def initial(self) -> Network:
@@ -88,6 +91,8 @@ class CohortTraining:
                 with self._clock.phase("train"):
                     self._stages = [stage.result() for stage in running]
                 leg = self._leg(rates[plan.start * steps :])
+                if self._trajectory:
+                    self._trajectory.add(*self._moved())
                 yield leg
                 if self._judged_together:
                     curves.append(leg.train_loss)
@@ -108,6 +113,19 @@ class CohortTraining:
         factors = curve("rate_factor") if self.signature.plateau else np.ones_like(train)
         finite, current = (np.concatenate([getattr(stage, name) for stage in self._stages]) for name in ("finite", "val_loss"))
         return Leg(self._stages[0].epochs_done, train, curve("val_loss"), at_ends * factors, finite, current)
+
+    def _followed(self) -> TrajectoryLog:
+        return TrajectoryLog(np.concatenate([part.start_sketch for part in self._parts]), self._spec.training.epochs)
+
+    def _moved(self) -> tuple[dict[str, Floats], int, Integers]:
+        """Return the curves of the last leg's motion, {name: [epochs, R, …]}, its last epoch, and what each has trained, [R]."""
+        names = self._stages[0].motion
+        curves = {name: np.concatenate([stage.motion[name] for stage in self._stages], axis=1) for name in names}
+        return curves, self._stages[0].epochs_done, np.concatenate([stage.trained for stage in self._stages])
+
+    def trajectory(self) -> Trajectory | None:
+        """Return how the networks have moved up to the last leg; None where they aren't followed."""
+        return self._trajectory.trajectory() if self._trajectory else None
 
     def _stop_plateaued(self, curves: Floats) -> None:
         """Stop the replicates whose training loss, [epochs, R], has plateaued at the ends of two legs in a row.
@@ -148,6 +166,7 @@ def _signature(spec: TrialSpec, data: Dataset, settings: Mapping[str, float]) ->
         stops=training.patience is not None or training.until == PLATEAUED,
         patience=training.patience,
         plateau=(schedule.patience, schedule.cooldown) if isinstance(schedule, ReduceOnPlateau) else None,
+        motion=training.motion,
     )
 
 

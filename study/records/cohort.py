@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from study.records.arrays import Floats, Integers
 from study.records.network import Network
+from study.records.trajectory import Trajectory
 from study.settings.spec import TrialSpec
 
 
@@ -39,6 +40,7 @@ class Cohort:
     each epoch's end. trained: [R] epochs; epoch: [R] the one, from 1, whose weights are kept. predictions:
     [R, n_val, outputs], logits for classification.
     labels: [R] convergence labels (see `convergence`). seeds: source → [R] seeds. width: replicates in a compiled program.
+    trajectory: how weights and predictions moved (see `motion`); None with `training.motion=false`.
 
     >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2"]))
     >>> cohort  # doctest: +ELLIPSIS
@@ -59,6 +61,7 @@ class Cohort:
     labels: tuple[str, ...]
     seeds: dict[str, list[int]]
     width: int
+    trajectory: Trajectory | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

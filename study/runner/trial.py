@@ -105,6 +105,7 @@ def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: CohortTrainin
         labels=labels,
         seeds=batches.replicate_seeds(spec),
         width=WIDTH,
+        trajectory=training.trajectory(),
     )
 
 

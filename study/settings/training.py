@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from study.errors import BadInput, Fault
 from study.seeds import SOURCES
-from study.settings.rules import SettingsSection, integer, later, listing, number, one_of, optional, setting
+from study.settings.rules import FLAG, SettingsSection, integer, later, listing, number, one_of, optional, setting
 
 DROP, KEEP = "drop", "keep"
 ALL_EPOCHS, PLATEAUED = "epochs", "plateaued"
@@ -20,7 +20,8 @@ class Training(SettingsSection):
     batch_size: rows per step; None for all. partial_batch: 'drop' the rows that remain after an epoch's whole batches, or 'keep'
     them as a smaller batch. patience: a replicate stops when its validation loss has not fallen by more than `min_delta` for this
     many epochs, and keeps its best weights. until 'plateaued': a replicate stops when its training loss has plateaued (see
-    `convergence`) at the ends of two legs in a row; `epochs` is then the maximum.
+    `convergence`) at the ends of two legs in a row; `epochs` is then the maximum. motion: follow weights and predictions from epoch
+    to epoch (see `analysis.motion`), which changes no result.
     """
 
     epochs: int = setting(100, integer(1, 1_000_000))
@@ -30,6 +31,7 @@ class Training(SettingsSection):
     min_delta: float = setting(0.0, number(0))
     until: str = setting(ALL_EPOCHS, one_of((ALL_EPOCHS, PLATEAUED)))
     leg_epochs: int = setting(20, integer(1, 1_000))
+    motion: bool = later(True, FLAG)
 
     def __post_init__(self) -> None:
         super().__post_init__()

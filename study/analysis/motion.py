@@ -1,0 +1,270 @@
+"""Judge whether a network comes to rest along its training: its weights, and its function.
+
+The loss alone doesn't show it: at a constant learning rate the weights of a large network may drift in a straight line while its
+function scatters around one point. All numbers are of the tail, the last fifth of the epochs (see `convergence.tail_of`). x is the
+weights, or the predictions on the validation part; Δ its step from one epoch to the next, ρ the root mean square of its distance
+from its mean.
+
+Labels, the first that fits: *diverged* not finite; *unmoved* not 1 % of the first weights' length away from them; *settled* two of
+the tail's epochs differ by no more than the verdict's thresholds, and the weights' last move is small beside their way from the
+start; *slowing* the second half's steps have a quarter of the first half's energy, or less; *oscillating* every step undoes the one
+before; *confined* around a point; *drifting* along a line; *wandering* anything else. Confined and wandering can't be told apart
+where x moves in few dimensions: *undecided*. Settled and slowing are *held* where the learning rate has fallen to a tenth.
+
+Percentages of synthetic trajectories in 10 independent dimensions by label, in tails of 20 | 100 epochs (`tests/test_motion.py`
+tests these; OU: Ornstein–Uhlenbeck, with its relaxation time in tails):
+
+```text
+white noise, OU 0.02        confined 100 | 100
+OU 0.1                      confined  97 |  97
+OU 0.3                      confined  34 |  34, wandering 66 | 66
+random walk                 wandering 95 |  98, drifting 4 | 0
+random walk + white noise   wandering 57 |  45, confined 39 | 55
+line + as much white noise  drifting  62 |  51, wandering 34 | 44
+line; exponential; period 2 drifting; slowing; oscillating, all
+period 8                    confined (a cycle that long passes for noise)
+```
+
+A replicate that stops early is judged up to its stop, and keeps the weights of an earlier epoch. Moving averages are followed in
+place of the weights where the settings ask for them. Batch normalisation's running statistics are part of the function alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from study.analysis import metrics
+from study.analysis.convergence import tail_length
+from study.analysis.verdict import VerdictThresholds
+from study.records.arrays import Array, Doubles, Floats
+from study.records.trajectory import Trajectory
+
+DIVERGED, UNMOVED, SETTLED, SLOWING, OSCILLATING = "diverged", "unmoved", "settled", "slowing", "oscillating"
+CONFINED, DRIFTING, WANDERING, UNDECIDED = "confined", "drifting", "wandering", "undecided"
+LABELS = (DIVERGED, UNMOVED, SETTLED, SLOWING, OSCILLATING, CONFINED, DRIFTING, WANDERING, UNDECIDED)
+HELD = "held by the learning rate"
+
+
+@dataclass(frozen=True)
+class MotionThresholds:
+    unmoved: float = 0.01  # of the first weights' length
+    arrived: float = 0.05  # last move over the way from the start
+    slowing: float = 0.25
+    oscillating: float = -0.75
+    confined: float = 0.3
+    drifting: float = 0.85  # of the trend's share without white scatter,
+    trend: float = 0.5  # and of the trend's share
+    dimensions: float = 8.0  # in fewer, a random walk may pass for confined,
+    scatter: float = -0.35  # unless its steps undo one another
+    shortest: int = 10  # epochs: a shorter tail shows nothing
+    held: float = 0.1  # of the peak learning rate
+
+
+DEFAULT = MotionThresholds()
+SAME = VerdictThresholds()
+
+
+@dataclass(frozen=True)
+class Motion:
+    """The motion of R networks over their tails; [R] each, NaN where it isn't known.
+
+    wander: root mean square of the relative L2 distance between the weights of two epochs, as `distance` is between replicates.
+    wobble: the same of functions, as `disagreement` is: NRMSE, or for classes the share of rows with another class (churn).
+    trend: the share of ρ² that a straight line explains; drift: the same without white scatter. correlation: of successive steps,
+    +1 straight on, 0 a random walk, −½ independent scatter, −1 back and forth. slowing: energy of the steps, second half over first
+    half. exponent: of the growth of squared distance with the time between two epochs, 0 confined, 1 random walk, 2 drift; for
+    display, since cycles mislead it. dimension: how many directions the steps have.
+    travelled: from the first weights to the tail's mean, over the first weights' length. advance: the tail's move from its first to
+    its last epoch, over the way travelled; 0.2 at a uniform speed. pace: trend's speed per unit of learning rate over that of the
+    whole way: near 1 moves as ever, far below has arrived.
+    held: bool, the learning rate has fallen. weights_labels, function_labels: R of LABELS.
+    """
+
+    wander: Doubles
+    trend: Doubles
+    drift: Doubles
+    correlation: Doubles
+    slowing: Doubles
+    exponent: Doubles
+    dimension: Doubles
+    travelled: Doubles
+    advance: Doubles
+    pace: Doubles
+    wobble: Doubles
+    function_trend: Doubles
+    function_drift: Doubles
+    function_correlation: Doubles
+    function_slowing: Doubles
+    function_exponent: Doubles
+    function_dimension: Doubles
+    held: npt.NDArray[np.bool_]
+    weights_labels: tuple[str, ...]
+    function_labels: tuple[str, ...]
+
+    def as_lists(self) -> dict[str, list[Any]]:
+        """Return plain lists that survive JSON, None for what isn't known."""
+        lists = {each.name: list(getattr(self, each.name)) for each in fields(self)}
+        return {name: [_plain(value) for value in values] for name, values in lists.items()}
+
+    @property
+    def resting(self) -> npt.NDArray[np.bool_]:
+        """Whether weights and function are at rest: each settled, confined, or slowing where the learning rate holds it."""
+
+        def rests(labels: Sequence[str]) -> npt.NDArray[np.bool_]:
+            return np.isin(labels, (SETTLED, CONFINED)) | (np.isin(labels, (SLOWING,)) & self.held)
+
+        return rests(self.weights_labels) & rests(self.function_labels)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, np.bool_):
+        return bool(value)
+    return float(value) if np.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class _Tail:
+    """One network's tail. points: [n, k], sketches; times: [n], their epochs; step, dot: [H], of the epochs after the first one."""
+
+    points: Doubles
+    times: Doubles
+    step: Doubles
+    dot: Doubles
+
+    @property
+    def centred(self) -> Doubles:
+        return self.points - self.points.mean(axis=0)
+
+    @property
+    def radius(self) -> np.float64:
+        return np.sqrt(np.mean(np.sum(self.centred**2, axis=1)))
+
+    @property
+    def apart(self) -> float:
+        """Root mean square of the distance between two different points."""
+        count = len(self.points)
+        return float(self.radius * np.sqrt(2 * count / (count - 1)))
+
+
+def measure(
+    path: Trajectory,
+    trained: Sequence[int],
+    rates: Floats,
+    predictions: Floats,
+    targets: Sequence[Array],
+    limits: MotionThresholds = DEFAULT,
+) -> Motion:
+    """Measure and label R networks. rates: [R, epochs]; predictions: [R, n_val, outputs], at the end; targets: R of the part's."""
+    rows: list[dict[str, Any]] = []
+    for index, (epochs, target) in enumerate(zip(trained, targets, strict=True)):
+        rows.append(_measured(path, index, int(epochs), rates[index], predictions[index], target, limits))
+    columns: dict[str, Any] = {each.name: [row[each.name] for row in rows] for each in fields(Motion)}
+    return Motion(**{name: tuple(values) if name.endswith("labels") else np.array(values) for name, values in columns.items()})  # type: ignore[arg-type]
+
+
+def _measured(
+    path: Trajectory, index: int, epochs: int, rates: Floats, predictions: Floats, target: Array, limits: MotionThresholds
+) -> dict[str, Any]:
+    length = min(tail_length(epochs), epochs - 1)
+    held = epochs > 0 and bool(rates[max(0, epochs - length) : epochs].mean() <= limits.held * rates[:epochs].max())
+    if length < limits.shortest:
+        label = UNDECIDED if epochs == 0 or np.isfinite(path.weights_norm[index, epochs - 1]) else DIVERGED
+        nothing = dict.fromkeys((each.name for each in fields(Motion)), np.nan)
+        return nothing | {"held": held, "weights_labels": label, "function_labels": label}
+
+    last = slice(epochs - length, epochs)
+    inside = (path.epochs >= epochs - length) & (path.epochs <= epochs)
+
+    def tail(points: Floats, step: Floats, dot: Floats) -> _Tail:
+        return _Tail(
+            *(
+                array.astype(np.float64)
+                for array in (points[index, inside], path.epochs[inside], step[index, last], dot[index, last])
+            )
+        )
+
+    weights = tail(path.weights, path.weights_step, path.weights_dot)
+    function = tail(path.function, path.function_step, path.function_dot)
+    with np.errstate(all="ignore"):  # of what stands still or has diverged, most numbers aren't known
+        start = path.start[index].astype(np.float64)
+        way = np.linalg.norm(weights.points.mean(axis=0) - start)
+        numbers, its_numbers = _numbers(weights), _numbers(function)
+        wander = weights.apart / float(np.sqrt(path.weights_norm[index, last].mean()))
+        travelled, advance = float(way / np.linalg.norm(start)), float(np.linalg.norm(weights.points[-1] - weights.points[0]) / way)
+        pace = float(np.sqrt(12 * numbers["trend"]) * weights.radius / way * rates[:epochs].sum() / rates[last].sum())
+        if path.votes is None:
+            wobble, same = function.apart / (float(np.std(target)) * np.sqrt(target.size)), SAME.nrmse
+        else:
+            wobble = tail(path.votes, path.function_step, path.function_dot).apart ** 2 / len(target)
+            same = SAME.churn * float(np.mean(1 - metrics.accuracy(predictions[None], target)))
+        weights_label = _label(numbers, wander, wander <= SAME.rounding and advance <= limits.arrived, travelled, limits)
+        function_label = _label(its_numbers, wobble, wobble <= same, np.inf, limits)
+    return {
+        **numbers,
+        **{f"function_{name}": value for name, value in its_numbers.items()},
+        "wander": wander,
+        "wobble": wobble,
+        "travelled": travelled,
+        "advance": advance,
+        "pace": pace,
+        "held": held,
+        "weights_labels": weights_label,
+        "function_labels": function_label,
+    }
+
+
+def _numbers(tail: _Tail) -> dict[str, float]:
+    squared, centred = tail.radius**2, tail.centred
+    times = tail.times - tail.times.mean()
+    slope = times @ centred / (times @ times)
+    trend = times @ times * (slope @ slope) / (len(times) * squared)
+    scatter = np.mean(tail.step) / (2 * squared)
+    half = len(tail.step) // 2
+    return {
+        "trend": float(trend),
+        # where the scatter is all there is, nothing is left to have a trend
+        "drift": float(min(trend / (1 - scatter), 1.0) if scatter < 0.9 else trend),
+        "correlation": float(tail.dot[1:].sum() / np.sqrt(tail.step[1:].sum() * tail.step[:-1].sum())),
+        "slowing": float(tail.step[half:].mean() / tail.step[:half].mean()),
+        "exponent": float(np.log2(_spread_at(tail.points, len(times) // 2) / _spread_at(tail.points, len(times) // 4))),
+        "dimension": _dimension(tail.points),
+    }
+
+
+def _spread_at(points: Doubles, lag: int) -> Any:
+    return np.mean(np.sum((points[lag:] - points[:-lag]) ** 2, axis=1))
+
+
+def _dimension(points: Doubles) -> float:
+    """Return 1 / mean cos² between two steps: how many directions they have. Neighbours share a point and are left out."""
+    steps = np.diff(points, axis=0)
+    products = steps @ steps.T
+    lengths = np.diag(products)
+    first, second = np.triu_indices(len(steps), 2)
+    return float(np.sum(lengths[first] * lengths[second]) / np.sum(products[first, second] ** 2))
+
+
+def _label(numbers: dict[str, float], size: float, settled: bool, travelled: float, limits: MotionThresholds) -> str:
+    if not np.isfinite(size):
+        return DIVERGED
+    if travelled < limits.unmoved:
+        return UNMOVED
+    if settled:
+        return SETTLED
+    if numbers["slowing"] <= limits.slowing:
+        return SLOWING
+    if numbers["correlation"] <= limits.oscillating:
+        return OSCILLATING
+    if numbers["drift"] >= limits.drifting and numbers["trend"] >= limits.trend:
+        return DRIFTING
+    confined = numbers["trend"] <= limits.confined
+    if numbers["dimension"] < limits.dimensions and not (confined and numbers["correlation"] <= limits.scatter):
+        return UNDECIDED
+    return CONFINED if confined else WANDERING

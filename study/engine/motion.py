@@ -1,0 +1,115 @@
+"""Follow each network through training: after every epoch, sums over its step, and sketches of its weights and of its function.
+
+A sketch adds up values, each with a fixed random sign, in SKETCH buckets: distances between sketches are those between the values
+themselves up to a few percent (count sketch: Charikar, Chen and Farach-Colton 2002), so that a path through millions of weights is
+kept in 251 numbers an epoch. Bucket is index mod 251; a prime, since powers of two would put the same unit of every row of a layer
+into one bucket.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from study.engine.backend import tf
+from study.engine.state import MotionState, Nested, Tensors
+from study.records.network import STATISTICS
+from study.settings.loss import KINDS, Crossentropy
+
+SKETCH = 251
+
+
+@dataclass(frozen=True)
+class MotionCurves(Nested):
+    """By epoch, [epochs, W, …], or of one epoch, [W, …].
+
+    Of the weights (trainable parameters, or their moving averages, as validation uses them) and of the function (predictions on the
+    validation part; probabilities for classes): `step`, the squared length of the epoch's step, `dot`, its product with the step
+    before, and sketches [251]; weights_norm: squared. votes_sketch: of the predicted classes, such that the squared distance of two
+    is the number of rows that they predict differently; None for regression.
+    """
+
+    weights_step: tf.Tensor
+    weights_dot: tf.Tensor
+    weights_norm: tf.Tensor
+    weights_sketch: tf.Tensor
+    function_step: tf.Tensor
+    function_dot: tf.Tensor
+    function_sketch: tf.Tensor
+    votes_sketch: tf.Tensor | None
+
+    @classmethod
+    def blank(cls, epochs: int, width: int, loss: str) -> MotionCurves:
+        sums, sketches = tf.zeros([epochs, width]), tf.zeros([epochs, width, SKETCH])
+        return cls(sums, sums, sums, sketches, sums, sums, sketches, sketches if _of_classes(loss) else None)
+
+
+def start(parameters: Tensors, function_size: int) -> MotionState:
+    """Return where networks are before training. Their function isn't known yet, so the first epoch's step of it means nothing."""
+    weights = flat(parameters)
+    function = tf.zeros([weights.shape[0], function_size])
+    return MotionState(weights, tf.zeros_like(weights), function, function)
+
+
+def after_epoch(before: MotionState, parameters: Tensors, outputs: tf.Tensor, loss: str) -> tuple[MotionState, MotionCurves]:
+    """Return where the networks are now, and what the epoch's curves get. outputs: [W, n, units], logits for classes."""
+    weights, function = flat(parameters), _flat(_function(outputs, loss))
+    now = MotionState(weights, weights - before.weights, function, function - before.function)
+    return now, MotionCurves(
+        weights_step=_product(now.weights_step, now.weights_step),
+        weights_dot=_product(now.weights_step, before.weights_step),
+        weights_norm=_product(weights, weights),
+        weights_sketch=sketch(weights),
+        function_step=_product(now.function_step, now.function_step),
+        function_dot=_product(now.function_step, before.function_step),
+        function_sketch=sketch(function),
+        votes_sketch=sketch(_flat(_votes(outputs))) if _of_classes(loss) else None,
+    )
+
+
+def flat(parameters: Tensors) -> tf.Tensor:
+    """Return the trainable parameters as one vector per network, [W, P]."""
+    return tf.concat([_flat(parameters[name]) for name in sorted(parameters) if not name.startswith(STATISTICS)], axis=1)
+
+
+def sketch(values: tf.Tensor) -> tf.Tensor:
+    """Return the sketches [W, 251] of vectors [W, n]."""
+    rows = -(-values.shape[1] // SKETCH)
+    signed = tf.pad(values * _signs(values.shape[1]), [[0, 0], [0, rows * SKETCH - values.shape[1]]])
+    return tf.reduce_sum(tf.reshape(signed, [-1, rows, SKETCH]), axis=1)
+
+
+def _signs(count: int) -> tf.Tensor:
+    """Return as many signs, +1 or −1, from a hash of the index (murmur3's finalizer): a table of them would grow the program."""
+    code = tf.range(count, dtype=tf.int64)
+    code = tf.cast(code, tf.uint32)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        code = tf.bitwise.bitwise_xor(code, tf.bitwise.right_shift(code, tf.constant(shift, tf.uint32))) * tf.constant(
+            factor, tf.uint32
+        )
+    code = tf.bitwise.bitwise_xor(code, tf.bitwise.right_shift(code, tf.constant(16, tf.uint32)))
+    return 1.0 - 2.0 * tf.cast(tf.bitwise.bitwise_and(code, tf.constant(1, tf.uint32)), tf.float32)
+
+
+def _flat(values: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(values, [values.shape[0], -1])
+
+
+def _product(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(first * second, axis=1)
+
+
+def _of_classes(loss: str) -> bool:
+    return issubclass(KINDS[loss], Crossentropy)
+
+
+def _function(outputs: tf.Tensor, loss: str) -> tf.Tensor:
+    if not _of_classes(loss):
+        return outputs
+    return tf.sigmoid(outputs) if outputs.shape[-1] == 1 else tf.nn.softmax(outputs)
+
+
+def _votes(outputs: tf.Tensor) -> tf.Tensor:
+    if outputs.shape[-1] == 1:
+        return tf.cast(outputs > 0, tf.float32)
+    # two rows that differ in their class differ in two places
+    return tf.one_hot(tf.argmax(outputs, axis=-1), outputs.shape[-1]) / 2.0**0.5
