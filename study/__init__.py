@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from study.errors import BadInput, StudyError
+from study.errors import BadInput, Fault, StudyError
 from study.records.arrays import Integers
 from study.records.cohort import Cohort
 from study.records.dataset import Dataset
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from study.analysis.alignment import align
     from study.analysis.comparison import compare
+    from study.analysis.motion import Motion
     from study.engine.curvature import Stationarity
     from study.results.study_handle import Study
     from study.statistics.variance_components import attribute
@@ -41,6 +42,7 @@ __all__ = [
     "fingerprint",
     "keras_model",
     "load_data",
+    "motion",
     "open",
     "stationarity",
     "train",
@@ -142,6 +144,25 @@ def stationarity(cohort: Cohort, replicate: int) -> Stationarity:
 
     data = dataset.load_replicate(cohort.spec, cohort.spec.replicates.numbers[replicate])
     return curvature.stationarity(cohort.spec, cohort.networks()[replicate], data)
+
+
+def motion(cohort: Cohort) -> Motion:
+    """Measure whether networks come to rest along their training, in their weights and as functions: arrays of [R] and labels.
+
+    Raises BadInput for a cohort that was trained with `training.motion=false`.
+
+    >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=40", "replicates.count=2"]))
+    >>> moved = study.motion(cohort)
+    >>> moved.wander.shape, moved.weights_labels
+    ((2,), ('drifting', 'drifting'))
+    """
+    from study.analysis import motion
+    from study.data import dataset
+
+    moved = motion.of_cohort(cohort, dataset.load_replicates(cohort.spec))
+    if moved is None:
+        raise BadInput([Fault("training.motion", False, "true: without it, networks aren't followed")])
+    return moved
 
 
 def open(name: str, storage: str | None = None, tracking_uri: str | None = None) -> Study:

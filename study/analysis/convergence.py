@@ -39,9 +39,9 @@ from study.records.arrays import Doubles, Floats
 from study.records.network import Network
 from study.settings.model import Model
 
-DIVERGED, STUCK, OSCILLATING = "diverged", "stuck", "oscillating"
+DIVERGED, STUCK, SLOW, OSCILLATING = "diverged", "stuck", "slow", "oscillating"
 PLATEAUED, IMPROVING, UNDECIDED = "plateaued", "still improving", "undecided"
-LABELS = (DIVERGED, STUCK, OSCILLATING, PLATEAUED, IMPROVING, UNDECIDED)
+LABELS = (DIVERGED, STUCK, SLOW, OSCILLATING, PLATEAUED, IMPROVING, UNDECIDED)
 
 
 @dataclass(frozen=True)

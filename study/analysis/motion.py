@@ -39,15 +39,18 @@ import numpy as np
 import numpy.typing as npt
 
 from study.analysis import metrics
-from study.analysis.convergence import tail_length
+from study.analysis.convergence import SLOW, STUCK, tail_length
 from study.analysis.verdict import VerdictThresholds
 from study.records.arrays import Array, Doubles, Floats
+from study.records.cohort import Cohort
+from study.records.dataset import Dataset
+from study.records.outcome import MotionSummary
 from study.records.trajectory import Trajectory
 
 DIVERGED, UNMOVED, SETTLED, SLOWING, OSCILLATING = "diverged", "unmoved", "settled", "slowing", "oscillating"
 CONFINED, DRIFTING, WANDERING, UNDECIDED = "confined", "drifting", "wandering", "undecided"
 LABELS = (DIVERGED, UNMOVED, SETTLED, SLOWING, OSCILLATING, CONFINED, DRIFTING, WANDERING, UNDECIDED)
-HELD = "held by the learning rate"
+ON_ITS_WAY = 0.9  # the correlation of successive steps
 
 
 @dataclass(frozen=True)
@@ -106,10 +109,10 @@ class Motion:
     weights_labels: tuple[str, ...]
     function_labels: tuple[str, ...]
 
-    def as_lists(self) -> dict[str, list[Any]]:
-        """Return plain lists that survive JSON, None for what isn't known."""
-        lists = {each.name: list(getattr(self, each.name)) for each in fields(self)}
-        return {name: [_plain(value) for value in values] for name, values in lists.items()}
+    def summary(self) -> MotionSummary:
+        """Return what a trial's summary keeps."""
+        wander, wobble = ([value if np.isfinite(value) else None for value in of.tolist()] for of in (self.wander, self.wobble))
+        return MotionSummary(list(self.weights_labels), list(self.function_labels), self.held.tolist(), wander, wobble)
 
     @property
     def resting(self) -> npt.NDArray[np.bool_]:
@@ -119,14 +122,6 @@ class Motion:
             return np.isin(labels, (SETTLED, CONFINED)) | (np.isin(labels, (SLOWING,)) & self.held)
 
         return rests(self.weights_labels) & rests(self.function_labels)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, np.bool_):
-        return bool(value)
-    return float(value) if np.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -151,6 +146,20 @@ class _Tail:
         """Root mean square of the distance between two different points."""
         count = len(self.points)
         return float(self.radius * np.sqrt(2 * count / (count - 1)))
+
+
+def refined(labels: Sequence[str], moved: Motion) -> tuple[str, ...]:
+    """Return the labels of the losses, *slow* in place of *stuck* for a network that is still on its way in a straight line."""
+    on_its_way = moved.correlation >= ON_ITS_WAY
+    return tuple(SLOW if label == STUCK and straight else label for label, straight in zip(labels, on_its_way, strict=True))
+
+
+def of_cohort(cohort: Cohort, datasets: Sequence[Dataset]) -> Motion | None:
+    """Measure and label a cohort's networks; None where they weren't followed. datasets: one per replicate."""
+    if cohort.trajectory is None:
+        return None
+    targets = [data.y_val for data in datasets]
+    return measure(cohort.trajectory, cohort.trained.tolist(), cohort.learning_rate, cohort.predictions, targets)
 
 
 def measure(

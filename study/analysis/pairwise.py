@@ -10,6 +10,7 @@ import numpy as np
 from study.analysis import alignment, barrier, cka, disagreement, distance, fingerprints, forward, metrics, rescaling
 from study.analysis.barrier import Paths
 from study.analysis.distance import Matrix
+from study.analysis.motion import Motion
 from study.analysis.verdict import Verdict, VerdictEvidence, verdict
 from study.records.arrays import Array, Doubles, Floats, Integers
 from study.records.cohort import Cohort
@@ -65,8 +66,8 @@ class Examination:
         return {name: np.asarray(array) for name, array in arrays.items() if array is not None}
 
 
-def examine(cohort: Cohort, datasets: Sequence[Dataset]) -> Examination:
-    """Compare the replicates of a trial, at least two. datasets: one per replicate."""
+def examine(cohort: Cohort, datasets: Sequence[Dataset], moved: Motion | None = None) -> Examination:
+    """Compare the replicates of a trial, at least two. datasets: one per replicate; moved: their motion."""
     numbers = splits(datasets)
     same = not numbers.any() and shared(datasets, "x_train", "y_train")
     return of_networks(
@@ -79,6 +80,7 @@ def examine(cohort: Cohort, datasets: Sequence[Dataset]) -> Examination:
         targets=[data.y_val for data in datasets],
         splits=numbers,
         data=datasets[0] if same else None,
+        moved=moved,
     )
 
 
@@ -93,11 +95,12 @@ def of_networks(
     targets: Sequence[Array] = (),
     splits: Integers | None = None,
     data: Dataset | None = None,
+    moved: Motion | None = None,
 ) -> Examination:
     """Compare R ≥ 2 networks of one architecture. labels: [R], of convergence; losses: [R], of validation.
 
     predictions: [R, n, outputs], each network's on its own rows, whose targets are `targets`, [R] of [n, …]. splits: [R], equal
-    numbers for the same rows; None if all are the same. data: shared by all, for the paths.
+    numbers for the same rows; None if all are the same. data: shared by all, for the paths. moved: their motion, if it is known.
     """
     rows = np.zeros(len(networks), np.int32) if splits is None else splits
     chosen = affordable(networks, rows)
@@ -110,17 +113,22 @@ def of_networks(
     aligned = alignment.matched_distances(stack, model.activation, norm_epsilon=epsilon)
     # units' scales are no part of a layer's representation
     plain = rescaling.canonical(stack, model.activation, norm_epsilon=epsilon)
-    apart = function = None
+    apart = function = wobble = None
     if predictions is not None:
         apart, function = _functions(predictions[chosen], [targets[position] for position in chosen], rows[chosen])
+    if moved and predictions is not None:
+        apart_in_time = [
+            float(_over_errors(moved.wobble[[position]], predictions[[position]], targets[position])[0]) for position in chosen
+        ]
+        wobble = float(np.mean(apart_in_time)) if np.isfinite(apart_in_time).all() else None
 
     pairs = tuple((number, number + 1) for number in range(min(count - 1, PATHS)))
     raw_paths = aligned_paths = barriers = aligned_barriers = similarity = None
     if data is not None:
         first, second = (Network.stack([nets[pair[side]] for pair in pairs]) for side in (0, 1))
-        moved = alignment.aligned_to(first, second, model.activation, norm_epsilon=epsilon).unstack()
+        seconds = alignment.aligned_to(first, second, model.activation, norm_epsilon=epsilon).unstack()
         raw_paths = barrier.between([(nets[i], nets[j]) for i, j in pairs], data, model, loss)
-        lines = [(rescaling.folded(nets[i], epsilon), other) for (i, _), other in zip(pairs, moved, strict=True)]
+        lines = [(rescaling.folded(nets[i], epsilon), other) for (i, _), other in zip(pairs, seconds, strict=True)]
         aligned_paths = barrier.between(lines, data, model, loss)
         unit = 1.0 if classes else forward.trivial_loss(loss, data.y_train, data.outputs)
         barriers, aligned_barriers = (
@@ -139,6 +147,8 @@ def of_networks(
         classes=classes,
         barrier=None if barriers is None else float(barriers.max()),
         aligned_barrier=None if aligned_barriers is None else float(aligned_barriers.max()),
+        wobble=wobble,
+        held=int(moved.held.sum()) if moved else 0,
     )
     return Examination(
         places=chosen,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from study.analysis import convergence, disagreement, distance, forward, metrics, rescaling, similarity
+from study.analysis.motion import Motion
 from study.analysis.pairwise import Examination
 from study.records.arrays import Floats, Integers
 from study.records.cohort import Cohort
@@ -20,10 +21,17 @@ from study.statistics.objectives import SCORES_OF_TASK
 WIDEST_SEARCHABLE = 256
 
 
-def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str], examined: Examination | None = None) -> Summary:
+def summarise(
+    trained: Cohort,
+    datasets: Sequence[Dataset],
+    marks: Sequence[str],
+    examined: Examination | None = None,
+    moved: Motion | None = None,
+) -> Summary:
     """Summarise a trial's cohort. Distance and disagreement are means over the pairs of replicates.
 
-    marks: each replicate's fingerprint. Disagreement is of pairs that were validated on the same rows; None without such pairs.
+    marks: each replicate's fingerprint; moved: their motion. Disagreement is of pairs that were validated on the same rows; None
+    without such pairs.
     """
     final = [float(loss) for loss in trained.final(trained.val_loss)]
     rows, numbers = distance.vectors(trained.networks()), splits(datasets)
@@ -46,6 +54,7 @@ def summarise(trained: Cohort, datasets: Sequence[Dataset], marks: Sequence[str]
         **_classes(trained, datasets),
         **_progress(trained, datasets),
         **_examined(examined),
+        motion=moved.summary() if moved else None,
     )
 
 

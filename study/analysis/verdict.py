@@ -19,9 +19,20 @@ SAME_ROUNDING = "same up to rounding"
 SAME_SYMMETRY = "same up to symmetry"
 DIFFERENT_LOSS = "different loss"
 SAME_FUNCTION = "same function, different weights"
+WITHIN_WOBBLE = "same within wobble"
 SAME_LOSS = "same loss, different function"
 UNDECIDED = "undecided"
-VERDICTS = (NOT_CONVERGED, SAME_WEIGHTS, SAME_ROUNDING, SAME_SYMMETRY, DIFFERENT_LOSS, SAME_FUNCTION, SAME_LOSS, UNDECIDED)
+VERDICTS = (
+    NOT_CONVERGED,
+    SAME_WEIGHTS,
+    SAME_ROUNDING,
+    SAME_SYMMETRY,
+    DIFFERENT_LOSS,
+    SAME_FUNCTION,
+    WITHIN_WOBBLE,
+    SAME_LOSS,
+    UNDECIDED,
+)
 
 SAME_BASIN, SAME_BASIN_ALIGNED, NO_PATH = "same basin", "same basin up to symmetry", "no linear path found"
 
@@ -46,7 +57,8 @@ class VerdictEvidence:
     labels: each network's convergence. distinct: the number of different fingerprints. relative_l2, aligned: the largest, None if
     not computed. output: the largest |f_a − f_b| over the outputs' SD. loss: mean |L_a − L_b| over the mean loss. function: mean
     churn over the mean error rate (`classes`) or NRMSE; None without common inputs. barrier, aligned_barrier: the largest over the
-    pairs that were tried.
+    pairs that were tried. wobble: how far two of the last epochs of one network are apart, as `function` is measured; None if not
+    known. held: how many networks' learning rate has fallen to a tenth.
     """
 
     labels: Sequence[str]
@@ -59,6 +71,8 @@ class VerdictEvidence:
     classes: bool
     barrier: float | None = None
     aligned_barrier: float | None = None
+    wobble: float | None = None
+    held: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,8 @@ def verdict(evidence: VerdictEvidence, limits: VerdictThresholds = DEFAULT) -> V
         listed = ", ".join(f"{label} ({_numbers([n for n, other in unsettled if other == label])})" for label in _kinds(unsettled))
         reasons.append(f"{len(unsettled)} of {count} networks have not plateaued: {listed}")
         return ended(NOT_CONVERGED)
-    reasons.append(f"all {count} networks have plateaued")
+    held = f", {evidence.held} of them held by the learning rate" if evidence.held else ""
+    reasons.append(f"all {count} networks have plateaued{held}")
 
     if evidence.distinct == 1:
         reasons.append("a single fingerprint: the weights are equal bit for bit")
@@ -121,6 +136,10 @@ def verdict(evidence: VerdictEvidence, limits: VerdictThresholds = DEFAULT) -> V
     reasons.append(_compared(name, evidence.function, limit))
     if evidence.function.high <= limit:
         return ended(SAME_FUNCTION, qualified=True)
+    if evidence.wobble is not None and evidence.wobble > 0:
+        reasons.append(f"the same between the last epochs of one network: {evidence.wobble:.3g}")
+        if evidence.function.low <= evidence.wobble:
+            return ended(WITHIN_WOBBLE, qualified=True)
     return ended(SAME_LOSS, qualified=True) if evidence.function.low > limit else ended(UNDECIDED)
 
 

@@ -114,7 +114,10 @@ def _show_run(run_id: str, uri: str, as_json: bool) -> None:
         if isinstance(run, runs.Replicate):
             curves, trial = runs.history(opened, run.run_id), runs.load(opened, run.trial_run)
             assert isinstance(trial, runs.Trial)
-            content, sections = listings.replicate_plain(run, curves, trial), listings.replicate(run, curves, trial)
+            index = [replicate.run_id for replicate in trial.replicates].index(run.run_id)
+            moved = runs.motion_of(opened, trial.run_id) if run.motion else None
+            content = listings.replicate_plain(run, curves, trial, moved, index)
+            sections = listings.replicate(run, curves, trial, moved, index)
         else:
             content, sections = dataclasses.asdict(run), listings.trial(run)
     if as_json:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 # what a `Summary` has of the pairs of a trial's replicates
@@ -82,6 +83,39 @@ class Tested:
 
 
 @dataclass(frozen=True)
+class MotionSummary:
+    """Each replicate's motion at the end of its training (see `motion`), [R] each.
+
+    weights, function: labels; held: the learning rate has fallen; wander, wobble: how far two of the last epochs are apart, in
+    weights and as functions; None where that isn't known.
+    """
+
+    weights: list[str]
+    function: list[str]
+    held: list[bool]
+    wander: list[float | None]
+    wobble: list[float | None]
+
+    @classmethod
+    def joined(cls, parts: Sequence[MotionSummary]) -> MotionSummary:
+        return cls(*([value for part in parts for value in getattr(part, each.name)] for each in fields(cls)))
+
+    @property
+    def text(self) -> str:
+        """How many replicates have which label."""
+        return "; ".join(f"{of} {_counted(labels)}" for of, labels in (("weights", self.weights), ("function", self.function)))
+
+    def label(self, index: int) -> str:
+        """One replicate's labels."""
+        held = ", held by the learning rate" if self.held[index] else ""
+        return f"weights {self.weights[index]}, function {self.function[index]}{held}"
+
+
+def _counted(labels: Sequence[str]) -> str:
+    return ", ".join(f"{count} {label}" for label, count in Counter(labels).most_common())
+
+
+@dataclass(frozen=True)
 class Summary:
     """The numbers by which a completed trial is judged, plain ones that survive JSON.
 
@@ -94,7 +128,7 @@ class Summary:
     replicates that is only there because the validation part is small (arXiv:2304.01910). blame: of a crossed cohort.
     majority: of classes, the share of the largest one in the validation part (the mean over the replicates), which is the accuracy
     of whoever knows nothing but the classes; one_class: how many replicates predict the same class for all its rows.
-    tested: on the test part, for the winner of a study alone.
+    tested: on the test part, for the winner of a study alone. motion: None where networks aren't followed.
     judged_by: what the validation loss is a number of (see `dataset.judged_by`); empty in records of earlier versions.
     parameters: the weights of one network; seconds: its share of the time that training took.
     Of each replicate: improvements, the interval of what as many epochs as `convergence` judges by would improve further, and
@@ -128,15 +162,23 @@ class Summary:
     one_class: int = 0
     judged_by: dict[str, str] = field(default_factory=dict)
     tested: Tested | None = None
+    motion: MotionSummary | None = None
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Summary:
         """From what `dataclasses.asdict` and JSON make of it."""
         blame = [Blame.of_plain(plain) for plain in content.get("blame", ())]
         tested = Tested.of_plain(content["tested"]) if content.get("tested") else None
+        motion = MotionSummary(**content["motion"]) if content.get("motion") else None
         # earlier versions gave crossed replicates an interval too
         return cls(
-            **{**content, "blame": blame, "tested": tested, "val_loss_halfwidth": None if blame else content["val_loss_halfwidth"]}
+            **{
+                **content,
+                "blame": blame,
+                "tested": tested,
+                "motion": motion,
+                "val_loss_halfwidth": None if blame else content["val_loss_halfwidth"],
+            }
         )
 
 

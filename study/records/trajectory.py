@@ -27,4 +27,4 @@ class Trajectory:
     epochs: Integers
     weights: Floats
     function: Floats
-    votes: Floats | None
+    votes: Floats | None = None

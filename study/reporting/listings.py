@@ -15,6 +15,7 @@ from study.settings.values import as_text, as_texts
 from study.tracking.schema import address
 
 if TYPE_CHECKING:  # MLflow and Optuna take seconds to load
+    from study.analysis.motion import Motion
     from study.reporting.study_results import Findings
     from study.search.overview import Overview
     from study.tracking.runs import Replicate, Trial
@@ -106,6 +107,8 @@ def trial(trial: Trial) -> Iterator[tuple[str, Table | str]]:
         yield f"verdict: {trial.verdict}", "\n".join(trial.evidence)
     if trial.labels:
         yield "convergence", trial.labels
+    if trial.motion:
+        yield "motion", trial.motion
     if trial.metrics:
         rows = tuple((key.replace("_", " "), number(value, 4)) for key, value in sorted(trial.metrics.items()))
         yield "numbers", Table(("", "value"), rows)
@@ -130,8 +133,13 @@ def _replicates(replicates: Sequence[Replicate]) -> Table:
     return Table(("replicate", "train loss", "val loss", "convergence", "epoch", "fingerprint", "run"), tuple(rows))
 
 
-def replicate(replicate: Replicate, curves: dict[str, list[float]], trial: Trial) -> Iterator[tuple[str, Table | str]]:
-    """Yield titles with their contents: a replicate's losses by epoch, its fingerprint and its seeds."""
+def replicate(
+    replicate: Replicate, curves: dict[str, list[float]], trial: Trial, moved: Motion | None, index: int
+) -> Iterator[tuple[str, Table | str]]:
+    """Yield titles with their contents: a replicate's losses by epoch, its motion, its fingerprint and its seeds.
+
+    moved: the motion of the trial's replicates, of which this is number `index`, from 0.
+    """
     yield (
         f"{address(trial.study, trial.name, trial.number, replicate.number)}: {replicate.label or replicate.status.lower()}",
         f"run {replicate.run_id}",
@@ -140,14 +148,47 @@ def replicate(replicate: Replicate, curves: dict[str, list[float]], trial: Trial
         if losses := curves.get(key):
             span = f"{number(losses[0], 4)} {sparkline(losses)} {number(losses[-1], 4)}"
             yield f"{title}, {len(losses)} epochs", span
+    if moved:
+        yield f"motion: {replicate.motion}", _motion(moved, index)
     if replicate.fingerprint:
         yield "fingerprint", f"{replicate.fingerprint} (of the weights after epoch {replicate.epoch or '–'})"
     yield "seeds", Table(("source", "seed"), tuple((source, str(seed)) for source, seed in replicate.seeds.items()))
 
 
-def replicate_plain(replicate: Replicate, curves: dict[str, list[float]], trial: Trial) -> dict[str, Any]:
+# of `Motion`: of the weights, of the function, and their meaning
+MOTION = (
+    ("wander", "wobble", "apart, two of the last epochs"),
+    ("trend", "function_trend", "share of a straight line (0 confined, 1 drift)"),
+    ("correlation", "function_correlation", "correlation of steps (+1 straight, −½ scatter, −1 back and forth)"),
+    ("slowing", "function_slowing", "energy of the steps, second half over first"),
+    ("exponent", "function_exponent", "growth with time (0 confined, 1 random walk, 2 drift)"),
+    ("travelled", None, "way from the first weights, over their length"),
+    ("advance", None, "last move over that way"),
+    ("pace", None, "speed per learning rate, over that of the whole way"),
+)
+
+
+def _motion(moved: Motion, index: int) -> Table:
+    rows = [
+        (text, number(float(getattr(moved, weights)[index])), number(float(getattr(moved, function)[index])) if function else "–")
+        for weights, function, text in MOTION
+    ]
+    return Table(("at the end of training", "weights", "function"), tuple(rows))
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def replicate_plain(
+    replicate: Replicate, curves: dict[str, list[float]], trial: Trial, moved: Motion | None, index: int
+) -> dict[str, Any]:
     """For JSON."""
-    return {"study": trial.study, "trial": trial.number, **dataclasses.asdict(replicate), "curves": curves}
+    numbers_of_motion = (
+        {} if moved is None else {key: _finite(getattr(moved, key)[index]) for keys in MOTION for key in keys[:2] if key}
+    )
+    content = dataclasses.asdict(replicate) | {"curves": curves, "motion_numbers": numbers_of_motion}
+    return {"study": trial.study, "trial": trial.number, **content}
 
 
 def sparkline(values: Sequence[float], most: int = MOST_BARS) -> str:

@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from study import locations
-from study.analysis import blame, convergence, fingerprints, forward, pairwise, summaries, tested
+from study.analysis import blame, convergence, fingerprints, forward, motion, pairwise, summaries, tested
+from study.analysis.motion import Motion
 from study.clock import Clock
 from study.data import batches, dataset
 from study.engine.training import CohortTraining, environment
@@ -66,11 +67,13 @@ def train(spec: TrialSpec) -> Cohort:
     """
     datasets = dataset.load_replicates(spec)
     training = CohortTraining(spec, datasets, Clock(), warm_start.load(spec, datasets[0], locations.tracking_uri(None)))
-    return finish(spec, datasets, training, list(training.legs()))
+    return finish(spec, datasets, training, list(training.legs()))[0]
 
 
-def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: CohortTraining, legs: Sequence[Leg]) -> Cohort:
-    """Return the trained cohort after the last leg."""
+def finish(
+    spec: TrialSpec, datasets: Sequence[Dataset], training: CohortTraining, legs: Sequence[Leg]
+) -> tuple[Cohort, Motion | None]:
+    """Return the trained cohort after the last leg, and its motion if it was followed."""
     weights = training.weights()
     train_loss = np.concatenate([leg.train_loss for leg in legs]).T
     labels = tuple(
@@ -92,7 +95,7 @@ def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: CohortTrainin
             strict=True,
         )
     )
-    return Cohort(
+    cohort = Cohort(
         spec=spec,
         initial=training.initial,
         network=weights.network,
@@ -107,6 +110,8 @@ def finish(spec: TrialSpec, datasets: Sequence[Dataset], training: CohortTrainin
         width=WIDTH,
         trajectory=training.trajectory(),
     )
+    moved = motion.of_cohort(cohort, datasets)
+    return (replace(cohort, labels=motion.refined(labels, moved)) if moved else cohort), moved
 
 
 def _sample(data: Dataset) -> Dataset:
@@ -169,9 +174,9 @@ def _run(
         if prune(leg):
             return Pruned(leg.epochs_done, float(np.mean(leg.current)))
     with clock.phase("analyse"):
-        trained = finish(spec, datasets, training, legs)
-        examined = pairwise.examine(trained, datasets) if len(trained) > 1 else None
-        marks, summary = _summarised(trained, datasets, clock, examined)
+        trained, moved = finish(spec, datasets, training, legs)
+        examined = pairwise.examine(trained, datasets, moved) if len(trained) > 1 else None
+        marks, summary = _summarised(trained, datasets, clock, moved, examined)
         summary = replace(summary, judged_by=judged_by)
     if test:
         with clock.phase("test"):
@@ -197,16 +202,21 @@ def measure(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: S
         if not leg.finite.all():
             return TrialResult(Failed(_divergence(leg, legs)), None, dict(clock.seconds))
     with clock.phase("analyse"):
-        _, summary = _summarised(finish(spec, datasets, training, legs), datasets, clock)
+        trained, moved = finish(spec, datasets, training, legs)
+        _, summary = _summarised(trained, datasets, clock, moved)
     return TrialResult(Completed(summary), None, dict(clock.seconds))
 
 
 def _summarised(
-    trained: Cohort, datasets: Sequence[Dataset], clock: Clock, examined: pairwise.Examination | None = None
+    trained: Cohort,
+    datasets: Sequence[Dataset],
+    clock: Clock,
+    moved: Motion | None,
+    examined: pairwise.Examination | None = None,
 ) -> tuple[list[str], Summary]:
     """Return each replicate's fingerprint, and the trial's summary."""
     marks = [fingerprints.digest(net) for net in trained.networks()]
-    summary = summaries.summarise(trained, datasets, marks, examined)
+    summary = summaries.summarise(trained, datasets, marks, examined, moved)
     return marks, replace(summary, seconds=clock.seconds.get("train", 0.0) / len(trained))
 
 
@@ -217,7 +227,7 @@ def _one_ulp_apart(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, s
     training = CohortTraining(near, data, clock, start and [start[0]] * blame.ULP_REPLICATES)
     legs = list(training.legs())
     with clock.phase("analyse"):
-        return finish(near, data, training, legs)
+        return finish(near, data, training, legs)[0]
 
 
 def _divergence(leg: Leg, legs: Sequence[Leg]) -> str:

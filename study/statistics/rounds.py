@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from study.records.outcome import Summary
+from study.records.outcome import MotionSummary, Summary
 from study.settings.values import Value
 from study.statistics import intervals
 
@@ -52,4 +52,7 @@ def joined(rounds: Sequence[Summary], per_split: int = 1) -> Summary:
         one_class=sum(part.one_class for part in rounds),
         majority=None if first.majority is None else mean([part.majority or 0.0 for part in rounds]),
         seconds=mean([part.seconds for part in rounds]),
+        motion=MotionSummary.joined(moved)
+        if len(moved := [part.motion for part in rounds if part.motion]) == len(rounds)
+        else None,
     )

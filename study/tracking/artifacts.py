@@ -29,21 +29,23 @@ from study.errors import BadInput, Corrupt, writing
 from study.records.arrays import Array, Floats, Integers
 from study.records.cohort import Cohort
 from study.records.network import Network, parameter_shapes
+from study.records.trajectory import Trajectory
 from study.settings.spec import as_mapping, build
 
 NOTHING: Mapping[str, Array] = MappingProxyType({})
-WEIGHTS, PREDICTIONS, COMPARISON, CURVES, TABLE, CONFIG, ENVIRONMENT, MANIFEST = (
+WEIGHTS, PREDICTIONS, COMPARISON, CURVES, MOTION, TABLE, CONFIG, ENVIRONMENT, MANIFEST = (
     "weights.npz",
     "predictions.npz",
     "comparison.npz",
     "curves.npz",
+    "motion.npz",
     "curves.parquet",
     "config.yaml",
     "environment.json",
     "manifest.json",
 )
 ALWAYS = {WEIGHTS, PREDICTIONS, TABLE, CONFIG, ENVIRONMENT}
-FILES = {*ALWAYS, CURVES, COMPARISON, MANIFEST}
+FILES = {*ALWAYS, CURVES, COMPARISON, MOTION, MANIFEST}
 INITIAL = "initial_"
 LOSSES = ("train_loss", "val_loss", "learning_rate")
 TEXTS, MOST_TEXT, LONGEST_REASON = (".yaml", ".json"), 100_000, 300
@@ -61,7 +63,8 @@ def write(
     weights.npz: `Network`'s parameters by name, [R, …], and the same with the prefix `initial_`. predictions.npz: predictions
     [R, n_val, outputs] and the validation part's target, with an axis [R] in front if replicates have their own. curves.npz: the
     arrays that `read_curves` returns; curves.parquet: the same, one row per replicate and epoch. config.yaml: settings that rebuild
-    the trial. comparison.npz: the replicates' matrices and paths (see `pairwise`), if there is a comparison. Raises NotWritable.
+    the trial. comparison.npz: the replicates' matrices and paths (see `pairwise`), if there is a comparison. motion.npz: the arrays
+    of `Trajectory`, if the networks were followed. Raises NotWritable.
     """
     initial = {f"{INITIAL}{name}": array for name, array in cohort.initial.parameters.items()}
     shared = all(target is targets[0] for target in targets)
@@ -73,6 +76,9 @@ def write(
         if comparison:
             np.savez(folder / COMPARISON, **comparison)  # type: ignore[arg-type]
         np.savez(folder / CURVES, **curves)
+        if cohort.trajectory:
+            moved = {name: array for name, array in vars(cohort.trajectory).items() if array is not None}
+            np.savez(folder / MOTION, **moved)
         parquet.write_table(_table(curves), folder / TABLE)
         (folder / CONFIG).write_text(yaml.safe_dump(as_mapping(cohort.spec), sort_keys=False))
         (folder / ENVIRONMENT).write_text(json.dumps(dict(environment), indent=2))
@@ -183,6 +189,24 @@ def read_curves(folder: Path) -> dict[str, Array]:
     if not sound or numbers.shape != shapes[0][:1] or numbers.dtype != np.int64:
         raise _damaged(folder / CURVES, "no curves of the replicates")
     return curves
+
+
+def read_trajectory(folder: Path) -> Trajectory | None:
+    """Return how the networks moved; None for a trial of an earlier version, or without `training.motion`."""
+    if not (folder / MOTION).exists():
+        return None
+    arrays: dict[str, Any] = dict(_load(folder / MOTION))
+    try:
+        path = Trajectory(**arrays)
+        (count, epochs), (_, points, buckets) = path.weights_step.shape, path.weights.shape
+    except (TypeError, ValueError) as error:
+        raise _damaged(folder / MOTION, error) from error
+    expected: dict[str, tuple[int, ...]] = dict.fromkeys(arrays, (count, epochs))
+    expected |= dict.fromkeys(("weights", "function", "votes"), (count, points, buckets))
+    expected |= {"start": (count, buckets), "epochs": (points,)}
+    if any(array.shape != expected[name] for name, array in arrays.items()):
+        raise _damaged(folder / MOTION, "the arrays don't fit together")
+    return path
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def of_trial(record: SpoolRecord, experiment: str, trial: str, runs: Sequence[st
     # beside it, since the page shows the first line alone until somebody asks for more
     link = f" [Compare its replicates side by side]({_compare(experiment, runs)})" if len(runs) > 1 else ""
     lines.append(f"Validation loss **{summary.val_loss_mean:.4g}{half}**; {labels}.{verdict}{link}")
+    if summary.motion:
+        lines.append(f"Motion at the end of training: {summary.motion.text}.")
     if summary.reasons:
         lines.append("\n".join(f"- {reason}" for reason in summary.reasons))
     address = _address(start, trial)
@@ -61,6 +63,7 @@ def of_replicate(record: SpoolRecord, index: int, experiment: str, trial: str, r
     lines = [
         f"Replicate {number} of [{start.name}](#/experiments/{experiment}/runs/{trial}): **{trained.labels[index]}**, "
         f"validation loss **{trained.summary.val_losses[index]:.4g}** with the weights of epoch {trained.epochs[index]}.{link}",
+        f"Motion at the end of training: {trained.summary.motion.label(index)}." if trained.summary.motion else "",
         f"Fingerprint of its final weights: `{trained.fingerprints[index]}`",
         f"Seeds: {seeds}.",
         _commands(f"reproduce {address}", f"similar {address}"),

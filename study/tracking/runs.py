@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from study.analysis import motion
+from study.analysis.motion import Motion
 from study.errors import BadInput, Fault
 from study.records.arrays import Array
 from study.tracking import artifacts, reader, schema
@@ -33,6 +36,7 @@ class Replicate:
     epoch: int | None
     seeds: dict[str, int]
     metrics: dict[str, float]
+    motion: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Trial:
     labels: str
     reason: str
     replicates: list[Replicate]
+    motion: str = ""
 
 
 def load(store: Store, run_id: str) -> Trial | Replicate:
@@ -79,6 +84,21 @@ def curves(store: Store, run_id: str) -> dict[str, Array]:
     """Return a trial's curves as `artifacts.read_curves` does. Raises BadInput for no run, Corrupt for damaged artifacts."""
     with reader.trial_files(store, reader.load_run(store, run_id)) as folder:
         return artifacts.read_curves(folder)
+
+
+def motion_of(store: Store, run_id: str) -> Motion | None:
+    """Return the motion of a trial's replicates, in their order; None for a trial that keeps none. Raises as `curves` does."""
+    with reader.trial_files(store, reader.load_run(store, run_id)) as folder:
+        path, losses, (predictions, targets) = (
+            artifacts.read_trajectory(folder),
+            artifacts.read_curves(folder),
+            artifacts.read_predictions(folder),
+        )
+    if path is None:
+        return None
+    # after a replicate's stop its losses are NaN, and a trial whose losses aren't finite has no files
+    trained = np.isfinite(losses["train_loss"]).sum(axis=1).tolist()
+    return motion.measure(path, trained, losses["learning_rate"], predictions, targets)
 
 
 def history(store: Store, run_id: str) -> dict[str, list[float]]:
@@ -107,6 +127,7 @@ def _trial(store: Store, run: Run) -> Trial:
         labels=tags.labels,
         reason=tags.reason,
         replicates=sorted(_replicates(store, wanted, run.info.experiment_id), key=lambda replicate: replicate.number),
+        motion=tags.motion,
     )
 
 
@@ -127,4 +148,5 @@ def _replicate(run: Run) -> Replicate:
         epoch=tags.epoch,
         seeds=schema.seeds(run.data.params),
         metrics=dict(run.data.metrics),
+        motion=tags.motion,
     )

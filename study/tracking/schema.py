@@ -18,8 +18,8 @@ from study.settings.values import Value, as_text, from_text
 KIND, TRIAL, REPLICATE, OWNER, KEY = "mlp_study.kind", "mlp_study.trial", "mlp_study.replicate", "mlp_study.owner", "mlp_study.key"
 WHOLE = "mlp_study.whole"
 FINGERPRINT, CONVERGENCE, EPOCH, REASON = "fingerprint", "convergence", "epoch", "failure"
-VERDICT, EVIDENCE, SEARCHABLE = "verdict", "evidence", "searchable"
-TAGS = (KIND, TRIAL, REPLICATE, OWNER, KEY, WHOLE, FINGERPRINT, CONVERGENCE, EPOCH, REASON, VERDICT, EVIDENCE, SEARCHABLE)
+VERDICT, EVIDENCE, SEARCHABLE, MOTION = "verdict", "evidence", "searchable", "motion"
+TAGS = (KIND, TRIAL, REPLICATE, OWNER, KEY, WHOLE, FINGERPRINT, CONVERGENCE, EPOCH, REASON, VERDICT, EVIDENCE, SEARCHABLE, MOTION)
 # kinds of runs
 OF_STUDY, OF_TRIAL, OF_REPLICATE = KINDS = ("study", "trial", "replicate")
 
@@ -44,8 +44,8 @@ class TrialTags:
     """The tags of a trial's run.
 
     key: of its folder in the spool; owner: the process that writes it; number: in its study, None for a single trial. labels: how
-    many replicates have which; whole: the trial all of whose replicates the run holds. Texts are empty where nothing is known yet;
-    runs of other programs have neither key nor owner.
+    many replicates have which, and motion the same of their motion; whole: the trial all of whose replicates the run holds. Texts
+    are empty where nothing is known yet; runs of other programs have neither key nor owner.
     """
 
     key: str = ""
@@ -56,11 +56,12 @@ class TrialTags:
     evidence: tuple[str, ...] = ()
     reason: str = ""
     whole: int | None = None
+    motion: str = ""
 
     def as_tags(self) -> dict[str, str]:
         number, whole = ("" if of is None else str(of) for of in (self.number, self.whole))
         tags = {KIND: OF_TRIAL, OWNER: self.owner, KEY: self.key, TRIAL: number, CONVERGENCE: self.labels, VERDICT: self.verdict}
-        return _given(tags | {EVIDENCE: "\n".join(self.evidence), REASON: self.reason, WHOLE: whole})
+        return _given(tags | {EVIDENCE: "\n".join(self.evidence), REASON: self.reason, WHOLE: whole, MOTION: self.motion})
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> TrialTags:
@@ -73,6 +74,7 @@ class TrialTags:
             evidence=tuple(tags.get(EVIDENCE, "").splitlines()),
             reason=tags.get(REASON, ""),
             whole=int(tags[WHOLE]) if WHOLE in tags else None,
+            motion=tags.get(MOTION, ""),
         )
 
 
@@ -86,11 +88,12 @@ class ReplicateTags:
     label: str = ""
     epoch: int | None = None
     searchable: str = ""
+    motion: str = ""
 
     def as_tags(self) -> dict[str, str]:
         epoch = "" if self.epoch is None else str(self.epoch)
         tags = {KIND: OF_REPLICATE, REPLICATE: str(self.number), KEY: self.key, FINGERPRINT: self.fingerprint}
-        return _given(tags | {CONVERGENCE: self.label, EPOCH: epoch, SEARCHABLE: self.searchable})
+        return _given(tags | {CONVERGENCE: self.label, EPOCH: epoch, SEARCHABLE: self.searchable, MOTION: self.motion})
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> ReplicateTags:
@@ -101,6 +104,7 @@ class ReplicateTags:
             label=tags.get(CONVERGENCE, ""),
             epoch=int(tags[EPOCH]) if EPOCH in tags else None,
             searchable=tags.get(SEARCHABLE, ""),
+            motion=tags.get(MOTION, ""),
         )
 
 
@@ -173,6 +177,8 @@ RACE_VAL_LOSS = "race_val_loss"
 SUMMARY_METRICS = ("val_loss_std", "val_loss_halfwidth", "train_loss_mean", *PAIR_MEASURES)
 # of a replicate, in units of the trivial loss
 RELATIVE_LOSS, IMPROVEMENT = "loss_over_trivial", ("improvement_low", "improvement_high")
+# of a replicate, and their means of a trial
+WANDER, WOBBLE = "wander", "wobble"
 
 
 def score_metric(name: str) -> str:
@@ -182,7 +188,7 @@ def score_metric(name: str) -> str:
 def trial_metrics(summary: Summary) -> dict[str, float]:
     """Return the metrics of a trial's run that have a single value."""
     known = {key: getattr(summary, key) for key in SUMMARY_METRICS}
-    return _known(known) | _score_means(summary) | _test_metrics(summary)
+    return _known(known) | _score_means(summary) | _motion_means(summary) | _test_metrics(summary)
 
 
 def race_metrics(summary: Summary) -> dict[str, float]:
@@ -197,6 +203,14 @@ def _known(metrics: Mapping[str, float | None]) -> dict[str, float]:
 
 def _score_means(summary: Summary) -> dict[str, float]:
     return {score_metric(name): sum(values) / len(values) for name, values in summary.scores.items()}
+
+
+def _motion_means(summary: Summary) -> dict[str, float]:
+    if summary.motion is None:
+        return {}
+    lists = {WANDER: summary.motion.wander, WOBBLE: summary.motion.wobble}
+    known = {key: [value for value in values if value is not None] for key, values in lists.items()}
+    return {key: sum(values) / len(values) for key, values in known.items() if values}
 
 
 def _test_metrics(summary: Summary) -> dict[str, float]:
@@ -215,13 +229,16 @@ def replicate_metrics(summary: Summary, index: int) -> dict[str, float]:
     if summary.improvements:  # none in an older program's record
         metrics[RELATIVE_LOSS] = summary.relative_losses[index]
         metrics |= dict(zip(IMPROVEMENT, summary.improvements[index] or (), strict=False))
+    if moved := summary.motion:
+        metrics |= _known({WANDER: moved.wander[index], WOBBLE: moved.wobble[index]})
     return metrics
 
 
 def trained_tags(summary: Summary) -> TrialTags:
     """Return the tags that a completed trial's run gets at its end, besides those it was made with."""
     labels = ", ".join(f"{count} {label}" for label, count in summary.labels.items())
-    return TrialTags(labels=labels, verdict=summary.verdict or "", evidence=tuple(summary.reasons))
+    moved = summary.motion.text if summary.motion else ""
+    return TrialTags(labels=labels, verdict=summary.verdict or "", evidence=tuple(summary.reasons), motion=moved)
 
 
 # -- names of runs --------------------------------------------------------------------------------------------------------------

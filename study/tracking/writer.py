@@ -116,6 +116,7 @@ class TrialRuns:
                 trained.labels[index],
                 trained.epochs[index],
                 trained.searchable[index] if trained.searchable else "",
+                trained.summary.motion.label(index) if trained.summary.motion else "",
             )
             self._log(child, points, tags.as_tags() | {MLFLOW_RUN_NOTE: note})
         metrics = [Metric(key, value, time, 0) for key, value in schema.trial_metrics(trained.summary).items()]
