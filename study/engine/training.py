@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study.analysis import convergence, forward
+from study.analysis import convergence, forward, motion
 from study.clock import Clock
 from study.data import batches
 from study.engine import compile_cache, losses, optimizers, schedules
 from study.engine.backend import keras, tf
-from study.engine.parts import LegPlan, Part, Stage, arrays_of, open_threads
+from study.engine.parts import LegPlan, Mask, Part, Stage, arrays_of, open_threads
 from study.engine.program import Signature
 from study.engine.trajectory_log import TrajectoryLog
 from study.engine.width import WIDTH, available_cores
@@ -29,7 +29,7 @@ from study.records.trajectory import Trajectory
 from study.settings.model import BATCH
 from study.settings.schedule import ReduceOnPlateau
 from study.settings.spec import TrialSpec
-from study.settings.training import PLATEAUED
+from study.settings.training import ALL_EPOCHS, PLATEAUED
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ class CohortTraining:
 
     def __init__(self, spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None = None) -> None:
         self._spec, self._clock = spec, clock
-        self._judged_together = spec.training.until == PLATEAUED
-        self._trivial_losses = forward.trivial_losses(spec.loss, datasets) if self._judged_together else []
+        self._judged_together = spec.training.until != ALL_EPOCHS
+        self._trivial_losses = forward.trivial_losses(spec.loss, datasets) if spec.training.until == PLATEAUED else []
+        self._targets = [data.y_val for data in datasets]
         with clock.phase("train"):
             settings = _settings(spec)
             self._settings = {name: tf.constant(value) for name, value in settings.items()}
@@ -65,7 +66,7 @@ class CohortTraining:
             members = [positions[first : first + WIDTH] for first in positions[::WIDTH]]
             self._parts = [Part(part, spec, self.signature, datasets, shared, start) for part in members]
             self._stages: list[Stage] = []
-            self._plateaued = np.zeros(spec.replicates.count, np.bool_)
+            self._done = np.zeros(spec.replicates.count, np.bool_)
             self._trajectory = self._followed() if spec.training.motion else None
 
     @property
@@ -81,7 +82,7 @@ class CohortTraining:
         plans = _plans(by_step, epochs, self.signature)
         with self._clock.phase("compile"):
             traced = self._parts[0].compiled(self._settings, plans[0])
-        curves: list[Floats] = []
+        legs: list[Leg] = []
         with open_threads() as threads:
             queued = [part.queue(plans[0], traced, self._settings, threads) for part in self._parts]
             for plan, following in zip(plans, [*plans[1:], None], strict=True):
@@ -95,8 +96,8 @@ class CohortTraining:
                     self._trajectory.add(*self._moved())
                 yield leg
                 if self._judged_together:
-                    curves.append(leg.train_loss)
-                    self._stop_plateaued(np.concatenate(curves))
+                    legs.append(leg)
+                    self._stop(self._plateaued(legs) if self._spec.training.until == PLATEAUED else self._resting(legs))
                 if not any(stage.active.any() for stage in self._stages):
                     return
                 if following and self._judged_together:
@@ -115,30 +116,45 @@ class CohortTraining:
         return Leg(self._stages[0].epochs_done, train, curve("val_loss"), at_ends * factors, finite, current)
 
     def _followed(self) -> TrajectoryLog:
-        return TrajectoryLog(np.concatenate([part.start_sketch for part in self._parts]), self._spec.training.epochs)
+        return TrajectoryLog(np.concatenate([part.start_sketch for part in self._parts]))
 
     def _moved(self) -> tuple[dict[str, Floats], int, Integers]:
         """Return the curves of the last leg's motion, {name: [epochs, R, …]}, its last epoch, and what each has trained, [R]."""
         names = self._stages[0].motion
         curves = {name: np.concatenate([stage.motion[name] for stage in self._stages], axis=1) for name in names}
-        return curves, self._stages[0].epochs_done, np.concatenate([stage.trained for stage in self._stages])
+        return curves, self._stages[0].epochs_done, self._trained
 
     def trajectory(self) -> Trajectory | None:
         """Return how the networks have moved up to the last leg; None where they aren't followed."""
         return self._trajectory.trajectory() if self._trajectory else None
 
-    def _stop_plateaued(self, curves: Floats) -> None:
-        """Stop the replicates whose training loss, [epochs, R], has plateaued at the ends of two legs in a row.
+    def _plateaued(self, legs: Sequence[Leg]) -> Mask:
+        """Return whose training loss has plateaued, [R]."""
+        judged = zip(np.concatenate([leg.train_loss for leg in legs]).T, self._trained, self._trivial_losses, strict=True)
+        return np.array([convergence.has_plateaued(curve[:count], trivial) for curve, count, trivial in judged])
+
+    def _resting(self, legs: Sequence[Leg]) -> Mask:
+        """Return whose weights and function are at rest, [R]."""
+        path = self.trajectory()
+        assert path
+        rates = np.concatenate([leg.learning_rate for leg in legs]).T
+        predictions = np.concatenate([stage.predictions for stage in self._stages])
+        return motion.measure(path, self._trained.tolist(), rates, predictions, self._targets).resting
+
+    def _stop(self, done: Mask) -> None:
+        """Stop the replicates that are done at the ends of two legs in a row.
 
         Every look may be wrong by chance, and there are many looks; two in a row seldom are.
         """
-        trained = np.concatenate([stage.trained for stage in self._stages])
-        judged = zip(curves.T, trained, self._trivial_losses, strict=True)
-        before, self._plateaued = self._plateaued, np.array([convergence.has_plateaued(c[:n], trivial) for c, n, trivial in judged])
-        masks = np.split(before & self._plateaued, range(WIDTH, len(before), WIDTH))
+        before, self._done = self._done, done
+        masks = np.split(before & done, range(WIDTH, len(done), WIDTH))
         self._stages = [stage.stopped(mask) for stage, mask in zip(self._stages, masks, strict=True)]
         for part, stage in zip(self._parts, self._stages, strict=True):
             part.go_on_from(stage)
+
+    @property
+    def _trained(self) -> Integers:
+        return np.concatenate([stage.trained for stage in self._stages])
 
     def weights(self) -> Weights:
         """Return the weights that the replicates have kept at the end of the last leg that the caller received."""
@@ -163,7 +179,7 @@ def _signature(spec: TrialSpec, data: Dataset, settings: Mapping[str, float]) ->
         steps=batches.steps_per_epoch(rows, batch_size, training.partial_batch),
         leg_epochs=min(training.leg_epochs, training.epochs),
         own_data=spec.own_data,
-        stops=training.patience is not None or training.until == PLATEAUED,
+        stops=training.patience is not None or training.until != ALL_EPOCHS,
         patience=training.patience,
         plateau=(schedule.patience, schedule.cooldown) if isinstance(schedule, ReduceOnPlateau) else None,
         motion=training.motion,

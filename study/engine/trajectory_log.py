@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,31 +12,37 @@ from study.records.trajectory import Trajectory
 
 SUMS = ("weights_step", "weights_dot", "weights_norm", "function_step", "function_dot")
 SKETCHES = {"weights": "weights_sketch", "function": "function_sketch", "votes": "votes_sketch"}
-MOST_POINTS = 2000  # epochs with a sketch, were none dropped: a tail of 400
+MOST_POINTS = 800  # epochs with a sketch; from more, every other one
 
 
 class TrajectoryLog:
-    def __init__(self, start: Floats, epochs: int) -> None:
-        """start: sketches of the weights before training, [R, 251]; epochs: the most that are trained."""
-        self._start, self._every = start, -(-epochs // MOST_POINTS)
+    def __init__(self, start: Floats) -> None:
+        """start: sketches of the weights before training, [R, 251]."""
+        self._start, self._every = start, 1
         self._sums: list[Mapping[str, Floats]] = []
-        self._points: deque[tuple[Integers, Mapping[str, Floats]]] = deque()
+        self._epochs = np.empty(0, np.int32)
+        self._points: dict[str, Floats] = {}
 
     def add(self, curves: Mapping[str, Floats], last: int, trained: Integers) -> None:
         """Add a leg that ended with epoch `last`. curves: those of `MotionCurves`, [epochs, R, …]; trained: epochs, [R]."""
         self._sums.append({name: curves[name] for name in SUMS})
-        epochs = np.arange(last - len(curves[SUMS[0]]), last, dtype=np.int32) + 1
-        chosen = epochs % self._every == 0
-        self._points.append((epochs[chosen], {own: curves[name][chosen] for own, name in SKETCHES.items() if name in curves}))
-        needed = min(count - tail_length(count) for count in trained.tolist())
-        while len(self._points) > 1 and not np.any(self._points[0][0] >= needed):
-            self._points.popleft()
+        new = {own: curves[name] for own, name in SKETCHES.items() if name in curves}
+        points = {name: np.concatenate([self._points[name], array]) for name, array in new.items()} if self._points else new
+        epochs = np.concatenate([self._epochs, np.arange(last - len(curves[SUMS[0]]), last, dtype=np.int32) + 1])
+        kept = epochs >= min(count - tail_length(count) for count in trained.tolist())
+        while np.sum(kept & (epochs % self._every == 0)) > MOST_POINTS:
+            self._every *= 2
+        kept &= epochs % self._every == 0
+        self._epochs, self._points = epochs[kept], {name: array[kept] for name, array in points.items()}
 
     def trajectory(self) -> Trajectory:
         sums = {name: np.concatenate([leg[name] for leg in self._sums]).T for name in SUMS}
-        epochs = np.concatenate([epochs for epochs, _ in self._points])
-        of_legs = [sketches for _, sketches in self._points]
-        weights, function, *votes = (np.concatenate([leg[name] for leg in of_legs]).swapaxes(0, 1) for name in of_legs[0])
+        points = {name: array.swapaxes(0, 1) for name, array in self._points.items()}
         return Trajectory(
-            **sums, start=self._start, epochs=epochs, weights=weights, function=function, votes=votes[0] if votes else None
+            **sums,
+            start=self._start,
+            epochs=self._epochs,
+            weights=points["weights"],
+            function=points["function"],
+            votes=points.get("votes"),
         )

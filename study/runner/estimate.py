@@ -27,7 +27,7 @@ from study.runner import trial
 from study.search.space import Choice, Domain, Space, active
 from study.settings.loss import outputs as network_outputs
 from study.settings.spec import TrialSpec
-from study.settings.training import PLATEAUED
+from study.settings.training import ALL_EPOCHS
 from study.tracking import warm_start
 from study.tracking.spool import NoRecorder
 
@@ -129,7 +129,7 @@ def from_probes(
     total, times = sum(parts.values()), np.sort(trains + analyses)
     quarter = max(1, len(times) // 4)
     cheap, dear = (learns * remaining * float(some.mean() - times.mean()) for some in (times[:quarter], times[-quarter:]))
-    if prunes or any(spec.training.patience or spec.training.until == PLATEAUED for spec in sampled):
+    if prunes or any(spec.training.patience or spec.training.until != ALL_EPOCHS for spec in sampled):
         cheap -= MOST_SAVED * parts["train"]
     low, high = SLACK
     basis = f"{len(probes)} short trainings on this machine"

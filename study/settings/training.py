@@ -10,18 +10,20 @@ from study.seeds import SOURCES
 from study.settings.rules import FLAG, SettingsSection, integer, later, listing, number, one_of, optional, setting
 
 DROP, KEEP = "drop", "keep"
-ALL_EPOCHS, PLATEAUED = "epochs", "plateaued"
+ALL_EPOCHS, PLATEAUED, SETTLED = "epochs", "plateaued", "settled"
+UNTIL = (ALL_EPOCHS, PLATEAUED, SETTLED)
 
 
 @dataclass(frozen=True)
 class Training(SettingsSection):
-    """One call of the compiled program runs `leg_epochs` epochs; without `until: plateaued` it never changes a result.
+    """One call of the compiled program runs `leg_epochs` epochs; with `until: epochs` it never changes a result.
 
     batch_size: rows per step; None for all. partial_batch: 'drop' the rows that remain after an epoch's whole batches, or 'keep'
     them as a smaller batch. patience: a replicate stops when its validation loss has not fallen by more than `min_delta` for this
     many epochs, and keeps its best weights. until 'plateaued': a replicate stops when its training loss has plateaued (see
-    `convergence`) at the ends of two legs in a row; `epochs` is then the maximum. motion: follow weights and predictions from epoch
-    to epoch (see `analysis.motion`), which changes no result.
+    `convergence`) at the ends of two legs in a row, and until 'settled' when its weights and its function are at rest (see
+    `analysis.motion`); `epochs` is then the maximum. motion: follow weights and predictions from epoch to epoch, which changes no
+    result.
     """
 
     epochs: int = setting(100, integer(1, 1_000_000))
@@ -29,14 +31,16 @@ class Training(SettingsSection):
     partial_batch: str = setting(DROP, one_of((DROP, KEEP)))
     patience: int | None = setting(None, optional(integer(1, 1_000_000)))
     min_delta: float = setting(0.0, number(0))
-    until: str = setting(ALL_EPOCHS, one_of((ALL_EPOCHS, PLATEAUED)))
+    until: str = setting(ALL_EPOCHS, one_of(UNTIL))
     leg_epochs: int = setting(20, integer(1, 1_000))
     motion: bool = later(True, FLAG)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.patience is not None and self.until == PLATEAUED:
-            raise BadInput([Fault("patience", self.patience, "null where until is plateaued: one rule decides when to stop")])
+        if self.patience is not None and self.until != ALL_EPOCHS:
+            raise BadInput([Fault("patience", self.patience, f"null where until is {self.until}: one rule decides when to stop")])
+        if self.until == SETTLED and not self.motion:
+            raise BadInput([Fault("motion", self.motion, f"true where until is {SETTLED}")])
 
 
 @dataclass(frozen=True)
