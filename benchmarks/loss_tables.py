@@ -22,6 +22,7 @@ from study.data.scaling import scaled
 from study.engine.training import CohortTraining
 from study.records.arrays import Array, Doubles
 from study.records.dataset import Dataset
+from study.records.network import Network
 from study.settings.data import REFUSE, Regression
 from study.settings.spec import TrialSpec
 
@@ -58,16 +59,19 @@ def search_space(count: int, seed: int = 0) -> list[tuple[str, ...]]:
 
 
 @cache
-def split(spec: TrialSpec, number: int) -> tuple[Dataset, int]:
-    """Return split `number` with the test rows behind the validation rows, and the number of validation rows."""
+def split(spec: TrialSpec, number: int) -> tuple[Dataset, Array, Array]:
+    """Return split `number`, and the inputs and targets of its test rows, scaled as its own."""
     rows, root_seed = loading.rows(spec), loading.root_seed(spec)
     train, val = splits.parts(spec.data, rows, root_seed, seeds.replicate_seed(spec.seed, "data", number), 0)
     judged = np.concatenate([val, splits.test_part(spec.data, rows, root_seed)])
-    x_train, x_val = scaled(rows.x, train, judged, spec.data.normalise, REFUSE)
+    x_train, x_judged = scaled(rows.x, train, judged, spec.data.normalise, REFUSE)
     if isinstance(spec.data, Regression):
-        y_train, y_val = scaled(rows.y, train, judged, spec.data.normalise_target, REFUSE)
-        return Dataset(x_train, y_train, x_val, y_val, y_train.shape[1]), len(val)
-    return Dataset(x_train, rows.y[train], x_val, rows.y[judged], len(rows.target_names)), len(val)
+        y_train, y_judged = scaled(rows.y, train, judged, spec.data.normalise_target, REFUSE)
+        outputs = y_train.shape[1]
+    else:
+        y_train, y_judged, outputs = rows.y[train], rows.y[judged], len(rows.target_names)
+    end = len(val)
+    return Dataset(x_train, y_train, x_judged[:end], y_judged[:end], outputs), x_judged[end:], y_judged[end:]
 
 
 def losses(setting: Sequence[str], split_numbers: Sequence[int]) -> tuple[Array, Array]:
@@ -78,23 +82,25 @@ def losses(setting: Sequence[str], split_numbers: Sequence[int]) -> tuple[Array,
     )
     of_data = study.compose([setting[0], TEST])  # without the other settings, so that all of them share the arrays
     data = [split(of_data, number) for number in split_numbers]
-    training = CohortTraining(spec, [dataset for dataset, _ in data], Clock())
+    training = CohortTraining(spec, [dataset for dataset, _, _ in data], Clock())
     for _ in training.legs():
         pass
-    predictions = training.weights().predictions
-    by_replicate = [
-        [forward.losses(outputs[None, rows], dataset.y_val[rows], spec.loss)[0] for rows in (slice(count), slice(count, None))]
-        for outputs, (dataset, count) in zip(predictions, data, strict=True)
-    ]
+    weights = training.weights()
+    by_replicate = []
+    for network, outputs, (dataset, x_test, y_test) in zip(weights.network.unstack(), weights.predictions, data, strict=True):
+        on_test = forward.layer_outputs(Network.stack([network]), x_test, spec.model)[-1]
+        by_replicate.append(
+            (forward.losses(outputs[None], dataset.y_val, spec.loss)[0], forward.losses(on_test, y_test, spec.loss)[0])
+        )
     validation, test = np.array(by_replicate).T
     return validation, test
 
 
-def table(task: str, settings: int, split_numbers: Sequence[int]) -> LossTable:
-    """Train all settings; those in which a network diverged are left out."""
+def table(task: str, settings: int, split_numbers: Sequence[int], more: Sequence[str] = ()) -> LossTable:
+    """Train all settings; those in which a network diverged are left out. more: overrides for all of them."""
     trained = []
     for index, setting in enumerate(search_space(settings)):
-        trained.append(losses((f"data={task}", *setting), split_numbers))
+        trained.append(losses((f"data={task}", *setting, *more), split_numbers))
         print(f"{task}: {index + 1} of {settings} settings", file=sys.stderr, flush=True)
     validation, test = (np.array(part) for part in zip(*trained, strict=True))
     finite = np.isfinite(validation).all(axis=1) & np.isfinite(test).all(axis=1)

@@ -1,4 +1,4 @@
-"""Judge whether a network comes to rest along its training: its weights, and its function.
+"""Judge networks on whether they come to rest along their training, in their weights and as functions.
 
 The loss alone doesn't show it: at a constant learning rate the weights of a large network may drift in a straight line while its
 function scatters around one point. All numbers are of the tail, the last fifth of the epochs (see `convergence.tail_of`). x is the
@@ -111,17 +111,27 @@ class Motion:
 
     def summary(self) -> MotionSummary:
         """Return what a trial's summary keeps."""
-        wander, wobble = ([value if np.isfinite(value) else None for value in of.tolist()] for of in (self.wander, self.wobble))
-        return MotionSummary(list(self.weights_labels), list(self.function_labels), self.held.tolist(), wander, wobble)
+        numbers = {
+            each.name: [_rounded(value) for value in getattr(self, each.name).tolist()]
+            for each in fields(self)
+            if each.type == "Doubles"
+        }
+        return MotionSummary(
+            list(self.weights_labels), list(self.function_labels), self.held.tolist(), self.resting.tolist(), numbers
+        )
 
     @property
     def resting(self) -> npt.NDArray[np.bool_]:
-        """Whether weights and function are at rest: each settled, confined, or slowing where the learning rate holds it."""
+        """Mark networks with weights and function at rest: each settled, confined, or slowing where the learning rate holds it."""
 
         def rests(labels: Sequence[str]) -> npt.NDArray[np.bool_]:
             return np.isin(labels, (SETTLED, CONFINED)) | (np.isin(labels, (SLOWING,)) & self.held)
 
         return rests(self.weights_labels) & rests(self.function_labels)
+
+
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.6g}") if np.isfinite(value) else None
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class Plateau(Nested):
 
 @dataclass(frozen=True)
 class MotionState(Nested):
-    """Where each network was after its last epoch, and the step that led there: weights [W, P] and function [W, n × outputs]."""
+    """Each network after its last epoch, and the step that led there: weights [W, P] and function [W, n × outputs]."""
 
     weights: tf.Tensor
     weights_step: tf.Tensor

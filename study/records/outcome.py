@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 # what a `Summary` has of the pairs of a trial's replicates
@@ -84,25 +84,28 @@ class Tested:
 
 @dataclass(frozen=True)
 class MotionSummary:
-    """Each replicate's motion at the end of its training (see `motion`), [R] each.
+    """Each replicate's motion at the end of its training (see `motion.Motion`), [R] each.
 
-    weights, function: labels; held: the learning rate has fallen; wander, wobble: how far two of the last epochs are apart, in
-    weights and as functions; None where that isn't known.
+    weights, function: labels; held: the learning rate has fallen; resting: weights and function are at rest; numbers: by name, None
+    where one isn't known.
     """
 
     weights: list[str]
     function: list[str]
     held: list[bool]
-    wander: list[float | None]
-    wobble: list[float | None]
+    resting: list[bool]
+    numbers: dict[str, list[float | None]]
+    LISTS: ClassVar = ("weights", "function", "held", "resting")
 
     @classmethod
     def joined(cls, parts: Sequence[MotionSummary]) -> MotionSummary:
-        return cls(*([value for part in parts for value in getattr(part, each.name)] for each in fields(cls)))
+        numbers = {name: [value for part in parts for value in part.numbers[name]] for name in parts[0].numbers}
+        lists = {name: [value for part in parts for value in getattr(part, name)] for name in cls.LISTS}
+        return cls(**lists, numbers=numbers)
 
     @property
     def text(self) -> str:
-        """How many replicates have which label."""
+        """The number of replicates with each label."""
         return "; ".join(f"{of} {_counted(labels)}" for of, labels in (("weights", self.weights), ("function", self.function)))
 
     def label(self, index: int) -> str:

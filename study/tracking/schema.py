@@ -208,8 +208,7 @@ def _score_means(summary: Summary) -> dict[str, float]:
 def _motion_means(summary: Summary) -> dict[str, float]:
     if summary.motion is None:
         return {}
-    lists = {WANDER: summary.motion.wander, WOBBLE: summary.motion.wobble}
-    known = {key: [value for value in values if value is not None] for key, values in lists.items()}
+    known = {key: [value for value in summary.motion.numbers[key] if value is not None] for key in (WANDER, WOBBLE)}
     return {key: sum(values) / len(values) for key, values in known.items() if values}
 
 
@@ -230,7 +229,7 @@ def replicate_metrics(summary: Summary, index: int) -> dict[str, float]:
         metrics[RELATIVE_LOSS] = summary.relative_losses[index]
         metrics |= dict(zip(IMPROVEMENT, summary.improvements[index] or (), strict=False))
     if moved := summary.motion:
-        metrics |= _known({WANDER: moved.wander[index], WOBBLE: moved.wobble[index]})
+        metrics |= _known({key: moved.numbers[key][index] for key in (WANDER, WOBBLE)})
     return metrics
 
 
