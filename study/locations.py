@@ -35,9 +35,9 @@ def cache(name: str) -> Path:
 
 
 def file_name(name: str) -> str:
-    """Make a file or folder name of a study's name: valid in any file system, and unique where long names are cut."""
+    """Make a file or folder name of a study's name: valid in any file system, and unique where characters are replaced or cut."""
     safe = re.sub(r"[^\w.-]+", "_", name).strip(".") or "study"
-    if len(safe.encode()) <= LONGEST:
+    if safe == name and len(safe.encode()) <= LONGEST:
         return safe
     return f"{safe.encode()[:LONGEST].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 

@@ -26,6 +26,7 @@ STUDIES: dict[str, list[float | None]] = {
     "best-of": [1.0],
     QUOTED: [2.0, 1.0],
     "failed only": [None],
+    "tuned.npz": [3.0, 2.0],
     "newest": [7.0, 6.0],
 }
 # told, not by the loss
@@ -203,6 +204,18 @@ def test_a_file_of_weights_is_networks_of_which_nothing_else_is_known(tmp_path: 
     assert not (tmp_path / "absent.db").exists()
     with pytest.raises(BadInput, match="a file that exists"):
         addresses.networks(absent, [str(tmp_path / "absent.npz")])
+
+
+def test_a_study_may_be_called_like_a_file_that_is_not_there(
+    opened: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(addresses.reader, "load_networks", lambda store, run_id: [name_of(store, run_id)])
+    assert addresses.networks(opened.uri, ["tuned.npz"]) == ["tuned.npz: trial 1"]
+    with pytest.raises(BadInput, match=r"a file of weights \(\.npz\)"):
+        addresses.networks(opened.uri, ["absent.npz"])
+    weights(tmp_path / "tuned.npz")
+    assert [network.name for network in addresses.networks(opened.uri, ["tuned.npz"])] == ["tuned.npz/0", "tuned.npz/1"]
 
 
 def test_a_file_that_would_run_something_or_lead_elsewhere_is_damaged(tmp_path: Path) -> None:

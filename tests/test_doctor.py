@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -94,6 +95,11 @@ def children(number: int) -> list[Run]:
 
 def files(number: int) -> Path:
     return Path(top(number).info.artifact_uri.removeprefix("file://"))
+
+
+def champion() -> Path:
+    (model,) = client().search_logged_models([client().get_experiment_by_name("tiny").experiment_id])
+    return Path(model.artifact_location.removeprefix("file://"))
 
 
 def made(trial: int, status: str, owner: str = DEAD) -> str:
@@ -317,6 +323,13 @@ def test_damaged_and_missing_files_are_found_and_cannot_be_mended(capsys: pytest
     assert run("doctor", "--repair") == 6
     assert "no weights.npz" in capsys.readouterr().out
     file.write_bytes(content)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_champion_without_its_files_is_saved_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    shutil.move(champion(), tmp_path / "champion")
+    check_mended(capsys, "no files in")
+    assert (champion() / "MLmodel").is_file()
 
 
 # -- the spool ---------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import resource
@@ -15,12 +16,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 import study
 from study import processes
 from study.data import dataset
+from study.engine.width import available_cores
 from study.errors import BadInput
-from study.runner import memory
+from study.reporting import terminal
+from study.runner import memory, planning
+from tests.command import run
 
 # ru_maxrss would be no less than the memory of the process that started this one: the kernel carries it over exec
 MEASURE = """
@@ -103,6 +108,33 @@ def test_networks_that_do_not_fit_are_refused_with_the_numbers() -> None:
         memory.check(spec, dataset.load_data(spec))
     usual = study.compose([])
     memory.check(usual, dataset.load_data(usual))
+
+
+@pytest.mark.usefixtures("limited")
+def test_workers_on_this_machine_share_its_memory(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal.err, "file", console := io.StringIO())
+    launched = ["--multirun", "optimizer=adam,sgd", "data=iris", "hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=6"]
+    assert run(*launched, "hydra/launcher=joblib", "hydra.launcher.n_jobs=6") == 2
+    assert "6 processes (n_jobs)" in console.getvalue() and list(empty.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("launcher", "workers", "n_jobs", "n_trials", "expected"),
+    [
+        ("basic", None, 4, None, 1),
+        ("joblib", 2, 4, None, 2),
+        ("joblib", 8, 4, None, 4),
+        ("joblib", -1, 64, None, available_cores()),
+        ("joblib", 8, 4, 3, 3),
+        ("submitit_local", None, 4, None, 4),
+        ("submitit_slurm", None, 4, None, 1),
+    ],
+)
+def test_processes_of_this_machine_are_counted(
+    launcher: str, workers: int | None, n_jobs: int, n_trials: int | None, expected: int
+) -> None:
+    config = OmegaConf.create({"hydra": {"runtime": {"choices": {"hydra/launcher": launcher}}, "launcher": {"n_jobs": workers}}})
+    assert planning._processes(config, {"n_jobs": n_jobs, "n_trials": n_trials}) == expected
 
 
 def test_the_limits_are_the_systems(monkeypatch: pytest.MonkeyPatch) -> None:

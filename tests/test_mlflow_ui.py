@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
 
 SECONDS = 600
-# MLflow asks who is signed in, which a server without accounts doesn't know; and the layout's own ripple
-NOT_OURS = re.compile("status of 404|ResizeObserver loop")
+# MLflow asks who is signed in, which a server without accounts doesn't know; its layout ripples; and on a slow machine it draws
+# a chart before the chart's box has a height, then again with one, which `wait_for_numbers` checks
+NOT_OURS = re.compile(r"status of 404|ResizeObserver loop|^Error: <\w+> attribute [\w-]+: ")
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,20 @@ def names(page: Any) -> list[str]:
     return [name for _, name in sorted(tops)]
 
 
+def wait_for(page: Any, read: Callable[[], Any], expected: Any) -> None:
+    """Wait until what is read is what is expected: MLflow draws a page in several turns."""
+    until = time.monotonic() + SECONDS
+    while read() != expected and time.monotonic() < until:
+        page.wait_for_timeout(200)
+    assert read() == expected
+
+
+def wait_for_numbers(page: Any) -> None:
+    """Wait until no chart of the page is drawn with NaN, as one of a NaN metric always is."""
+    page.wait_for_function("""[...document.querySelectorAll("svg, svg *")].every(
+        element => [...element.attributes].every(attribute => !attribute.value.includes("NaN")))""")
+
+
 def first_page() -> str:
     """The address that the command ends with, below the server's."""
     from study import locations
@@ -127,11 +142,13 @@ def first_page() -> str:
 @pytest.mark.usefixtures("here")
 def test_two_replicates_of_a_trial_are_compared_by_fingerprints_and_loss_curves(server: str, page: Any, errors: list[str]) -> None:
     opened(page, server + first_page())
-    assert names(page) == ["trial 1", "trial 0", "study tiny"], "best first"
+    wait_for(page, lambda: names(page), ["trial 1", "trial 0", "study tiny"])  # best first
     columns = ("params.`optimizer.learning_rate`", "metrics.`val_loss_mean`", "metrics.`distance`", "tags.`convergence`")
     heads = [page.locator(f"[role=columnheader][col-id='{column}']") for column in columns]
-    places = [head.bounding_box()["x"] for head in heads]
-    assert places == sorted(places), "settings, results, words"
+    for head in heads:
+        head.wait_for()
+    # settings, results, words
+    wait_for(page, lambda: sorted(columns, key=lambda column: heads[columns.index(column)].bounding_box()["x"]), list(columns))
 
     with page.context.expect_page() as other:
         page.get_by_role("link", name="trials with their replicates").click()
@@ -147,14 +164,14 @@ def test_two_replicates_of_a_trial_are_compared_by_fingerprints_and_loss_curves(
     chosen = [each for each in runs_of("replicate") if each.info.run_name in ("trial 1/0", "trial 1/2")]
     for each in chosen:
         tree.get_by_text(each.data.tags["fingerprint"], exact=True).first.wait_for()
+    drawn = tree.locator(".js-plotly-plot .scatterlayer path.js-line")
     for key in ("train_loss", "val_loss"):
         tree.get_by_role("link", name=key, exact=True).click()
         for each in chosen:
             tree.get_by_text(f"{each.info.run_name} ({key})").first.wait_for()
-        drawn = tree.locator(".js-plotly-plot .scatterlayer path.js-line")
         drawn.nth(1).wait_for()
-        lines = {path.get_attribute("d") for path in drawn.all()}
-        assert [line.count(",") >= 6 for line in lines] == [True, True], "two lines, each with a point an epoch"
+        # two lines, each with a point an epoch
+        wait_for(tree, lambda: [line.count(",") >= 6 for line in {path.get_attribute("d") for path in drawn.all()}], [True, True])
         tree.go_back()
         tree.get_by_text("Comparing 2 Runs").first.wait_for()
     assert [text for text in errors if not NOT_OURS.search(text)] == []
@@ -165,6 +182,9 @@ def test_charts_show_trials_and_the_curves_of_replicates(server: str, page: Any,
     opened(page, f"{server}{first_page()}&compareRunsMode=CHART")
     for title in ("val_loss_mean", "Parallel Coordinates", "distance vs. val_loss_mean", "disagreement vs. val_loss_mean"):
         page.get_by_role("heading", name=title, exact=True).wait_for()
+    page.locator(".parcoords .dimension").first.wait_for()
+    page.locator(".js-plotly-plot:has(.xtick)").nth(2).wait_for()
+    wait_for_numbers(page)
     with page.context.expect_page() as other:
         page.get_by_role("link", name="loss curves of replicates").click()
     curves = other.value
@@ -173,6 +193,7 @@ def test_charts_show_trials_and_the_curves_of_replicates(server: str, page: Any,
     for key in ("val_loss", "train_loss"):
         for replicate in range(3):
             curves.get_by_text(f"trial 1/{replicate} ({key})").first.wait_for()
+    wait_for_numbers(curves)
     assert [text for text in errors if not NOT_OURS.search(text)] == []
 
 

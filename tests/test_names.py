@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -152,6 +154,22 @@ def test_a_file_named_after_a_study_is_safe(name: str) -> None:
     safe = file_name(name)
     assert safe.isprintable() and not set(safe) & set("/\\:*?\"<>|'$%# ") and len(f"{safe}.html".encode()) < 255
     assert safe not in (".", "..") and Path(safe).name == safe
+
+
+def test_files_named_after_studies_that_differ_in_signs_are_different() -> None:
+    names = ["a b", "a_b", "a/b", "a?b", "a\nb", "a_b."]
+    assert len(set(map(file_name, names))) == len(names) and file_name("a_b") == "a_b"
+
+
+@pytest.mark.parametrize(("on_terminal", "name"), [(True, "\\x1b[2J"), (False, "\x1b[2J")], ids=["terminal", "pipe"])
+def test_a_table_on_a_terminal_alone_has_its_control_characters_escaped(
+    on_terminal: bool, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(written, "isatty", lambda: on_terminal)
+    monkeypatch.setattr(sys, "stdout", written)
+    terminal.show_file(partial(export.write_csv, pd.DataFrame({"name": ["\x1b[2J", "語"]})))
+    assert written.getvalue() == f"name\n{name}\n語\n"
 
 
 @pytest.mark.parametrize("name", ODD.values(), ids=ODD)

@@ -200,8 +200,12 @@ def test_a_reader_can_hover_sort_and_open(large: Path) -> None:
         shown_page.locator("h3", has_text="Loss by epoch").scroll_into_view_if_needed()
         chart = shown_page.locator(".chart").nth(1)
         chart.locator(".main-svg").first.wait_for()
-        x, y = chart.evaluate(PLACE_OF_A_POINT)
-        chart.hover(position={"x": x, "y": y})
+        for attempt in range(100):  # a chart above it that is drawn only now moves it, and one that is drawn may not listen yet
+            x, y = chart.evaluate(PLACE_OF_A_POINT)
+            chart.hover(position={"x": x + attempt % 2, "y": y})
+            shown_page.wait_for_timeout(100)
+            if shown_page.locator(".hoverlayer .hovertext").count():
+                break
         shown_page.wait_for_selector(".hoverlayer .hovertext", state="attached")
         head = shown_page.locator("table:has(th:has-text('learning rate')) th", has_text="trial").first
         head.get_by_role("button").click()
@@ -223,6 +227,7 @@ def test_a_chart_is_saved_as_a_picture_and_sent_nowhere(large: Path, tmp_path: P
         chart.scroll_into_view_if_needed()
         chart.hover()
         buttons = chart.locator(".modebar-btn")
+        buttons.first.wait_for(state="attached")
         titles = buttons.evaluate_all("found => found.map(button => button.dataset.title)")
         assert len(titles) > 3 and not any("cloud" in title.lower() for title in titles)
         with shown_page.expect_download() as saved:
@@ -240,6 +245,6 @@ def test_paper_gets_every_open_chart_on_white(large: Path) -> None:
         shown_page.emulate_media(media="print")
         shown_page.wait_for_function(DRAWN)
         assert shown_page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-        assert shown_page.evaluate("charts[0]._fullLayout.paper_bgcolor").lower() in ("#fff", "rgb(255, 255, 255)")
+        shown_page.wait_for_function("['#fff', 'rgb(255, 255, 255)'].includes(charts[0]._fullLayout.paper_bgcolor.toLowerCase())")
         assert len(shown_page.pdf()) > 10_000
         assert errors == []

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -158,8 +159,7 @@ def predict(
     if output:
         terminal.show_line(f"{output}: {len(predictions)} rows, {len(predictions.columns)} columns")
     else:
-        with terminal.writing_output():
-            export.write_csv(predictions, sys.stdout)
+        terminal.show_file(partial(export.write_csv, predictions))
 
 
 @commands.command()

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich import box
 from rich.cells import cell_len
@@ -78,6 +78,17 @@ def writing_output() -> Iterator[None]:
     except OSError as error:
         _lost = _lost or error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def show_file(write: Callable[[TextIO], object]) -> None:
+    """Write to standard output: unchanged, but on a terminal, which would obey control characters, with these escaped."""
+    with writing_output():
+        if not sys.stdout.isatty():
+            write(sys.stdout)
+            return
+        content = io.StringIO(newline="")
+        write(content)
+        sys.stdout.write(visible_lines(content.getvalue()))
 
 
 def check_output() -> None:

@@ -86,6 +86,8 @@ class Records:
                     self._study(health, name, trials.get(name, []), runs)
                     if opened:
                         health.findings += self._runs(opened, name, trials.get(name, []), runs, held, step)
+                    if opened and name in experiments:
+                        health.findings += self._champion(opened, name, experiments[name], known=name in trials)
         return health
 
     def repair(self, health: Health, step: Callable[[str], object]) -> tuple[list[Finding], Health]:
@@ -193,6 +195,15 @@ class Records:
             if not at_work and not (trial and trial.left):
                 yield from self._run(opened, f"{name}, {run.name} (run {run.run_id})", run, trial)
 
+    def _champion(self, opened: Store, name: str, experiment: str, *, known: bool) -> Iterator[Finding]:
+        """Find a champion without files. known: the storage has the study, whose best trial's networks the champion is."""
+        from study.tracking import champion  # loads MLflow's models
+
+        if lost := champion.lost(opened, experiment):
+            mend = f"{'--repair or ' if known else ''}the next launch of study {name} saves it again"
+            save = partial(_save_champion, self.storage, self.uri, name) if known else None
+            yield Finding(f"{name}, champion", f"no files in {lost}", mend, save)
+
     def _run(self, opened: Store, where: str, run: TopRun, trial: Attempt | None) -> Iterator[Finding]:
         wanted = _wanted(run, trial)
         unfit = run.statuses & (OPEN if wanted is None else {*OPEN, "FINISHED"})
@@ -271,6 +282,13 @@ def _spooled(waiting: Sequence[Waiting], uri: str) -> Iterator[Finding]:
 def _reap(storage: str, name: str, *, unknown: bool = False) -> None:
     """End the trials that a study's dead processes left, as the next launch would. unknown: and those of other machines."""
     trials.Trials(storage, name, stored.open_study(storage, name).objectives).reap(unknown=unknown)
+
+
+def _save_champion(storage: str, uri: str, name: str) -> None:
+    from study.reporting import study_results
+    from study.results import champion
+
+    champion.keep(study_results.read(storage, name), uri)
 
 
 def _absent(key: str, url: str) -> BadInput:

@@ -38,17 +38,19 @@ CONTROL_FILES = (
 class Limit:
     """An upper limit of this process's memory, in bytes.
 
-    loaded: what is used before training; reason: who sets it; reserved: bytes that count towards it, per byte in use.
+    loaded: what is used before training; reason: who sets it; reserved: bytes that count towards it, per byte in use; shared: all
+    processes together must stay below it.
     """
 
     most: float
     loaded: float
     reason: str
     reserved: float = 1.0
+    shared: bool = True
 
-    def total(self, need: float) -> float:
-        """Return what counts towards the limit where training needs this many bytes."""
-        return self.loaded + self.reserved * need
+    def total(self, need: float, processes: int = 1) -> float:
+        """Return what counts towards the limit where training in each of these processes needs this many bytes."""
+        return (processes if self.shared else 1) * (self.loaded + self.reserved * need)
 
 
 def needed(spec: TrialSpec, data: Dataset) -> float:
@@ -74,7 +76,7 @@ def limits() -> Iterator[Limit]:
     """Yield what limits this process: its address space, its control groups, and the machine."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
-        yield Limit(soft, LOADED_ADDRESSES, "the limit of this process (ulimit -v)", RESERVED)
+        yield Limit(soft, LOADED_ADDRESSES, "the limit of this process (ulimit -v)", RESERVED, shared=False)
     for folder, (allowed, used, reclaimable) in itertools.product(processes.control_groups(), CONTROL_FILES):
         with contextlib.suppress(OSError, ValueError, KeyError):
             most, now = (int((folder / name).read_text()) for name in (allowed, used))
@@ -91,19 +93,20 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def check(spec: TrialSpec, data: Dataset) -> None:
-    """Raise BadInput for a trial whose training needs more memory than there is."""
+def check(spec: TrialSpec, data: Dataset, processes: int = 1) -> None:
+    """Raise BadInput if a trial in each of so many processes of this machine needs more memory than there is."""
     need = needed(spec, data)
-    short = [limit for limit in limits() if limit.total(need) > limit.most]
+    short = [limit for limit in limits() if limit.total(need, processes) > limit.most]
     if short:
-        limit = min(short, key=lambda limit: limit.most - limit.total(need))
-        total = limit.total(need) / GIGABYTE
+        limit = min(short, key=lambda limit: limit.most - limit.total(need, processes))
+        total = limit.total(need, processes) / GIGABYTE
+        workers = f" in each of {processes} processes (n_jobs)" if limit.shared and processes > 1 else ""
         raise BadInput(
             [
                 Fault(
                     "model.units",
                     list(spec.model.units),
-                    f"networks that fit into the memory: {spec.replicates.count} of these (replicates.count) need about "
+                    f"networks that fit into the memory: {spec.replicates.count} of these (replicates.count){workers} need about "
                     f"{total:.1f} GB, and {limit.reason} is {limit.most / GIGABYTE:.1f} GB",
                 )
             ]

@@ -18,6 +18,7 @@ from study import locations, sqlite
 from study.clock import Clock
 from study.config import decode, overrides, precedence, refusals, source
 from study.data import dataset, inputs
+from study.engine.width import available_cores
 from study.errors import BadInput, Corrupt, Fault, check_writable
 from study.reporting import answers, terminal
 from study.runner import identity as identities
@@ -144,7 +145,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         locations.check(uri)
     elif uri:
         spool.writer(uri)  # loads while the settings are checked
-    trials = ComposedTrials(fixed, _composer(config, loader), uri or locations.tracking_uri(None))
+    trials = ComposedTrials(fixed, _composer(config, loader), uri or locations.tracking_uri(None), _processes(config, settings))
     with terminal.status("checking the settings"), clock.phase("compose"):
         storage = locations.storage(settings["storage"])
         sqlite.check(storage)
@@ -217,6 +218,16 @@ def _lost(what: str, name: str, storage: str) -> Corrupt:
         f"{what}: it was deleted, or is older or another one. Restore it, or begin a study of another name "
         f"(hydra.sweeper.study_name=NAME), or delete the rest first: {delete}"
     )
+
+
+def _processes(config: DictConfig, settings: Mapping[str, Any]) -> int:
+    """Return how many processes of this machine train at once."""
+    at_once = min(settings["n_jobs"], settings["n_trials"] or settings["n_jobs"])
+    launcher = config.hydra.runtime.choices["hydra/launcher"]
+    if launcher == "joblib":
+        workers = config.hydra.launcher.n_jobs  # -1: one per core
+        return min(at_once, workers if workers > 0 else max(1, available_cores() + 1 + workers))
+    return at_once if launcher == "submitit_local" else 1
 
 
 def _composer(config: DictConfig, loader: ConfigLoader) -> Compose:

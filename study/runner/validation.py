@@ -28,12 +28,13 @@ Compose = Callable[[Sequence[str]], DictConfig]
 class ComposedTrials:
     """Composes trials from settings of a space and the fixed overrides, each once.
 
-    uri: the store of the run that `init.same_as` may name.
+    uri: the store of the run that `init.same_as` may name. processes: of this machine that train at once.
     """
 
     fixed: Sequence[str]
     compose: Compose
     uri: str
+    processes: int = 1
     _validated: dict[tuple[str, ...], TrialSpec] = field(default_factory=dict, repr=False, compare=False)
 
     def config(self, params: Mapping[str, Scalar], space: Space) -> DictConfig:
@@ -45,7 +46,7 @@ class ComposedTrials:
         if key not in self._validated:
             spec = decode.trial_spec(self.config(params, space))
             data = dataset.load_data(spec)
-            memory.check(spec, data)
+            memory.check(spec, data, self.processes)
             warm_start.load(spec, data, self.uri)
             self._validated[key] = spec
         return self._validated[key]

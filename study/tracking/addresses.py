@@ -17,6 +17,7 @@ import numpy as np
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from study import sqlite
 from study.errors import BadInput, Fault, collecting
 from study.records.network import Network
 from study.records.tracked import TrackedNetwork
@@ -68,6 +69,8 @@ def networks(uri: str, texts: Sequence[str], best: Best = unknown) -> list[Track
     for text in texts:
         read = _files(text)
         if read is None:
+            if text.endswith(".npz") and not sqlite.is_there(uri):
+                raise BadInput([Fault("RUN", text, "a file that exists")])
             opened = store.existing(uri)
             read = reader.load_networks(opened, run_id(opened, text, best))
         named += read
@@ -221,9 +224,7 @@ def _valid(opened: Store, text: str, studies: list[str]) -> str:
 def _files(text: str) -> list[TrackedNetwork] | None:
     """Return the networks of a file of weights, or of a folder with a trial's files; None if the text names neither."""
     path = Path(text)
-    if path.suffix == ".npz":
-        if not os.path.lexists(path):
-            raise BadInput([Fault("RUN", text, "a file that exists")])
+    if path.suffix == ".npz" and os.path.lexists(path):
         return [_bare(text, number, network) for number, network in enumerate(artifacts.read_weights(path))]
     if not os.path.lexists(path / artifacts.WEIGHTS):
         return None

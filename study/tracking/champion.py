@@ -76,6 +76,12 @@ def kept(store: Store, study: str, fingerprint: str) -> str | None:
     return next((model.model_id for model in models if _has_files(store, model)), None)
 
 
+def lost(store: Store, experiment: str) -> str | None:
+    """Return where the files of an experiment's champion were, if they are gone."""
+    ready = _ready(store, experiment)
+    return str(ready[0].artifact_location) if ready and not _has_files(store, ready[0]) else None
+
+
 def keep(store: Store, study: str, champion: Champion) -> str | None:
     """Make it the study's champion, in place of another one; return its model's id. None if the study has no run.
 
@@ -98,8 +104,7 @@ def opened(store: Store, study: str) -> Iterator[tuple[Path, dict[str, Any]] | N
     with tempfile.TemporaryDirectory(prefix="mlp-study-") as folder:
         try:
             experiment = store.experiments().get(study)
-            models = _models(store, experiment) if experiment else []
-            ready = [model for model in models if model.status == LoggedModelStatus.READY]
+            ready = _ready(store, experiment) if experiment else []
             if ready and not _has_files(store, ready[0]):
                 raise Corrupt(f"{ready[0].artifact_location}: the champion's files are gone; launch study {study} again to save it")
             if ready:
@@ -177,6 +182,10 @@ def _save_code(package: Path) -> None:
 def _models(store: Store, experiment: str) -> list[LoggedModel]:
     models = store.client.search_logged_models([experiment], f"name = '{NAME}'", max_results=PAGE)
     return [model for model in models if model.tags.get(KIND) == NAME]
+
+
+def _ready(store: Store, experiment: str) -> list[LoggedModel]:
+    return [model for model in _models(store, experiment) if model.status == LoggedModelStatus.READY]
 
 
 def _has_files(store: Store, model: LoggedModel) -> bool:
