@@ -27,6 +27,7 @@ from study.records.outcome import Completed, Failed, Pruned, Summary, TrialResul
 from study.records.trial import Asked
 from study.runner.sweep import run
 from study.search import attributes, kinds, overview, pruning, space, stored
+from study.search.beginning import Beginning
 from study.search.space import Choice, Condition, Interval
 from study.search.study import Search
 from study.search.trials import MOST_ATTEMPTS
@@ -365,6 +366,69 @@ def test_a_conditional_setting_is_sampled_where_its_condition_holds_alone(kind: 
     for each in params(study):
         assert ({"momentum", "nesterov"} <= each.keys()) == (each["kind"] == "sgd")
     assert {each["kind"] for each in params(study)} == {"sgd", "adam"}
+
+
+# -- what a study begins with ------------------------------------------------------------------------------------------------
+
+FIRST = [{"x": 0.25, "y": 0.5}, {"x": 0.75, "y": 0.01}]
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_a_study_tries_its_first_settings_once_whoever_asks(kind: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    beginning = Beginning({"x": 0.5, "y": 0.1}, FIRST)
+    whole = opened(url, name="whole", sampler=settings_of(kind), beginning=beginning)
+    finish(whole)
+    assert params(whole)[:3] == [{"x": 0.5, "y": 0.1}, *FIRST] and len({str(each) for each in params(whole)[2:]}) > 1
+    forget()
+    # killed after it was made, with its first trial in work, and with its second: another driver brings no beginning of its own
+    kill(monkeypatch, opened(url, name="parts", sampler=settings_of(kind), beginning=beginning), lambda study: None)
+    for _ in range(2):
+
+        def cut(study: Search) -> None:
+            study.reap()
+            tell(study, study.ask(1)[0])
+            study.ask(1)
+
+        kill(monkeypatch, opened(url, name="parts", sampler=settings_of(kind)), cut)
+    left = opened(url, name="parts", sampler=settings_of(kind))
+    left.reap()
+    finish(left)
+    assert params(left) == params(whole)
+
+
+def test_a_grid_begins_with_the_users_settings_and_repeats_none(url: str) -> None:
+    finite = {"x": Choice("x", (1, 2, 3)), "y": Choice("y", (True, False))}
+    study = opened(url, n_trials=None, space=finite, beginning=Beginning({"x": 2, "y": True}, [{"x": 3, "y": False}]))
+    finish(study)
+    assert params(study)[:3] == [{"x": 3, "y": False}, {"x": 1, "y": True}, {"x": 1, "y": False}]
+    assert len({str(each) for each in params(study)}) == len(params(study)) == 6
+
+
+def test_a_study_of_an_earlier_version_gets_no_first_settings(url: str) -> None:
+    known = opened(url)
+    before = opened(url, name="before")
+    with closing(sqlite3.connect(sqlite.path_of(url) or "")) as connection, connection:
+        connection.execute("DELETE FROM study_system_attributes WHERE key = ?", (attributes.PREFIX + stored.BEGINNING,))
+    forget()
+    finish(known)
+    left = opened(url, name="before", beginning=Beginning(FIRST[0], FIRST))
+    finish(left)
+    assert params(left) == params(known) and left.default is None and before.default is None
+
+
+def test_a_sampler_learns_from_the_trials_of_another_study_which_are_not_counted(url: str) -> None:
+    near = [({"x": x, "y": y}, [abs(x - 0.9) + abs(y - 0.9)]) for x in np.linspace(0, 1, 8).tolist() for y in (0.01, 0.9)]
+    means = {}
+    for name, learned in (("fresh", []), ("taught", near)):
+        study = opened(url, name=name, beginning=Beginning(learned=learned), n_trials=6)
+        while batch := study.ask(1):
+            study.tell(batch[0].number, TrialResult(Failed("no value")))
+            if len(study.records()) == 2:  # the next launch learns from them too
+                forget()
+                study = opened(url, name=name, n_trials=6)
+        assert len(study.records()) == 6
+        means[name] = np.mean([each["x"] for each in params(study)])
+    assert means["taught"] > 0.7 > means["fresh"]
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------------

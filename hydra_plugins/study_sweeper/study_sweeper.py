@@ -8,7 +8,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, StringNode, open_dict
 
 
 @dataclass
@@ -26,6 +26,10 @@ class StudySweeperConf:
     # stop asking for trials, and for replicates in the race, after this many minutes of a launch; null: no limit
     minutes: float | None = None
     n_jobs: int = 1
+    # settings to try first, after the default one: a list of mappings of searched settings; a missing one has its default
+    try_: Any = None
+    # a study of this storage, whose best settings are tried first, and whose trials the sampler learns from if they are comparable
+    from_: str | None = None
     # the study stops when more than this share of n_trials has failed
     max_failure_rate: float = 0.5
     # true: train more replicates of the trials that may be the best until that is decided; null: unless replicates are set, or
@@ -54,7 +58,16 @@ class StudySweeperConf:
     default_params: dict[str, Any] = field(default_factory=dict)
 
 
-ConfigStore.instance().store(group="hydra/sweeper", name="study", node=StudySweeperConf, provider="study_sweeper")
+def _named() -> DictConfig:
+    """Return the settings under their names, of which two are keywords of Python."""
+    settings = OmegaConf.structured(StudySweeperConf)
+    with open_dict(settings):
+        settings["try"] = settings.pop("try_")
+        settings["from"] = StringNode(settings.pop("from_"))
+    return settings
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="study", node=_named(), provider="study_sweeper")
 
 
 class StudySweeper(Sweeper):

@@ -13,7 +13,7 @@ from study.data.scaling import ColumnScale
 from study.records.arrays import Array, Doubles
 from study.records.cohort import Cohort
 from study.records.network import Network
-from study.records.outcome import Interval, Tested, TestScore
+from study.records.outcome import DEFAULT, Interval, Tested, TestScore
 from study.settings.data import CLASSIFICATION
 from study.settings.spec import TrialSpec
 from study.statistics import rows
@@ -22,8 +22,10 @@ from study.statistics.rows import RowEstimate
 ENSEMBLE = "ensemble"
 
 
-def judge(cohort: Cohort, *, with_baselines: bool) -> Tested | None:
-    """Judge the mean prediction of a trial's replicates on the test part, and baselines beside it; None without a test part.
+def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None) -> Tested | None:
+    """Judge the mean prediction of a trial's replicates on the test part, and others beside it; None without a test part.
+
+    default: replicates of the default setting.
 
     Baselines are fitted to all other rows, which the replicates of several splits have seen together too. Losses are in units of
     the scaling by these rows.
@@ -33,16 +35,18 @@ def judge(cohort: Cohort, *, with_baselines: bool) -> Tested | None:
     if data is None:
         return None
     common = scaling.tested_targets(spec)
-    members = zip(spec.replicates.numbers, cohort.networks(), strict=True)
-    predictions = np.stack([_outputs(spec, number, network, common) for number, network in members])
-    others = list(baselines.fitted(data, spec.loss, spec.seed)) if with_baselines else []
-    combined = ensemble.combined(predictions, spec.loss)
+    predictions = _predictions(cohort, common)
+    models = {ENSEMBLE: ensemble.combined(predictions, spec.loss)}
+    if default:
+        models[DEFAULT] = ensemble.combined(_predictions(default, common), spec.loss)
+    if with_baselines:
+        models |= {model.name: model.outputs for model in baselines.fitted(data, spec.loss, spec.seed)}
     draw, groups = seeds.generator(spec.seed, splits.TEST), _groups(spec)
-    outputs = np.stack([combined, *(model.outputs for model in others)])
+    outputs = np.stack(list(models.values()))
     scores = worth.of_models(outputs, data.y_val, spec.loss, [scale.spread for scale in common], draw, groups)
     single = forward.row_losses(predictions, data.y_val, spec.loss).mean(axis=0)
-    own = forward.row_losses(combined[None], data.y_val, spec.loss)[0]
-    gaps = rows.means(np.stack([single, *(model.losses for model in others)]) - own, draw, groups)
+    own, *losses = forward.row_losses(outputs, data.y_val, spec.loss)
+    gaps = rows.means(np.stack([single, *losses]) - own, draw, groups)
     return Tested(
         rows=len(data.y_val),
         networks=len(cohort),
@@ -57,13 +61,19 @@ def judge(cohort: Cohort, *, with_baselines: bool) -> Tested | None:
                 _interval(score.accuracy) if score.accuracy else None,
                 _interval(gap) if gap else None,
             )
-            for name, score, gap in zip([ENSEMBLE, *(model.name for model in others)], scores, [None, *gaps[1:]], strict=True)
+            for name, score, gap in zip(models, scores, [None, *gaps[1:]], strict=True)
         ],
     )
 
 
 def _interval(estimate: RowEstimate) -> Interval:
     return estimate.value, estimate.low, estimate.high
+
+
+def _predictions(cohort: Cohort, common: Sequence[ColumnScale]) -> Array:
+    """Return each replicate's outputs for the test rows, [R, n, units]."""
+    members = zip(cohort.spec.replicates.numbers, cohort.networks(), strict=True)
+    return np.stack([_outputs(cohort.spec, number, network, common) for number, network in members])
 
 
 def _groups(spec: TrialSpec) -> Array | None:

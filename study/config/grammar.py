@@ -28,7 +28,7 @@ TEXTS = {
     "init.same_as",
     "tracking.uri",
 }
-TEXTS |= {"hydra.sweeper.study_name", "hydra.sweeper.storage"}
+TEXTS |= {"hydra.sweeper.study_name", "hydra.sweeper.storage", "hydra.sweeper.from"}
 
 
 def parse(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:

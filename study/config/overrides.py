@@ -160,6 +160,22 @@ def _scalar(element: object) -> Scalar:
     return element if element is None or isinstance(element, bool | int | float) else as_text(element)
 
 
+def plain_value(sampled: Scalar) -> object:
+    """Return a sampled setting as a config has it: a text of the override grammar as the value that it stands for."""
+    return parse([f"x={sampled}"])[0].value() if isinstance(sampled, str) else sampled
+
+
+def sampled(domain: Domain, value: object) -> Scalar:
+    """Return a config's value as the domain samples it. Raises ValueError if it lies outside."""
+    if isinstance(domain, Interval):
+        return spaces.number_in(domain, value)
+    for choice in domain.values:
+        # to Python, 1 and true are equal
+        if (known := plain_value(choice)) == value and isinstance(known, bool) == isinstance(value, bool):
+            return choice
+    raise ValueError
+
+
 def fixed_value(key: str, fixed: Sequence[str]) -> Choice | None:
     """Return the value that the fixed overrides give a key, as a domain of one value; None if they don't set it."""
     matching = [override for override in parse(fixed) if plain(override) == key]

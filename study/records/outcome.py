@@ -32,6 +32,8 @@ class Blame:
         return cls(**{**content, "shares": shares, "chaos": tuple(content["chaos"])})
 
 
+# the name of the default setting's ensemble among a winner's rivals on the test rows
+DEFAULT = "default"
 # a value and the ends of its 95 % interval
 Interval = tuple[float, float, float]
 
@@ -67,7 +69,8 @@ class Tested:
     """A trial's replicates on the test part, which nothing was trained or chosen by.
 
     rows: of the test part. networks: in the ensemble. single: the mean loss of the networks one by one; gain: that minus the
-    ensemble's, with its interval. scores: of the ensemble, then of the baselines.
+    ensemble's, with its interval. scores: of the ensemble, then of as many networks of the default setting, if that was tried, and
+    of the baselines.
     """
 
     rows: int

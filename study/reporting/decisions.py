@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from study.records.outcome import Interval, Tested, TestScore
+from study.records.outcome import DEFAULT, Interval, Tested, TestScore
 from study.records.trial import TrialRecord
 from study.reporting.report import Table, listed, number, settings_text
 from study.statistics import race
@@ -50,10 +50,14 @@ def progress(decision: Decision) -> str:
 def headline(decision: Decision, tested: Tested | None = None) -> str:
     """Return the decision in a few words. tested: the winner on the test part, where a baseline may be better."""
     better = better_baselines(tested) if tested else []
-    if not better:
-        return _outcome(decision)
-    verb = "is" if len(better) == 1 else "are"
-    return f"{listed(better).capitalize()} {verb} better than the networks on the test rows. {_outcome(decision)}"
+    first = []
+    if better:
+        first.append(
+            f"{listed(better).capitalize()} {'is' if len(better) == 1 else 'are'} better than the networks on the test rows."
+        )
+    if tested and (gap := default_gap(tested)) and gap[2] < 0:
+        first.append("The default setting is better than the winner on the test rows.")
+    return " ".join([*first, _outcome(decision)])
 
 
 def _outcome(decision: Decision) -> str:
@@ -190,6 +194,8 @@ def _in_units(score: TestScore) -> tuple[str, ...]:
 
 
 def _model_name(score: TestScore, tested: Tested) -> str:
+    if score.name == DEFAULT:
+        return "default setting"
     if score.gap is not None:
         return score.name
     return f"mean of {tested.networks} networks" if tested.networks > 1 else "the network"
@@ -202,7 +208,16 @@ def _estimate(interval: Interval) -> str:
 
 def better_baselines(tested: Tested) -> list[str]:
     """Return the names of the baselines whose loss on the test rows is shown to be lower than the ensemble's."""
-    return [score.name for score in tested.scores if score.gap is not None and score.gap[2] < 0]
+    return [name for name, gap in _baseline_gaps(tested).items() if gap[2] < 0]
+
+
+def _baseline_gaps(tested: Tested) -> dict[str, Interval]:
+    return {score.name: score.gap for score in tested.scores if score.gap is not None and score.name != DEFAULT}
+
+
+def default_gap(tested: Tested) -> Interval | None:
+    """Return the loss of the default setting on the test rows minus the winner's; None if it wasn't judged."""
+    return next((score.gap for score in tested.scores if score.name == DEFAULT), None)
 
 
 def tested_text(tested: Tested) -> str:
@@ -213,7 +228,7 @@ def tested_text(tested: Tested) -> str:
         networks = f"the mean prediction of the winner's {tested.networks} networks has loss {loss}; one network has "
         networks += f"{number(tested.single)} on average."
     better = better_baselines(tested)
-    gaps = {score.name: score.gap for score in tested.scores if score.gap is not None and score.name not in better}
+    gaps = {name: gap for name, gap in _baseline_gaps(tested).items() if name not in better}
     worse = [name for name, (_, low, _) in gaps.items() if low > 0]
     standings = (
         ("better", better),
@@ -222,6 +237,9 @@ def tested_text(tested: Tested) -> str:
     )
     made = [f"{listed(names)} {'is' if len(names) == 1 else 'are'} {standing}" for standing, names in standings if names]
     compared = f" Of the baselines, {'; '.join(made)}." if made else ""
+    if default := default_gap(tested):
+        standing = "better" if default[2] < 0 else "worse" if default[1] > 0 else "not shown to be better or worse"
+        compared = f" The default setting is {standing}.{compared}"
     return (
         f"On {tested.rows:,} test rows, by which nothing was trained or chosen, {networks}{compared} Intervals are 95 %, over rows."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from study.errors import BadInput, Fault, check_writable, collecting
 from study.records.cohort import Leg
 from study.records.outcome import TrialResult
 from study.runner import memory
+from study.settings import spec as specs
 from study.settings.rules import STUDY_NAME, TEXT, accepted, integer, one_of, optional
 from study.settings.spec import TrialSpec
 from study.tracking import spool, warm_start
@@ -27,6 +29,7 @@ STUDY = {
     "storage": optional(TEXT),
     "whole": optional(integer(0, 1_000_000_000)),
     "test": optional(one_of((NETWORKS, BASELINES))),
+    "default": optional(TEXT),
 }
 
 
@@ -35,8 +38,8 @@ class Job:
     """A trial and its records.
 
     study: the name, storage and trial number of its study, each None without a study; `whole`: the trial all of whose replicates
-    this job trains again, together; `test`: what is judged on the test part. pruner: the pruner's settings. uri: the MLflow store;
-    None if nothing is recorded.
+    this job trains again, together; `test`: what is judged on the test part; `default`: the default setting, judged beside it.
+    pruner: the pruner's settings. uri: the MLflow store; None if nothing is recorded.
     """
 
     spec: TrialSpec
@@ -64,7 +67,7 @@ def from_config(config: DictConfig, *, single: bool = False) -> Job:
         study = accepted("study", decode.section(config, "study"), STUDY)
         faults += [
             Fault(f"study.{key}", study[key], "null; only a study sets it")
-            for key in ("trial", "whole", "test")
+            for key in ("trial", "whole", "test", "default")
             if single and study[key] is not None
         ]
     if faults:
@@ -102,7 +105,11 @@ def run(job: Job, progress: Callable[[Leg], None] | None = None) -> TrialResult:
     if sender:
         name, described, whole = job.study["name"] or spec.data.name, inputs.describe(spec, datasets[0]), job.study["whole"]
         recorder = spool.TrialRecorder(sender, name, spec, run_name(spec, number, whole), number, described, whole)
-    test = None if job.study["test"] is None else trial.LastLook(with_baselines=job.study["test"] == BASELINES)
+    test = None
+    if job.study["test"] is not None:
+        default = specs.build(json.loads(job.study["default"])) if job.study["default"] else None
+        warm = warm_start.load(default, datasets[0], job.store) if default else None
+        test = trial.LastLook(job.study["test"] == BASELINES, default, warm)
     result = trial.run_trial(spec, datasets, recorder, clock, prune, progress, start, test)
     if number is not None:
         from study.search import stored

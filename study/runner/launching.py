@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 import time
@@ -118,9 +119,16 @@ def _open(plan: Plan, clock: Clock) -> Launching:
         lines = [line(asked.params, f"study.trial={asked.number}") for asked in batch]
         return [_result(returned) for returned in plan.launcher.launch(lines, initial_job_idx=batch[0].number)]
 
+    def rival(winner: TrialRecord) -> list[str]:
+        default = study.default
+        if default is None or not any(record.summary and record.params == default for record in study.records()):
+            return []
+        text = json.dumps(specs.as_mapping(plan.trials.spec(default, plan.space)))
+        return [] if winner.params == default else [f"study.default={grammar.encode(text)}"]
+
     def launch_final(record: TrialRecord, first: int, count: int) -> TrialResult | BaseException:
         looked = job.BASELINES if plan.settings["baselines"] else job.NETWORKS
-        whole = [f"study.whole={record.number}", f"study.test={looked}"] if plan.rules else []
+        whole = [f"study.whole={record.number}", f"study.test={looked}", *rival(record)] if plan.rules else []
         lines = [line(record.params, f"replicates.first={first}", f"replicates.count={count}", *whole)]
         result = _result(plan.launcher.launch(lines, initial_job_idx=study.n_trials + record.number)[0])
         if isinstance(result, StudyError) and not isinstance(result, BadInput):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,9 +21,11 @@ from study.data import dataset, inputs
 from study.engine.width import available_cores
 from study.errors import BadInput, Corrupt, Fault, check_writable
 from study.reporting import answers, terminal
+from study.runner import beginnings, job, race_setup, validation
 from study.runner import identity as identities
-from study.runner import job, race_setup, validation
 from study.runner.validation import Compose, ComposedTrials
+from study.search import space as spaces
+from study.search.beginning import Beginning
 from study.search.space import Space
 from study.settings import rules
 from study.settings.spec import TrialSpec
@@ -59,7 +61,8 @@ class Plan:
 
     config: the launch's, with Hydra's settings; settings: the sweeper's. trials: composes trials from settings of the space; base:
     the first one. reading: how its table was read, if any; judging: how trials are compared, if not by loss; identity: the fixed
-    settings. uri: the MLflow store, None without tracking. rules: of the race that decides the study, None without one.
+    settings. uri: the MLflow store, None without tracking. rules: of the race that decides the study, None without one. beginning:
+    of a study that doesn't exist yet, described by `first`.
     """
 
     name: str
@@ -76,6 +79,8 @@ class Plan:
     storage: str
     uri: str | None
     rules: Rules | None = None
+    beginning: Beginning = field(default_factory=Beginning)
+    first: Sequence[str] = ()
 
     @property
     def sampler(self) -> dict[str, Any]:
@@ -130,6 +135,7 @@ class Plan:
             n_trials=self.settings["n_trials"],
             identity=self.identity,
             command=self.command,
+            beginning=self.beginning,
         )
 
 
@@ -139,6 +145,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     config, loader = sweeper.config, sweeper.hydra_context.config_loader
     space, fixed, by_default = _asked(config, loader, arguments, settings)
     _check_settings(settings)
+    asked = beginnings.wanted(settings)
     races = race_setup.may_race(config, space, fixed, settings)
     uri = job.store_uri(decode.section(config, "tracking"))
     if uri and settings["dry_run"]:
@@ -163,6 +170,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     goals = objectives.parse(settings["objective"], settings["direction"], base.data.task, list(zip(tasks, judged_by, strict=True)))
     with terminal.status("loading Optuna"), clock.phase("import"):
         from study.search import kinds
+        from study.search.stored import has_begun
     _check_judged(goals, base)
     sampler, pruner = (decode.section(config, section) for section in ("sampler", "pruner"))
     kinds.check(sampler, pruner, space, goals, base.replicates.count, unlike=Objective().unlike(judged_by))
@@ -172,11 +180,17 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         valid = "false or null, unless each trial has two replicates or more, from 0 on, that are judged by the same"
         raise BadInput([Fault("hydra.sweeper.decide", True, valid)])
 
-    identity = identities.identity(validated, space, config)
+    identity = {**identities.identity(validated, space, config), **asked.identity}
     prefix = config.hydra.runtime.choices.get("experiment") or base.data.name
     name = settings["study_name"] or identities.study_name(prefix, identity, space)
     if uri and sqlite.path_of(uri):  # a server is asked when the launch has its writer
         check_records(name, storage, uri, partial(recent.trial_runs, uri, name))
+    beginning, first = Beginning(), list[str]()
+    if not has_begun(storage, name):
+        with terminal.status("choosing what to try first"), clock.phase("compose"):
+            sampled = not spaces.is_exhausted(space, settings["n_trials"], sampler["name"])
+            new = beginnings.NewStudy(trials, space, identity, goals, storage, sampler["name"], sampled)
+            beginning, first = beginnings.begin(asked, new)
     return Plan(
         name=name,
         config=config,
@@ -192,6 +206,8 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         storage=storage,
         uri=uri,
         rules=race_setup.rules_of(settings, base.replicates.count) if races else None,
+        beginning=beginning,
+        first=first,
     )
 
 
@@ -333,7 +349,7 @@ def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> list[str]:
         f"study {plan.name}: {trials} trial{'s' * (trials > 1)}{'' if searched else networks}{on}, "
         f"{'every setting of' if exhaustive else 'sampling'}:",
         *(f"  {key}: {domain}" for key, domain in plan.space.items()),
-        *(f"  {line}" for line in (*plan.reading.splitlines(), plan.judging) if line),
+        *(f"  {line}" for line in (*plan.reading.splitlines(), plan.judging, *plan.first) if line),
     ]
     if plan.rules and "data" not in plan.base.replicates.vary:
         lines.append("  one split of the rows for all replicates (replicates.vary lacks data)")

@@ -19,7 +19,7 @@ from study.records.arrays import Array, Floats, Integers
 from study.records.cohort import Cohort, Leg
 from study.records.dataset import Dataset
 from study.records.network import Network
-from study.records.outcome import Completed, Failed, Pruned, Summary, TrialResult
+from study.records.outcome import Completed, Failed, Pruned, Summary, Tested, TrialResult
 from study.sampling import evenly
 from study.settings.spec import TrialSpec
 from study.settings.training import Replicates
@@ -47,9 +47,14 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True)
 class LastLook:
-    """To judge a trial on the test part at its end. with_baselines: to fit baselines too."""
+    """To judge a trial on the test part at its end. with_baselines: to fit baselines too; default: a setting to judge beside it.
+
+    start: the weights that the default setting's replicates start from, if not fresh ones.
+    """
 
     with_baselines: bool
+    default: TrialSpec | None = None
+    start: Sequence[Network] | None = None
 
 
 Prune = Callable[[Leg], bool]
@@ -180,7 +185,7 @@ def _run(
         summary = replace(summary, judged_by=judged_by)
     if test:
         with clock.phase("test"):
-            summary = replace(summary, tested=tested.judge(trained, with_baselines=test.with_baselines))
+            summary = replace(summary, tested=_judged(trained, test))
     if spec.replicates.crossed:
         near = _one_ulp_apart(spec, datasets, clock, start)
         with clock.phase("analyse"):
@@ -191,6 +196,18 @@ def _run(
         surroundings = environment() | origin
         recorder.cohort(trained, summary, marks, targets, surroundings, comparison, summaries.searchable_texts(trained, datasets))
     return Completed(summary)
+
+
+def _judged(trained: Cohort, test: LastLook) -> Tested | None:
+    """Judge a trial on the test part, and the default setting by as many replicates, if none of them diverges."""
+    default = None
+    if test.default and dataset.load_tested(trained.spec) is not None:
+        spec = replace(test.default, replicates=trained.spec.replicates)
+        datasets = dataset.load_replicates(spec)
+        training = CohortTraining(spec, datasets, Clock(), test.start)
+        legs = list(training.legs())
+        default = finish(spec, datasets, training, legs) if legs[-1].finite.all() else None
+    return tested.judge(trained, with_baselines=test.with_baselines, default=default)
 
 
 def measure(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None = None) -> TrialResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import optuna
 from optuna.storages import InMemoryStorage
@@ -69,9 +70,11 @@ class Mirror:
     def trial(self, place: int) -> FrozenTrial:
         return self._storage.get_trial(self._ids[place])
 
-    def ask(self, sampler: optuna.samplers.BaseSampler) -> optuna.Trial:
-        """Make a new trial at the next place."""
+    def ask(self, sampler: optuna.samplers.BaseSampler, params: Mapping[str, Any] | None = None) -> optuna.Trial:
+        """Make a new trial at the next place. params: its settings, where the sampler doesn't choose them."""
         self.study.sampler = sampler
+        if params is not None:
+            self.study.enqueue_trial(dict(params))
         trial = self.study.ask()
         self._ids.append(trial._trial_id)
         self._finished.append(False)

@@ -182,6 +182,15 @@ def size(space: Space) -> int | None:
     return counted if counted <= MOST_COUNTED else None
 
 
+def is_exhausted(space: Space, n_trials: int | None, sampler: str) -> bool:
+    """Return whether so many trials go through the space one by one. A finite space is tried out whole by default, as Hydra does.
+
+    More trials than settings would only repeat. space: the result of `ordered`; n_trials: None for the default.
+    """
+    count = size(space)
+    return count is not None and (n_trials is None or n_trials >= count or sampler == "grid")
+
+
 def combinations(space: Space) -> Iterator[dict[str, Scalar]]:
     """Yield all settings of a finite space, the last key varying fastest. space: the result of `ordered`."""
     if not any(domain.when for domain in space.values()):  # the usual case, without a copy for each key
@@ -222,6 +231,18 @@ def example(space: Space, key: str | None = None, value: Scalar = None) -> dict[
     return params
 
 
+def number_in(domain: Interval, value: object) -> int | float:
+    """Return a number of the interval as it is sampled. Raises ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not domain.low <= value <= domain.high:
+        raise ValueError
+    if domain.step is None and not domain.whole:
+        return float(value)
+    steps = (value - domain.low) / (domain.step or 1)
+    if abs(steps - round(steps)) > 1e-6:
+        raise ValueError
+    return _step(domain, round(steps))
+
+
 def _count(domain: Domain) -> int | None:
     if isinstance(domain, Choice):
         return len(domain.values)
@@ -233,8 +254,11 @@ def _count(domain: Domain) -> int | None:
 def _values(domain: Domain) -> tuple[Scalar, ...]:
     if isinstance(domain, Choice):
         return domain.values
+    return tuple(_step(domain, index) for index in range(_count(domain) or 0))
+
+
+def _step(domain: Interval, index: int) -> int | float:
     if domain.whole:
-        return tuple(range(int(domain.low), int(domain.high) + 1, int(domain.step or 1)))
+        return int(domain.low) + index * int(domain.step or 1)
     # in decimal, as it was written: 0.3 + 6 · 0.1 is beyond 0.9 in binary
-    low, step = Decimal(str(domain.low)), Decimal(str(domain.step))
-    return tuple(float(low + index * step) for index in range(_count(domain) or 0))
+    return float(Decimal(str(domain.low)) + index * Decimal(str(domain.step)))

@@ -18,6 +18,7 @@ from study.records.outcome import Completed, Summary, TrialResult
 from study.records.trial import TrialRecord
 from study.search import attributes
 from study.search import storage as storages
+from study.search.beginning import Beginning
 from study.search.mirror import Mirror, latest
 from study.search.space import Space
 from study.settings.values import Value, as_texts, from_text
@@ -30,6 +31,7 @@ COMMAND, FINAL, SETTINGS, DRIVERS = "command", "final ", "settings", "drivers"
 # of a race: its rules and its winner; the later replicates of a trial, by its number and their first; all replicates of a trial,
 # trained together
 RULES, WINNER, ROUND, WHOLE = "race", "winner", "round ", "whole "
+BEGINNING = "beginning"
 # in a study's identity beside its fixed settings; SPACE begins the searched ones
 DIRECTION, OBJECTIVE, SPACE = "direction", "objective", "space: "
 # attempts that ended for these reasons say nothing about their settings: they don't count, and are made again
@@ -109,6 +111,11 @@ def settings_of(attrs: Mapping[str, Any]) -> dict[str, Value]:
     return {key: from_text(texts[key]) for key in texts if key not in (DIRECTION, OBJECTIVE) and not key.startswith(SPACE)}
 
 
+def beginning_of(attrs: Mapping[str, Any]) -> Beginning:
+    """Return a study's beginning; that of earlier versions' studies tried nothing first."""
+    return Beginning(**attrs.get(BEGINNING, {}))
+
+
 @dataclass(frozen=True)
 class StoredStudy:
     """A study as its storage has it.
@@ -177,6 +184,21 @@ def names(storage: str) -> list[str]:
     """Return the names of a storage's studies."""
     with storages.errors(storage):
         return optuna.get_all_study_names(storages.backend(storage))
+
+
+def has_begun(storage: str, name: str) -> bool:
+    """Return whether a study of this name exists, whole."""
+    if not sqlite.is_there(storage) or name not in names(storage):
+        return False
+    with storages.errors(storage):
+        return IDENTITY in attributes.of_study(load(storage, name))
+
+
+def told(storage: str, name: str) -> dict[int, list[float]]:
+    """Return the values that samplers know of the completed trials, by number: those of the first replicates."""
+    with storages.errors(storage):
+        trials = load(storage, name).get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return {trial.number: list(trial.values) for trial in trials}
 
 
 def run_ids(storage: str, name: str) -> dict[int, str | None]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -22,11 +23,13 @@ from study.records.trial import Asked
 from study.search import attributes
 from study.search import space as spaces
 from study.search import storage as storages
+from study.search.beginning import Beginning
 from study.search.kinds import distribution, make_sampler
-from study.search.mirror import PLACE, latest, place_of, sampled
+from study.search.mirror import PLACE, Mirror, latest, place_of, sampled
 from study.search.space import Space
 from study.search.stored import (
     ATTEMPT,
+    BEGINNING,
     COMMAND,
     DRIVERS,
     IDENTITY,
@@ -35,6 +38,7 @@ from study.search.stored import (
     OBJECTIVES,
     OWNER,
     SETTINGS,
+    beginning_of,
     drivers,
     identity_texts,
     mirror_of,
@@ -83,11 +87,12 @@ class Search(Trials):
         n_trials: int | None,
         identity: Mapping[str, Value],
         command: str = "",
+        beginning: Beginning | None = None,
     ) -> None:
         """Open the study, which is made if it doesn't exist.
 
-        space: the result of `space.ordered`; identity: its fixed settings; command: the launch. Raises BadInput if a study of this
-        name was made for another space, objective or fixed setting.
+        space: the result of `space.ordered`; identity: its fixed settings; command: the launch; beginning: of a study that doesn't
+        exist. Raises BadInput if a study of this name was made for another space, objective or fixed setting.
         """
         self.space, self._sampler, self._seed = space, dict(sampler), seed
         self._distributions = {key: distribution(domain) for key, domain in space.items()}
@@ -96,15 +101,24 @@ class Search(Trials):
         with storages.errors(storage), storages.claim(storage):
             _make(backend, name, objectives)
             super().__init__(storage, name, objectives)
-            self._check_identity(identity, command)
+            self._check_identity(identity, command, beginning or Beginning())
+            kept = beginning_of(attributes.of_study(self._study))
         self.ended = 0
         self._mirror, self._heart = mirror_of(storage, name), storages.heart(self._study._storage)
+        if kept.learned:  # a pruner's mirror lacks them: they have no losses by epoch
+            self._mirror = Mirror(self._study.directions)
+            for params, values in kept.learned:
+                self._mirror.study.add_trial(create_trial(params=params, distributions=self._of(params), values=values))
         size = spaces.size(space)
-        # a finite space is tried out whole by default, as Hydra's own sweeper does; more trials than settings only repeat
-        self.exhaustive = size is not None and (n_trials is None or n_trials >= size or sampler.get("name") == "grid")
+        self.exhaustive = spaces.is_exhausted(space, n_trials, sampler["name"])
         self.n_trials = min(n_trials or size, size) if size is not None and self.exhaustive else (n_trials or DEFAULT_TRIALS)
+        self.default = kept.default
+        self._first = kept.settings(with_default=not self.exhaustive)
 
-    def _check_identity(self, settings: Mapping[str, Value], command: str) -> None:
+    def _of(self, params: Mapping[str, Scalar]) -> dict[str, BaseDistribution]:
+        return {key: self._distributions[key] for key in params}
+
+    def _check_identity(self, settings: Mapping[str, Value], command: str, beginning: Beginning) -> None:
         known, identity = attributes.of_study(self._study).get(IDENTITY), identity_texts(settings, self.objectives, self.space)
         if known is not None:
             check_identity(self.name, known, identity)
@@ -117,6 +131,7 @@ class Search(Trials):
             attributes.keep_with_study(self._study, OBJECTIVES, [asdict(objective) for objective in self.objectives])
             self._study.set_user_attr(COMMAND, command)
             attributes.keep_with_study(self._study, SETTINGS, dict(settings))
+            attributes.keep_with_study(self._study, BEGINNING, asdict(beginning))
             # last: without it, all of this is written again
             attributes.keep_with_study(self._study, IDENTITY, identity)
 
@@ -180,17 +195,17 @@ class Search(Trials):
         return asked
 
     def _next(self, attempts: Sequence[FrozenTrial]) -> FrozenTrial:
-        """Sample a trial for the next place."""
+        """Return a trial for the next place: one that is to be tried first, or the next of a grid, or a sampled one."""
         place = len(attempts)
+        first = self._first[place] if place < len(self._first) else None
         if self.exhaustive:
             tried = {frozenset(trial.params.items()) for trial in attempts}
-            params = next(params for params in spaces.combinations(self.space) if frozenset(params.items()) not in tried)
-            return create_trial(
-                state=TrialState.RUNNING, params=params, distributions={key: self._distributions[key] for key in params}
-            )
+            untried = (params for params in spaces.combinations(self.space) if frozenset(params.items()) not in tried)
+            params = first if first and frozenset(first.items()) not in tried else next(untried)
+            return create_trial(state=TrialState.RUNNING, params=params, distributions=self._of(params))
         self._mirror.sync(attempts)
         seed = np.random.SeedSequence(self._seed, spawn_key=(place,)).generate_state(1)[0]
-        trial = self._mirror.ask(make_sampler(self._sampler, self.space, int(seed)))
+        trial = self._mirror.ask(make_sampler(self._sampler, self.space, int(seed)), first)
         given: dict[str, Scalar] = {}
         for key, domain in self.space.items():
             if spaces.active(domain, given):
