@@ -13,10 +13,10 @@ from study.data.scaling import ColumnScale
 from study.records.arrays import Array, Doubles
 from study.records.cohort import Cohort
 from study.records.network import Network
-from study.records.outcome import Interval, Tested, TestScore
+from study.records.outcome import Calibration, Interval, Tested, TestScore
 from study.settings.data import CLASSIFICATION
 from study.settings.spec import TrialSpec
-from study.statistics import rows
+from study.statistics import calibration, rows
 from study.statistics.rows import RowEstimate
 
 ENSEMBLE = "ensemble"
@@ -43,6 +43,10 @@ def judge(cohort: Cohort, *, with_baselines: bool) -> Tested | None:
     single = forward.row_losses(predictions, data.y_val, spec.loss).mean(axis=0)
     own = forward.row_losses(combined[None], data.y_val, spec.loss)[0]
     gaps = rows.means(np.stack([single, *(model.losses for model in others)]) - own, draw, groups)
+    curves: dict[str, Calibration] = {}
+    if spec.data.task == CLASSIFICATION:
+        curves["calibration"] = calibration.calibration(forward.probabilities(combined), data.y_val, draw)
+        curves["single_calibration"] = calibration.of_each(forward.probabilities(predictions), data.y_val, draw)
     return Tested(
         rows=len(data.y_val),
         networks=len(cohort),
@@ -59,6 +63,7 @@ def judge(cohort: Cohort, *, with_baselines: bool) -> Tested | None:
             )
             for name, score, gap in zip([ENSEMBLE, *(model.name for model in others)], scores, [None, *gaps[1:]], strict=True)
         ],
+        **curves,
     )
 
 
