@@ -145,6 +145,12 @@ TRIALS = {
     "distinct": "number of different fingerprints",
     "finite_test": "share of the replicates' variance in error that is only due to the few validation rows",
 }
+OF_WINNERS = {
+    "test_loss, test_loss_low, test_loss_high": "loss of the mean prediction on the test part, with its interval",
+    "test_loss_single": "mean test loss of the networks one by one",
+    "test_loss_NAME": "test loss of a baseline: mean, majority, ridge, …",
+    "test_ece": "expected calibration error of the mean probabilities (classification)",
+}
 TAGS = {
     "KIND": "`study`, `trial` or `replicate`",
     "TRIAL": "trial runs: the trial's number in its study",
@@ -521,6 +527,8 @@ def in_mlflow(faults: list[str]) -> Iterator[str]:
     yield from keyed(["metric", ""], REPLICATES)
     yield "Metrics of a trial's run:\n"
     yield from keyed(["metric", ""], TRIALS)
+    yield "The run with all replicates of a race's winner also has:\n"
+    yield from keyed(["metric", ""], OF_WINNERS)
     yield "Tags:\n"
     yield from table(["tag", ""], [[f"`{known[name]}`", TAGS[name]] for name in TAGS if name in known])
     yield "Tags of a study's run:\n"

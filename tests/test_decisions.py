@@ -129,6 +129,26 @@ def test_the_page_begins_with_the_decision_and_the_test_rows() -> None:
     assert everything.tables[0].table.rows[0][0] == str(study.decision.winner)
 
 
+def test_the_page_shows_how_often_the_winner_is_right_beside_its_probabilities() -> None:
+    curve = outcome.Calibration([0.6, 0.9], [0.7, 0.8], [10, 40], 0.1, 0.2)
+    tested = dataclasses.replace(judged(), calibration=curve, single_calibration=dataclasses.replace(curve, ece=0.345))
+    records = [
+        dataclasses.replace(record, summary=dataclasses.replace(record.summary, tested=tested)) if record.summary else record
+        for record in trials(6)
+    ]
+    study = findings(records, rules=Rules(most=4))
+    second = study_page.build(study, networks(study)).sections[1]
+    perfect, ensemble, single = second.charts[0].figure.data
+    assert list(perfect.x) == list(perfect.y)
+    assert (list(ensemble.x), list(ensemble.y), list(ensemble.customdata)) == ([0.6, 0.9], [0.7, 0.8], [10, 40])
+    assert list(single.y) == [0.7, 0.8]
+    np.testing.assert_allclose(np.square(ensemble.marker.size) / np.square(ensemble.marker.size[1]), [0.25, 1])
+    assert [row[2] for row in second.tables[0].table.rows] == ["10", "40"]
+    text = decisions.tested_text(tested)
+    assert all(figure in text for figure in ("0.100", "0.345", "0.200", "2 bins"))
+    assert "ECE" not in decisions.tested_text(judged())
+
+
 def test_the_chart_of_the_race_holds_the_differences_the_margin_and_the_replicates() -> None:
     rivals = [
         races.Contender("trial 1", 0.1, 0.05, 0.15, race.BETTER, 8, ["a"]),

@@ -215,7 +215,7 @@ def test_calibration_by_hand() -> None:
     labels = np.array([0] * 8 + [1] * 2 + [1] * 7 + [0] * 3)
     curve = calibration.calibration(np.array(confident + unsure), labels, rng())
     assert curve.confidence == pytest.approx([0.6, 0.9]) and curve.accuracy == pytest.approx([0.7, 0.8])
-    assert curve.rows.tolist() == [10, 10] and curve.ece == pytest.approx(0.1)
+    assert curve.rows == [10, 10] and curve.ece == pytest.approx(0.1)
 
 
 def drawn(count: int, seed: int) -> tuple[Any, Any]:
@@ -230,7 +230,7 @@ def test_the_curve_is_scikit_learns() -> None:
     right = (shares.argmax(axis=1) == labels).astype(int)
     accuracy, confidence = calibration_curve(right, shares.max(axis=1), n_bins=10, strategy="quantile")
     assert curve.accuracy == pytest.approx(accuracy) and curve.confidence == pytest.approx(confidence)
-    assert curve.rows.sum() == 503 and curve.rows.min() >= 50
+    assert sum(curve.rows) == 503 and min(curve.rows) >= 50
 
 
 def test_only_wrong_probabilities_go_beyond_chance() -> None:
@@ -245,7 +245,17 @@ def test_only_wrong_probabilities_go_beyond_chance() -> None:
     assert overconfident.ece > 2 * overconfident.by_chance
 
 
+def test_several_classifiers_share_a_curve_and_have_the_mean_of_their_errors() -> None:
+    bold, shy = np.tile([0.9, 0.1], (20, 1)), np.tile([0.7, 0.3], (20, 1))
+    labels = np.array([0] * 16 + [1] * 4)
+    both = calibration.of_each(np.stack([bold, shy]), labels, rng())
+    assert both.confidence == pytest.approx([0.7, 0.9]) and both.accuracy == pytest.approx([0.8, 0.8])
+    assert both.rows == [20, 20] and both.ece == pytest.approx(0.1)
+    alone = calibration.of_each(bold[None], labels, rng())
+    assert alone.ece == calibration.calibration(bold, labels, rng()).ece
+
+
 @pytest.mark.parametrize("count", [1, 30])
 def test_equal_probabilities_share_a_bin(count: int) -> None:
     sure = calibration.calibration(np.tile([0.0, 1.0], (count, 1)), np.ones(count, int), rng())
-    assert sure.rows.tolist() == [count] and sure.ece == sure.by_chance == 0
+    assert sure.rows == [count] and sure.ece == sure.by_chance == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from study.analysis import tested
 from study.data import dataset, loading, splits
 from study.data.rows import Rows
 from study.errors import BadInput
+from study.records import outcome
 from study.records.network import Network
 from study.reporting.decisions import better_baselines
 from study.runner import launching
@@ -26,6 +29,7 @@ from study.runner.planning import Plan
 from study.settings import spec as specs
 from study.settings.data import UserTable
 from study.settings.spec import TrialSpec
+from study.tracking import schema
 from tests.command import run
 
 VARIED = "replicates.vary=[init,order,data]"
@@ -274,7 +278,7 @@ def test_the_ensemble_of_a_regression_is_judged_in_the_targets_unit() -> None:
         predictions.append(outputs * rows.y[train].std() + rows.y[train].mean())
     mean, truth = np.mean(predictions, axis=0), rows.y[test]
     found = tested.judge(cohort, with_baselines=True)
-    assert found is not None and (found.rows, found.networks) == (88, 4)
+    assert found is not None and (found.rows, found.networks, found.calibration) == (88, 4, None)
     ensemble, *baselines = found.scores
     spread = np.delete(rows.y, test).std()
     np.testing.assert_allclose(ensemble.rmse[0][0], root_mean_squared_error(truth, mean), rtol=1e-4)
@@ -308,6 +312,17 @@ def test_the_ensemble_of_a_classification_is_judged_by_its_mean_probabilities() 
     np.testing.assert_allclose(ensemble.accuracy[0], accuracy_score(truth, mean.argmax(axis=1)))
     np.testing.assert_allclose(ensemble.loss[0], log_loss(truth, mean), rtol=1e-4)
     np.testing.assert_allclose(found.single, np.mean([log_loss(truth, own) for own in probabilities]), rtol=1e-4)
+    together, one = found.calibration, found.single_calibration
+    assert together is not None and one is not None and (sum(together.rows), sum(one.rows)) == (30, 120)
+    right = np.equal(mean.argmax(axis=1), truth)
+    bins = np.array_split(np.argsort(mean.max(axis=1), kind="stable"), 3)
+    np.testing.assert_allclose(together.confidence, [mean.max(axis=1)[rows].mean() for rows in bins], rtol=1e-4)
+    np.testing.assert_allclose(together.accuracy, [right[rows].mean() for rows in bins])
+    off = [abs(mean.max(axis=1)[rows].mean() - right[rows].mean()) for rows in bins]
+    np.testing.assert_allclose(together.ece, np.mean(off), rtol=1e-4)
+    assert outcome.Tested.of_plain(json.loads(json.dumps(dataclasses.asdict(found)))) == found
+    summary = outcome.Summary([1.0], 1.0, 0.0, None, 1.0, 0.0, None, 1, {}, tested=found)
+    assert schema.trial_metrics(summary)["test_ece"] == together.ece
 
 
 def test_there_is_no_last_look_without_a_test_part() -> None:

@@ -13,10 +13,10 @@ from study.data.scaling import ColumnScale
 from study.records.arrays import Array, Doubles
 from study.records.cohort import Cohort
 from study.records.network import Network
-from study.records.outcome import DEFAULT, Interval, Tested, TestScore
+from study.records.outcome import DEFAULT, Calibration, Interval, Tested, TestScore
 from study.settings.data import CLASSIFICATION
 from study.settings.spec import TrialSpec
-from study.statistics import rows
+from study.statistics import calibration, rows
 from study.statistics.rows import RowEstimate
 
 ENSEMBLE = "ensemble"
@@ -47,6 +47,10 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
     single = forward.row_losses(predictions, data.y_val, spec.loss).mean(axis=0)
     own, *losses = forward.row_losses(outputs, data.y_val, spec.loss)
     gaps = rows.means(np.stack([single, *losses]) - own, draw, groups)
+    curves: dict[str, Calibration] = {}
+    if spec.data.task == CLASSIFICATION:
+        curves["calibration"] = calibration.calibration(forward.probabilities(outputs[0]), data.y_val, draw)
+        curves["single_calibration"] = calibration.of_each(forward.probabilities(predictions), data.y_val, draw)
     return Tested(
         rows=len(data.y_val),
         networks=len(cohort),
@@ -63,6 +67,7 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
             )
             for name, score, gap in zip(models, scores, [None, *gaps[1:]], strict=True)
         ],
+        **curves,
     )
 
 

@@ -112,6 +112,7 @@ OPTIONS = {
     "encoding": "--encoding",
     "delimiter": "--delimiter",
     "member": "--member",
+    "interval": "--interval",
 }
 
 
@@ -120,6 +121,9 @@ OPTIONS = {
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.argument("output", metavar="[OUTPUT.csv|.parquet]", required=False, type=click.Path(path_type=Path))
 @click.option("--member", type=int, metavar="N", help="Take one network alone, replicate N, in place of the mean of all.")
+@click.option(
+    "--interval", "level", type=float, metavar="LEVEL", help="Add intervals that contain this share of outcomes, such as 0.9."
+)
 @click.option("--decimal", type=click.Choice((".", ",")), help="Decimal mark in FILE; the default is the study's.")
 @click.option("--delimiter", help="Separator of FILE's fields; detected by default.")
 @click.option("--encoding", help="Encoding of FILE; detected by default.")
@@ -130,6 +134,7 @@ def predict(
     file: Path,
     output: Path | None,
     member: int | None,
+    level: float | None,
     force: bool,
     tracking_uri: str | None,
     **reading: str | None,
@@ -139,27 +144,28 @@ def predict(
 
     FILE is a table like the study's own, with the same column names, unscaled and unencoded; other columns are ignored. Regression
     predicts the target in its own units. Classification predicts the class and its probability, then the probability of each class,
-    one column per class. `SD over members` shows how far the networks differ; it is no interval of the outcome.
+    one column per class. `SD over members` shows how far the networks differ; it is no interval of the outcome. --interval 0.9 adds
+    one: from `lower` to `upper`, or for classes a `prediction set`, as wide as errors on rows that networks weren't trained on.
     """
     with terminal.status("loading the champion"):
         from study.results import export
 
         if output:
             export.check(output, force=force)
-        from study.results import study_handle
+        from study.results import predictions
 
         try:
             uri = locations.tracking_uri(tracking_uri)
-            predictions = study_handle.predict_file(study_name, uri, file, member=member, **reading)
+            predicted = predictions.of_file(study_name, uri, file, member=member, level=level, **reading)
         except BadInput as bad:
             renamed = [dataclasses.replace(fault, key=OPTIONS.get(fault.key, fault.key)) for fault in bad.faults]
             raise (BadInput(renamed) if renamed else bad) from None
         if output:
-            export.write(predictions, output)
+            export.write(predicted, output)
     if output:
-        terminal.show_line(f"{output}: {len(predictions)} rows, {len(predictions.columns)} columns")
+        terminal.show_line(f"{output}: {len(predicted)} rows, {len(predicted.columns)} columns")
     else:
-        terminal.show_file(partial(export.write_csv, predictions))
+        terminal.show_file(partial(export.write_csv, predicted))
 
 
 @commands.command()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from study import seeds
 from study.data import loading, strata
@@ -34,6 +37,20 @@ def tested_parts(spec: TrialSpec) -> tuple[Rows, Array, Array]:
     rows = loading.rows(spec)
     test = test_part(spec.data, rows, loading.root_seed(spec))
     return rows, _outside(rows, test), test
+
+
+def trained_on(spec: TrialSpec, numbers: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Return the rows that each of these replicates was trained on, and all rows of the same groups: bool [R, n].
+
+    Raises as `replicate_parts` does.
+    """
+    seen = {}
+    for number in numbers:
+        if (level := spec.replicates.level("data", number)) not in seen:
+            rows, train, _ = replicate_parts(spec, number)
+            units = np.arange(len(rows.x)) if rows.groups is None else rows.groups
+            seen[level] = np.isin(units, units[train])
+    return np.stack([seen[spec.replicates.level("data", number)] for number in numbers])
 
 
 def _outside(rows: Rows, numbers: Array) -> Array:

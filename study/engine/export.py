@@ -174,8 +174,8 @@ def predictor(spec: TrialSpec, networks: Sequence[Network], scalings: Sequence[S
         x = _rescaling(np.where(np.isfinite(spreads), spreads, 0.0), centres, "targets")(x)
     else:
         x = keras.layers.Activation("softmax" if outputs > 1 else "sigmoid", name="probabilities")(x)
-    members = keras.layers.Activation("linear", dtype=x.dtype, name=MEMBERS)(x + keras.ops.cast(nothing, x.dtype))
-    model = keras.Model(columns, keras.ops.mean(members, axis=1))
+    predicted = keras.layers.Activation("linear", dtype=x.dtype, name=MEMBERS)(x + keras.ops.cast(nothing, x.dtype))
+    model = keras.Model(columns, keras.ops.mean(predicted, axis=1))
     weights = zip(names_of_weights(net), model.weights, strict=True)
     model.set_weights([net.parameters[name].reshape(weight.shape) for name, weight in weights])
     return model
@@ -211,6 +211,11 @@ def _spreads_and_centres(scales: Sequence[Sequence[ColumnScale]]) -> tuple[Doubl
     return both[..., 0], both[..., 1]
 
 
+def members(model: keras.Model) -> keras.Model:
+    """Return a model that predicts what each member of a `predictor` does, [n, R, outputs]."""
+    return keras.Model(model.input, model.get_layer(MEMBERS).output)
+
+
 def with_spread(model: keras.Model, member: int | None = None) -> keras.Model:
     """Return a model with two outputs: the mean prediction of a `predictor`'s members, and the standard deviation over them.
 
@@ -219,14 +224,14 @@ def with_spread(model: keras.Model, member: int | None = None) -> keras.Model:
     # inside a model of its own, since a loaded one has operations of the names that new ones get
     columns = keras.Input(model.input.shape[1:], dtype=model.input.dtype)
     if any(layer.name == MEMBERS for layer in model.layers):
-        members = keras.Model(model.input, model.get_layer(MEMBERS).output)(columns)
+        predicted = members(model)(columns)
     else:  # earlier versions kept a single network
-        members = keras.ops.expand_dims(model(columns), 1)
+        predicted = keras.ops.expand_dims(model(columns), 1)
     if member is not None:
-        members = members[:, member : member + 1]
-    count = members.shape[1]
+        predicted = predicted[:, member : member + 1]
+    count = predicted.shape[1]
     unbiased = math.sqrt(count / (count - 1)) if count > 1 else math.nan
-    return keras.Model(columns, [keras.ops.mean(members, axis=1), unbiased * keras.ops.std(members, axis=1)])
+    return keras.Model(columns, [keras.ops.mean(predicted, axis=1), unbiased * keras.ops.std(predicted, axis=1)])
 
 
 def load_predictor(file: Path) -> keras.Model:

@@ -65,12 +65,29 @@ class TestScore:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """A reliability curve, with a point for each bin of rows, and the expected calibration error (ECE).
+
+    confidence: the mean probability of the predicted class, [bins]; accuracy: the share of right predictions, [bins]; rows: [bins].
+    ece: the mean of |accuracy − confidence| over the rows. by_chance: what the ECE of a perfectly calibrated classifier stays below
+    for 95 of 100 parts with as many rows; few rows make it large.
+    """
+
+    confidence: list[float]
+    accuracy: list[float]
+    rows: list[int]
+    ece: float
+    by_chance: float
+
+
+@dataclass(frozen=True)
 class Tested:
     """A trial's replicates on the test part, which nothing was trained or chosen by.
 
     rows: of the test part. networks: in the ensemble. single: the mean loss of the networks one by one; gain: that minus the
     ensemble's, with its interval. scores: of the ensemble, then of as many networks of the default setting, if that was tried, and
-    of the baselines.
+    of the baselines. calibration: of the ensemble's probabilities; single_calibration: of all networks' together, with the means of
+    their own numbers. Both are None for regression, and in records of earlier versions.
     """
 
     rows: int
@@ -78,11 +95,14 @@ class Tested:
     single: float
     gain: Interval
     scores: list[TestScore]
+    calibration: Calibration | None = None
+    single_calibration: Calibration | None = None
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Tested:
         scores = [TestScore.of_plain(plain) for plain in content["scores"]]
-        return cls(**{**content, "gain": tuple(content["gain"]), "scores": scores})
+        curves = {key: Calibration(**content[key]) for key in ("calibration", "single_calibration") if content.get(key)}
+        return cls(**{**content, "gain": tuple(content["gain"]), "scores": scores, **curves})
 
 
 @dataclass(frozen=True)

@@ -242,6 +242,20 @@ def tested_text(tested: Tested) -> str:
         compared = f" The default setting is {standing}.{compared}"
     return (
         f"On {tested.rows:,} test rows, by which nothing was trained or chosen, {networks}{compared} Intervals are 95 %, over rows."
+        f"{_calibration_text(tested)}"
+    )
+
+
+def _calibration_text(tested: Tested) -> str:
+    """Return a sentence on the ensemble's probabilities, after a blank; empty for regression."""
+    curve, single = tested.calibration, tested.single_calibration
+    if curve is None or single is None:
+        return ""
+    bins = f"{len(curve.rows)} bins" if len(curve.rows) > 1 else "a single bin"
+    one = f"; one network has {number(single.ece)} on average" if tested.networks > 1 else ""
+    return (
+        f" The probability of the predicted class has an expected calibration error (ECE) of {number(curve.ece)} over {bins}{one}; "
+        f"perfectly calibrated probabilities stay below {number(curve.by_chance)} on 19 of 20 test parts of this size."
     )
 
 

@@ -20,6 +20,7 @@ from study.records.tracked import TrackedNetwork
 from study.records.trial import TrialRecord
 from study.reporting import report
 from study.reporting.study_results import Findings
+from study.results import out_of_fold
 from study.settings.data import CLASSIFICATION, UserTable
 from study.settings.spec import TrialSpec, build
 from study.settings.values import as_texts
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from study.tracking.champion import Champion, Column
 
 EXAMPLE_ROWS, MOST_NAMES = 5, 20
+ERRORS = "out_of_fold_errors"  # in the metadata
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Predictor:
     """A study's champion, ready for new rows.
 
     members: the replicates' numbers; names: of its outputs; classifies: these are classes; reading: how its table was read, from
-    `_reading`.
+    `_reading`. records_errors: False for a champion of an earlier version; errors: from `out_of_fold.errors`.
     """
 
     model: Any
@@ -76,6 +78,8 @@ class Predictor:
     names: tuple[str, ...]
     classifies: bool
     reading: Mapping[str, Any]
+    records_errors: bool
+    errors: Doubles | None
 
     def predict(self, columns: Mapping[str, Array], member: int | None = None) -> tuple[Array, Array]:
         """Predict unscaled rows: targets in their own units, or each class's probability.
@@ -109,7 +113,17 @@ def load(study: str, uri: str) -> Predictor:
         # earlier versions saved only the decimal mark, and a single network
         reading = {"decimal": meaning.get("decimal", "."), "header": True} | meaning.get("reading", {})
         members = meaning["members"] if "members" in meaning else [meaning["replicate"]]
-        return Predictor(model, tuple(members), served.inputs(meaning), served.names(meaning), "classes" in meaning, reading)
+        errors = meaning.get(ERRORS)
+        return Predictor(
+            model=model,
+            members=tuple(members),
+            inputs=served.inputs(meaning),
+            names=served.names(meaning),
+            classifies="classes" in meaning,
+            reading=reading,
+            records_errors=ERRORS in meaning,
+            errors=None if errors is None else np.array(errors, np.float64),
+        )
 
 
 def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, members: Sequence[TrackedNetwork]) -> Champion:
@@ -124,6 +138,8 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
     rows = loading.rows(spec)
     meaning = _meaning(spec, rows.input_names, rows.target_names, members[0].network.kernels[-1].shape[1])
     meaning["made_of"] = [list(source) for source in rows.inputs]
+    errors = out_of_fold.errors(spec, numbers, model)
+    meaning[ERRORS] = None if errors is None else errors.tolist()
     fills = export.fills(scalings).T
     optional = [not np.isnan(fill).any() for fill in fills]
     if isinstance(spec.data, UserTable):
@@ -190,7 +206,7 @@ def _note(study: str, record: TrialRecord, run_id: str, fingerprint: str, member
         f"validation loss of {report.loss_text(record.summary)} on average.\n\n"
         "`mlflow.pyfunc.load_model` and `mlflow models predict` accept the table's columns by name, in any order, unscaled and "
         f"unencoded, and refuse data that doesn't fit. `mlp-study predict {shlex.quote(study)} FILE.csv` does the same for a file, "
-        "and adds the standard deviation over the networks. All three "
+        "and adds the standard deviation over the networks and, with `--interval 0.9`, prediction intervals. All three "
         f"return {meaning['outputs_are']}: {', '.join(meaning.get('classes', meaning['outputs'])[:MOST_NAMES])}.\n\n"
         f"`mlflow.keras.load_model` returns the Keras model itself. It expects {len(meaning['inputs'])} unscaled numbers per row, "
         "in the order of its metadata's `inputs`, with one input per level of a text column. Its layer `members` gives the "

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
 import pandas as pd
 
 from study import locations
-from study.data import readers
-from study.data.encoding import columns_of, is_boolean
 from study.errors import BadInput, Fault
-from study.records.arrays import Array
 from study.records.network import Network
 from study.records.trial import TrialRecord
 from study.reporting import listings, report, study_results
 from study.reporting.pages import study_page
-from study.results import champion
-from study.settings.data import UserTable
+from study.results import champion, predictions
 from study.tracking import artifacts, reader, runs, served, store
 from study.tracking.runs import Replicate
 
@@ -30,7 +24,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 MOST_SHOWN = 10
-SPREAD = "SD over members"  # the column of `predict_file`
 OF_PAIRS = ("distance", "aligned", "null", "barrier", "aligned_barrier", "cka", "disagreement", "distinct", "finite_test")
 MEASURED = ("val_loss_mean", "val_loss_std", "val_loss_halfwidth", "train_loss_mean", *OF_PAIRS, "parameters", "verdict")
 
@@ -141,27 +134,34 @@ class Study:
         return next(tracked.network for tracked in networks if tracked.name.endswith(f"/{replicate}"))
 
     @overload
-    def predict(self, rows: pd.DataFrame, *, member: int | None = None, return_std: Literal[False] = False) -> pd.DataFrame: ...
+    def predict(
+        self, rows: pd.DataFrame, *, member: int | None = None, return_std: Literal[False] = False, interval: float | None = None
+    ) -> pd.DataFrame: ...
 
     @overload
     def predict(
-        self, rows: pd.DataFrame, *, member: int | None = None, return_std: Literal[True]
+        self, rows: pd.DataFrame, *, member: int | None = None, return_std: Literal[True], interval: float | None = None
     ) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 
     def predict(
-        self, rows: pd.DataFrame, *, member: int | None = None, return_std: bool = False
+        self, rows: pd.DataFrame, *, member: int | None = None, return_std: bool = False, interval: float | None = None
     ) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
         """Predict new rows with the study's champion, the mean of the best trial's networks; return a table with the rows' index.
 
         rows: the columns of the training table by name, unscaled and unencoded; others are ignored. The result has one column per
         target, in its own units, or one per class, with its probability. A gap in a column without gaps in training gives NaN.
         member: the number of a replicate to take alone. return_std: also return a table with the standard deviation over the
-        networks, NaN for one alone; it is no interval of the outcome.
-        Raises BadInput if the study has no champion or the champion no such member, for a missing or duplicate column, and for a
-        text that training hasn't seen; Corrupt and Unreachable.
+        networks, NaN for one alone; it is no interval of the outcome. interval: add columns with prediction intervals that contain
+        this share of new rows' outcomes: `lower` and `upper`, for classes `prediction set` (see `predictions.intervals`).
+        Raises BadInput if the study has no champion or the champion no such member, for a missing or duplicate column, for a text
+        that training hasn't seen, and for an interval that can't be had; Corrupt and Unreachable.
         """
-        predicted = self._champion.predict(served.columns(rows), member)
-        mean, std = (pd.DataFrame(part, index=rows.index, columns=list(self._champion.names)) for part in predicted)
+        kept = self._champion
+        widths = None if interval is None else predictions.halfwidths(kept, interval, member, lambda: self._findings.command)
+        predicted = kept.predict(served.columns(rows), member)
+        mean, std = (pd.DataFrame(part, index=rows.index, columns=list(kept.names)) for part in predicted)
+        if widths is not None:
+            mean = pd.concat([mean, predictions.intervals(kept, mean.to_numpy(), widths).set_axis(rows.index)], axis=1)
         return (mean, std) if return_std else mean
 
     @cached_property
@@ -228,51 +228,6 @@ class Study:
 
 def open_study(name: str, storage: str | None = None, tracking_uri: str | None = None) -> Study:
     return Study(name, locations.storage(storage), locations.tracking_uri(tracking_uri))
-
-
-def predict_file(
-    name: str,
-    tracking_uri: str,
-    file: Path,
-    *,
-    member: int | None,
-    decimal: str | None,
-    delimiter: str | None,
-    encoding: str | None,
-) -> pd.DataFrame:
-    """Predict the rows of a file as `Study.predict` does.
-
-    The result has the standard deviation over the members too, unless one is taken alone; for classes it begins with the likeliest
-    one, its probability and the deviation of that. decimal: the mark; None for that of the study's table. delimiter, encoding: None
-    detects them. Also raises BadInput for a file that can't be read.
-    """
-    predictor = champion.load(name, tracking_uri)
-    settings = {"target": predictor.names[0]} | dict(predictor.reading)
-    made_up = settings.pop("made_up", ())
-    if decimal and decimal != settings["decimal"]:
-        settings |= {"decimal": decimal, "thousands": None}
-    source = UserTable(path=str(file), delimiter=delimiter, encoding=encoding, **settings)
-    known = columns_of(predictor.inputs)
-    # a text may look like a number; Arrow reads truth values as training did
-    texts = [name for name, of_column in known.items() if of_column[0].level is not None and not is_boolean(of_column)]
-    columns = readers.values(source, known, texts, made_up)
-    mean, std = predictor.predict(columns, member)
-    table = _likeliest(predictor.names, mean, std) if predictor.classifies else _targets(predictor.names, mean, std)
-    return table if member is None else table.drop(columns=[column for column in table if column.startswith(SPREAD)])
-
-
-def _targets(names: Sequence[str], mean: Array, std: Array) -> pd.DataFrame:
-    spreads = [f"{SPREAD}, {name}" for name in names] if len(names) > 1 else [SPREAD]
-    return pd.DataFrame(np.hstack([mean, std]), columns=[*names, *spreads])
-
-
-def _likeliest(names: Sequence[str], mean: Array, std: Array) -> pd.DataFrame:
-    """Return the likeliest class of each row before the probabilities of all; None for a row without any."""
-    rows, likeliest = np.arange(len(mean)), mean.argmax(axis=1)
-    probability = mean[rows, likeliest]
-    classes = np.where(np.isnan(probability), None, np.array(names, object)[likeliest])
-    first = pd.DataFrame({"predicted class": classes, "its probability": probability, SPREAD: std[rows, likeliest]})
-    return pd.concat([first, pd.DataFrame(mean, columns=list(names))], axis=1)
 
 
 def _replicate_row(record: TrialRecord, index: int, number: int, run: Replicate | None) -> dict[str, Any]:

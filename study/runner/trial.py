@@ -206,7 +206,7 @@ def _judged(trained: Cohort, test: LastLook) -> Tested | None:
         datasets = dataset.load_replicates(spec)
         training = CohortTraining(spec, datasets, Clock(), test.start)
         legs = list(training.legs())
-        default = finish(spec, datasets, training, legs) if legs[-1].finite.all() else None
+        default = finish(spec, datasets, training, legs)[0] if legs[-1].finite.all() else None
     return tested.judge(trained, with_baselines=test.with_baselines, default=default)
 
 

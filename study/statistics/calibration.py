@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from study.records.arrays import Array, Doubles
+from study.records.outcome import Calibration
 
 MOST_BINS, ROWS_PER_BIN = 10, 10
 DRAWS = 2000
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The reliability curve, with a point for each bin of rows, and the expected calibration error (ECE).
-
-    confidence: the mean probability of the predicted class, [bins]; accuracy: the share of right predictions, [bins]; rows: [bins].
-    ece: the mean of |accuracy − confidence| over the rows. by_chance: what the ECE of a perfectly calibrated classifier stays below
-    for 95 of 100 parts with as many rows; few rows make it large.
-    """
-
-    confidence: Doubles
-    accuracy: Doubles
-    rows: Array
-    ece: float
-    by_chance: float
 
 
 def calibration(probabilities: Doubles, labels: Array, generator: np.random.Generator) -> Calibration:
@@ -45,4 +30,15 @@ def calibration(probabilities: Doubles, labels: Array, generator: np.random.Gene
     # rounding may take a mean of ones beyond one
     chance = generator.binomial(rows, np.minimum(expected, 1), (DRAWS, len(rows))) / rows
     ece, by_chance = (np.abs(shares - expected) @ rows / len(labels) for shares in (accuracy, chance))
-    return Calibration(expected, accuracy, rows, float(ece), float(np.quantile(by_chance, 0.95)))
+    return Calibration(expected.tolist(), accuracy.tolist(), rows.tolist(), float(ece), float(np.quantile(by_chance, 0.95)))
+
+
+def of_each(probabilities: Doubles, labels: Array, generator: np.random.Generator) -> Calibration:
+    """Return the calibration of R classifiers, [R, n, classes]: the curve of all predictions, and the means of their own numbers.
+
+    The ECE then compares with another classifier's on these n rows: few rows make it large, and R classifiers predict R times n.
+    """
+    together = calibration(np.concatenate([*probabilities]), np.tile(labels, len(probabilities)), generator)
+    each = [calibration(own, labels, generator) for own in probabilities]
+    ece, by_chance = (float(np.mean(values)) for values in zip(*((own.ece, own.by_chance) for own in each), strict=True))
+    return replace(together, ece=ece, by_chance=by_chance)

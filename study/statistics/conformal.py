@@ -16,6 +16,9 @@ import numpy.typing as npt
 
 from study.records.arrays import Array, Doubles
 
+MOST_KEPT, OF_MANY = 999, 99  # errors of each target column, which allow a coverage of 99.9 and 99 %
+MANY = 10  # columns
+
 
 def out_of_fold(predictions: Array, trained: npt.NDArray[np.bool_]) -> Doubles:
     """Return the mean prediction over the networks that weren't trained on a row, [n, ...]; NaN for a row that all were trained on.
@@ -26,6 +29,25 @@ def out_of_fold(predictions: Array, trained: npt.NDArray[np.bool_]) -> Doubles:
     sums = predictions.sum(axis=0, dtype=np.float64, where=held_out)
     counts = held_out.sum(axis=0).astype(np.float64)
     return sums / np.where(counts > 0, counts, np.nan)
+
+
+def kept(errors: Doubles) -> Doubles:
+    """Return the sizes of errors that `halfwidths` needs, [m, outputs], sorted by column; of many rows, m of them.
+
+    errors: [n, outputs]; rows that are NaN count for nothing. Every (n + 1) / (m + 1)-th size is kept, rounded up: widths by these
+    are rather too wide, by less than one step.
+    """
+    sizes = np.sort(np.abs(errors[~np.isnan(errors).any(axis=1)]), axis=0)
+    most = MOST_KEPT if sizes.shape[1] <= MANY else OF_MANY
+    if len(sizes) <= most:
+        return sizes
+    ranks = np.arange(1, most + 1) * (len(sizes) + 1)
+    return sizes[-(-ranks // (most + 1)) - 1]
+
+
+def highest_coverage(errors: Doubles) -> float:
+    """Return the highest coverage for which these errors, [n, outputs], give an interval that isn't infinite."""
+    return len(errors) / (len(errors) + 1)
 
 
 def halfwidths(errors: Doubles, coverage: float) -> Doubles:

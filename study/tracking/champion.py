@@ -37,7 +37,7 @@ NAME = "champion"
 FILE = "data/model.keras"
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas")
 # raised when what is logged means something else: a champion of an earlier one is replaced
-FORMAT, VERSION = "mlp_study.format", "3"
+FORMAT, VERSION = "mlp_study.format", "4"
 # the modules of mlp-study that are logged with it, in a package of their own: another mlp-study may be installed beside them
 CODE = ("errors.py", "settings/rules.py", "data/encoding.py", "tracking/served.py")
 PACKAGE = f"mlp_study_champion_{VERSION}"

@@ -213,12 +213,17 @@ def _motion_means(summary: Summary) -> dict[str, float]:
 
 
 def _test_metrics(summary: Summary) -> dict[str, float]:
-    """Return the loss on the test part of a winner's ensemble, with its interval, of a single network and of the baselines."""
+    """Return the loss on the test part of a winner's ensemble, with its interval, of a single network and of the baselines.
+
+    For classes, also the ECE of the ensemble.
+    """
     if summary.tested is None:
         return {}
     ensemble, *others = summary.tested.scores
     low, high = ensemble.loss[1:]
     own = {"test_loss": ensemble.loss[0], "test_loss_low": low, "test_loss_high": high, "test_loss_single": summary.tested.single}
+    if summary.tested.calibration:
+        own["test_ece"] = summary.tested.calibration.ece
     return own | {f"test_loss_{score.name}": score.loss[0] for score in others}
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from study.reporting import decisions, report
 from study.reporting.pages import cause_sections, network_sections, page, search_sections, trial_page
+from study.reporting.pages.charts import reliability
 from study.reporting.pages.charts.style import UNRELATED_TEXT
-from study.reporting.pages.page import Code, Listing, Page, Section
+from study.reporting.pages.page import Chart, Code, Listing, Page, Section
 from study.reporting.pages.search_sections import name
 from study.reporting.study_results import Findings, Networks, Shown
 from study.settings.values import as_texts
@@ -30,6 +31,7 @@ def build(findings: Findings, networks: Networks) -> Page:
     shown = networks.shown
     sections = [
         _tested(findings),
+        _calibration(findings),
         search_sections.race(findings) if findings.decision else search_sections.rivals(findings),
         network_sections.loss_curves([name(trial.record) for trial in shown], [trial.kept for trial in shown]),
         cause_sections.factor(networks.factor),
@@ -62,6 +64,26 @@ def _tested(findings: Findings) -> Section:
     if tested is None:
         return Section(title)
     return Section(title, tables=[Listing("", decisions.tested_table(tested), decisions.tested_text(tested))])
+
+
+def _calibration(findings: Findings) -> Section:
+    """Return how often the winner is right, against its probabilities, on the test part; empty for regression."""
+    title, tested = "Calibration of the winner's probabilities", findings.tested
+    if tested is None or tested.calibration is None or tested.single_calibration is None:
+        return Section(title)
+    curves = {f"mean of {tested.networks} networks": tested.calibration, "one network": tested.single_calibration}
+    if tested.networks == 1:
+        curves = {"the network": tested.calibration}
+    bins = zip(tested.calibration.confidence, tested.calibration.accuracy, tested.calibration.rows, strict=True)
+    shown = tuple((report.number(confidence), report.number(accuracy), f"{rows:,}") for confidence, accuracy, rows in bins)
+    table = report.Table(("mean probability", "share right", "rows"), shown)
+    described = "; ".join(f"{model}: ECE {report.number(curve.ece)}" for model, curve in curves.items())
+    caption = (
+        "Test rows in bins of equal size by the probability of the predicted class. Below the dotted line, predictions are too "
+        "sure; above it, not sure enough. Few rows in a bin scatter its point. “One network” counts the predictions of all of them."
+    )
+    chart = Chart("How often the prediction is right", reliability.reliability(curves), f"{described}.", caption, wide=True)
+    return Section(title, charts=[chart], tables=[Listing(f"The bins: {next(iter(curves))}", table)])
 
 
 def _facts(findings: Findings) -> dict[str, str]:
