@@ -16,7 +16,7 @@ from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAU
 from study.records.arrays import Scalar
 from study.records.outcome import Blame, Summary
 from study.records.trial import TrialRecord
-from study.reporting import answers
+from study.reporting import answers, headlines
 from study.settings.values import Value
 from study.statistics.objectives import MAXIMIZE, Objective
 from tests.command import run
@@ -94,11 +94,11 @@ def record(number: int, losses: list[float], params: dict[str, Scalar] | None = 
 )
 def test_one_headline_for_each_verdict(name: str | None, distinct: int, labels: dict[str, int], expected: str) -> None:
     found = summary([0.5] * sum(labels.values()), verdict=name, labels=labels, distinct=distinct)
-    assert answers.headline(found) == expected
+    assert headlines.headline(found) == expected
 
 
 def test_every_verdict_has_a_headline() -> None:
-    assert {*answers.HEADLINES, verdict.NOT_CONVERGED} == set(verdict.VERDICTS)
+    assert {*headlines.HEADLINES, verdict.NOT_CONVERGED} == set(verdict.VERDICTS)
     assert {verdict.name_of(f"{name} (same basin)") for name in verdict.VERDICTS} == set(verdict.VERDICTS)
     assert verdict.name_of("") is None
 

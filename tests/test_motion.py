@@ -12,7 +12,6 @@ import pytest
 import study
 from study.analysis import disagreement, distance, forward, motion
 from study.analysis.motion import CONFINED, DRIFTING, OSCILLATING, SETTLED, SLOWING, UNDECIDED, WANDERING, Motion
-from study.analysis.verdict import SAME_FUNCTION, SAME_LOSS, WITHIN_WOBBLE, VerdictEvidence, verdict
 from study.clock import Clock
 from study.data import dataset
 from study.engine.training import CohortTraining
@@ -21,7 +20,6 @@ from study.records.arrays import Array, Doubles
 from study.records.cohort import Cohort
 from study.records.network import Network
 from study.records.trajectory import Trajectory
-from study.statistics.intervals import MeanInterval
 
 SMALL = ("model.units=[8]", "replicates.count=3", "training.epochs=24")
 
@@ -235,38 +233,15 @@ def test_what_stands_still_is_settled_and_what_is_not_finite_has_diverged() -> N
 def test_networks_far_from_their_goal_that_move_on_straight_are_slow_and_not_stuck() -> None:
     rng = np.random.default_rng(0)
     moved = measured(np.concatenate([tail("line", 20, 10, rng, 1), tail("white", 20, 10, rng, 1)], axis=1))
-    assert motion.refined(("stuck", "stuck"), moved) == ("slow", "stuck")
-    assert motion.refined(("plateaued", "plateaued"), moved) == ("plateaued", "plateaued")
+    assert motion.refined(("stuck", "stuck"), moved, (False, False)) == ("slow", "stuck")
+    assert motion.refined(("plateaued", "plateaued"), moved, (True, True)) == ("plateaued", "plateaued")
 
 
-# -- the verdict --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("function", "wobble", "name"),
-    [
-        ((0.30, 0.28, 0.32), 0.31, WITHIN_WOBBLE),
-        ((0.30, 0.28, 0.32), 0.10, SAME_LOSS),
-        ((0.30, 0.28, 0.32), 0.0, SAME_LOSS),
-        ((0.30, 0.28, 0.32), None, SAME_LOSS),
-        ((0.03, 0.02, 0.04), 0.31, SAME_FUNCTION),
-    ],
-)
-def test_networks_no_further_apart_than_two_epochs_of_one_are_the_same(
-    function: tuple[float, float, float], wobble: float | None, name: str
-) -> None:
-    evidence = VerdictEvidence(
-        labels=["plateaued"] * 4,
-        distinct=4,
-        relative_l2=1.0,
-        aligned=0.5,
-        output=1.0,
-        loss=MeanInterval(0.01, 0.005, 0.02),
-        function=MeanInterval(*function),
-        classes=False,
-        wobble=wobble,
-    )
-    assert verdict(evidence).name == name
+def test_a_loss_that_doubles_near_zero_is_no_divergence_where_the_function_stays() -> None:
+    rng = np.random.default_rng(0)
+    moved = measured(np.concatenate([tail("line", 20, 10, rng, 1), tail("white", 20, 10, rng, 1)], axis=1))
+    assert motion.refined(("diverged", "diverged"), moved, (True, True)) == ("diverged", "oscillating")
+    assert motion.refined(("diverged", "diverged"), moved, (False, False)) == ("diverged", "diverged")
 
 
 # -- reference values ---------------------------------------------------------------------------------------------------------

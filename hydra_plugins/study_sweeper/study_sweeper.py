@@ -45,6 +45,8 @@ class StudySweeperConf:
     networks: int | None = None
     # fit baselines to the rows that the winner is trained on, and judge them beside it on the test part
     baselines: bool = True
+    # train the winner's replicates on, without early stopping, until weights and functions rest: does training converge?
+    settle: bool = True
     # train the trials that may be the best again, each with this number of fresh replicates; null: no
     finalists: int | None = None
     # true: only show what the study would train, how long it will take and how much disk it needs; the flag --dry-run sets it

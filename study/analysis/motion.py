@@ -39,6 +39,8 @@ import numpy as np
 import numpy.typing as npt
 
 from study.analysis import metrics
+from study.analysis.convergence import DIVERGED as LOSS_DIVERGED
+from study.analysis.convergence import OSCILLATING as LOSS_OSCILLATING
 from study.analysis.convergence import SLOW, STUCK, tail_length
 from study.analysis.verdict import VerdictThresholds
 from study.records.arrays import Array, Doubles, Floats
@@ -121,13 +123,20 @@ class Motion:
         )
 
     @property
+    def function_rests(self) -> npt.NDArray[np.bool_]:
+        return np.array([rests(label, held) for label, held in zip(self.function_labels, self.held, strict=True)])
+
+    @property
     def resting(self) -> npt.NDArray[np.bool_]:
         """Mark networks with weights and function at rest: each settled, confined, or slowing where the learning rate holds it."""
 
-        def rests(labels: Sequence[str]) -> npt.NDArray[np.bool_]:
-            return np.isin(labels, (SETTLED, CONFINED)) | (np.isin(labels, (SLOWING,)) & self.held)
+        both = zip(self.weights_labels, self.function_labels, self.held, strict=True)
+        return np.array([rests(weights, held) and rests(function, held) for weights, function, held in both])
 
-        return rests(self.weights_labels) & rests(self.function_labels)
+
+def rests(label: str, held: bool) -> bool:
+    """Return whether weights or a function of this label are at rest: settled, confined, or slowing down with the learning rate."""
+    return label in (SETTLED, CONFINED) or (label == SLOWING and held)
 
 
 def _rounded(value: float) -> float | None:
@@ -158,10 +167,20 @@ class _Tail:
         return float(self.radius * np.sqrt(2 * count / (count - 1)))
 
 
-def refined(labels: Sequence[str], moved: Motion) -> tuple[str, ...]:
-    """Return the labels of the losses, *slow* in place of *stuck* for a network that is still on its way in a straight line."""
-    on_its_way = moved.correlation >= ON_ITS_WAY
-    return tuple(SLOW if label == STUCK and straight else label for label, straight in zip(labels, on_its_way, strict=True))
+def refined(labels: Sequence[str], moved: Motion, learned: Sequence[bool]) -> tuple[str, ...]:
+    """Return the labels of the losses with what the motion adds to them.
+
+    A network that is *stuck* but still on its way in a straight line is *slow*. One whose loss has risen to twice its lowest level,
+    but that has `learned` and whose function rests, isn't *diverged*: near zero a loss *oscillates* by factors.
+    """
+    kept = []
+    on_its_way = [
+        label != UNMOVED and straight for label, straight in zip(moved.weights_labels, moved.correlation >= ON_ITS_WAY, strict=True)
+    ]
+    for label, moves, rest, has_learned in zip(labels, on_its_way, moved.function_rests, learned, strict=True):
+        slow, swings = label == STUCK and moves, label == LOSS_DIVERGED and rest and has_learned
+        kept.append(SLOW if slow else LOSS_OSCILLATING if swings else label)
+    return tuple(kept)
 
 
 def of_cohort(cohort: Cohort, datasets: Sequence[Dataset]) -> Motion | None:

@@ -148,6 +148,7 @@ def of_networks(
         barrier=None if barriers is None else float(barriers.max()),
         aligned_barrier=None if aligned_barriers is None else float(aligned_barriers.max()),
         wobble=wobble,
+        resting=moved.function_rests.tolist() if moved else (),
         held=int(moved.held.sum()) if moved else 0,
     )
     return Examination(

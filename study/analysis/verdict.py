@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from study.analysis.convergence import PLATEAUED
+from study.analysis.convergence import OSCILLATING, PLATEAUED
+from study.analysis.convergence import UNDECIDED as UNCLEAR
 from study.statistics.intervals import MeanInterval
 
 NOT_CONVERGED = "did not converge"
@@ -58,7 +59,8 @@ class VerdictEvidence:
     not computed. output: the largest |f_a − f_b| over the outputs' SD. loss: mean |L_a − L_b| over the mean loss. function: mean
     churn over the mean error rate (`classes`) or NRMSE; None without common inputs. barrier, aligned_barrier: the largest over the
     pairs that were tried. wobble: how far two of the last epochs of one network are apart, as `function` is measured; None if not
-    known. held: how many networks' learning rate has fallen to a tenth.
+    known. resting: whose function is at rest, empty if not known; held: how many networks' learning rate has fallen to
+    a tenth.
     """
 
     labels: Sequence[str]
@@ -72,6 +74,7 @@ class VerdictEvidence:
     barrier: float | None = None
     aligned_barrier: float | None = None
     wobble: float | None = None
+    resting: Sequence[bool] = ()
     held: int = 0
 
 
@@ -101,13 +104,19 @@ def verdict(evidence: VerdictEvidence, limits: VerdictThresholds = DEFAULT) -> V
         return Verdict(name, qualifier, (*reasons, *why))
 
     count = len(evidence.labels)
-    unsettled = [(number, label) for number, label in enumerate(evidence.labels) if label != PLATEAUED]
+    resting = evidence.resting or [False] * count
+    unsettled = [
+        (number, label)
+        for number, (label, rests) in enumerate(zip(evidence.labels, resting, strict=True))
+        if label != PLATEAUED and not (rests and label in (UNCLEAR, OSCILLATING))
+    ]
     if unsettled:
         listed = ", ".join(f"{label} ({_numbers([n for n, other in unsettled if other == label])})" for label in _kinds(unsettled))
         reasons.append(f"{len(unsettled)} of {count} networks have not plateaued: {listed}")
         return ended(NOT_CONVERGED)
     held = f", {evidence.held} of them held by the learning rate" if evidence.held else ""
-    reasons.append(f"all {count} networks have plateaued{held}")
+    settled = "plateaued, or their function is at rest" if any(label != PLATEAUED for label in evidence.labels) else "plateaued"
+    reasons.append(f"all {count} networks have {settled}{held}")
 
     if evidence.distinct == 1:
         reasons.append("a single fingerprint: the weights are equal bit for bit")

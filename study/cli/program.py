@@ -31,7 +31,7 @@ from study.config import composition, grammar, precedence, source
 from study.config.refusals import REFUSALS
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, Stopped, StudyError, refused
 from study.records.outcome import Completed, TrialResult
-from study.reporting import answers, narrative, report, terminal
+from study.reporting import headlines, narrative, report, terminal
 from study.runner import job
 from study.settings.rules import suggestion
 from study.statistics.objectives import MAE
@@ -232,7 +232,7 @@ def _show_result(result: TrialResult) -> None:
             notes = ["means over the replicates"] * (count > 1) + ["MAE on the normalised target"] * (MAE in summary.scores)
             terminal.show_text(f"{scores} ({', '.join(notes)})" if notes else scores)
         if summary.verdict:
-            terminal.show_text(f"{answers.headline(summary)}.", "bold")
+            terminal.show_text(f"{headlines.headline(summary)}.", "bold")
             terminal.show_text(f"verdict: {summary.verdict}: {'; '.join(summary.reasons)}")
         if summary.blame:
             terminal.show_table(narrative.blame_table(summary.blame))

@@ -155,6 +155,7 @@ class Summary:
     majority: of classes, the share of the largest one in the validation part (the mean over the replicates), which is the accuracy
     of whoever knows nothing but the classes; one_class: how many replicates predict the same class for all its rows.
     tested: on the test part, for the winner of a study alone. motion: None where networks aren't followed.
+    onward: the replicates trained on, of the winner of a study alone.
     judged_by: what the validation loss is a number of (see `dataset.judged_by`); empty in records of earlier versions.
     parameters: the weights of one network; seconds: its share of the time that training took.
     Of each replicate: improvements, the interval of what as many epochs as `convergence` judges by would improve further, and
@@ -189,6 +190,7 @@ class Summary:
     judged_by: dict[str, str] = field(default_factory=dict)
     tested: Tested | None = None
     motion: MotionSummary | None = None
+    onward: Onward | None = None
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Summary:
@@ -196,6 +198,7 @@ class Summary:
         blame = [Blame.of_plain(plain) for plain in content.get("blame", ())]
         tested = Tested.of_plain(content["tested"]) if content.get("tested") else None
         motion = MotionSummary(**content["motion"]) if content.get("motion") else None
+        onward = Onward.of_plain(content["onward"]) if content.get("onward") else None
         # earlier versions gave crossed replicates an interval too
         return cls(
             **{
@@ -203,9 +206,31 @@ class Summary:
                 "blame": blame,
                 "tested": tested,
                 "motion": motion,
+                "onward": onward,
                 "val_loss_halfwidth": None if blame else content["val_loss_halfwidth"],
             }
         )
+
+
+@dataclass(frozen=True)
+class Onward:
+    """A trial's replicates trained without early stopping, until their weights and functions rest or for `most` epochs.
+
+    trained: each one's epochs; best: the epoch of its lowest validation loss, and best_loss their mean; summary: None where a
+    network has diverged, and reason says so.
+    """
+
+    most: int
+    trained: list[int]
+    best: list[int]
+    best_loss: float | None
+    summary: Summary | None
+    reason: str = ""
+
+    @classmethod
+    def of_plain(cls, content: Mapping[str, Any]) -> Onward:
+        """From what `dataclasses.asdict` and JSON make of it."""
+        return cls(**{**content, "summary": Summary.of_plain(content["summary"]) if content["summary"] else None})
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from study.analysis import verdict
-from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, STUCK, UNDECIDED
+from study.analysis.convergence import IMPROVING, PLATEAUED, UNDECIDED
 from study.analysis.distance import UNRELATED_TEXT
 from study.records.arrays import Scalar
-from study.records.outcome import Summary
+from study.records.outcome import Onward, Summary
 from study.records.trial import TrialRecord
+from study.reporting import headlines
 from study.reporting.report import (
     COPIES,
     interval_text,
@@ -29,23 +30,6 @@ from study.settings.values import Value
 from study.statistics.objectives import ACCURACY, R2, ROWS, Objective, unlike
 from study.statistics.ranking import FEWEST, PairedDifference, Ranking, choose
 
-HEADLINES = {
-    verdict.SAME_WEIGHTS: "Yes, bit for bit",
-    verdict.SAME_ROUNDING: "Yes, up to rounding",
-    verdict.SAME_SYMMETRY: "Yes, up to the symmetry of its neurons",
-    verdict.SAME_FUNCTION: "One function, different weights",
-    verdict.SAME_LOSS: "One loss, different functions",
-    verdict.DIFFERENT_LOSS: "No: different losses",
-    verdict.UNDECIDED: "Not decided",
-}
-# what the training losses of networks that have not plateaued do
-UNSETTLED = {
-    IMPROVING: "Too early to say: the training loss still falls",
-    OSCILLATING: "No: the training loss oscillates",
-    DIVERGED: "No: training diverges",
-    STUCK: "Too early to say: nothing has been learned yet",
-    UNDECIDED: "Not decided: the training loss doesn't show yet whether it still falls",
-}
 # settings of Hydra that one trial has no use for
 OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
 LONGER = 100  # times as many epochs, at most, for a run that ends when it has plateaued
@@ -61,7 +45,7 @@ class Evidence:
     """The basis of an answer: the replicates of one trial, the best one or the best by one of several objectives.
 
     role: which of the two; trial: its number, and settings its sampled ones; differ: the sources in which its replicates differ;
-    summary: their numbers; classifies: whether they predict classes.
+    summary: their numbers; classifies: whether they predict classes; onward: how they were trained on, if they were.
     """
 
     role: str
@@ -70,6 +54,7 @@ class Evidence:
     differ: Sequence[str]
     summary: Summary
     classifies: bool
+    onward: Onward | None = None
 
     @property
     def replicates(self) -> int:
@@ -94,7 +79,7 @@ class Evidence:
                 f"{UNRELATED_TEXT}{_matched(fresh)}.",
                 f"They have {summary.distinct} different fingerprints and reach {reached}; {self._functions}; {self._converged}.",
             ]
-        return " ".join([*sentences, *self._poor])
+        return " ".join([*sentences, *headlines.moved_sentences(summary, self.onward, self.classifies), *self._poor])
 
     @property
     def _converged(self) -> str:
@@ -156,22 +141,6 @@ class Answer:
         return " ".join(filter(None, (f"{self.headline}.", self.text, settle)))
 
 
-def headline(summary: Summary) -> str:
-    """Return whether training converges to a single, stable value, in a few words, by the verdict on a trial's replicates."""
-    count = sum(summary.labels.values())
-    if (name := verdict.name_of(summary.verdict or "")) in HEADLINES:
-        return HEADLINES[name]
-    if name is None:
-        return "Not decided: no verdict was recorded" if count > 1 else "Not decided: one network can't show it"
-    label = _unsettled(summary)
-    return f"{UNSETTLED[label]} ({summary.labels.get(label, 0)} of {count} replicates)"
-
-
-def _unsettled(summary: Summary) -> str:
-    """Return the most frequent label of UNSETTLED, of two equally frequent ones the first."""
-    return max(UNSETTLED, key=lambda label: summary.labels.get(label, 0))
-
-
 def answer(
     ranked: Sequence[TrialRecord],
     objective: Objective,
@@ -189,6 +158,8 @@ def answer(
         return Answer("No trial completed, so there is no answer")
     record, summary = ranked[0], ranked[0].summary
     assert summary is not None
+    onward = summary.onward
+    summary = (onward and onward.summary) or summary
     by_objective = f"trial with the {objective.best} {objective.quantity}"
     evidence = Evidence(
         role="best trial" if alone and not unlike(ranked, objective) else by_objective,
@@ -197,10 +168,16 @@ def answer(
         differ=_sources(record, settings),
         summary=summary,
         classifies=settings.get("data.task") == CLASSIFICATION,
+        onward=onward,
     )
-    still_moving = verdict.name_of(summary.verdict or "") == verdict.NOT_CONVERGED and _unsettled(summary) in (IMPROVING, UNDECIDED)
-    longer_command = longer(command, record, settings, searched) if still_moving and evidence.replicates > 1 else ""
-    return Answer(headline(summary), summary.verdict, evidence, longer_command)
+    learning = headlines.unsettled(summary) in (IMPROVING, UNDECIDED)
+    if onward:
+        still_moving = onward.summary is not None and learning and not headlines.rest(summary)
+        more = longer(command, record, settings, searched, onward) if still_moving else ""
+        return Answer(headlines.of_onward(onward), summary.verdict if onward.summary else None, evidence, more)
+    still_moving = learning and verdict.name_of(summary.verdict or "") == verdict.NOT_CONVERGED and evidence.replicates > 1
+    more = longer(command, record, settings, searched) if still_moving else ""
+    return Answer(headlines.headline(summary), summary.verdict, evidence, more)
 
 
 def _sources(record: TrialRecord, settings: Mapping[str, Value]) -> list[str]:
@@ -213,12 +190,19 @@ def sources(vary: Value) -> list[str]:
     return [str(source) for source in vary] if isinstance(vary, Sequence) and not isinstance(vary, str) else []
 
 
-def longer(command: str, record: TrialRecord, settings: Mapping[str, Value], searched: Collection[str]) -> str:
-    """Return the command that trains one trial's setting until its training loss has plateaued; "" where the launch isn't known."""
+def longer(
+    command: str, record: TrialRecord, settings: Mapping[str, Value], searched: Collection[str], onward: Onward | None = None
+) -> str:
+    """Return the command that trains one trial's setting until its training loss has plateaued; "" where the launch isn't known.
+
+    onward: how its replicates were trained on; the command then trains them until they rest.
+    """
     epochs = record.params.get("training.epochs", settings.get("training.epochs"))
-    if not command or not isinstance(epochs, int) or settings.get("training.patience") is not None:
+    if not command or not isinstance(epochs, int) or (settings.get("training.patience") is not None and not onward):
         return ""
     stop: dict[str, Scalar] = {"training.until": "plateaued", "training.epochs": LONGER * epochs}
+    if onward:
+        stop = {"training.until": "settled", "training.patience": "null", "training.epochs": LONGER // 10 * onward.most}
     program, *words = shlex.split(command)
     gone = {*record.params, *stop, *searched}
     kept = [

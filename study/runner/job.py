@@ -17,7 +17,7 @@ from study.records.cohort import Leg
 from study.records.outcome import TrialResult
 from study.runner import memory
 from study.settings import spec as specs
-from study.settings.rules import STUDY_NAME, TEXT, accepted, integer, one_of, optional
+from study.settings.rules import FLAG, STUDY_NAME, TEXT, accepted, integer, one_of, optional
 from study.settings.spec import TrialSpec
 from study.tracking import spool, warm_start
 
@@ -30,6 +30,7 @@ STUDY = {
     "whole": optional(integer(0, 1_000_000_000)),
     "test": optional(one_of((NETWORKS, BASELINES))),
     "default": optional(TEXT),
+    "onward": optional(FLAG),
 }
 
 
@@ -38,7 +39,8 @@ class Job:
     """A trial and its records.
 
     study: the name, storage and trial number of its study, each None without a study; `whole`: the trial all of whose replicates
-    this job trains again, together; `test`: what is judged on the test part; `default`: the default setting, judged beside it.
+    this job trains again, together; `test`: what is judged on the test part; `default`: the default setting, judged beside it;
+    `onward`: whether its replicates are trained on until they rest.
     pruner: the pruner's settings. uri: the MLflow store; None if nothing is recorded.
     """
 
@@ -67,7 +69,7 @@ def from_config(config: DictConfig, *, single: bool = False) -> Job:
         study = accepted("study", decode.section(config, "study"), STUDY)
         faults += [
             Fault(f"study.{key}", study[key], "null; only a study sets it")
-            for key in ("trial", "whole", "test", "default")
+            for key in ("trial", "whole", "test", "default", "onward")
             if single and study[key] is not None
         ]
     if faults:
@@ -109,7 +111,7 @@ def run(job: Job, progress: Callable[[Leg], None] | None = None) -> TrialResult:
     if job.study["test"] is not None:
         default = specs.build(json.loads(job.study["default"])) if job.study["default"] else None
         warm = warm_start.load(default, datasets[0], job.store) if default else None
-        test = trial.LastLook(job.study["test"] == BASELINES, default, warm)
+        test = trial.LastLook(job.study["test"] == BASELINES, default, warm, bool(job.study["onward"]))
     result = trial.run_trial(spec, datasets, recorder, clock, prune, progress, start, test)
     if number is not None:
         from study.search import stored

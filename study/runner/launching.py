@@ -129,6 +129,7 @@ def _open(plan: Plan, clock: Clock) -> Launching:
     def launch_final(record: TrialRecord, first: int, count: int) -> TrialResult | BaseException:
         looked = job.BASELINES if plan.settings["baselines"] else job.NETWORKS
         whole = [f"study.whole={record.number}", f"study.test={looked}", *rival(record)] if plan.rules else []
+        whole += ["study.onward=true"] if plan.rules and plan.settings["settle"] else []
         lines = [line(record.params, f"replicates.first={first}", f"replicates.count={count}", *whole)]
         result = _result(plan.launcher.launch(lines, initial_job_idx=study.n_trials + record.number)[0])
         if isinstance(result, StudyError) and not isinstance(result, BadInput):

@@ -321,6 +321,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         "max_failure_rate": rules.number(0, 1),
         "decide": rules.optional(rules.FLAG),
         "baselines": rules.FLAG,
+        "settle": rules.FLAG,
         "margin": rules.number(0, 1e6, above=True),
         "confidence": rules.number(0.5, 1, below=True),
         "max_replicates": rules.integer(8, 100_000),

@@ -19,7 +19,8 @@ from study.records.arrays import Array, Floats, Integers
 from study.records.cohort import Cohort, Leg
 from study.records.dataset import Dataset
 from study.records.network import Network
-from study.records.outcome import Completed, Failed, Pruned, Summary, Tested, TrialResult
+from study.records.outcome import Completed, Failed, Onward, Pruned, Summary, Tested, TrialResult
+from study.runner import onward as onwards
 from study.sampling import evenly
 from study.settings.spec import TrialSpec
 from study.settings.training import Replicates
@@ -41,20 +42,23 @@ class Recorder(Protocol):
         environment: Mapping[str, str],
         comparison: Mapping[str, Array],
         searchable: Sequence[str],
+        onward: tuple[Cohort, Sequence[Floats | Integers]] | None,
     ) -> None: ...
     def close(self, result: Completed | Pruned | Failed | None) -> None: ...
 
 
 @dataclass(frozen=True)
 class LastLook:
-    """To judge a trial on the test part at its end. with_baselines: to fit baselines too; default: a setting to judge beside it.
+    """A winner at its end: judge it on the test part, and train it on.
 
-    start: the weights that the default setting's replicates start from, if not fresh ones.
+    with_baselines: to fit baselines too; default: a setting to judge beside it; start: the weights that the default setting's
+    replicates start from, if not fresh ones. onward: train replicates on until they rest.
     """
 
     with_baselines: bool
     default: TrialSpec | None = None
     start: Sequence[Network] | None = None
+    onward: bool = False
 
 
 Prune = Callable[[Leg], bool]
@@ -81,6 +85,7 @@ def finish(
     """Return the trained cohort after the last leg, and its motion if it was followed."""
     weights = training.weights()
     train_loss = np.concatenate([leg.train_loss for leg in legs]).T
+    trivial_losses = forward.trivial_losses(spec.loss, datasets)
     labels = tuple(
         convergence.label(
             curve[: max(1, count)],
@@ -96,7 +101,7 @@ def finish(
             training.initial.unstack(),
             weights.network.unstack(),
             [_sample(data) for data in datasets],
-            forward.trivial_losses(spec.loss, datasets),
+            trivial_losses,
             strict=True,
         )
     )
@@ -116,7 +121,11 @@ def finish(
         trajectory=training.trajectory(),
     )
     moved = motion.of_cohort(cohort, datasets)
-    return (replace(cohort, labels=motion.refined(labels, moved)) if moved else cohort), moved
+    if moved is None:
+        return cohort, None
+    last = train_loss[np.arange(len(cohort)), np.maximum(weights.trained, 1) - 1]
+    learned = (last < convergence.DEFAULT.stuck * np.array(trivial_losses)).tolist()
+    return replace(cohort, labels=motion.refined(labels, moved, learned)), moved
 
 
 def _sample(data: Dataset) -> Dataset:
@@ -186,6 +195,10 @@ def _run(
     if test:
         with clock.phase("test"):
             summary = replace(summary, tested=_judged(trained, test))
+    trained_on = None
+    if test and test.onward:
+        onward, trained_on = _train_on(onwards.bounded(spec, datasets[0]), datasets, start, clock)
+        summary = replace(summary, onward=onward)
     if spec.replicates.crossed:
         near = _one_ulp_apart(spec, datasets, clock, start)
         with clock.phase("analyse"):
@@ -194,8 +207,40 @@ def _run(
         targets = [data.y_val for data in datasets]
         comparison = examined.arrays() if examined else {}
         surroundings = environment() | origin
-        recorder.cohort(trained, summary, marks, targets, surroundings, comparison, summaries.searchable_texts(trained, datasets))
+        searchable = summaries.searchable_texts(trained, datasets)
+        further = (trained_on, targets[: len(trained_on)]) if trained_on else None
+        recorder.cohort(trained, summary, marks, targets, surroundings, comparison, searchable, further)
     return Completed(summary)
+
+
+def _train_on(
+    spec: TrialSpec, datasets: Sequence[Dataset], start: Sequence[Network] | None, clock: Clock
+) -> tuple[Onward, Cohort | None]:
+    """Train replicates until they rest, and judge them; the cohort is None where a network has diverged."""
+    own = datasets[: spec.replicates.count]
+    training = CohortTraining(spec, own, clock, start and start[: spec.replicates.count])
+    legs: list[Leg] = []
+    for leg in training.legs():
+        legs.append(leg)
+        if not leg.finite.all():
+            break
+    losses = np.concatenate([leg.val_loss for leg in legs])
+    best = np.argmin(np.where(np.isfinite(losses), losses, np.inf), axis=0)
+    lowest = float(np.mean(losses[best, np.arange(len(own))]))
+    onward = Onward(
+        most=spec.training.epochs,
+        trained=training.weights().trained.tolist(),
+        best=(best + 1).tolist(),
+        best_loss=lowest if np.isfinite(lowest) else None,
+        summary=None,
+    )
+    if not legs[-1].finite.all():
+        return replace(onward, reason=_divergence(legs[-1], legs)), None
+    with clock.phase("analyse"):
+        trained, moved = finish(spec, own, training, legs)
+        examined = pairwise.examine(trained, own, moved) if len(trained) > 1 else None
+        _, summary = _summarised(trained, own, clock, moved, examined)
+    return replace(onward, summary=summary), trained
 
 
 def _judged(trained: Cohort, test: LastLook) -> Tested | None:

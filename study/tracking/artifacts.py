@@ -47,6 +47,7 @@ WEIGHTS, PREDICTIONS, COMPARISON, CURVES, MOTION, TABLE, CONFIG, ENVIRONMENT, MA
 ALWAYS = {WEIGHTS, PREDICTIONS, TABLE, CONFIG, ENVIRONMENT}
 FILES = {*ALWAYS, CURVES, COMPARISON, MOTION, MANIFEST}
 INITIAL = "initial_"
+ONWARD = "onward"  # the folder with the files of replicates that were trained on
 LOSSES = ("train_loss", "val_loss", "learning_rate")
 TEXTS, MOST_TEXT, LONGEST_REASON = (".yaml", ".json"), 100_000, 300
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from study.records.outcome import Summary
 from study.records.tracked import TrackedTrial
-from study.reporting import answers, report
+from study.reporting import headlines, report
 from study.reporting.pages import cause_sections, network_sections, page
 from study.reporting.pages.page import Page
 
@@ -27,7 +27,7 @@ def build(name: str, description: str, summary: Summary, trial: TrackedTrial) ->
     return Page(
         title=QUESTION,
         subtitle=description,
-        headline=f"{answers.headline(summary)}.",
+        headline=f"{headlines.headline(summary)}.",
         answer=[network_sections.verdict(summary)],
         facts=facts(summary),
         sections=[section for section in sections if not section.empty],

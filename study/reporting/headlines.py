@@ -1,0 +1,116 @@
+"""Say in a few words whether training converges to a single, stable value, and in sentences how far the networks still move."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from study.analysis import motion, verdict
+from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, SLOW, STUCK, UNDECIDED
+from study.records.outcome import Onward, Summary
+from study.reporting.report import listed, number
+
+HEADLINES = {
+    verdict.SAME_WEIGHTS: "Yes, bit for bit",
+    verdict.SAME_ROUNDING: "Yes, up to rounding",
+    verdict.SAME_SYMMETRY: "Yes, up to the symmetry of its neurons",
+    verdict.SAME_FUNCTION: "One function, different weights",
+    verdict.WITHIN_WOBBLE: "One function up to its wobble, different weights",
+    verdict.SAME_LOSS: "One loss, different functions",
+    verdict.DIFFERENT_LOSS: "No: different losses",
+    verdict.UNDECIDED: "Not decided",
+}
+# what the training losses of networks that have not plateaued do
+UNSETTLED = {
+    IMPROVING: "Too early to say: the training loss still falls",
+    OSCILLATING: "No: the training loss oscillates",
+    DIVERGED: "No: training diverges",
+    STUCK: "Too early to say: nothing has been learned yet",
+    SLOW: "Too early to say: the weights are on their way in a straight line, and little has been learned yet",
+    UNDECIDED: "Not decided: the training loss doesn't show yet whether it still falls",
+}
+
+
+def headline(summary: Summary) -> str:
+    """Return whether training converges to a single, stable value, in a few words, by the verdict on a trial's replicates."""
+    count = sum(summary.labels.values())
+    if (name := verdict.name_of(summary.verdict or "")) in HEADLINES:
+        return HEADLINES[name]
+    if name is None:
+        return "Not decided: no verdict was recorded" if count > 1 else "Not decided: one network can't show it"
+    label = unsettled(summary)
+    return f"{UNSETTLED[label]} ({summary.labels.get(label, 0)} of {count} replicates)"
+
+
+def of_onward(onward: Onward) -> str:
+    """Return whether training converges to a single, stable value, by replicates that were trained on until they rest."""
+    summary = onward.summary
+    if summary is None or summary.motion is None:
+        return f"No: training diverges when it goes on ({onward.reason})"
+    moved, count = summary.motion, len(onward.trained)
+    if max(moved.weights.count(motion.OSCILLATING), moved.function.count(motion.OSCILLATING)) > count / 2:
+        return "No: training goes back and forth from epoch to epoch"
+    weights, functions = (
+        [motion.rests(label, held) for label, held in zip(labels, moved.held, strict=True)]
+        for labels in (moved.weights, moved.function)
+    )
+    name = verdict.name_of(summary.verdict or "")
+    if all(weights) and all(functions) and name in HEADLINES:
+        held = ", each run held by its learning rate" if all(moved.held) else ""
+        return f"{HEADLINES[name]}{held}"
+    if all(functions):
+        still = f"the weights of {weights.count(False)} of {count} networks keep moving"
+        differ = {verdict.SAME_LOSS: ", another one in each run", verdict.DIFFERENT_LOSS: ", another one in each run"}
+        alike = {verdict.SAME_FUNCTION: ", the same one in all runs", verdict.WITHIN_WOBBLE: ", the same one in all runs"}
+        return f"No: {still}, and the function comes to rest{(differ | alike).get(name or '', '')}"
+    moving = [not (of_weights and of_function) for of_weights, of_function in zip(weights, functions, strict=True)]
+    parts = listed([part for part, rest in (("weights", weights), ("function", functions)) if not all(rest)])
+    return f"No: {parts} of {sum(moving)} of {count} networks still move after {max(onward.trained):,} epochs"
+
+
+def rest(summary: Summary) -> bool:
+    return summary.motion is not None and all(summary.motion.resting)
+
+
+def unsettled(summary: Summary) -> str:
+    """Return the most frequent label of UNSETTLED, of two equally frequent ones the first."""
+    return max(UNSETTLED, key=lambda label: summary.labels.get(label, 0))
+
+
+def moved_sentences(summary: Summary, onward: Onward | None, classifies: bool) -> Iterator[str]:
+    """Yield sentences on how far the networks still move, and on when their validation loss was best where they were trained on."""
+    if moved := summary.motion:
+        wander, wobble = (_median(moved.numbers[name]) for name in ("wander", "wobble"))
+        if wander is not None and wobble is not None:
+            unit = "of the validation rows" if classifies else "of the target's standard deviation"
+            yield (
+                f"At the end of training the motion of the weights is {_counted(moved.weights)} (two of the last epochs are "
+                f"{number(wander)} apart), and that of the function {_counted(moved.function)} ({_percent(wobble)} {unit})"
+                f"{', held by the learning rate' if all(moved.held) else ''}."
+            )
+    if onward and onward.best_loss is not None:
+        yield (
+            f"For this they were trained on without early stopping, {_span(onward.trained)} epochs until they rest or for "
+            f"{onward.most:,} at most; the validation loss was lowest after {_span(onward.best)} epochs "
+            f"({number(onward.best_loss)})."
+        )
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def _counted(labels: Sequence[str]) -> str:
+    counts = Counter(labels).most_common()
+    return listed([label if len(counts) == 1 else f"{count} × {label}" for label, count in counts])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%"
+
+
+def _span(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
