@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from study import sqlite
 from study.tracking import spool
-from tests import databases, writers
+from tests import configs, databases, writers
 
 # files of a minute or so, which would be left for last, and for one process, if they weren't begun first
 FIRST = (
@@ -45,14 +46,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """In this process, fresh databases are copies, and writers are forked; the processes that tests start are as a user's are."""
+    """In this process, fresh databases are copies, configs are parsed once and writers are forked; others are as a user's are."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # which all processes of the run have
     nursery = writers.Nursery(folder)
+    gc.set_threshold(50_000, 20, 50)  # looking through all that TensorFlow and MLflow keep takes a tenth of the time
     forked = type("Forked", (writers.Forked,), {"nursery": nursery})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite, "_create", databases.copying(folder))
+        patch.setattr(configs.source(), "load_config", configs.parsing_once())
         if sys.platform == "linux":  # elsewhere no process can be given another's children
             patch.setattr(spool, "subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": forked}))
         yield

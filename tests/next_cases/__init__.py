@@ -11,7 +11,7 @@ class Case:
     """commands: run one after the other in an empty folder that holds `files`; all but the last must exit with 0.
 
     shows, hides: what is in the last command's output (both streams, runs of white space as one blank), and what isn't.
-    code: its exit code. long: another case shows the same in the quick set.
+    code: its exit code. long: another case, or a quicker test, shows much the same in the quick set.
 
     Cases with the same commands before the last share their folder, in which these have run once.
     """

@@ -40,7 +40,7 @@ CASES = [
         shows=("By validation loss alone:", "the trial with the lowest validation loss"),
         hides=("the best trial",),
     ),
-    case("a loss's own setting", *TINY, "loss=huber", "loss.delta=0.5,2", shows=(RANKED.format("R²"), "R²")),
+    case("a loss's own setting", *TINY, "loss=huber", "loss.delta=0.5,2", shows=(RANKED.format("R²"), "R²"), long=True),
     case(
         "label smoothing",
         *IRIS,
@@ -62,7 +62,9 @@ CASES = [
     case("noise in the training targets alone", *IRIS, "data.target_noise=0,0.1", hides=("ranked by", ROWS), long=True),
     case("noise in all targets", *TINY, "data=friedman1", "data.noise=0,1", shows=(f"No winner is named: {ROWS}",), long=True),
     case("other numbers of rows", *TINY, "data=noise", "data.rows=100,200", shows=(f"No winner is named: {ROWS}",), long=True),
-    case("folds and a split", *IRIS, "data.resample=split,kfold", "data.folds=3", shows=(f"No winner is named: {ROWS}",)),
+    case(
+        "folds and a split", *IRIS, "data.resample=split,kfold", "data.folds=3", shows=(f"No winner is named: {ROWS}",), long=True
+    ),
     case("two data sets of one task", *IRIS[:-1], "data=iris,breast_cancer", shows=(f"No winner is named: {ROWS}",), long=True),
     case(
         "rows of their own in one trial alone",

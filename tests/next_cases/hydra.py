@@ -54,6 +54,7 @@ CASES = [
         (("-m", "+experiment=widths", NET, "optimizer=adam,sgd", *TINY),),
         shows=("every setting of: optimizer: choice(adam, sgd) [1/2",),
         hides=("model.width",),
+        long=True,
     ),
     Case(
         "sizes undo the depth of an experiment",
@@ -66,11 +67,13 @@ CASES = [
         (("-m", "model={units: [4]}", "optimizer={learning_rate: 0.1}", "hydra.sweeper.n_trials=1", *TINY),),
         shows=("optimizer: choice(adam, sgd, rmsprop)", "training.batch_size: choice(16, 32, 64) [1/1"),
         hides=("numbers from",),
+        long=True,
     ),
     Case(
         "momentum of the kinds that have it, which are searched",
         (("-m", "optimizer=sgd,rmsprop", "optimizer.momentum=0.5", NET, *TINY),),
         shows=("optimizer: choice(sgd, rmsprop)", "[2/2"),
+        long=True,
     ),
     Case(
         "an interval of a setting that one kind has is offered with its condition",
@@ -99,6 +102,7 @@ CASES = [
         (("data.target=2024", 'data.drop=[null,"a b"]', *TABLE, NET, *TINY[:2], "tracking=none"),),
         shows=("regression of 2024; 1 input from true",),
         files={"t.csv": "true,null,a b,2024\n" + "".join(f"{n},{n % 3},{n % 5},{n * 1.5}\n" for n in range(60))},
+        long=True,
     ),
     Case(
         "a column's name with a bracket is offered in quotes",
@@ -113,6 +117,7 @@ CASES = [
         (('data.target="price (€)"', *TABLE, NET, *TINY[:2], "tracking=none"),),
         shows=("regression of price (€); 2 inputs from x, z",),
         files={"t.csv": f"x,z,price (€)\n{ROWS}"},
+        long=True,
     ),
     Case(
         "a job's folder that is the working directory keeps a relative table and the study together",

@@ -29,10 +29,18 @@ def trained(target: str, name: str = "flats") -> tuple[str, ...]:
     return (*TINY, *table, "optimizer=adam,sgd", f"hydra.sweeper.study_name={name}")
 
 
-def rents(name: str, new: str, shows: tuple[str, ...], code: int = 0, hides: tuple[str, ...] = (), study: str = "flats") -> Case:
+def rents(
+    name: str,
+    new: str,
+    shows: tuple[str, ...],
+    code: int = 0,
+    hides: tuple[str, ...] = (),
+    study: str = "flats",
+    long: bool = False,
+) -> Case:
     """What is predicted for the rows of a file, new.csv, or why not."""
     files = {"flats.csv": flats("rent"), "new.csv": new}
-    return Case(name, (trained("rent", study), ("predict", study, "new.csv")), shows, hides, code, files)
+    return Case(name, (trained("rent", study), ("predict", study, "new.csv")), shows, hides, code, files, long)
 
 
 IRIS = (*TINY, "data=iris", "optimizer=adam,sgd", "hydra.sweeper.study_name=iris")
@@ -64,7 +72,7 @@ CASES = [
     ),
     rents("whole numbers with a point, and truth values in capitals", "area,district,new,built\n60.0,North,TRUE,\n", ("rent",)),
     rents("a file of names alone", "area,district,new,built\n", ("rent",)),
-    rents("a study whose name needs quotes", "built,area,new,district\n,60,false,Centre\n", ("rent",), study="my flats"),
+    rents("a study whose name needs quotes", "built,area,new,district\n,60,false,Centre\n", ("rent",), study="my flats", long=True),
     Case(
         "both classes by name, although the network has one output",
         (
@@ -93,6 +101,7 @@ CASES = [
         (IRIS, IRIS, ("predict", "iris", "new.csv")),
         ("predicted class,its probability,SD over members,setosa,versicolor,virginica ",),
         files={"new.csv": FLOWER},
+        long=True,
     ),
     Case(
         "of 13 networks the diagonal doesn't count",
@@ -108,6 +117,7 @@ CASES = [
         ),
         ("6.25e-04", "0.0200"),
         ("0.000625",),
+        long=True,
     ),
     Case(
         "settings that differ in their sixth digit aren't rounded to one",

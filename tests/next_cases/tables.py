@@ -21,8 +21,9 @@ def case(
     hides: tuple[str, ...] = (),
     more: tuple[str, ...] = (),
     code: int = 0,
+    long: bool = False,
 ) -> Case:
-    return Case(name, ((*TABLE, *more),), shows, hides, code, {"t.csv": content})
+    return Case(name, ((*TABLE, *more),), shows, hides, code, {"t.csv": content}, long)
 
 
 CASES = [
@@ -55,6 +56,7 @@ CASES = [
         "classification of column_3, 2 classes: e, p",
         "the columns are named column_1 to column_3 (data.header=true reads it as names)",
         more=("data.target=column_3",),
+        long=True,
     ),
     case(
         "numbers that pandas gave as names",
@@ -62,6 +64,7 @@ CASES = [
         "regression of 2; 2 inputs from 0, 1",
         hides=("data.header", "column_1"),
         more=('data.target="2"',),
+        long=True,
     ),
     case(
         "Japanese, saved by Excel",
@@ -111,6 +114,7 @@ CASES = [
         lines("a,b,y", lambda n: f"{n},{9999 if n == 5 else n % 4},{n % 3 + 1}.0"),
         "classification of y, 3 classes: 1, 2, 3 (data.task=regression treats them as numbers)",
         "possible missing values: b 9999 (1 row) (if so: 'data.gaps=[9999]')",
+        long=True,
     ),
     case(
         "a marker that is a gap, and a text that is one",
@@ -134,6 +138,7 @@ CASES = [
         "accuracy 0.938 (majority 0.938)",
         hides=("class with",),
         more=("training.epochs=60", "data.test_fraction=0"),
+        long=True,
     ),
     Case(
         "three patients of eighty in five folds, judged by AUC",
@@ -164,6 +169,7 @@ CASES = [
             ),
             "new.csv": '5,"1,200",up\n-999,950,down\n',
         },
+        long=True,
     ),
     Case(
         "a hint of four hundred columns, longer than MLflow takes a parameter",
@@ -179,5 +185,6 @@ CASES = [
                 lambda n: ",".join([f"t{n}"] * 400 + [str(n % 7), f"{n}.5"]),
             )
         },
+        long=True,
     ),
 ]
