@@ -214,13 +214,19 @@ def test_no_model_is_kept_where_nothing_is_tracked(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     "settings",
     [
-        ["data=diabetes", "replicates.vary=[init,data]"],
+        pytest.param(["data=diabetes", "replicates.vary=[init,data]"], marks=pytest.mark.long),
         ["data=diabetes", "data.normalise=minmax", "data.normalise_target=minmax", "model.normalisation=batch"],
-        ["data=noise", "data.outputs=2", "data.rows=200", "data.normalise=robust", "model.normalisation=layer"],
+        pytest.param(
+            ["data=noise", "data.outputs=2", "data.rows=200", "data.normalise=robust", "model.normalisation=layer"],
+            marks=pytest.mark.long,
+        ),
         ["data=breast_cancer", "loss=binary_crossentropy", "model.dropout=0.5", "model.l2=0.01"],
-        ["data=digits", "loss=categorical_crossentropy", "data.resample=kfold", "replicates.vary=[init,data]"],
+        pytest.param(
+            ["data=digits", "loss=categorical_crossentropy", "data.resample=kfold", "replicates.vary=[init,data]"],
+            marks=pytest.mark.long,
+        ),
     ],
-    ids=lambda settings: " ".join(settings),
+    ids=" ".join,
 )
 def test_it_predicts_as_keras_models_that_are_scaled_and_averaged_by_hand(settings: list[str], tmp_path: Path) -> None:
     spec = study.compose([*settings, *TINY, "model.units=[4,5]", "replicates.first=2"])

@@ -268,8 +268,21 @@ def test_activations_are_those_of_keras(name):
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("variant", ["adam", "tanh activation", "batch normalisation", "layer normalisation"])
-@pytest.mark.parametrize("data", ["diabetes", "digits"])
+@pytest.mark.parametrize(
+    ("data", "variant"),
+    [
+        ("diabetes", "batch normalisation"),
+        ("digits", "layer normalisation"),
+        *(
+            pytest.param("diabetes", variant, marks=pytest.mark.long)
+            for variant in ("adam", "tanh activation", "layer normalisation")
+        ),
+        *(
+            pytest.param("digits", variant, marks=pytest.mark.long)
+            for variant in ("adam", "tanh activation", "batch normalisation")
+        ),
+    ],
+)
 def test_a_keras_model_predicts_and_evaluates_as_the_cohort(data, variant):
     cohort = train(CASES[f"{data} {variant}"])
     data = study.load_data(cohort.spec)

@@ -114,7 +114,11 @@ NETWORKS = {
     "9-7-5 tanh, sgd": small(model=Model((9, 7, 5), "tanh"), optimizer=SGD(0.05, momentum=0.9, weight_decay=0.1)),
     "64-33-16, nesterov": small(data=DIGITS, model=Model((64, 33, 16)), optimizer=SGD(0.05, momentum=0.9, nesterov=True)),
 }
-every_network = pytest.mark.parametrize("spec", NETWORKS.values(), ids=NETWORKS)
+every_network = pytest.mark.parametrize(
+    "spec",
+    [pytest.param(spec, marks=[pytest.mark.long] * (name == "64-33-16, nesterov")) for name, spec in NETWORKS.items()],
+    ids=NETWORKS,
+)
 
 
 @every_network
@@ -140,7 +144,7 @@ def test_training_again_gives_the_same_bits(spec):
 
 
 @pytest.mark.parametrize("name", ["7, adam", "9-7-5 tanh, sgd"])
-@pytest.mark.parametrize("leg_epochs", [1, 7, 20])
+@pytest.mark.parametrize("leg_epochs", [1, 7, pytest.param(20, marks=pytest.mark.long)])
 def test_the_length_of_a_leg_never_changes_a_bit(name, leg_epochs):
     spec = with_training(NETWORKS[name], epochs=50)
     whole, cut = train(with_training(spec, leg_epochs=50)), train(with_training(spec, leg_epochs=leg_epochs))
@@ -199,6 +203,7 @@ def test_another_process_gets_the_same_bits_and_compiles_one_program_once(cold):
     assert len(programs(cache_home)) == 1
 
 
+@pytest.mark.long
 def test_a_program_from_the_cache_gives_the_same_bits(cold, tmp_path):
     cache_home, found = cold
     shutil.copytree(cache_home, tmp_path, dirs_exist_ok=True)
@@ -272,7 +277,12 @@ def run(spec, recorder, **callbacks):
 
 @pytest.mark.parametrize(
     ("data", "optimizer"),
-    [(DIABETES, SGD(1e30)), (DIABETES, RMSprop(1e30)), (DIGITS, SGD(1e30)), (DIGITS, Adam(1e30))],
+    [
+        (DIABETES, SGD(1e30)),
+        pytest.param(DIABETES, RMSprop(1e30), marks=pytest.mark.long),
+        (DIGITS, SGD(1e30)),
+        pytest.param(DIGITS, Adam(1e30), marks=pytest.mark.long),
+    ],
     ids=["diabetes sgd", "diabetes rmsprop", "digits sgd", "digits adam"],
 )
 def test_networks_that_diverge_are_labelled_so(data, optimizer):

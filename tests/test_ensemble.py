@@ -32,7 +32,7 @@ def losses_of(predictions: np.ndarray, y: np.ndarray, loss: Loss) -> tuple[float
     ("data", "loss"),
     [
         ("diabetes", "mse"),
-        ("diabetes", "mae"),
+        pytest.param("diabetes", "mae", marks=pytest.mark.long),
         ("digits", "sparse_categorical_crossentropy"),
         ("breast_cancer", "binary_crossentropy"),
     ],

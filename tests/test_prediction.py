@@ -151,6 +151,7 @@ print(model.predict(rows).to_json())
 """
 
 
+@pytest.mark.long
 def test_mlflow_serves_it_where_mlp_study_is_not_installed(here: Path) -> None:
     (saved,) = here.glob("mlruns/**/MLmodel")
     done = subprocess.run([sys.executable, "-c", SERVER, str(saved.parent)], capture_output=True, text=True, check=True)

@@ -221,6 +221,7 @@ def test_a_reader_can_hover_sort_and_open(large: Path) -> None:
         assert errors == []
 
 
+@pytest.mark.long
 def test_a_chart_is_saved_as_a_picture_and_sent_nowhere(large: Path, tmp_path: Path) -> None:
     with browser() as opened, page_of(opened, large, 1440) as (shown_page, errors):
         chart = shown_page.locator(".chart").first
@@ -240,6 +241,7 @@ def test_a_chart_is_saved_as_a_picture_and_sent_nowhere(large: Path, tmp_path: P
         assert errors == []
 
 
+@pytest.mark.long
 def test_paper_gets_every_open_chart_on_white(large: Path) -> None:
     with browser() as opened, page_of(opened, large, 1440, scheme="dark") as (shown_page, errors):
         shown_page.emulate_media(media="print")

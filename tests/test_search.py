@@ -128,7 +128,9 @@ SAMPLERS = [
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
-@pytest.mark.parametrize("searched", [TWO_NUMBERS, CONDITIONAL], ids=["numbers", "conditional"])
+@pytest.mark.parametrize(
+    "searched", [pytest.param(TWO_NUMBERS, id="numbers", marks=pytest.mark.long), pytest.param(CONDITIONAL, id="conditional")]
+)
 def test_a_seeded_study_is_the_same_study_again_also_across_kills(
     kind: str, searched: space.Space, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -644,7 +646,9 @@ def test_a_pruner_stops_a_bad_trial_and_lets_a_good_one_run(kind: str, url: str)
     assert pruned.reason == f"pruned after {epochs[study.records().index(pruned)]} epochs"
 
 
-@pytest.mark.parametrize("kind", ["successive_halving", "hyperband", "median", "wilcoxon"])
+@pytest.mark.parametrize(
+    "kind", ["successive_halving", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("hyperband", "median")), "wilcoxon"]
+)
 def test_what_a_cut_off_attempt_reported_decides_nothing(kind: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     levels = [1.0, 1.1, 1.2, 0.9, 3.0, 0.8, 2.0, 1.05]
     whole = levels_and_epochs(opened(url, name="whole"), kind, levels)

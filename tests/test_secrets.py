@@ -237,7 +237,7 @@ def test_a_traceback_is_redacted(tmp_path: Path) -> None:
     ],
 )
 def test_a_secret_variable_is_no_part_of_a_config(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    code, said = launch(tmp_path, "data=iris" if "data=table" not in arguments else "seed=0", *arguments, GITHUB_TOKEN=CANARY)
+    code, said = in_process(tmp_path, "data=iris" if "data=table" not in arguments else "seed=0", *arguments, GITHUB_TOKEN=CANARY)
     assert code == 2 and "${oc.env:GITHUB_TOKEN}: got" in said
     assert leaks(tmp_path, said) == [] and list(tmp_path.iterdir()) == []
 

@@ -75,7 +75,7 @@ def test_batch_normalisation_keeps_the_best_statistics_and_averages_only_what_is
     assert np.ptp(trained.network.parameters["variance_0"]) > 0 and (trained.initial.parameters["variance_0"] == 1).all()
 
 
-@pytest.mark.parametrize("normalisation", ["batch", "layer"])
+@pytest.mark.parametrize("normalisation", ["batch", pytest.param("layer", marks=pytest.mark.long)])
 def test_a_normalised_cohort_can_start_where_another_ended(normalisation):
     spec = small(model=Model((16, 8), normalisation=normalisation))
     start = study.train(spec).networks()
@@ -146,7 +146,7 @@ def keras_stop(curve, patience, min_delta):
     return epoch + 1, callback.best_epoch + 1
 
 
-@pytest.mark.parametrize(("patience", "min_delta"), [(1, 0.0), (3, 0.0), (3, 0.01)])
+@pytest.mark.parametrize(("patience", "min_delta"), [(1, 0.0), pytest.param(3, 0.0, marks=pytest.mark.long), (3, 0.01)])
 def test_each_replicate_stops_as_keras_would_and_keeps_its_best_weights(patience, min_delta):
     spec = small(optimizer=Adam(0.05), training=Training(40, patience=patience, min_delta=min_delta, leg_epochs=7))
     whole = study.train(dataclasses.replace(spec, training=Training(40, leg_epochs=7)))
@@ -197,7 +197,7 @@ def test_a_schedule_reaches_every_step():
     assert study.fingerprint(trained, 0) != study.fingerprint(study.train(small(optimizer=SGD(0.1))), 0)
 
 
-@pytest.mark.parametrize("cooldown", [0, 3])
+@pytest.mark.parametrize("cooldown", [pytest.param(0, marks=pytest.mark.long), 3])
 def test_each_replicates_rate_is_reduced_on_its_own_plateau(cooldown):
     schedule = ReduceOnPlateau(factor=0.3, patience=1, min_delta=0.01, cooldown=cooldown, min_learning_rate=1e-3)
     spec = small(optimizer=SGD(0.05), schedule=schedule, training=Training(30, batch_size=64, leg_epochs=7))
@@ -220,7 +220,7 @@ def test_one_unit_in_the_last_place_moves_one_weight_of_all_but_replicate_0():
     assert set(np.abs(steps[moved])) == {1}
 
 
-@pytest.mark.parametrize("resample", ["split", "kfold", "bootstrap"])
+@pytest.mark.parametrize("resample", ["split", *(pytest.param(way, marks=pytest.mark.long) for way in ("kfold", "bootstrap"))])
 def test_replicates_with_data_of_their_own_train_as_if_alone(resample):
     spec = small(data=Diabetes(resample=resample), replicates=Replicates(3, vary=("data",)))
     together = study.train(spec)
