@@ -12,7 +12,7 @@ from omegaconf import DictConfig, open_dict
 
 from study.config import decode, grammar, precedence, refusals
 from study.config.refusals import REFUSALS
-from study.config.source import OWN, Source, settings_in_files
+from study.config.source import OWN, Source, only_stock, settings_in_files
 from study.errors import BadInput, Fault, collecting
 from study.settings.spec import TrialSpec
 
@@ -81,8 +81,10 @@ def _loaded(loader: ConfigLoader, name: str, lines: Sequence[str]) -> DictConfig
 
 
 def _shape_resets(loader: ConfigLoader, name: str, lines: Sequence[str]) -> list[str]:
-    files = settings_in_files(loader, name, lines)
-    return precedence.shape_resets([*files, precedence.settings(grammar.parse(lines))])
+    overrides = grammar.parse(lines)
+    # looking for files takes as long as composing
+    files = [] if only_stock(loader, name, overrides) else settings_in_files(loader, name, lines)
+    return precedence.shape_resets([*files, precedence.settings(overrides)])
 
 
 def _faults(loader: ConfigLoader, name: str, lines: Sequence[str]) -> list[Fault]:

@@ -14,6 +14,7 @@ from hydra._internal.utils import create_automatic_config_search_path
 from hydra.core import global_hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
@@ -105,6 +106,17 @@ def default_settings(section: str) -> dict[str, Any]:
     settings = OmegaConf.load(config_folder() / section / f"{choice}.yaml")
     assert isinstance(settings, DictConfig)
     return decode.plain(settings)
+
+
+def only_stock(loader: ConfigLoader, name: str | None, overrides: Sequence[Override]) -> bool:
+    """Return whether these overrides surely read none of the user's files, which may be anywhere, and no experiment.
+
+    The program's other files set nothing outside their section, and `config.yaml` sets no sizes.
+    """
+    own = {"pkg://hydra.conf", str(config_folder()), f"file://{config_folder()}", "structured://"}
+    paths = {element.path for element in loader.get_search_path().get_path()}
+    others = any(override.key_or_group.startswith(("experiment", "hydra")) for override in overrides)
+    return name == CONFIG_NAME and paths <= own and not others
 
 
 def settings_in_files(loader: ConfigLoader, name: str | None, lines: Sequence[str]) -> list[dict[str, Any]]:
