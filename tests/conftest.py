@@ -16,24 +16,29 @@ from study import sqlite
 from study.tracking import spool
 from tests import configs, databases, writers
 
-# files of a minute or so, which would be left for last, and for one process, if they weren't begun first
+# files of ten seconds or more, the longest first: one that was begun last would be left to one process
 FIRST = (
-    "conformance",
-    "next_cases",
     "bad_input",
+    "next_cases",
     "engine",
     "training",
-    "search",
-    "study",
-    "precedence",
+    "conformance",
     "champion",
+    "search",
+    "precedence",
     "table_reading",
+    "study",
+    "command_line",
     "secrets",
     "report",
-    "command_line",
     "malicious",
-    "prediction",
+    "ranking",
     "doctor",
+    "factor",
+    "commands",
+    "deciding",
+    "examination",
+    "prediction",
 )
 
 
