@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from mlflow.exceptions import MlflowException
 from scipy import stats
 
 import study
@@ -21,7 +23,7 @@ from study.data.scaling import learn_scaling
 from study.engine import export
 from study.errors import BadInput
 from study.results import out_of_fold, predictions
-from study.results.champion import ERRORS, Predictor
+from study.results.champion import Predictor
 from study.settings.spec import TrialSpec
 from study.statistics import conformal
 from study.tracking import served
@@ -79,6 +81,13 @@ def test_the_interval_is_as_wide_as_errors_on_rows_not_trained_on(here: Path, ca
     written = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert written.columns.tolist() == ["target", "lower", "upper", "SD over members"]
     pd.testing.assert_frame_equal(written[["lower", "upper"]], found[["lower", "upper"]].reset_index(drop=True))
+    (saved,) = here.glob("mlruns/**/MLmodel")
+    model = mlflow.pyfunc.load_model(str(saved.parent))
+    by_mlflow = model.predict(repeated, params={"interval": 0.8})
+    pd.testing.assert_frame_equal(by_mlflow, found, check_dtype=False)
+    assert model.predict(repeated).columns.tolist() == ["target"]
+    with pytest.raises(MlflowException, match=r"interval: got 2\.0"):
+        model.predict(repeated, params={"interval": 2.0})
 
 
 def test_what_has_no_interval_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +102,7 @@ def test_what_has_no_interval_is_refused(here: Path, monkeypatch: pytest.MonkeyP
     ]:
         assert run("predict", "tiny", "new.csv", "--interval", level, *more) == 2
         assert fault in errors.pop()
-    with changed_metadata(here, **{ERRORS: None}):
+    with changed_metadata(here, **{served.ERRORS: None}):
         assert run("predict", "tiny", "new.csv", "--interval", "0.9") == 2
         assert "data.split=time" in errors.pop()
         assert run("predict", "tiny", "new.csv") == 0
@@ -121,7 +130,7 @@ def changed_metadata(folder: Path, **instead: Any) -> Iterator[None]:
     (file,) = folder.glob("mlruns/**/MLmodel")
     text = file.read_text()
     content = yaml.safe_load(text)
-    del content["metadata"][ERRORS]
+    del content["metadata"][served.ERRORS]
     content["metadata"] |= instead
     try:
         file.write_text(yaml.safe_dump(content))
@@ -174,7 +183,7 @@ def test_sets_of_classes_hold_the_likeliest_and_cover_rows_that_nothing_has_seen
         spec = study.compose([*data, *SMALL, "training.epochs=12", f"seed={seed}"])
         found, truth = on_test_rows(spec, level)
         names = loading.rows(spec).target_names
-        sets = [text.split(predictions.BETWEEN) for text in found["prediction set"]]
+        sets = [text.split(served.BETWEEN) for text in found["prediction set"]]
         covered += sum(names[label] in chosen for chosen, label in zip(sets, truth, strict=True))
         count, sizes = count + len(truth), [*sizes, *map(len, sets)]
     assert min(sizes) == 1 and max(sizes) > 1

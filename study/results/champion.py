@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from study.tracking.champion import Champion, Column
 
 EXAMPLE_ROWS, MOST_NAMES = 5, 20
-ERRORS = "out_of_fold_errors"  # in the metadata
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,6 @@ def load(study: str, uri: str) -> Predictor:
         # earlier versions saved only the decimal mark, and a single network
         reading = {"decimal": meaning.get("decimal", "."), "header": True} | meaning.get("reading", {})
         members = meaning["members"] if "members" in meaning else [meaning["replicate"]]
-        errors = meaning.get(ERRORS)
         return Predictor(
             model=model,
             members=tuple(members),
@@ -121,13 +119,14 @@ def load(study: str, uri: str) -> Predictor:
             names=served.names(meaning),
             classifies="classes" in meaning,
             reading=reading,
-            records_errors=ERRORS in meaning,
-            errors=None if errors is None else np.array(errors, np.float64),
+            records_errors=served.ERRORS in meaning,
+            errors=served.errors(meaning),
         )
 
 
 def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, members: Sequence[TrackedNetwork]) -> Champion:
     from study.engine import export
+    from study.tracking import served
     from study.tracking.champion import Champion
 
     spec, numbers = build(members[0].config), [member.number or 0 for member in members]
@@ -139,7 +138,7 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
     meaning = _meaning(spec, rows.input_names, rows.target_names, members[0].network.kernels[-1].shape[1])
     meaning["made_of"] = [list(source) for source in rows.inputs]
     errors = out_of_fold.errors(spec, numbers, model)
-    meaning[ERRORS] = None if errors is None else errors.tolist()
+    meaning[served.ERRORS] = None if errors is None else errors.tolist()
     fills = export.fills(scalings).T
     optional = [not np.isnan(fill).any() for fill in fills]
     if isinstance(spec.data, UserTable):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,11 +16,9 @@ from study.records.arrays import Array, Doubles
 from study.results import champion
 from study.results.champion import Predictor
 from study.settings.data import UserTable
-from study.statistics import conformal
+from study.tracking import served
 
 SPREAD = "SD over members"
-LOWER, UPPER, SET = "lower", "upper", "prediction set"
-BETWEEN = " | "  # the classes of a set
 
 
 def of_file(
@@ -38,7 +35,7 @@ def of_file(
     """Predict the rows of a file as `Study.predict` does.
 
     The result has the standard deviation over the members too, unless one is taken alone; for classes it begins with the likeliest
-    one, its probability and the deviation of that. level: the coverage of an interval, see `intervals`. decimal: the mark; None for
+    one, its probability and the deviation of that. level: of intervals to add, see `served.halfwidths`. decimal: the mark; None for
     that of the study's table. delimiter, encoding: None detects them. Also raises BadInput for a file that can't be read.
     """
     predictor = champion.load(name, tracking_uri)
@@ -67,50 +64,22 @@ def _command(study: str) -> str:
 
 
 def halfwidths(predictor: Predictor, level: float, member: int | None, command: Callable[[], str]) -> Doubles:
-    """Return half the width of each target's prediction interval, [outputs]; of classes one number, see `intervals`.
+    """Return what `served.halfwidths` does. command: returns the one that launches the study, empty if unknown.
 
-    level: the share of new rows whose outcome the interval is to contain. command: returns the one that launches the
-    study, empty if unknown. Raises BadInput for a level that isn't between 0 and 1 or needs more rows, for one member, and for a
-    champion without its errors.
+    Raises BadInput as that does, for one member, and for a champion of an earlier version.
     """
-
-    def fault(valid: str) -> BadInput:
-        return BadInput([Fault("interval", level, valid)])
-
-    if not 0 < level < 1:
-        raise fault("a number > 0 and < 1, such as 0.9")
     if member is not None:
-        raise fault("no member: the interval is that of the mean of all networks")
+        raise BadInput([Fault("interval", level, "no member: the interval is that of the mean of all networks")])
     if not predictor.records_errors:
         again = f": {launch}" if (launch := command()) else ""
-        raise fault(f"a champion of this version, which records its errors; launch the study again to save it{again}")
-    if predictor.errors is None:
-        raise fault("a study without data.split=time: errors on earlier rows don't bound those on later ones")
-    if level > (highest := conformal.highest_coverage(predictor.errors)):
-        shown = math.floor(1000 * highest + 1e-9) / 1000
-        raise fault(f"a number > 0 and <= {shown}: more needs more rows that networks of the champion weren't trained on")
-    return conformal.halfwidths(predictor.errors, level)
+        valid = f"a champion of this version, which records its errors; launch the study again to save it{again}"
+        raise BadInput([Fault("interval", level, valid)])
+    return served.halfwidths(predictor.errors, level)
 
 
 def intervals(predictor: Predictor, mean: Array, widths: Doubles) -> pd.DataFrame:
-    """Return the prediction interval of each row: the ends for each target, in its own unit, or the set of classes.
-
-    The set holds the likeliest class, and all whose probability is at least 1 − `widths`. Missing for a row without a prediction.
-    mean: [n, outputs]; widths: as from `halfwidths`.
-    """
-    if predictor.classifies:
-        return pd.DataFrame({SET: [_set(predictor.names, row, widths[0]) for row in mean]})
-    several = len(predictor.names) > 1
-    names = [f"{end}, {name}" if several else end for name in predictor.names for end in (LOWER, UPPER)]
-    ends = np.stack([mean - widths, mean + widths], axis=2)
-    return pd.DataFrame(ends.reshape(len(mean), len(names)), columns=names)
-
-
-def _set(classes: Sequence[str], probabilities: Array, width: float) -> str | None:
-    if np.isnan(probabilities).any():
-        return None
-    chosen = (1 - probabilities <= width) | (np.arange(len(classes)) == probabilities.argmax())
-    return BETWEEN.join(name for name, inside in zip(classes, chosen, strict=True) if inside)
+    """Return the prediction interval of each row, in columns: see `served.intervals`."""
+    return pd.DataFrame(served.intervals(predictor.names, mean, widths, classes=predictor.classifies))
 
 
 def _targets(names: Sequence[str], mean: Array, std: Array, between: pd.DataFrame) -> pd.DataFrame:

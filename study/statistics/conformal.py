@@ -10,11 +10,13 @@ for all rows: the SD over an ensemble's members isn't comparable between a row t
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from study.records.arrays import Array, Doubles
+if TYPE_CHECKING:  # a champion carries this module alone
+    from study.records.arrays import Array, Doubles
 
 MOST_KEPT, OF_MANY = 999, 99  # errors of each target column, which allow a coverage of 99.9 and 99 %
 MANY = 10  # columns

@@ -23,13 +23,14 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.types import ColSpec, Schema, TensorSpec
+from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from study import sqlite
 from study.errors import Corrupt
 from study.tracking.schema import FINGERPRINT, KIND, OF_STUDY, parameter
+from study.tracking.served import INTERVAL
 from study.tracking.store import PAGE, Store
 
 NAME = "champion"
@@ -39,7 +40,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "pandas")
 # raised when what is logged means something else: a champion of an earlier one is replaced
 FORMAT, VERSION = "mlp_study.format", "4"
 # the modules of mlp-study that are logged with it, in a package of their own: another mlp-study may be installed beside them
-CODE = ("errors.py", "settings/rules.py", "data/encoding.py", "tracking/served.py")
+CODE = ("errors.py", "settings/rules.py", "data/encoding.py", "statistics/conformal.py", "tracking/served.py")
 PACKAGE = f"mlp_study_champion_{VERSION}"
 
 
@@ -167,7 +168,8 @@ def _signature(champion: Champion) -> ModelSignature:
     """
     anything = AnyType()  # type: ignore[no-untyped-call]
     takes = [ColSpec("string" if column.text else anything, column.name, not column.optional) for column in champion.columns]
-    return ModelSignature(Schema([*takes]), Schema([ColSpec("double", name) for name in champion.outputs]))
+    gives = Schema([ColSpec("double", name) for name in champion.outputs])
+    return ModelSignature(Schema([*takes]), gives, ParamSchema([ParamSpec(INTERVAL, "double", 0.0)]))
 
 
 def _save_code(package: Path) -> None:
