@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from html.parser import HTMLParser
 
 import numpy as np
 
-from study.records.outcome import Summary
+from study.records.arrays import Array, Doubles
+from study.records.outcome import MotionSummary, Summary
 from study.records.tracked import TrackedTrial
+from study.records.trajectory import Trajectory
 from study.records.trial import TrialRecord
 from study.reporting.study_results import Findings, Networks, Shown
 from study.statistics.objectives import Objective
@@ -75,7 +78,30 @@ def shown(record: TrialRecord, replicates: int = 4, epochs: int = 30) -> Shown:
         "raw_error": path / 8,
         "aligned_error": path / 16,
     }
-    return Shown(record, TrackedTrial(list(range(replicates)), *curves, np.zeros((9, 1), np.float32), comparison))
+    return Shown(record, TrackedTrial(list(range(replicates)), *curves, [np.zeros((9, 1), np.float32)] * replicates, comparison))
+
+
+def trajectory(weights: Doubles, function: Array, votes: Array | None = None, first: int = 1) -> Trajectory:
+    """The way of networks whose weights have length 2, from their sketches since epoch `first`, [R, n, k]."""
+    replicates, count, buckets = weights.shape
+    sums = np.zeros((replicates, first - 1 + count), np.float32)
+    sketches = [None if points is None else points.astype(np.float32) for points in (weights, function, votes)]
+    epochs = np.arange(first, first + count, dtype=np.int32)
+    start = np.zeros((replicates, buckets), np.float32)
+    return Trajectory(sums, sums, sums + 4, sums, sums, start, epochs, *sketches)  # type: ignore[arg-type]
+
+
+def moving(still: Shown) -> Shown:
+    """The trial with weights that drift and functions that scatter."""
+    count, epochs = still.kept.train_loss.shape
+    draw = np.random.default_rng(1)
+    weights, function = draw.normal(size=(2, count, epochs, 31))
+    path = trajectory(weights.cumsum(axis=1) + np.arange(epochs)[:, None], function)
+    summary = still.record.summary
+    assert summary
+    motion = MotionSummary(["drifting"] * count, ["confined"] * count, [False] * count, [0.06] * count, [0.4] * count)
+    record = dataclasses.replace(still.record, summary=dataclasses.replace(summary, motion=motion))
+    return Shown(record, dataclasses.replace(still.kept, trajectory=path))
 
 
 SETTINGS = {"data": "diabetes", "data.task": "regression", "replicates.vary": ["init", "order"]}
@@ -88,7 +114,8 @@ def findings(records: list[TrialRecord], **more: object) -> Findings:
 
 
 def networks(found: Findings, **more: object) -> Networks:
-    return Networks([shown(each) for each in found.ranked[:6]], **more)  # type: ignore[arg-type]
+    best, *others = (shown(each) for each in found.ranked[:6])
+    return Networks([moving(best), *others], **more)  # type: ignore[arg-type]
 
 
 class Elements(HTMLParser):

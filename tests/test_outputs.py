@@ -95,7 +95,7 @@ def test_a_trials_run_tells_its_verdict_and_what_it_rests_on() -> None:
         assert trial.data.metrics["aligned_barrier"] == pytest.approx(kept.comparison["aligned_barriers"].max())
         for name in ("train_loss", "val_loss"):
             assert getattr(kept, name).shape == (4, 3)
-        assert kept.target.dtype.kind == "i"
+        assert kept.targets[0].dtype.kind == "i"
 
 
 @pytest.mark.usefixtures("here")

@@ -29,7 +29,7 @@ def with_one_unknown(matrix: np.ndarray) -> np.ndarray:
 
 TRIALS = {
     "many": ALONE.kept,
-    "classes": dataclasses.replace(ALONE.kept, target=np.zeros(9, np.int64)),
+    "classes": dataclasses.replace(ALONE.kept, targets=[np.zeros(9, np.int64)] * 12),
     "one diverged": changed(**{name: with_one_unknown(ALONE.kept.comparison[name]) for name in MATRICES}),
     "equal": changed(**dict.fromkeys(MATRICES, np.zeros((12, 12)))),
     "a few compared": changed(places=np.array([0, 3, 9]), **{name: ALONE.kept.comparison[name][:3, :3] for name in MATRICES}),

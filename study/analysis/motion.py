@@ -207,10 +207,16 @@ def measure(
     return Motion(**{name: tuple(values) if name.endswith("labels") else np.array(values) for name, values in columns.items()})  # type: ignore[arg-type]
 
 
+def tail(path: Trajectory, trained: int) -> tuple[int, npt.NDArray[np.bool_]]:
+    """Return a network's tail: its length in epochs, and which of the path's sketches lie in it, [n]."""
+    length = min(tail_length(trained), trained - 1)
+    return length, (path.epochs >= trained - length) & (path.epochs <= trained)
+
+
 def _measured(
     path: Trajectory, index: int, epochs: int, rates: Floats, predictions: Floats, target: Array, limits: MotionThresholds
 ) -> dict[str, Any]:
-    length = min(tail_length(epochs), epochs - 1)
+    length, inside = tail(path, epochs)
     held = epochs > 0 and bool(rates[max(0, epochs - length) : epochs].mean() <= limits.held * rates[:epochs].max())
     if length < limits.shortest:
         label = UNDECIDED if epochs == 0 or np.isfinite(path.weights_norm[index, epochs - 1]) else DIVERGED
@@ -218,9 +224,8 @@ def _measured(
         return nothing | {"held": held, "weights_labels": label, "function_labels": label}
 
     last = slice(epochs - length, epochs)
-    inside = (path.epochs >= epochs - length) & (path.epochs <= epochs)
 
-    def tail(points: Floats, step: Floats, dot: Floats) -> _Tail:
+    def tail_with(points: Floats, step: Floats, dot: Floats) -> _Tail:
         return _Tail(
             *(
                 array.astype(np.float64)
@@ -228,8 +233,8 @@ def _measured(
             )
         )
 
-    weights = tail(path.weights, path.weights_step, path.weights_dot)
-    function = tail(path.function, path.function_step, path.function_dot)
+    weights = tail_with(path.weights, path.weights_step, path.weights_dot)
+    function = tail_with(path.function, path.function_step, path.function_dot)
     with np.errstate(all="ignore"):  # of what stands still or has diverged, most numbers aren't known
         start = path.start[index].astype(np.float64)
         way = np.linalg.norm(weights.points.mean(axis=0) - start)
@@ -240,7 +245,7 @@ def _measured(
         if path.votes is None:
             wobble, same = function.apart / (float(np.std(target)) * np.sqrt(target.size)), SAME.nrmse
         else:
-            wobble = tail(path.votes, path.function_step, path.function_dot).apart ** 2 / len(target)
+            wobble = tail_with(path.votes, path.function_step, path.function_dot).apart ** 2 / len(target)
             same = SAME.churn * float(np.mean(1 - metrics.accuracy(predictions[None], target)))
         weights_label = _label(numbers, wander, wander <= SAME.rounding and advance <= limits.arrived, travelled, limits)
         function_label = _label(its_numbers, wobble, wobble <= same, np.inf, limits)

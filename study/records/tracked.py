@@ -10,6 +10,7 @@ import numpy as np
 
 from study.records.arrays import Array, Floats, Integers
 from study.records.network import Network
+from study.records.trajectory import Trajectory
 from study.settings.data import BOOTSTRAP
 from study.settings.values import Value
 
@@ -57,10 +58,19 @@ def same_rows(networks: Sequence[TrackedNetwork]) -> bool:
 
 @dataclass(frozen=True)
 class TrackedTrial:
-    """A trial's run: the replicates' numbers, curves [R, epochs], the first one's target, and `examination`'s arrays."""
+    """A trial's run: the replicates' numbers, curves [R, epochs], targets, R of the validation part's, and `examination`'s arrays.
+
+    trajectory: the networks' way through training, if it is kept and was asked for.
+    """
 
     numbers: list[int]
     train_loss: Floats
     val_loss: Floats
-    target: Floats | Integers
+    targets: Sequence[Floats | Integers]
     comparison: dict[str, Array]
+    trajectory: Trajectory | None = None
+
+    @property
+    def trained(self) -> list[int]:
+        """Each replicate's number of epochs: after its stop, its losses are NaN."""
+        return np.isfinite(self.train_loss).sum(axis=1).tolist()

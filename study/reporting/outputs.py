@@ -67,7 +67,7 @@ def write_portrait(uri: str, run_id: str, description: str, summary: Summary, fo
     """Write the page of the completed trial of a run into `folder`; None if it has one network. Raises StudyError."""
     from study.tracking import reader, store
 
-    trial = reader.load_trial(store.existing(uri), run_id)
+    trial = reader.load_trial(store.existing(uri), run_id, motion=True)
     if not trial.comparison:
         return None
     folder.mkdir(parents=True, exist_ok=True)

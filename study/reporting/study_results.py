@@ -162,10 +162,11 @@ def networks(findings: Findings, uri: str) -> Networks:
     done = [
         replace(record, run_id=record.run_id or reader.run_of(opened, findings.name, record.number)) for record in findings.ranked
     ]
-    shown = []
+    shown: list[Shown] = []
     for record in done[:MOST_SHOWN]:
         if record.run_id and record.summary:
-            shown.append(Shown(record, reader.load_trial(opened, record.run_id)))
+            # only the best trial's motion is drawn
+            shown.append(Shown(record, reader.load_trial(opened, record.run_id, motion=not shown)))
     # the replicates of a crossed design are no restarts: they share sources
     key = None if findings.blamed else factor_tables.find_factor(findings.keys, findings.records, findings.objective)
     in_order = sorted(done, key=lambda record: record.number)

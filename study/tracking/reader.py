@@ -153,16 +153,17 @@ def describe(store: Store, run_id: str) -> dict[str, str]:
     }
 
 
-def load_trial(store: Store, run_id: str) -> TrackedTrial:
-    """Return what the run of a finished trial keeps besides its networks.
+def load_trial(store: Store, run_id: str, *, motion: bool = False) -> TrackedTrial:
+    """Return what the run of a finished trial keeps besides its networks, with their trajectory if `motion` is asked for.
 
     Raises BadInput if there is no such run, Corrupt for damaged artifacts.
     """
     with trial_files(store, load_run(store, run_id)) as folder:
         curves = artifacts.read_curves(folder)
         _, targets = artifacts.read_predictions(folder)
-        numbers = [int(number) for number in curves["replicate"]]
-        return TrackedTrial(numbers, curves["train_loss"], curves["val_loss"], targets[0], artifacts.read_comparison(folder))
+        numbers, path = [int(number) for number in curves["replicate"]], artifacts.read_trajectory(folder) if motion else None
+        comparison = artifacts.read_comparison(folder)
+        return TrackedTrial(numbers, curves["train_loss"], curves["val_loss"], targets, comparison, path)
 
 
 def run_of(store: Store, study: str, number: int) -> str | None:

@@ -67,7 +67,7 @@ def compared(name: str, summary: Summary, trial: TrackedTrial, *texts: str, clos
             f"Networks that are alike after matching lie close together. The plane shows {share:.0%} of the distances.",
         ),
     ]
-    classes = task_of(trial.target) == CLASSIFICATION
+    classes = task_of(trial.targets[0]) == CLASSIFICATION
     path, quantity = ("error", "validation error") if classes else ("loss", "training loss")
     if "alphas" in arrays and f"raw_{path}" in arrays:
         barrier = f"{report.number(summary.barrier)} as they lie and {report.number(summary.aligned_barrier)} matched"
@@ -87,7 +87,7 @@ def compared(name: str, summary: Summary, trial: TrackedTrial, *texts: str, clos
                 "Disagreement of the functions",
                 networks.pair_matrix(arrays["disagreement"], numbers, None),
                 f"Difference between the predictions of each pair on the validation part; the mean is {mean}.",
-                f"Of the predictions on the validation part ({disagreement.kind(trial.target)}). The mean is {mean}.",
+                f"Of the predictions on the validation part ({disagreement.kind(trial.targets[0])}). The mean is {mean}.",
             )
         )
     return Section(title, [text for text in (*texts, few) if text], charts, closed=closed)

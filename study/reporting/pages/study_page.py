@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from study.reporting import decisions, report
-from study.reporting.pages import cause_sections, network_sections, page, search_sections, trial_page
+from study.reporting.pages import cause_sections, motion_section, network_sections, page, search_sections, trial_page
 from study.reporting.pages.charts import reliability
 from study.reporting.pages.charts.style import UNRELATED_TEXT
 from study.reporting.pages.page import Chart, Code, Listing, Page, Section
@@ -34,6 +34,7 @@ def build(findings: Findings, networks: Networks) -> Page:
         _calibration(findings),
         search_sections.race(findings) if findings.decision else search_sections.rivals(findings),
         network_sections.loss_curves([name(trial.record) for trial in shown], [trial.kept for trial in shown]),
+        *_motion(shown[:1]),
         cause_sections.factor(networks.factor),
         cause_sections.blame(findings.blamed),
         *_compared(shown),
@@ -98,6 +99,10 @@ def _facts(findings: Findings) -> dict[str, str]:
     return facts
 
 
+def _motion(best: Sequence[Shown]) -> list[Section]:
+    return [motion_section.motion(name(trial.record), trial.record.summary, trial.kept) for trial in best if trial.record.summary]
+
+
 def _compared(shown: Sequence[Shown]) -> list[Section]:
     """Return the sections of the trials' networks, all but the first closed."""
     trials = [trial for trial in shown if trial.kept.comparison and trial.record.summary]
@@ -147,6 +152,11 @@ GLOSSARY = (
     ("trial", "one sampled setting; its replicates are networks of that setting from other seeds"),
     ("validation loss", "mean over the replicates ± half of Student's 95 % interval, at the kept epoch"),
     ("convergence", "a label for each replicate: plateaued, still improving, undecided, oscillating, stuck, diverged"),
+    (
+        "motion",
+        "weights and function over the last fifth of the epochs: settled, slowing, oscillating (back and forth), "
+        "confined (around one point), drifting (along a line), or wandering",
+    ),
     ("distance", f"relative L2 between two replicates' weights, mean over the pairs; {UNRELATED_TEXT}"),
     ("aligned", "the distance after matching neurons, and its share of the same distance between fresh networks"),
     ("barrier", "the highest rise of the loss on the straight line between two replicates"),

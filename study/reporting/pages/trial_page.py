@@ -7,7 +7,7 @@ from pathlib import Path
 from study.records.outcome import Summary
 from study.records.tracked import TrackedTrial
 from study.reporting import headlines, report
-from study.reporting.pages import cause_sections, network_sections, page
+from study.reporting.pages import cause_sections, motion_section, network_sections, page
 from study.reporting.pages.page import Page
 
 QUESTION = "Does this MLP converge to a single, stable value?"
@@ -21,6 +21,7 @@ def write(name: str, description: str, summary: Summary, trial: TrackedTrial, fi
 def build(name: str, description: str, summary: Summary, trial: TrackedTrial) -> Page:
     sections = [
         network_sections.loss_curves([name], [trial]),
+        motion_section.motion(name, summary, trial),
         cause_sections.blame({name: summary.blame} if summary.blame else {}),
         network_sections.compared(name, summary, trial),
     ]
