@@ -60,7 +60,8 @@ def same_rows(networks: Sequence[TrackedNetwork]) -> bool:
 class TrackedTrial:
     """A trial's run: the replicates' numbers, curves [R, epochs], targets, R of the validation part's, and `examination`'s arrays.
 
-    trajectory: the networks' way through training, if it is kept and was asked for.
+    trajectory: the networks' way through training, if it is kept and was asked for; onward: its replicates that were trained on,
+    likewise.
     """
 
     numbers: list[int]
@@ -69,6 +70,7 @@ class TrackedTrial:
     targets: Sequence[Floats | Integers]
     comparison: dict[str, Array]
     trajectory: Trajectory | None = None
+    onward: TrackedTrial | None = None
 
     @property
     def trained(self) -> list[int]:

@@ -81,7 +81,7 @@ def unsettled(summary: Summary) -> str:
 def moved_sentences(summary: Summary, onward: Onward | None, classifies: bool) -> Iterator[str]:
     """Yield sentences on how far the networks still move, and on when their validation loss was best where they were trained on."""
     if moved := summary.motion:
-        wander, wobble = (_median(moved.numbers[name]) for name in ("wander", "wobble"))
+        wander, wobble = (median(moved.numbers[name]) for name in ("wander", "wobble"))
         if wander is not None and wobble is not None:
             unit = "of the validation rows" if classifies else "of the target's standard deviation"
             yield (
@@ -97,7 +97,8 @@ def moved_sentences(summary: Summary, onward: Onward | None, classifies: bool) -
         )
 
 
-def _median(values: Sequence[float | None]) -> float | None:
+def median(values: Sequence[float | None]) -> float | None:
+    """Return the median of what is known, None where nothing is."""
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
 

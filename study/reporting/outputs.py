@@ -33,10 +33,12 @@ class Portrait:
 
 
 def tables(findings: Findings, networks: Networks) -> list[AnsweredTable]:
-    """Return what answers a question of its own: the blame of a crossed study, and the effect of the only setting that varies."""
+    """Return the tables that answer a question of their own: of a crossed study, of a star, and of the only setting that varies."""
     answered = []
     if findings.blamed:
         answered.append(AnsweredTable("blame.md", "blame", *narrative.blame_tables(findings.blamed)))
+    if findings.claims:
+        answered.append(AnsweredTable("convergence.md", "claims", *findings.claims))
     if factor := networks.factor:
         answered.append(AnsweredTable(f"{factor.name}.md", "factor", factor.table, factor.answer))
     return answered

@@ -9,7 +9,7 @@ from functools import cached_property
 from study.records.outcome import Blame, Tested
 from study.records.tracked import TrackedTrial
 from study.records.trial import TrialRecord
-from study.reporting import answers, decisions, factor_tables, narrative, report
+from study.reporting import answers, claims, decisions, factor_tables, narrative, report
 from study.reporting.answers import Answer
 from study.settings.values import Value
 from study.statistics import ranking, rounds, setting_effects
@@ -105,6 +105,12 @@ class Findings:
     @cached_property
     def effects(self) -> list[SettingEffect]:
         return setting_effects.effects(self.records, self.objective)
+
+    @cached_property
+    def claims(self) -> tuple[report.Table, str] | None:
+        """The motion of each trial's replicates, and the claims it puts to the test; None unless the trials form a star."""
+        found = None if self.rules else claims.star(sorted(self.records, key=lambda record: record.number))
+        return (claims.table(found), claims.text(claims.claims(found))) if found else None
 
     @cached_property
     def blamed(self) -> dict[str, Sequence[Blame]]:

@@ -228,6 +228,10 @@ def show_findings(findings: Findings) -> None:
     if findings.effects:
         show_table(narrative.effects_table(findings.effects, findings.objective))
         show_text(narrative.effects_foot(findings.objective), "dim")
+    if findings.claims:
+        table, text = findings.claims
+        show_table(table)
+        show_text(text)
     if findings.blamed:
         table, text = narrative.blame_tables(findings.blamed)
         show_table(table)

@@ -33,21 +33,21 @@ from study.records.trajectory import Trajectory
 from study.settings.spec import as_mapping, build
 
 NOTHING: Mapping[str, Array] = MappingProxyType({})
-WEIGHTS, PREDICTIONS, COMPARISON, CURVES, MOTION, TABLE, CONFIG, ENVIRONMENT, MANIFEST = (
+WEIGHTS, PREDICTIONS, COMPARISON, CURVES, MOTION, ONWARD, TABLE, CONFIG, ENVIRONMENT, MANIFEST = (
     "weights.npz",
     "predictions.npz",
     "comparison.npz",
     "curves.npz",
     "motion.npz",
+    "onward.npz",
     "curves.parquet",
     "config.yaml",
     "environment.json",
     "manifest.json",
 )
 ALWAYS = {WEIGHTS, PREDICTIONS, TABLE, CONFIG, ENVIRONMENT}
-FILES = {*ALWAYS, CURVES, COMPARISON, MOTION, MANIFEST}
-INITIAL = "initial_"
-ONWARD = "onward"  # the folder with the files of replicates that were trained on
+FILES = {*ALWAYS, CURVES, COMPARISON, MOTION, ONWARD, MANIFEST}
+INITIAL, MOVED = "initial_", "motion_"
 LOSSES = ("train_loss", "val_loss", "learning_rate")
 TEXTS, MOST_TEXT, LONGEST_REASON = (".yaml", ".json"), 100_000, 300
 
@@ -58,6 +58,7 @@ def write(
     targets: Sequence[Floats | Integers],
     environment: Mapping[str, str],
     comparison: Mapping[str, Array] = NOTHING,
+    onward: tuple[Cohort, Sequence[Floats | Integers]] | None = None,
 ) -> None:
     """Write the files of a trained cohort into an empty folder.
 
@@ -65,26 +66,40 @@ def write(
     [R, n_val, outputs] and the validation part's target, with an axis [R] in front if replicates have their own. curves.npz: the
     arrays that `read_curves` returns; curves.parquet: the same, one row per replicate and epoch. config.yaml: settings that rebuild
     the trial. comparison.npz: the replicates' matrices and paths (see `pairwise`), if there is a comparison. motion.npz: the arrays
-    of `Trajectory`, if the networks were followed. Raises NotWritable.
+    of `Trajectory`, if the networks were followed. onward.npz: all arrays of replicates that were trained on, and their targets;
+    those of `Trajectory` have the prefix `motion_`. Raises NotWritable.
     """
     initial = {f"{INITIAL}{name}": array for name, array in cohort.initial.parameters.items()}
-    shared = all(target is targets[0] for target in targets)
-    curves = {"replicate": np.array(cohort.spec.replicates.numbers)} | {name: getattr(cohort, name) for name in LOSSES}
-    target = {"target": targets[0]} if shared else {"targets": np.stack(targets)}
+    curves = _curves(cohort)
     with writing(folder):
         np.savez(folder / WEIGHTS, **cohort.network.parameters, **initial)  # type: ignore[arg-type]
-        np.savez(folder / PREDICTIONS, predictions=cohort.predictions, **target)
+        np.savez(folder / PREDICTIONS, **_predictions(cohort, targets))
         if comparison:
             np.savez(folder / COMPARISON, **comparison)  # type: ignore[arg-type]
         np.savez(folder / CURVES, **curves)
         if cohort.trajectory:
-            moved = {name: array for name, array in vars(cohort.trajectory).items() if array is not None}
-            np.savez(folder / MOTION, **moved)
+            np.savez(folder / MOTION, **_trajectory(cohort.trajectory))
+        if onward and onward[0].trajectory:
+            moved = {f"{MOVED}{name}": array for name, array in _trajectory(onward[0].trajectory).items()}
+            np.savez(folder / ONWARD, **onward[0].network.parameters, **_curves(onward[0]), **_predictions(*onward), **moved)
         parquet.write_table(_table(curves), folder / TABLE)
         (folder / CONFIG).write_text(yaml.safe_dump(as_mapping(cohort.spec), sort_keys=False))
         (folder / ENVIRONMENT).write_text(json.dumps(dict(environment), indent=2))
         sums = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
         (folder / MANIFEST).write_text(json.dumps(sums, indent=2))
+
+
+def _curves(cohort: Cohort) -> dict[str, Array]:
+    return {"replicate": np.array(cohort.spec.replicates.numbers)} | {name: getattr(cohort, name) for name in LOSSES}
+
+
+def _predictions(cohort: Cohort, targets: Sequence[Floats | Integers]) -> dict[str, Array]:
+    shared = all(target is targets[0] for target in targets)
+    return {"predictions": cohort.predictions} | ({"target": targets[0]} if shared else {"targets": np.stack(targets)})
+
+
+def _trajectory(path: Trajectory) -> dict[str, Array]:
+    return {name: array for name, array in vars(path).items() if array is not None}
 
 
 def _table(curves: Mapping[str, Array]) -> pa.Table:
@@ -162,17 +177,20 @@ def read_weights(file: Path) -> list[Network]:
 
 def read_predictions(folder: Path) -> tuple[Floats, Sequence[Floats | Integers]]:
     """Return predictions on the validation part, [R, n_val, outputs], and each replicate's target."""
-    arrays = _load(folder / PREDICTIONS)
+    return _targets(folder / PREDICTIONS, _load(folder / PREDICTIONS))
+
+
+def _targets(file: Path, arrays: Mapping[str, Array]) -> tuple[Floats, Sequence[Floats | Integers]]:
     try:
         predictions = arrays["predictions"]
         shared = arrays.get("target")
         targets = arrays["targets"] if shared is None else np.broadcast_to(shared, (len(predictions), *shared.shape))
     except (KeyError, TypeError) as error:
-        raise _damaged(folder / PREDICTIONS, f"no array {error}") from error
+        raise _damaged(file, f"no array {error}") from error
     axes = {np.dtype(np.float32): 3, np.dtype(np.int32): 2}.get(targets.dtype)  # real values, and class numbers
     sound = predictions.ndim == 3 and predictions.dtype == np.float32 and predictions.size > 0 and targets.ndim == axes
     if not sound or targets.shape[:2] != predictions.shape[:2]:
-        raise _damaged(folder / PREDICTIONS, "predictions and targets don't fit together")
+        raise _damaged(file, "predictions and targets don't fit together")
     return predictions, list(targets)
 
 
@@ -183,12 +201,15 @@ def read_comparison(folder: Path) -> dict[str, Array]:
 
 def read_curves(folder: Path) -> dict[str, Array]:
     """Return train_loss, val_loss and learning_rate, each [R, epochs], and the replicates' numbers, `replicate` [R]."""
-    curves = _load(folder / CURVES)
+    return _losses(folder / CURVES, _load(folder / CURVES))
+
+
+def _losses(file: Path, curves: dict[str, Array]) -> dict[str, Array]:
     shapes = [curves[name].shape for name in LOSSES if name in curves]
     numbers = curves.get("replicate", np.empty(0))
     sound = len(shapes) == len(LOSSES) and len(set(shapes)) == 1 and len(shapes[0]) == 2
     if not sound or numbers.shape != shapes[0][:1] or numbers.dtype != np.int64:
-        raise _damaged(folder / CURVES, "no curves of the replicates")
+        raise _damaged(file, "no curves of the replicates")
     return curves
 
 
@@ -196,17 +217,32 @@ def read_trajectory(folder: Path) -> Trajectory | None:
     """Return how the networks moved; None for a trial of an earlier version, or without `training.motion`."""
     if not (folder / MOTION).exists():
         return None
-    arrays: dict[str, Any] = dict(_load(folder / MOTION))
+    return _path(folder / MOTION, _load(folder / MOTION))
+
+
+def read_onward(folder: Path) -> tuple[dict[str, Array], Sequence[Floats | Integers], Trajectory] | None:
+    """Return the curves, the targets and the motion of replicates that were trained on; None for a trial without."""
+    if not (folder / ONWARD).exists():
+        return None
+    arrays = _load(folder / ONWARD)
+    moved = {name.removeprefix(MOVED): array for name, array in arrays.items() if name.startswith(MOVED)}
+    curves = {name: arrays[name] for name in (*LOSSES, "replicate") if name in arrays}
+    _, targets = _targets(folder / ONWARD, arrays)
+    return _losses(folder / ONWARD, curves), targets, _path(folder / ONWARD, moved)
+
+
+def _path(file: Path, loaded: Mapping[str, Array]) -> Trajectory:
+    arrays: dict[str, Any] = dict(loaded)
     try:
         path = Trajectory(**arrays)
         (count, epochs), (_, points, buckets) = path.weights_step.shape, path.weights.shape
     except (TypeError, ValueError) as error:
-        raise _damaged(folder / MOTION, error) from error
+        raise _damaged(file, error) from error
     expected: dict[str, tuple[int, ...]] = dict.fromkeys(arrays, (count, epochs))
     expected |= dict.fromkeys(("weights", "function", "votes"), (count, points, buckets))
     expected |= {"start": (count, buckets), "epochs": (points,)}
     if any(array.shape != expected[name] for name, array in arrays.items()):
-        raise _damaged(folder / MOTION, "the arrays don't fit together")
+        raise _damaged(file, "the arrays don't fit together")
     return path
 
 

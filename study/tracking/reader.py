@@ -163,7 +163,13 @@ def load_trial(store: Store, run_id: str, *, motion: bool = False) -> TrackedTri
         _, targets = artifacts.read_predictions(folder)
         numbers, path = [int(number) for number in curves["replicate"]], artifacts.read_trajectory(folder) if motion else None
         comparison = artifacts.read_comparison(folder)
-        return TrackedTrial(numbers, curves["train_loss"], curves["val_loss"], targets, comparison, path)
+        onward = artifacts.read_onward(folder) if motion else None
+        further = (
+            TrackedTrial(numbers[: len(onward[1])], onward[0]["train_loss"], onward[0]["val_loss"], onward[1], {}, onward[2])
+            if onward
+            else None
+        )
+        return TrackedTrial(numbers, curves["train_loss"], curves["val_loss"], targets, comparison, path, further)
 
 
 def run_of(store: Store, study: str, number: int) -> str | None:

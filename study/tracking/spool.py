@@ -251,13 +251,9 @@ class TrialRecorder:
     ) -> None:
         """Write the trained cohort's files, and keep its summary, fingerprints of both kinds, labels and epochs.
 
-        onward: replicates that were trained on, and their targets; their files are in a folder of their own.
+        onward: replicates that were trained on, and their targets.
         """
-        artifacts.write(self._folder / FILES, cohort, targets, environment, comparison)
-        if onward:
-            with writing(self._folder):
-                (self._folder / FILES / artifacts.ONWARD).mkdir()
-            artifacts.write(self._folder / FILES / artifacts.ONWARD, *onward, environment)
+        artifacts.write(self._folder / FILES, cohort, targets, environment, comparison, onward)
         self._trained = Trained(summary, fingerprints, cohort.labels, cohort.epoch.tolist(), searchable)
 
     def close(self, outcome: Completed | Pruned | Failed | None) -> None:

@@ -36,6 +36,13 @@ HOW = (
 )
 
 
+def of_trial(name: str, summary: Summary, trial: TrackedTrial) -> Section:
+    """Return how a trial's networks move at the end: those that were trained on until they rest, if there are any."""
+    if summary.onward and summary.onward.summary and trial.onward:
+        return motion(f"{name}, trained on", summary.onward.summary, trial.onward)
+    return motion(name, summary, trial)
+
+
 def motion(name: str, summary: Summary, trial: TrackedTrial) -> Section:
     """Return how a trial's networks move in their last epochs; empty where that isn't recorded, or they have too few epochs."""
     title, path = "Motion at the end of training", trial.trajectory
@@ -85,8 +92,8 @@ def _lags(summary: Summary, moved: MotionSummary, trial: TrackedTrial, path: Tra
     measure, several = disagreement.kind(trial.targets[0]), len(trial.numbers) > 1
     apart, differ = (summary.distance, summary.disagreement) if several else (None, None)
     texts = [
-        *_beside(f"weights ({charts.RELATIVE_L2})", moved.wander, apart),
-        *_beside(f"functions ({measure})", moved.wobble, differ),
+        *_beside(f"weights ({charts.RELATIVE_L2})", moved.numbers["wander"], apart),
+        *_beside(f"functions ({measure})", moved.numbers["wobble"], differ),
         "Thick lines are medians over the networks, dotted ones means over the pairs of replicates.",
     ]
     if labels.OSCILLATING in (*moved.weights, *moved.function):

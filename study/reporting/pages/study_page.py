@@ -35,6 +35,7 @@ def build(findings: Findings, networks: Networks) -> Page:
         search_sections.race(findings) if findings.decision else search_sections.rivals(findings),
         network_sections.loss_curves([name(trial.record) for trial in shown], [trial.kept for trial in shown]),
         *_motion(shown[:1]),
+        _claims(findings),
         cause_sections.factor(networks.factor),
         cause_sections.blame(findings.blamed),
         *_compared(shown),
@@ -87,6 +88,15 @@ def _calibration(findings: Findings) -> Section:
     return Section(title, charts=[chart], tables=[Listing(f"The bins: {next(iter(curves))}", table)])
 
 
+def _claims(findings: Findings) -> Section:
+    """Return whether the networks come to rest under each setting, and the claims that this puts to the test."""
+    title = "Does a network come to rest?"
+    if findings.claims is None:
+        return Section(title)
+    table, text = findings.claims
+    return Section(title, tables=[Listing("Medians over the replicates, at the end of training", table, text)])
+
+
 def _facts(findings: Findings) -> dict[str, str]:
     states = [record.state for record in findings.records]
     facts = {"trials": ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "none"}
@@ -100,7 +110,7 @@ def _facts(findings: Findings) -> dict[str, str]:
 
 
 def _motion(best: Sequence[Shown]) -> list[Section]:
-    return [motion_section.motion(name(trial.record), trial.record.summary, trial.kept) for trial in best if trial.record.summary]
+    return [motion_section.of_trial(name(trial.record), trial.record.summary, trial.kept) for trial in best if trial.record.summary]
 
 
 def _compared(shown: Sequence[Shown]) -> list[Section]:
