@@ -81,7 +81,7 @@ def write(
             np.savez(folder / MOTION, **_trajectory(cohort.trajectory))
         if onward and onward[0].trajectory:
             moved = {f"{MOVED}{name}": array for name, array in _trajectory(onward[0].trajectory).items()}
-            np.savez(folder / ONWARD, **onward[0].network.parameters, **_curves(onward[0]), **_predictions(*onward), **moved)
+            np.savez(folder / ONWARD, **{**onward[0].network.parameters, **_curves(onward[0]), **_predictions(*onward), **moved})
         parquet.write_table(_table(curves), folder / TABLE)
         (folder / CONFIG).write_text(yaml.safe_dump(as_mapping(cohort.spec), sort_keys=False))
         (folder / ENVIRONMENT).write_text(json.dumps(dict(environment), indent=2))
@@ -89,16 +89,16 @@ def write(
         (folder / MANIFEST).write_text(json.dumps(sums, indent=2))
 
 
-def _curves(cohort: Cohort) -> dict[str, Array]:
+def _curves(cohort: Cohort) -> dict[str, Any]:
     return {"replicate": np.array(cohort.spec.replicates.numbers)} | {name: getattr(cohort, name) for name in LOSSES}
 
 
-def _predictions(cohort: Cohort, targets: Sequence[Floats | Integers]) -> dict[str, Array]:
+def _predictions(cohort: Cohort, targets: Sequence[Floats | Integers]) -> dict[str, Any]:
     shared = all(target is targets[0] for target in targets)
     return {"predictions": cohort.predictions} | ({"target": targets[0]} if shared else {"targets": np.stack(targets)})
 
 
-def _trajectory(path: Trajectory) -> dict[str, Array]:
+def _trajectory(path: Trajectory) -> dict[str, Any]:
     return {name: array for name, array in vars(path).items() if array is not None}
 
 
