@@ -240,16 +240,19 @@ def _difference(known: study_results.Findings, new: NewStudy) -> str:
     there, here = as_texts(known.settings), as_texts(new.identity)
     for key in sorted(there.keys() | here.keys()):
         name, _, condition = key.partition(" with ")
-        having, usual = specs.kinds_with(name), set[str]()
-        if name in ignored:
+        having = specs.kinds_with(name)
+        kinds = [kind for kind in having if kind in _kinds_of(name.partition(".")[0], known)]
+        if condition:
+            kinds = [kind for kind in kinds if condition.endswith(f"={kind}")]
+        if name in ignored or (having and not kinds):  # settings of kinds that no trial has change nothing
             continue
-        if having:  # of another section, or of trials that there are none of, settings change nothing
-            section, _, short = name.partition(".")
-            kinds = {record.params.get(section, known.settings.get(section)) for record in known.ranked} & set(having)
-            if not kinds or (condition and condition.partition("=")[2] not in kinds):
-                continue
-            usual = set() if condition else {as_text(specs.defaults(specs.KINDS[section][str(kind)])[short]) for kind in kinds}
-        default = usual.pop() if len(usual) == 1 else None  # a study's first kind may lack the setting
+        # a study whose first kind lacks a setting has its default, where the trials' kinds agree on one
+        usual = {as_text(specs.defaults(specs.KINDS[name.partition(".")[0]][kind])[name.partition(".")[2]]) for kind in kinds}
+        default = usual.pop() if len(usual) == 1 and not condition else None
         if there.get(key, default) != here.get(key, default):
             return f"{key} is {there.get(key, 'not set')} there and {here.get(key, 'not set')} here"
     return ""
+
+
+def _kinds_of(section: str, known: study_results.Findings) -> set[object]:
+    return {record.params.get(section, known.settings.get(section)) for record in known.ranked}
