@@ -378,11 +378,12 @@ def sweeper(faults: list[str]) -> Iterator[str]:
     for each in dataclasses.fields(study_sweeper.StudySweeperConf):
         if each.name == "_target_":
             continue
-        if each.name in SWEEPER and meanings.get(each.name):
-            faults.append(f"hydra.sweeper.{each.name} has a comment of its own: take it out of docs/generate.py")
-        meaning = meanings.get(each.name) or SWEEPER.get(each.name, "")
+        name = each.name.removesuffix("_")  # of a keyword
+        if name in SWEEPER and meanings.get(each.name):
+            faults.append(f"hydra.sweeper.{name} has a comment of its own: take it out of docs/generate.py")
+        meaning = meanings.get(each.name) or SWEEPER.get(name, "")
         if not meaning:
-            faults.append(f"hydra.sweeper.{each.name} has no comment")
+            faults.append(f"hydra.sweeper.{name} has no comment")
         default = {} if each.default is dataclasses.MISSING else each.default
         shown = (
             "`{}`"
@@ -392,7 +393,7 @@ def sweeper(faults: list[str]) -> Iterator[str]:
             else f"`{written(default)}`"
         )
         kind = "a mapping of key to values" if "params" in each.name else _annotated(each.type)
-        rows.append([f"`hydra.sweeper.{each.name}`", valid.get(each.name, kind), shown, meaning])
+        rows.append([f"`hydra.sweeper.{name}`", valid.get(name, kind), shown, meaning])
     yield from table(["key", "valid", "default", "meaning"], rows)
     known = (*objectives.MEASURES, *objectives.SCORES)
     faults += [f"objective {name}: no meaning" for name in known if name not in OBJECTIVES]
@@ -429,7 +430,11 @@ def _refusals() -> dict[str, str]:
     """Return the valid values that the program prints when it is given others."""
     least = {"margin": 0, "confidence": 0, "max_replicates": 0, "networks": 0, "minutes": 0}
     wrong = {"n_trials": 0, "n_jobs": 0, "finalists": 0, "max_failure_rate": -1, **least}
-    valid: dict[str, str] = {"storage": f"{locations.STORAGES}, or null"}
+    valid: dict[str, str] = {
+        "storage": f"{locations.STORAGES}, or null",
+        "try": "a list of mappings of searched settings, or null",
+        "from": "the name of a study, or null",
+    }
     tries: list[Any] = [
         lambda: planning._check_settings(wrong),
         lambda: objectives.parse("loss", "?", "regression"),
@@ -439,7 +444,7 @@ def _refusals() -> dict[str, str]:
             attempt()
         except BadInput as bad:
             valid |= {fault.key.removeprefix("hydra.sweeper."): fault.valid for fault in bad.faults}
-    may_be_null = ("n_trials", "finalists", "direction", "networks", "minutes")
+    may_be_null = ("n_trials", "direction", "networks", "minutes")
     valid |= {key: f"{valid[key]}, or null" for key in may_be_null if key in valid}
     return valid | {"objective": "one of the objectives below, or a list of several"}
 

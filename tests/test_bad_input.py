@@ -190,7 +190,15 @@ ROWS = [
         "hydra.sweeper.max_failure_rate: got 2.0; valid: a finite number",
     ),
     searched("hydra.sweeper.n_trials=0", f"hydra.sweeper.n_trials: got 0; {EPOCHS}"),
-    searched("hydra.sweeper.finalists=1", "hydra.sweeper.finalists: got 1; valid: a whole number from 5"),
+    searched("hydra.sweeper.finalists=29", "hydra.sweeper.finalists: got 29; valid: null: … hydra.sweeper.decide=true"),
+    searched("hydra.sweeper.try=3", "hydra.sweeper.try: got 3; valid: a list of mappings"),
+    searched([INTERVAL, f"hydra.sweeper.try=[{{{RATE}: 5}}]"], f"hydra.sweeper.try[0] {RATE}: got 5; valid: numbers from"),
+    searched(
+        [INTERVAL, f"hydra.sweeper.try=[{{{BATCH}: 5}}]"],
+        f"hydra.sweeper.try[0] {BATCH}: got 5; valid: {RATE}",
+        f"hydra.sweeper.try[0] {RATE}: got '0.001 by default'; valid: numbers from",
+    ),
+    searched([INTERVAL, "hydra.sweeper.from=x"], "hydra.sweeper.from: got 'x'; valid: a study in"),
     searched("hydra.sweeper.direction=up", "hydra.sweeper.direction: got 'up'; valid: minimize, maximize"),
     searched(
         [f"{RATE}=interval(1,0)", f"{BATCH}=16,16"],

@@ -24,7 +24,7 @@ from study.errors import BadInput
 from study.flags import Flags, taken
 from study.records.outcome import Failed, TrialResult
 from study.records.trial import Asked
-from study.reporting import terminal
+from study.reporting import report, terminal
 from study.statistics.objectives import Objective
 from tests.command import ran, run
 
@@ -344,7 +344,7 @@ def test_a_study_counts_what_earlier_launches_and_other_drivers_have_done(monkey
     [(0.4, "0 s"), (99, "99 s"), (100, "1.7 min"), (600, "10 min"), (5900, "98 min"), (7200, "2 h"), (300_000, "3 days")],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert terminal.duration(seconds) == text
+    assert report.duration(seconds) == text
 
 
 # -- colours -----------------------------------------------------------------------------------------------------------------

@@ -275,7 +275,6 @@ PLANS = {
     "replicates are set": ([*SEARCH, "replicates.count=6"], 6, False),
     "replicates are set, and a race": ([*SEARCH, "replicates.count=6", "hydra.sweeper.decide=true"], 6, True),
     "decide=false": ([*SEARCH, "hydra.sweeper.decide=false"], 8, False),
-    "finalists": ([*SEARCH, "hydra.sweeper.finalists=8"], 8, False),
 }
 
 
@@ -301,7 +300,6 @@ def test_a_large_validation_part_needs_no_other_split_and_the_launch_says_so(pla
     [
         ["hydra.sweeper.objective=[loss,size]"],
         ["hydra.sweeper.objective=size"],
-        ["hydra.sweeper.finalists=8"],
         ["replicates.vary=[init,order]", "replicates.crossed=[2,2]"],
         ["replicates.vary=[init],[order]"],
         ["data.normalise=none,standard"],

@@ -165,3 +165,24 @@ def test_the_chart_of_the_race_holds_the_differences_the_margin_and_the_replicat
 @pytest.mark.parametrize(("rules", "most"), [(Rules(), 24 * 60 + 64), (Rules(networks=200), 104 + 64), (Rules(first=8, most=8), 8)])
 def test_a_dry_run_counts_the_networks_of_a_race(rules: Rules, most: int) -> None:
     assert f"at most {most:,} networks" in _race_text(rules, 24)
+
+
+def test_progress_counts_what_was_trained_and_what_the_round_still_wants() -> None:
+    state = decision([race.UNDECIDED] * 3, race.RACING, next={0: 12, 2: 12}, out={3: race.WORSE, 9: race.DIVERGED})
+    assert decisions.progress(state, 0) == "4 trials · 3 still in the race · 32 networks · 8 more in this round"
+    assert decisions.progress(state, 0.5) == f"{decisions.progress(state, 0)}, at most 16 s"
+
+
+@pytest.mark.parametrize(
+    ("gap", "standing"), [((0.2, 0.1, 0.3), "worse"), ((-0.2, -0.3, -0.1), "better"), ((0.1, -0.1, 0.3), "not shown to be")]
+)
+def test_the_default_setting_is_no_baseline(gap: tuple[float, float, float], standing: str) -> None:
+    known = judged((0.1, 0.05, 0.2))
+    scores = [known.scores[0], dataclasses.replace(known.scores[1], name=outcome.DEFAULT, gap=gap), known.scores[1]]
+    with_default = dataclasses.replace(known, scores=scores)
+    assert f"The default setting is {standing}" in decisions.tested_text(with_default)
+    assert "Of the baselines, model0 is worse." in decisions.tested_text(with_default)
+    assert decisions.better_baselines(with_default) == []
+    first = decisions.headline(decision([race.BETTER]), with_default)
+    assert first.startswith("The default setting is better than the winner") == (standing == "better")
+    assert "efault setting" not in decisions.tested_text(known)

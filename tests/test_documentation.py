@@ -42,7 +42,7 @@ REFERENCE = ROOT / "docs" / "reference.md"
 
 # without replicates of its own, a study ends with a race
 SHORT = {"training.epochs": "2", "hydra.sweeper.n_trials": "2", "hydra.sweeper.max_replicates": "8"}
-IF_GIVEN = {"hydra.sweeper.finalists": "5", "replicates.count": "2", "replicates.crossed": "[2,2]"}
+IF_GIVEN = {"replicates.count": "2", "replicates.crossed": "[2,2]"}
 LANGUAGES = {"console", "python", "text", "mermaid"}
 FENCE = re.compile(r"^(?:<!-- test: (?P<note>[^\n]*) -->\n+)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

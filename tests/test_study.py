@@ -286,21 +286,3 @@ def test_a_tracked_runs_final_weights_can_be_the_start(here: Path) -> None:
     ):
         with pytest.raises(study.BadInput, match=told):
             study.train(study.compose([*TINY, *overrides]))
-
-
-def test_finalists_are_trained_with_fresh_replicates_once(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [
-        "--multirun",
-        "optimizer.learning_rate=0.01,0.02",
-        "hydra.sweeper.study_name=tiny",
-        "hydra.sweeper.finalists=5",
-        *TINY,
-    ]
-    assert run(*command) == 0
-    found = shown(capsys, "show", "tiny")
-    assert [len(each["summary"]["val_losses"]) for each in found["finals"]] == [5, 5]
-    fresh = {run.data.params["replicates.first"] for run in runs_of("trial") if run.data.params["replicates.count"] == "5"}
-    assert fresh == {"2"}  # the trials had 0 and 1
-    count = len(runs_of("trial"))
-    assert run(*command) == 0 and len(runs_of("trial")) == count == 4
-    assert shown(capsys, "show", "tiny")["finals"] == found["finals"]

@@ -47,7 +47,7 @@ class StudySweeperConf:
     baselines: bool = True
     # train the winner's replicates on, without early stopping, until weights and functions rest: does training converge?
     settle: bool = True
-    # train the trials that may be the best again, each with this number of fresh replicates; null: no
+    # earlier versions retrained the best trials with so many replicates, which a race does now
     finalists: int | None = None
     # true: only show what the study would train, how long it will take and how much disk it needs; the flag --dry-run sets it
     dry_run: bool = False

@@ -8,7 +8,7 @@ import numpy as np
 
 from study.records.outcome import DEFAULT, Interval, Tested, TestScore
 from study.records.trial import TrialRecord
-from study.reporting.report import Table, listed, number, settings_text
+from study.reporting.report import Table, duration, listed, number, settings_text
 from study.statistics import race
 from study.statistics.objectives import Objective
 from study.statistics.race import Claim, Decision, Rules
@@ -41,10 +41,15 @@ def _cost(record: TrialRecord) -> tuple[float, float]:
     return (record.summary.parameters if record.summary else 0, epochs if isinstance(epochs, int) else 0)
 
 
-def progress(decision: Decision) -> str:
-    """Return the state of a race that goes on, for the terminal."""
+def progress(decision: Decision, rate: float) -> str:
+    """Return the state of a race that goes on, for the terminal. rate: networks per second so far, 0 before any."""
     racing = len(decision.used) - sum(trial in decision.used for trial in decision.out)
-    return f"{len(decision.used)} trials · {racing} still in the race · {sum(decision.used.values())} networks"
+    missing = sum(count - decision.used[trial] for trial, count in decision.next.items())
+    left = f", at most {duration(missing / rate)}" if rate else ""
+    return (
+        f"{len(decision.used)} trials · {racing} still in the race · {sum(decision.used.values())} networks · "
+        f"{missing} more in this round{left}"
+    )
 
 
 def headline(decision: Decision, tested: Tested | None = None) -> str:

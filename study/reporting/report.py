@@ -154,6 +154,16 @@ def trial_name(record: TrialRecord) -> str:
     return f"{record.number}: {settings_text(record.params)}" if record.params else f"trial {record.number}"
 
 
+def duration(seconds: float) -> str:
+    """Return a duration as text in a readable unit."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    if seconds < 99.5 * 60:
+        return f"{seconds / 60:.{int(seconds < 597)}f} min"
+    hours = seconds / 3600
+    return f"{hours:.0f} h" if hours < 71.5 else f"{hours / 24:.0f} days"
+
+
 def seconds_text(seconds: Mapping[str, float], total: float) -> str:
     """Return the seconds of each phase, with the rest as 'other'."""
     parts = {name: value for name, value in seconds.items() if value >= 0.05}

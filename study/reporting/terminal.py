@@ -243,17 +243,7 @@ class _Left(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         ends = task.fields["ends"]
-        return Text(f"{duration(max(0.0, ends - time.monotonic()))} left" if ends else "")
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as text in a readable unit."""
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    if seconds < 99.5 * 60:
-        return f"{seconds / 60:.{int(seconds < 597)}f} min"
-    hours = seconds / 3600
-    return f"{hours:.0f} h" if hours < 71.5 else f"{hours / 24:.0f} days"
+        return Text(f"{report.duration(max(0.0, ends - time.monotonic()))} left" if ends else "")
 
 
 def _bar() -> Progress:
@@ -344,7 +334,7 @@ class StudyProgress:
         line = f"trial {asked.number:>3}  {redact(outcome)} with {report.settings_text(asked.params)}"
         style = {Pruned: "dim", Failed: "red"}.get(type(result.outcome), "")
         # a terminal shows the counts in the bar below
-        counts = "" if MOVES else f"[{self._done}/{self._total}, {best}{others}, {pace}, {duration(left)} left]  "
+        counts = "" if MOVES else f"[{self._done}/{self._total}, {best}{others}, {pace}, {report.duration(left)} left]  "
         _print_line(f"{counts}{line}", style)
         if _verbose:
             took = report.seconds_text(result.seconds, sum(result.seconds.values()))

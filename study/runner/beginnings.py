@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -129,7 +129,8 @@ def _complete(given: Mapping[str, Any], trials: ComposedTrials, space: Space) ->
         try:
             params[key] = overrides.sampled(domain, value)
         except ValueError:
-            faults.append(Fault(key, "nothing" if value is ABSENT else value, str(domain)))
+            got = "nothing" if value is ABSENT else value
+            faults.append(Fault(key, f"{got} by default" if given and key not in given else got, str(domain)))
     if faults:
         raise BadInput(faults)
     trials.spec(params, space)
@@ -183,7 +184,7 @@ def _continued(beginning: Beginning, source: str, new: NewStudy) -> tuple[Beginn
     for params in inside.values():
         if len(best) < BEST and params not in [*tried, *best]:
             best.append(params)
-    line = f"from study {source}: its {len(best)} best settings are tried first"
+    line = f"from study {source}: its best {len(best)} settings are tried first"
     if len(inside) < len(known.ranked):
         line += f" ({len(inside)} of its {len(known.ranked)} trials lie in this space)"
     beginning = replace(beginning, first=[*beginning.first, *best])
@@ -206,13 +207,28 @@ def _carried(record: TrialRecord, known: study_results.Findings, new: NewStudy) 
     try:
         for key, domain in new.space.items():
             if spaces.active(domain, params):
-                params[key] = overrides.sampled(domain, values.get(key, ABSENT))
+                params[key] = overrides.sampled(domain, _there(key, values, known.space, record.params))
         here = specs.flat(new.trials.spec(params, new.space))
     except (ValueError, BadInput):
         return None
     searched = {UNITS if key in SHAPE else key for key in record.params}
     alike = all(as_text(here.get(key, "")) == as_text(values[key]) for key in searched - new.space.keys())
     return params if alike else None
+
+
+def _there(key: str, values: Mapping[str, Any], space: Collection[str], params: Collection[str]) -> object:
+    """Return a setting of another study's trial; ABSENT if it is unknown.
+
+    values: what the study fixed, of its first kinds, and what the trial has of its `space`: `params`.
+    """
+    section, _, name = key.partition(".")
+    if key in params or section not in space or section not in specs.KINDS:
+        return values.get(key, ABSENT)
+    usual = {kind: specs.defaults(cls)[name] for kind, cls in specs.KINDS[section].items() if kind in specs.kinds_with(key)}
+    own = usual.get(values[section], ABSENT)
+    given = values.get(f"{key} with {section}={values[section]}", values.get(key, own))
+    # another kind's default may be the first kind's, which says nothing about this one
+    return given if given == own or given not in usual.values() else ABSENT
 
 
 def _difference(known: study_results.Findings, new: NewStudy) -> str:
@@ -222,7 +238,21 @@ def _difference(known: study_results.Findings, new: NewStudy) -> str:
     searched = known.space.keys() | new.space.keys()
     ignored = {"sampler", "pruner", TRY, FROM, *searched, *(SHAPE if SHAPE & searched else ())}
     there, here = as_texts(known.settings), as_texts(new.identity)
-    for key in sorted((there.keys() | here.keys()) - ignored):
-        if there.get(key) != here.get(key):
+    for key in sorted(there.keys() | here.keys()):
+        name, _, condition = key.partition(" with ")
+        having = specs.kinds_with(name)
+        kinds = [kind for kind in having if kind in _kinds_of(name.partition(".")[0], known)]
+        if condition:
+            kinds = [kind for kind in kinds if condition.endswith(f"={kind}")]
+        if name in ignored or (having and not kinds):  # settings of kinds that no trial has change nothing
+            continue
+        # a study whose first kind lacks a setting has its default, where the trials' kinds agree on one
+        usual = {as_text(specs.defaults(specs.KINDS[name.partition(".")[0]][kind])[name.partition(".")[2]]) for kind in kinds}
+        default = usual.pop() if len(usual) == 1 and not condition else None
+        if there.get(key, default) != here.get(key, default):
             return f"{key} is {there.get(key, 'not set')} there and {here.get(key, 'not set')} here"
     return ""
+
+
+def _kinds_of(section: str, known: study_results.Findings) -> set[object]:
+    return {record.params.get(section, known.settings.get(section)) for record in known.ranked}

@@ -68,8 +68,6 @@ def show_study(plan: Plan) -> None:
             terminal.show_line(f"  on this machine, where one trial uses all cores; up to {jobs} times as fast on more machines")
         if plan.rules:
             terminal.show_line(f"  then a race: {_race_text(plan.rules, standing.total)}, not in this time")
-        if count := plan.settings["finalists"]:
-            terminal.show_line(f"  then the finalists, if there are any: {count} networks each")
     kept = estimate.study_bytes(sampled, standing.total, plan.uri is not None, plan.rules.most if plan.rules else 0)
     if not sqlite.path_of(plan.storage):
         kept = {"in the storage": kept.pop("optuna.db")} | kept
@@ -238,10 +236,10 @@ def _show_estimate(estimated: Estimate, start: float) -> None:
     from study.runner import estimate
 
     end = estimate.END_SHARE * start
-    likely, low, high = (terminal.duration(seconds + start + end) for seconds in (estimated.likely, estimated.low, estimated.high))
+    likely, low, high = (report.duration(seconds + start + end) for seconds in (estimated.likely, estimated.low, estimated.high))
     terminal.show_line(f"time: about {likely} ({low} to {high})", "bold")
     parts = {"start": start, **estimated.parts, "end": end}
-    terminal.show_line("  " + " · ".join(f"{name} {terminal.duration(seconds)}" for name, seconds in parts.items()))
+    terminal.show_line("  " + " · ".join(f"{name} {report.duration(seconds)}" for name, seconds in parts.items()))
     terminal.show_line(f"  estimated from {estimated.basis}")
 
 

@@ -21,7 +21,7 @@ from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
 from study.records.arrays import Scalar
 from study.records.outcome import Completed, TrialResult
 from study.records.trial import Asked, TrialRecord
-from study.reporting import answers, narrative, outputs, report, study_results, terminal
+from study.reporting import narrative, outputs, report, study_results, terminal
 from study.results import champion
 from study.runner import dry_run, job, planning, race
 from study.runner.planning import HydraSweeper, Plan
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from study.search.study import Search
 
 
-MOST_FINALISTS = 8
 TRIALS_SHARE = 0.7  # of the time of a study that is to be decided, for its trials; the rest is for the race
 
 
@@ -43,9 +42,9 @@ TRIALS_SHARE = 0.7  # of the time of a study that is to be decided, for its tria
 class Launching:
     """An open study and its launch.
 
-    writer: writes to MLflow, whose page of the study is `page`; None and empty without tracking. launch: runs trials; launch_final:
-    runs a finalist or a race's winner, given its record, its first replicate and the number of replicates, and raises errors of
-    storage and tracking; launch_rounds: the rounds of a race.
+    writer: writes to MLflow, whose page of the study is `page`; None and empty without tracking. launch: runs trials;
+    launch_rounds: the rounds of a race; launch_winner: trains so many replicates of its winner together, and raises errors of
+    storage and tracking.
     """
 
     plan: Plan
@@ -54,8 +53,8 @@ class Launching:
     page: str
     clock: Clock
     launch: Launch
-    launch_final: Callable[[TrialRecord, int, int], TrialResult | BaseException]
     launch_rounds: race.Train
+    launch_winner: Callable[[TrialRecord, int], TrialResult | BaseException]
 
 
 def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequence[str]) -> list[TrialRecord]:
@@ -126,12 +125,11 @@ def _open(plan: Plan, clock: Clock) -> Launching:
         text = json.dumps(specs.as_mapping(plan.trials.spec(default, plan.space)))
         return [] if winner.params == default else [f"study.default={grammar.encode(text)}"]
 
-    def launch_final(record: TrialRecord, first: int, count: int) -> TrialResult | BaseException:
+    def launch_winner(winner: TrialRecord, count: int) -> TrialResult | BaseException:
         looked = job.BASELINES if plan.settings["baselines"] else job.NETWORKS
-        whole = [f"study.whole={record.number}", f"study.test={looked}", *rival(record)] if plan.rules else []
-        whole += ["study.onward=true"] if plan.rules and plan.settings["settle"] else []
-        lines = [line(record.params, f"replicates.first={first}", f"replicates.count={count}", *whole)]
-        result = _result(plan.launcher.launch(lines, initial_job_idx=study.n_trials + record.number)[0])
+        whole = [f"replicates.count={count}", f"study.whole={winner.number}", f"study.test={looked}", *rival(winner)]
+        whole += ["study.onward=true"] if plan.settings["settle"] else []
+        result = _result(plan.launcher.launch([line(winner.params, *whole)], initial_job_idx=study.n_trials + winner.number)[0])
         if isinstance(result, StudyError) and not isinstance(result, BadInput):
             raise result
         return result
@@ -145,7 +143,7 @@ def _open(plan: Plan, clock: Clock) -> Launching:
         ]
         return [_result(returned) for returned in plan.launcher.launch(lines, initial_job_idx=study.n_trials)]
 
-    return Launching(plan, study, writer, page, clock, launch, launch_final, launch_rounds)
+    return Launching(plan, study, writer, page, clock, launch, launch_rounds, launch_winner)
 
 
 def _train_round(plan: Plan, part: race.Round) -> TrialResult:
@@ -188,7 +186,7 @@ def _race(opened: Launching) -> None:
         if not study.is_whole(winner.number, count):
             show(f"training the {count} replicates of trial {winner.number} together")
             start = time.perf_counter()
-            result = opened.launch_final(winner, 0, count)
+            result = opened.launch_winner(winner, count)
             if isinstance(result, TrialResult) and result.summary:
                 study.tell_whole(winner.number, result)
                 opened.clock.add_jobs(time.perf_counter() - start, [result.seconds])
@@ -238,8 +236,6 @@ def _run(opened: Launching) -> None:
 def _conclude(opened: Launching) -> list[TrialRecord]:
     """Show the study's findings, and store them with its records."""
     plan, study, writer, clock = opened.plan, opened.study, opened.writer, opened.clock
-    if plan.settings["finalists"] and plan.base.replicates.crossed is None:
-        _train_finalists(opened, study.records())
     findings = study_results.read(study.storage, study.name)
     terminal.show_findings(findings)
     networks = study_results.Networks()
@@ -302,32 +298,6 @@ def _crown(findings: study_results.Findings, uri: str, clock: Clock) -> None:
         return
     if kept:
         terminal.message(f"champion: models:/{kept.model_id}, the mean of the {kept.members} networks of trial {kept.trial}", "dim")
-
-
-def _train_finalists(opened: Launching, records: Sequence[TrialRecord]) -> None:
-    """Train the possibly best settings again with fresh replicates, unless that is done."""
-    plan, study = opened.plan, opened.study
-    count = plan.settings["finalists"]
-    objective = study.objectives[0]
-    chosen = answers.choice(records, objective)
-    if chosen is None or chosen.decided:
-        why = "no winner can be named" if chosen is None else "the search found a clear winner"
-        terminal.message(f"no finalists are trained: {why}")
-        return
-    done = {record.number for record in study.finals() if record.summary and len(record.summary.val_losses) == count}
-    tied = [record for number in chosen.tied[:MOST_FINALISTS] for record in records if record.number == number]
-    if len(chosen.tied) > MOST_FINALISTS:
-        terminal.message(f"only the best {MOST_FINALISTS} of {len(chosen.tied)} finalists are trained again")
-    fresh = plan.base.replicates.first + len(objective.of_replicates(tied[0].summary) if tied[0].summary else ())
-    for record in tied:
-        if record.number not in done:
-            with terminal.status(f"training trial {record.number} again with {count} fresh replicates"):
-                result = opened.launch_final(record, fresh, count)
-            summary = result.summary if isinstance(result, TrialResult) else None
-            if isinstance(result, TrialResult) and summary:
-                study.tell_final(replace(record, summary=summary, run_id=result.run_id, values=[objective.value(summary)]))
-            outcome = f"val loss {report.loss_text(summary)}" if summary else "no result"
-            terminal.message(f"finalist {record.number}: {outcome}")
 
 
 def _columns(space: Space, base: TrialSpec) -> list[str]:

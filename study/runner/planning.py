@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 PROGRAM = "mlp-study"
 # Hydra stores flags as settings
 OF_THE_FLAGS = {"hydra.mode", "hydra.sweeper.dry_run"}
+NO_FINALISTS = "null: a race retrains the trials that may be the best (hydra.sweeper.decide=true, hydra.sweeper.max_replicates)"
 # Hydra's settings that apply only to a study
 OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/")
 
@@ -317,7 +318,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         "n_trials": rules.integer(1, 1_000_000),
         "n_jobs": rules.integer(1, 10_000),
         "minutes": rules.number(0, 1e6, above=True),
-        "finalists": rules.integer(5, 100_000),
+        "finalists": replace(rules.one_of(()), valid=NO_FINALISTS),
         "max_failure_rate": rules.number(0, 1),
         "decide": rules.optional(rules.FLAG),
         "baselines": rules.FLAG,

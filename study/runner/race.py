@@ -56,6 +56,7 @@ def run(
     lost: set[Round] = set()
     # drivers that share a race begin at different places of a round
     order = random.Random(os.getpid())
+    trained, start = 0, time.perf_counter()
     while True:
         records = search.records()
         decision = decisions.decide(records, search.objectives[0], rules, per_split)
@@ -63,11 +64,12 @@ def run(
             if decision and decision.winner is not None:
                 search.tell_winner(decision.winner)
             return decision
-        show(decisions.progress(decision))
+        show(decisions.progress(decision, trained / (time.perf_counter() - start)))
         by_number = {record.number: record for record in records}
         missing = [_round(by_number[number], count) for number, count in decision.next.items()]
         order.shuffle(missing)
         wanted = missing[:at_once]
+        trained += sum(part.count for part in wanted)
         for part, error in _train(search, wanted, train, clock).items():
             if part in lost or isinstance(error, StudyError):
                 raise error if isinstance(error, StudyError) else RuntimeError(f"replicates of trial {part.number}: {error!r}")

@@ -38,7 +38,6 @@ def may_race(config: DictConfig, space: Space, fixed: Sequence[str], settings: M
     against = {
         "several objectives": len(names) > 1,
         "an objective that replicates have no value of": any(name not in OF_REPLICATES for name in names[:1]),
-        "hydra.sweeper.finalists": settings["finalists"] is not None,
         "replicates.crossed": config.replicates.get("crossed") is not None,
         "a search over replicates or data": any(key.partition(".")[0] in ("replicates", "data") for key in space),
     }

@@ -19,7 +19,6 @@ from study.search import storage as storages
 from study.search.mirror import latest
 from study.search.stored import (
     ATTEMPT,
-    FINAL,
     INTERRUPTED,
     LOST,
     RESULT,
@@ -29,7 +28,6 @@ from study.search.stored import (
     WINNER,
     at_work,
     elsewhere,
-    finals_of,
     front_of,
     keep,
     keep_result,
@@ -176,12 +174,6 @@ class Trials:
         with storages.errors(self.storage):
             return front_of(self._study)
 
-    def tell_final(self, record: TrialRecord) -> None:
-        """Keep the result of a trial's setting with fresh replicates; `record` is the trial's, with their summary."""
-        kept = {"number": record.number, "params": record.params, "run_id": record.run_id, "value": record.value}
-        kept["summary"] = asdict(record.summary) if record.summary else None
-        attributes.keep_with_study(self._study, f"{FINAL}{record.number}", kept)
-
     def open_race(self, rules: Rules) -> None:
         """Keep the rules of the race that decides the study."""
         with storages.errors(self.storage):
@@ -227,6 +219,3 @@ class Trials:
         with storages.errors(self.storage):
             silent = silent_trials(self._study) if trials else set()
         return any(at_work(trial, silent) for trial in trials)
-
-    def finals(self) -> list[TrialRecord]:
-        return finals_of(self._study)

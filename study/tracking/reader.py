@@ -164,11 +164,11 @@ def load_trial(store: Store, run_id: str, *, motion: bool = False) -> TrackedTri
         numbers, path = [int(number) for number in curves["replicate"]], artifacts.read_trajectory(folder) if motion else None
         comparison = artifacts.read_comparison(folder)
         onward = artifacts.read_onward(folder) if motion else None
-        further = (
-            TrackedTrial(numbers[: len(onward[1])], onward[0]["train_loss"], onward[0]["val_loss"], onward[1], {}, onward[2])
-            if onward
-            else None
-        )
+        further = None
+        if onward:
+            losses, its_targets, its_path = onward
+            own = numbers[: len(its_targets)]
+            further = TrackedTrial(own, losses["train_loss"], losses["val_loss"], its_targets, {}, its_path)
         return TrackedTrial(numbers, curves["train_loss"], curves["val_loss"], targets, comparison, path, further)
 
 
