@@ -52,21 +52,21 @@ def of_onward(onward: Onward) -> str:
     if max(moved.weights.count(motion.OSCILLATING), moved.function.count(motion.OSCILLATING)) > count / 2:
         return "No: training goes back and forth from epoch to epoch"
     weights, functions = (
-        [motion.rests(label, held) for label, held in zip(labels, moved.held, strict=True)]
+        sum(motion.rests(label, held) for label, held in zip(labels, moved.held, strict=True))
         for labels in (moved.weights, moved.function)
     )
-    name = verdict.name_of(summary.verdict or "")
-    if all(weights) and all(functions) and name in HEADLINES:
-        held = ", each run held by its learning rate" if all(moved.held) else ""
-        return f"{HEADLINES[name]}{held}"
-    if all(functions):
-        still = f"the weights of {weights.count(False)} of {count} networks keep moving"
-        differ = {verdict.SAME_LOSS: ", another one in each run", verdict.DIFFERENT_LOSS: ", another one in each run"}
-        alike = {verdict.SAME_FUNCTION: ", the same one in all runs", verdict.WITHIN_WOBBLE: ", the same one in all runs"}
-        return f"No: {still}, and the function comes to rest{(differ | alike).get(name or '', '')}"
-    moving = [not (of_weights and of_function) for of_weights, of_function in zip(weights, functions, strict=True)]
-    parts = listed([part for part, rest in (("weights", weights), ("function", functions)) if not all(rest)])
-    return f"No: {parts} of {sum(moving)} of {count} networks still move after {max(onward.trained):,} epochs"
+    name, at_rest = verdict.name_of(summary.verdict or ""), sum(moved.resting)
+    if min(weights, functions) > count / 2:
+        if name not in HEADLINES:
+            return f"Not decided: {at_rest} of {count} networks come to rest"
+        return HEADLINES[name] + (", each run held by its learning rate" if all(moved.held) else "")
+    if functions > count / 2:
+        which = {verdict.SAME_LOSS: ", another one in each run", verdict.DIFFERENT_LOSS: ", another one in each run"}
+        which |= {verdict.SAME_FUNCTION: ", the same in all runs", verdict.WITHIN_WOBBLE: ", the same in all runs"}
+        still = f"the weights of {count - weights} of {count} networks keep moving"
+        return f"No: {still}, while the function of {functions} of {count} comes to rest{which.get(name or '', '')}"
+    parts = listed([part for part, resting in (("weights", weights), ("function", functions)) if resting <= count / 2])
+    return f"No: {parts} of {count - at_rest} of {count} networks still move after {max(onward.trained):,} epochs"
 
 
 def rest(summary: Summary) -> bool:
