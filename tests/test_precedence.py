@@ -181,6 +181,16 @@ def test_sizes_undo_a_width_or_depth_of_less_precedence(layers: list[dict[str, o
     assert precedence.shape_resets(layers) == resets
 
 
+def test_of_the_programs_own_files_experiments_alone_set_sizes() -> None:
+    """`source.only_stock` relies on it."""
+    with_sizes = set()
+    for file in source.config_folder().rglob("*.yaml"):
+        content = precedence.flattened(OmegaConf.to_container(OmegaConf.load(file)))
+        if {precedence.UNITS, WIDTH, DEPTH} & {key for key, _ in content}:
+            with_sizes.add(file.parent.name)
+    assert with_sizes == {"experiment"}
+
+
 def test_the_hidden_layers_of_one_trial_are_those_that_were_given_last() -> None:
     assert composition.compose(["+experiment=depths", "model.units=[8,8,8]"]).model.units == (8, 8, 8)
     assert composition.compose(["+experiment=smoke", "model.width=4"]).model.units == (4,)

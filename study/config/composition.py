@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 
@@ -101,7 +102,12 @@ def _faults(loader: ConfigLoader, name: str, lines: Sequence[str]) -> list[Fault
     kept: list[str] = []
     unknown: set[str] = set()
     # choices of groups first, since they decide which settings exist
-    for override in sorted(parsed, key=lambda override: "." in override.key_or_group):
+    untried = sorted(parsed, key=lambda override: "." in override.key_or_group)
+    whole = [str(override.input_line) for override in untried]
+    with contextlib.suppress(*REFUSALS):
+        load(whole)
+        kept, untried = whole, []
+    for override in untried:
         key, line = override.key_or_group, str(override.input_line)
         if key.split(".")[0] in unknown:
             continue
