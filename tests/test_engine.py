@@ -136,6 +136,19 @@ def test_a_range_of_replicates_has_the_same_bits_as_among_32(spec, first, count)
     assert fingerprints(train(with_replicates(spec, first=first, count=count))) == among[first : first + count]
 
 
+SHARED_SPLITS = [(1, 0, 3, WIDTH), (2, 0, 6, 2), (2, 1, 5, 3), (3, 2, 5, 2)]
+
+
+@pytest.mark.parametrize(("per_split", "first", "count", "datasets"), SHARED_SPLITS)
+def test_replicates_on_a_split_share_its_rows_and_train_as_each_does_alone(per_split, first, count, datasets):
+    spec = small(replicates=Replicates(count, vary=("init", "order", "data"), per_split=per_split, first=first))
+    training = CohortTraining(spec, dataset.load_replicates(spec), Clock())
+    assert training.signature.datasets == datasets
+    assert {len(part._data[0]) for part in training._parts} == {datasets * training.signature.rows}
+    alone = [fingerprints(train(with_replicates(spec, first=number, count=1)))[0] for number in spec.replicates.numbers]
+    assert fingerprints(train(spec)) == alone and len(set(alone)) == count
+
+
 @every_network
 def test_training_again_gives_the_same_bits(spec):
     once, again = study.train(spec), study.train(spec)

@@ -131,9 +131,7 @@ class Part:
         # TensorFlow's stateless generators take signed seeds
         dropout_seeds = self._padded(batches.source_seeds(spec, "dropout", self._numbers))
         self._dropout_seeds = tf.constant(np.array(dropout_seeds, np.uint32).view(np.int32))
-        self._data = shared or tuple(
-            tf.constant(np.stack(arrays)) for arrays in zip(*(arrays_of(datasets[p]) for p in self._padded(positions)), strict=True)
-        )
+        self._data = shared or _own_data([datasets[position] for position in self._padded(positions)], signature.datasets)
         self._latest: Future[Stage] | None = None
 
     def _padded(self, values: Sequence[Any]) -> list[Any]:
@@ -228,6 +226,16 @@ class Part:
 def _unpadded(curves: EpochCurves | MotionCurves | None, epochs: int, count: int) -> dict[str, Floats]:
     named = {name: values for name, values in vars(curves).items() if isinstance(values, tf.Tensor)} if curves else {}
     return {name: values.numpy()[:epochs, :count] for name, values in named.items()}
+
+
+def _own_data(datasets: Sequence[Dataset], count: int) -> tuple[tf.Tensor, ...]:
+    """Return the data of W replicates as the program takes them, each dataset once; the first one pads them to `count`."""
+    distinct = {id(data): data for data in datasets}
+    places = {key: place for place, key in enumerate(distinct)}
+    arrays = [arrays_of(data) for data in distinct.values()]
+    x, y, x_val, y_val = zip(*arrays, *arrays[:1] * (count - len(arrays)), strict=True)
+    own = np.array([places[id(data)] for data in datasets], np.int32)
+    return tuple(map(tf.constant, (np.concatenate(x), np.concatenate(y), np.stack(x_val), np.stack(y_val), own)))
 
 
 def arrays_of(data: Dataset) -> tuple[Any, ...]:

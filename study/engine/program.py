@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,9 @@ from study.settings.model import BATCH
 class Signature:
     """The constants that a program is compiled for. Everything else is an input.
 
-    settings: the names of the settings in use; clipping that is off, for instance, isn't in the program. own_data: the data have a
-    replica axis. stops: a replicate may stop before the others. plateau: patience and cooldown of a learning rate that is reduced
-    on a plateau. motion: the networks are followed.
+    settings: the names of the settings in use; clipping that is off, for instance, isn't in the program. datasets: how many the
+    W replicates have among them; 0 for one that all parts share. stops: a replicate may stop before the others. plateau: patience
+    and cooldown of a learning rate that is reduced on a plateau. motion: the networks are followed.
     """
 
     sizes: tuple[int, ...]
@@ -42,7 +42,7 @@ class Signature:
     batch_size: int
     steps: int
     leg_epochs: int
-    own_data: bool
+    datasets: int
     stops: bool
     patience: int | None
     plateau: tuple[int, int] | None
@@ -83,16 +83,23 @@ def program(signature: Signature) -> Any:
 
     (state, data, orders [W, epochs, steps, batch], settings, by_step {name: [epochs × steps]}, dropout seeds [W], epochs) →
     `LegResult`. It trains only the first `epochs` of a leg, so a short last leg needs no program of its own. A replicate that has
-    stopped keeps its state, and its losses are NaN from then on.
+    stopped keeps its state, and its losses are NaN from then on. data: as from `parts.arrays_of`; of several datasets, the training
+    parts follow one another, the validation parts are stacked, and the number of each replicate's dataset comes last, [W].
     """
     sig, length = signature, signature.leg_epochs
     rule, row_losses = optimizers.RULES[sig.rule], losses.LOSSES[sig.loss]
 
     def leg(state, data, orders, settings, by_step, dropout_seeds, epochs):  # type: ignore[no-untyped-def]
-        x, y, x_val, y_val = data
-        if not sig.own_data:
-            x_val, y_val = (tf.broadcast_to(a, [WIDTH, *a.shape]) for a in (x_val, y_val))
-        take = partial(tf.gather, batch_dims=int(sig.own_data))
+        x, y, x_val, y_val, *own = data
+        if sig.datasets:
+            [dataset] = own
+            x_val, y_val = (tf.gather(values, dataset) for values in (x_val, y_val))
+            first = sig.rows * dataset[:, None]
+        else:
+            x_val, y_val = (tf.broadcast_to(values, [WIDTH, *values.shape]) for values in (x_val, y_val))
+
+        def take(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+            return tf.gather(values, rows + first if sig.datasets else rows)
 
         def predict(parameters: model.Tensors) -> tf.Tensor:
             return model.outputs(parameters, x_val, sig.activation, model.normaliser(sig.normalisation, settings, parameters))

@@ -61,7 +61,7 @@ class CohortTraining:
             settings = _settings(spec)
             self._settings = {name: tf.constant(value) for name, value in settings.items()}
             self.signature = _signature(spec, datasets[0], settings)
-            shared = None if self.signature.own_data else tuple(map(tf.constant, arrays_of(datasets[0])))
+            shared = None if self.signature.datasets else tuple(map(tf.constant, arrays_of(datasets[0])))
             positions = range(spec.replicates.count)
             members = [positions[first : first + WIDTH] for first in positions[::WIDTH]]
             self._parts = [Part(part, spec, self.signature, datasets, shared, start) for part in members]
@@ -178,12 +178,22 @@ def _signature(spec: TrialSpec, data: Dataset, settings: Mapping[str, float]) ->
         batch_size=batch_size,
         steps=batches.steps_per_epoch(rows, batch_size, training.partial_batch),
         leg_epochs=min(training.leg_epochs, training.epochs),
-        own_data=spec.own_data,
+        datasets=_datasets(spec),
         stops=training.patience is not None or training.until != ALL_EPOCHS,
         patience=training.patience,
         plateau=(schedule.patience, schedule.cooldown) if isinstance(schedule, ReduceOnPlateau) else None,
         motion=training.motion,
     )
+
+
+def _datasets(spec: TrialSpec) -> int:
+    """Return how many datasets a part's replicates have at most; 0 if all parts share one."""
+    if not spec.own_data:
+        return 0
+    shared = spec.per_dataset
+    # a part may begin between replicates that share one
+    begins = {(spec.replicates.first + WIDTH * part) % shared for part in range(shared)}
+    return max((begin + WIDTH - 1) // shared + 1 for begin in begins)
 
 
 def _settings(spec: TrialSpec) -> dict[str, float]:

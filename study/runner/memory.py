@@ -66,7 +66,7 @@ def needed(spec: TrialSpec, data: Dataset) -> float:
     rows, batch = len(data.x_train), batches.batch_size(spec, len(data.x_train))
     running = min(parts, available_cores()) * WIDTH * sum(sizes) * (3 * batch + 2 * len(data.x_val))
     orders = parts * WIDTH * min(spec.training.leg_epochs, spec.training.epochs) * rows
-    tables = 3 + 2 * spec.replicates.count * spec.own_data  # as loaded, for the networks, and TensorFlow's
+    tables = 3 + 2 * spec.own_data * spec.replicates.count / spec.per_dataset  # as loaded, for the networks, and TensorFlow's
     values = tables * (rows + len(data.x_val)) * (sizes[0] + 1)
     predictions = 3 * spec.replicates.count * len(data.x_val) * sizes[-1]
     return FLOAT * (parts * WIDTH * parameters * (COPIES + slots + more) + running + orders + values + predictions)

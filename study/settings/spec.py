@@ -68,8 +68,16 @@ class TrialSpec(SettingsSection):
     @property
     def own_data(self) -> bool:
         """True if the settings give each replicate data of its own: a lone one must run the same program as several."""
-        disturbed = self.data.feature_noise > 0 or self.data.target_noise > 0
-        return "data" in self.replicates.vary or ("noise" in self.replicates.vary and disturbed)
+        return "data" in self.replicates.vary or self._own_noise
+
+    @property
+    def per_dataset(self) -> int:
+        """Return how many replicates in a row share their data, where the settings give replicates data of their own."""
+        return 1 if self._own_noise else self.replicates.per_split
+
+    @property
+    def _own_noise(self) -> bool:
+        return "noise" in self.replicates.vary and (self.data.feature_noise > 0 or self.data.target_noise > 0)
 
     def __repr__(self) -> str:
         """Show the settings that differ from the defaults; those of a kind, from that kind's defaults."""
