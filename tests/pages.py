@@ -91,6 +91,11 @@ def trajectory(weights: Doubles, function: Array, votes: Array | None = None, fi
     return Trajectory(sums, sums, sums + 4, sums, sums, start, epochs, *sketches)  # type: ignore[arg-type]
 
 
+def motion_summary(weights: list[str], function: list[str], held: list[bool]) -> MotionSummary:
+    numbers: dict[str, list[float | None]] = {"wander": [0.06] * len(held), "wobble": [0.4] * len(held)}
+    return MotionSummary(weights, function, held, [False] * len(held), numbers)
+
+
 def moving(still: Shown) -> Shown:
     """The trial with weights that drift and functions that scatter."""
     count, epochs = still.kept.train_loss.shape
@@ -99,7 +104,7 @@ def moving(still: Shown) -> Shown:
     path = trajectory(weights.cumsum(axis=1) + np.arange(epochs)[:, None], function)
     summary = still.record.summary
     assert summary
-    motion = MotionSummary(["drifting"] * count, ["confined"] * count, [False] * count, [0.06] * count, [0.4] * count)
+    motion = motion_summary(["drifting"] * count, ["confined"] * count, [False] * count)
     record = dataclasses.replace(still.record, summary=dataclasses.replace(summary, motion=motion))
     return Shown(record, dataclasses.replace(still.kept, trajectory=path))
 

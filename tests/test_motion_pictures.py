@@ -9,13 +9,13 @@ import pytest
 
 from study.analysis import motion_paths
 from study.analysis.motion_paths import TailPath
-from study.records.outcome import MotionSummary
+from study.records.outcome import MotionSummary, Onward
 from study.records.tracked import TrackedTrial
 from study.records.trajectory import Trajectory
 from study.reporting.pages import motion_section, page
 from study.reporting.pages.charts import motion as charts
 from study.reporting.pages.page import Section
-from tests.pages import Elements, moving, shown, summary, trajectory, trials
+from tests.pages import Elements, motion_summary, moving, shown, summary, trajectory, trials
 
 EPOCHS = 100  # the tail is 20 steps, of epochs 80 to 100
 ONE, OTHER = np.eye(31)[:2]
@@ -119,7 +119,7 @@ def test_lags_of_thinned_sketches_are_in_epochs() -> None:
 
 BEST = moving(shown(trials(1)[0], replicates=6))
 KEPT = BEST.kept
-MOTION = MotionSummary(["drifting"] * 6, ["confined"] * 6, [False] * 6, [0.06] * 6, [0.4] * 6)
+MOTION = motion_summary(["drifting"] * 6, ["confined"] * 6, [False] * 6)
 
 
 def section(trial: TrackedTrial = KEPT, motion: MotionSummary | None = MOTION) -> Section:
@@ -156,6 +156,17 @@ def test_without_motion_the_section_is_left_out(trial: TrackedTrial, motion: Mot
     assert section(trial, motion).empty
 
 
+def test_replicates_that_were_trained_on_are_drawn_in_place_of_the_trials() -> None:
+    further = summary(0.5, 6, motion=motion_summary(["settled"] * 6, ["settled"] * 6, [False] * 6))
+    onward = Onward(1000, [900] * 6, [20] * 6, 0.4, further)
+    whole = summary(0.5, 6, motion=MOTION, onward=onward)
+    drawn = motion_section.motion("trial 0", whole, dataclasses.replace(KEPT, trajectory=None, onward=KEPT))
+    assert len(drawn.charts) == 3
+    assert drawn.texts[-1] == "The weights of 6 of 6 networks are at rest; the function of 6 of 6 is at rest."
+    without = motion_section.motion("trial 0", dataclasses.replace(whole, onward=dataclasses.replace(onward, summary=None)), KEPT)
+    assert without.texts == section().texts
+
+
 def test_what_stands_still_is_said_and_not_drawn() -> None:
     still = trajectory(np.ones((6, 30, 31)), np.ones((6, 30, 31)))
     drawn = section(dataclasses.replace(KEPT, trajectory=still))
@@ -186,12 +197,12 @@ def test_zeros_count_in_a_median_and_are_not_drawn() -> None:
     ("motion", "expected"),
     [
         (
-            MotionSummary(["settled"] * 2 + ["slowing"], ["settled"] * 3, [True, True, False], [0.1] * 3, [0.1] * 3),
+            motion_summary(["settled"] * 2 + ["slowing"], ["settled"] * 3, [True, True, False]),
             "The weights of 2 of 3 networks are at rest (held by a low learning rate), those of 1 slow down; "
             "the function of 2 of 3 is at rest (held by a low learning rate), that of 1 is at rest.",
         ),
         (
-            MotionSummary(["oscillating"], ["drifting"], [True], [None], [None]),
+            motion_summary(["oscillating"], ["drifting"], [True]),
             "The weights of 1 of 1 networks go back and forth; the function of 1 of 1 drifts along a line.",
         ),
     ],

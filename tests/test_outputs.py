@@ -20,7 +20,7 @@ from study.tracking import reader, store
 from tests.command import client, ran, run, runs_of
 from tests.pages import Elements
 
-TINY = ["training.epochs=3", "model.units=[4]", "data=iris", "replicates.crossed=[2,2]"]
+TINY = ["training.epochs=12", "model.units=[4]", "data=iris", "replicates.crossed=[2,2]"]
 COMMAND = ["--multirun", "optimizer.learning_rate=0.01,0.1", "hydra.sweeper.study_name=tiny", *TINY]
 COMPARED = {"aligned", "null", "barrier", "aligned_barrier", "cka"}
 
@@ -68,7 +68,7 @@ def test_the_page_of_the_best_trial_is_in_the_folder_of_the_launch_and_with_its_
     [winner] = [each for each in runs_of("trial") if each.info.run_id == best()]
     elements = Elements(page.read_text())
     assert f"{winner.info.run_name.capitalize()} of study tiny" in elements.words and "did not converge" in elements.words
-    assert sum("data-chart" in each for each in elements.of("div")) == 7  # losses, blame, and how the networks compare
+    assert sum("data-chart" in each for each in elements.of("div")) == 10  # losses, motion, blame, and how the networks compare
     [other] = [each.info.run_id for each in runs_of("trial") if each.info.run_id != best()]
     assert "portrait.html" not in files_of(other)
 
@@ -94,7 +94,7 @@ def test_a_trials_run_tells_its_verdict_and_what_it_rests_on() -> None:
         assert trial.data.metrics["aligned"] == pytest.approx(apart.mean())
         assert trial.data.metrics["aligned_barrier"] == pytest.approx(kept.comparison["aligned_barriers"].max())
         for name in ("train_loss", "val_loss"):
-            assert getattr(kept, name).shape == (4, 3)
+            assert getattr(kept, name).shape == (4, 12)
         assert kept.targets[0].dtype.kind == "i"
 
 

@@ -217,7 +217,7 @@ def _measured(
     path: Trajectory, index: int, epochs: int, rates: Floats, predictions: Floats, target: Array, limits: MotionThresholds
 ) -> dict[str, Any]:
     length, inside = tail(path, epochs)
-    held = epochs > 0 and bool(rates[max(0, epochs - max(1, length)) : epochs].mean() <= limits.held * rates[:epochs].max())
+    held = epochs > 0 and bool(rates[epochs - max(length, 1) : epochs].mean() <= limits.held * rates[:epochs].max())
     if length < limits.shortest:
         label = UNDECIDED if epochs == 0 or np.isfinite(path.weights_norm[index, epochs - 1]) else DIVERGED
         nothing = dict.fromkeys((each.name for each in fields(Motion)), np.nan)

@@ -36,22 +36,23 @@ HOW = (
 )
 
 
-def of_trial(name: str, summary: Summary, trial: TrackedTrial) -> Section:
-    """Return how a trial's networks move at the end: those that were trained on until they rest, if there are any."""
-    if summary.onward and summary.onward.summary and trial.onward:
-        return motion(f"{name}, trained on", summary.onward.summary, trial.onward)
-    return motion(name, summary, trial)
-
-
 def motion(name: str, summary: Summary, trial: TrackedTrial) -> Section:
-    """Return how a trial's networks move in their last epochs; empty where that isn't recorded, or they have too few epochs."""
+    """Return how a trial's networks move in their last epochs: those that were trained on until they rest, if there are any.
+
+    Empty where that isn't recorded, or they have too few epochs.
+    """
+    texts = []
+    if trial.onward and summary.onward and summary.onward.summary:
+        texts = [f"These are replicates of {name} that were trained on, without early stopping, until they rest."]
+        summary, trial = summary.onward.summary, trial.onward
     title, path = "Motion at the end of training", trial.trajectory
     if path is None or summary.motion is None or not any(motion_paths.shown(path, count) for count in trial.trained):
         return Section(title)
-    said = sentence(summary.motion)
-    charts = [*_tails(trial, path, said), *_lags(summary, summary.motion, trial, path)]
-    still = "" if charts else f"In the last epochs of {name}, nothing moved at all."
-    return Section(title, [text for text in (said, still) if text], charts)
+    texts.append(sentence(summary.motion))
+    charts = [*_tails(trial, path, texts[-1]), *_lags(summary, summary.motion, trial, path)]
+    if not charts:
+        texts.append(f"In the last epochs of {name}, nothing moved at all.")
+    return Section(title, texts, charts)
 
 
 def sentence(moved: MotionSummary) -> str:

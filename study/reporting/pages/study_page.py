@@ -110,7 +110,7 @@ def _facts(findings: Findings) -> dict[str, str]:
 
 
 def _motion(best: Sequence[Shown]) -> list[Section]:
-    return [motion_section.of_trial(name(trial.record), trial.record.summary, trial.kept) for trial in best if trial.record.summary]
+    return [motion_section.motion(name(trial.record), trial.record.summary, trial.kept) for trial in best if trial.record.summary]
 
 
 def _compared(shown: Sequence[Shown]) -> list[Section]:

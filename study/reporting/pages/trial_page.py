@@ -21,7 +21,7 @@ def write(name: str, description: str, summary: Summary, trial: TrackedTrial, fi
 def build(name: str, description: str, summary: Summary, trial: TrackedTrial) -> Page:
     sections = [
         network_sections.loss_curves([name], [trial]),
-        motion_section.of_trial(name, summary, trial),
+        motion_section.motion(name, summary, trial),
         cause_sections.blame({name: summary.blame} if summary.blame else {}),
         network_sections.compared(name, summary, trial),
     ]
