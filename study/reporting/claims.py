@@ -30,7 +30,7 @@ HOLDS, FAILS, HALF = "holds", "fails", "holds in part"
 
 
 @dataclass(frozen=True)
-class Claim:
+class JudgedClaim:
     """text: the claim; verdict: HOLDS, FAILS or HALF; why: a sentence with the number that says so."""
 
     text: str
@@ -84,7 +84,7 @@ def table(found: Star) -> Table:
     return Table(columns, tuple(rows))
 
 
-def claims(found: Star) -> list[Claim]:
+def claims(found: Star) -> list[JudgedClaim]:
     """Return the claims that these trials put to the test."""
     centre = found.centre.summary
     assert centre and centre.motion
@@ -98,7 +98,7 @@ def claims(found: Star) -> list[Claim]:
     return [*told, _tolerance(centre)]
 
 
-def text(told: Sequence[Claim]) -> str:
+def text(told: Sequence[JudgedClaim]) -> str:
     """Return a sentence for each claim."""
     return "\n".join(f"“{claim.text}” {claim.verdict}: {claim.why}." for claim in told)
 
@@ -116,16 +116,16 @@ def _counted(labels: Sequence[str]) -> str:
     return ", ".join(f"{count} {label}" for label, count in Counter(labels).most_common())
 
 
-def _settles(moved: MotionSummary) -> Claim:
+def _settles(moved: MotionSummary) -> JudgedClaim:
     moving = [not motion.rests(label, held) for label, held in zip(moved.weights, moved.held, strict=True)]
     why = (
         f"the weights of {sum(moving)} of {len(moving)} networks still move, and in the last fifth of the epochs go "
         f"{number(_median(moved, 'advance'))} of their whole way ({UNIFORM} is a uniform speed)"
     )
-    return Claim("At a constant rate, training never settles", HOLDS if sum(moving) > len(moving) / 2 else FAILS, why)
+    return JudgedClaim("At a constant rate, training never settles", HOLDS if sum(moving) > len(moving) / 2 else FAILS, why)
 
 
-def _oscillates(moved: MotionSummary) -> Claim:
+def _oscillates(moved: MotionSummary) -> JudgedClaim:
     around = (motion.CONFINED, motion.OSCILLATING, motion.SETTLED)
     weights, function = (sum(label in around for label in labels) for labels in (moved.weights, moved.function))
     half, count = len(moved.weights) / 2, len(moved.weights)
@@ -135,35 +135,35 @@ def _oscillates(moved: MotionSummary) -> Claim:
         f"{number(_median(moved, 'trend'))} of their spread), and {function} of {count} as functions "
         f"({number(_median(moved, 'function_trend'))})"
     )
-    return Claim("Weights oscillate around a minimum", verdict, why)
+    return JudgedClaim("Weights oscillate around a minimum", verdict, why)
 
 
-def _too_large(record: TrialRecord) -> Claim:
+def _too_large(record: TrialRecord) -> JudgedClaim:
     text, summary = "Too large a rate diverges or oscillates", record.summary
     if summary is None or summary.motion is None:
-        return Claim(text, HOLDS, record.reason or record.state)
+        return JudgedClaim(text, HOLDS, record.reason or record.state)
     moved, count = summary.motion, len(summary.val_losses)
     wrong = max(summary.labels.get(DIVERGED, 0), moved.weights.count(motion.OSCILLATING))
     why = (
         f"{summary.labels.get(DIVERGED, 0)} of {count} networks diverge, and successive steps have a correlation of "
         f"{number(_median(moved, 'correlation'))} (−1 is back and forth)"
     )
-    return Claim(text, HOLDS if wrong > count / 2 else FAILS, why)
+    return JudgedClaim(text, HOLDS if wrong > count / 2 else FAILS, why)
 
 
-def _too_small(record: TrialRecord) -> Claim:
+def _too_small(record: TrialRecord) -> JudgedClaim:
     text, summary = "Too small a rate gets stuck", record.summary
     if summary is None or summary.motion is None:
-        return Claim(text, FAILS, record.reason or record.state)
+        return JudgedClaim(text, FAILS, record.reason or record.state)
     count, stuck = len(summary.val_losses), summary.labels.get(STUCK, 0)
     why = (
         f"{stuck} of {count} networks are stuck and {summary.labels.get(SLOW, 0)} slow; successive steps have a correlation of "
         f"{number(_median(summary.motion, 'correlation'))} (+1 is straight on)"
     )
-    return Claim(text, HOLDS if stuck > count / 2 else FAILS, why)
+    return JudgedClaim(text, HOLDS if stuck > count / 2 else FAILS, why)
 
 
-def _mitigates(constant: MotionSummary, falling: MotionSummary) -> Claim:
+def _mitigates(constant: MotionSummary, falling: MotionSummary) -> JudgedClaim:
     before, after, pace = _median(constant, "wander"), _median(falling, "wander"), _median(falling, "pace")
     quiet = before is not None and after is not None and after < STILL * before
     verdict = FAILS if not quiet else HALF if pace is not None and pace > AS_EVER else HOLDS
@@ -171,14 +171,14 @@ def _mitigates(constant: MotionSummary, falling: MotionSummary) -> Claim:
         f"with a cosine, two of the last epochs are {number(after)} apart in weights in place of {number(before)}, but per unit of "
         f"learning rate the weights move at {number(pace)} times the speed of the whole way"
     )
-    return Claim("Schedules mitigate", verdict, why)
+    return JudgedClaim("Schedules mitigate", verdict, why)
 
 
-def _tolerance(summary: Summary) -> Claim:
+def _tolerance(summary: Summary) -> JudgedClaim:
     spread = summary.val_loss_std / summary.val_loss_mean if summary.val_loss_mean else 0.0
     verdict = FAILS if summary.distance < POINT else HOLDS if spread < TOLERANCE else HALF
     why = (
         f"the networks' validation losses have an SD of {spread:.1%} of their mean, their weights are {number(summary.distance)} "
         "apart" + (f" and their functions {number(summary.disagreement)}" if summary.disagreement is not None else "")
     )
-    return Claim("Training finds a solution within a tolerance, not a point", verdict, why)
+    return JudgedClaim("Training finds a solution within a tolerance, not a point", verdict, why)
