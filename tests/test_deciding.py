@@ -35,12 +35,13 @@ from tests.test_faults_study import JOBLIB, LOG, finish, kill, processes_in, sta
 
 RULES = Rules()
 RATES = (0.02, 0.1, 0.11, 0.12)
-NETWORK = ["data=iris", "model.units=[4]", "training.epochs=5"]
+NETWORK = ["data=iris", "model.units=[4]", "training.epochs=5", "training.patience=null"]
 RACE = [
     *NETWORK,
     f"optimizer.learning_rate={','.join(map(str, RATES))}",
     "hydra.sweeper.study_name=tiny",
     "hydra.sweeper.baselines=false",
+    "hydra.sweeper.settle=false",
 ]
 UNTRACKED = ["--multirun", *RACE, "tracking=none"]
 

@@ -170,7 +170,8 @@ def answer(
         classifies=settings.get("data.task") == CLASSIFICATION,
         onward=onward,
     )
-    learning = headlines.unsettled(summary) in (IMPROVING, UNDECIDED)
+    label = headlines.unsettled(summary)
+    learning = label in (IMPROVING, UNDECIDED) and summary.labels.get(label, 0) > 0
     if onward:
         still_moving = onward.summary is not None and learning and not headlines.rest(summary)
         more = longer(command, record, settings, searched, onward) if still_moving else ""

@@ -1,0 +1,224 @@
+"""A study's answer from its winner trained on until it rests, and the claims that a star of trials puts to the test."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import study
+from study import sqlite
+from study.analysis import motion, verdict
+from study.analysis.convergence import IMPROVING, OSCILLATING, PLATEAUED, SLOW, UNDECIDED
+from study.data import dataset
+from study.records.arrays import Scalar
+from study.records.outcome import MotionSummary, Onward, Summary
+from study.records.trial import TrialRecord
+from study.reporting import answers, claims, headlines, study_results
+from study.runner import onward as onwards
+from study.tracking import reader, store
+from tests.command import forget, ran
+from tests.test_answers import FIXED, LOSS, summary
+
+DRIFTS, STAYS, RESTS, SLOWS = motion.DRIFTING, motion.CONFINED, motion.SETTLED, motion.SLOWING
+NUMBERS = {"wander": 0.06, "wobble": 0.4, "trend": 0.95, "function_trend": 0.02, "correlation": -0.4, "function_correlation": -0.5}
+NUMBERS |= {"advance": 0.23, "pace": 1.2}
+
+
+def moved(weights: Sequence[str], function: Sequence[str], held: bool = False, **numbers: float) -> MotionSummary:
+    resting = [motion.rests(one, held) and motion.rests(other, held) for one, other in zip(weights, function, strict=True)]
+    lists: dict[str, list[float | None]] = {name: [value] * len(weights) for name, value in (NUMBERS | numbers).items()}
+    return MotionSummary(list(weights), list(function), [held] * len(weights), resting, lists)
+
+
+def trained_on(moved_so: MotionSummary, name: str, labels: Mapping[str, int]) -> Onward:
+    count = len(moved_so.weights)
+    its = summary([0.5] * count, verdict=name, labels=dict(labels), motion=moved_so)
+    return Onward(1_000, [700, *[1_000] * (count - 1)], [10] * count, 0.4, its)
+
+
+# -- the headline --------------------------------------------------------------------------------------------------------------
+
+HEADLINES = [
+    (
+        moved([DRIFTS] * 8, [STAYS] * 8),
+        verdict.NOT_CONVERGED,
+        {IMPROVING: 8},
+        "No: the weights of 8 of 8 networks keep moving, while",
+    ),
+    (
+        moved([DRIFTS] * 8, [RESTS] * 8),
+        verdict.SAME_FUNCTION,
+        {PLATEAUED: 8},
+        "comes to rest, the same in all runs",
+    ),
+    (
+        moved([DRIFTS] * 7 + [STAYS], [STAYS] * 8),
+        verdict.SAME_LOSS,
+        {UNDECIDED: 8},
+        "7 of 8 networks keep moving, while the function of 8",
+    ),
+    (
+        moved([RESTS] * 8, [RESTS] * 8),
+        verdict.SAME_LOSS,
+        {PLATEAUED: 8},
+        "One loss, different functions",
+    ),
+    (
+        moved([SLOWS] * 8, [RESTS] * 8, held=True),
+        verdict.SAME_LOSS,
+        {PLATEAUED: 8},
+        "different functions, each run held by its learning rate",
+    ),
+    (
+        moved([RESTS] * 8, [RESTS] * 8),
+        verdict.SAME_WEIGHTS,
+        {PLATEAUED: 8},
+        "Yes, bit for bit",
+    ),
+    (
+        moved([RESTS] * 6 + [DRIFTS] * 2, [RESTS] * 8),
+        verdict.NOT_CONVERGED,
+        {PLATEAUED: 6, IMPROVING: 2},
+        "6 of 8 networks come to rest",
+    ),
+    (
+        moved([DRIFTS] * 8, [DRIFTS] * 8),
+        verdict.NOT_CONVERGED,
+        {IMPROVING: 8},
+        "No: weights and function of 8 of 8 networks still move after 1,000",
+    ),
+    (
+        moved([motion.OSCILLATING] * 8, [motion.OSCILLATING] * 8),
+        verdict.NOT_CONVERGED,
+        {OSCILLATING: 8},
+        "No: training goes back and forth",
+    ),
+]
+
+
+@pytest.mark.parametrize(("motions", "name", "labels", "expected"), HEADLINES)
+def test_a_winner_trained_on_answers_the_title(motions: MotionSummary, name: str, labels: dict[str, int], expected: str) -> None:
+    onward = trained_on(motions, name, labels)
+    headline = headlines.of_onward(onward)
+    assert expected in headline and "early" not in headline
+    best = TrialRecord(3, "complete", {"optimizer.learning_rate": 0.1}, [0.5], summary([0.5] * 12, onward=onward), None, None, {})
+    answer = answers.answer(
+        [best], LOSS, FIXED, "mlp-study --multirun optimizer.learning_rate=0.1,0.2", ["optimizer.learning_rate"]
+    )
+    assert answer.headline == headline and answer.evidence and answer.evidence.replicates == 8
+    assert "700 to 1,000 epochs" in answer.text and "lowest after 10 epochs (0.400)" in answer.text
+    moving = not all(motions.resting) and not {IMPROVING, UNDECIDED}.isdisjoint(labels)
+    assert bool(answer.command) == moving
+    if moving:
+        study.compose([word for word in answer.command.split()[1:] if word != "data=table"])
+
+
+def test_a_winner_that_diverges_when_it_goes_on_says_so() -> None:
+    onward = Onward(1_000, [40] * 8, [10] * 8, 0.4, None, "diverged: 1 of 8 replicates, replicate 2 not finite in epoch 31")
+    assert headlines.of_onward(onward).startswith("No: training diverges when it goes on (diverged: 1 of 8")
+
+
+def test_records_of_networks_trained_on_survive_json() -> None:
+    onward = trained_on(moved([DRIFTS] * 4, [STAYS] * 4), verdict.SAME_LOSS, {UNDECIDED: 4})
+    whole = summary([0.5] * 4, onward=onward, motion=moved([RESTS] * 4, [RESTS] * 4))
+    assert Summary.of_plain(dataclasses.asdict(whole)) == whole
+
+
+# -- training on ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_bound_is_of_work_and_not_of_time() -> None:
+    small = study.compose(["data=diabetes", "training.patience=5", "replicates.count=12"])
+    data = dataset.load_data(small)
+    on = onwards.bounded(small, data)
+    assert (on.training.epochs, on.training.until, on.training.patience, on.replicates.count) == (1_000, "settled", None, 8)
+    wide = study.compose(["data=diabetes", "model.units=[2048,2048]", "replicates.count=4"])
+    assert 100 <= onwards.bounded(wide, data).training.epochs < 1_000 and onwards.bounded(wide, data).replicates.count == 4
+
+
+def test_a_study_trains_its_winner_on(tmp_path: Path) -> None:
+    """Its first epochs are those of the winner, its files are kept, and nobody's early stopping counts there."""
+    rates = "optimizer.learning_rate=0.02,0.1"
+    settings = [
+        "data=iris",
+        "model.units=[4]",
+        "training.epochs=15",
+        "hydra.sweeper.study_name=tiny",
+        "hydra.sweeper.baselines=false",
+    ]
+    ran(tmp_path, "--multirun", rates, *settings)
+    forget()
+    findings = study_results.read(sqlite.url_of(tmp_path / "optuna.db"), "tiny")
+    best = findings.best
+    assert best and best.summary and best.summary.onward and best.run_id
+    onward = best.summary.onward
+    assert onward.most == 150 and max(onward.trained) <= 150 and onward.summary and onward.summary.motion
+    assert findings.answer.headline == headlines.of_onward(onward)
+    kept = reader.load_trial(store.existing(sqlite.url_of(tmp_path / "mlflow.db")), best.run_id, motion=True)
+    assert kept.onward and kept.onward.trajectory and kept.onward.numbers == kept.numbers[: len(kept.onward.numbers)]
+    assert kept.onward.trained == onward.trained
+    for first, further in zip(kept.train_loss, kept.onward.train_loss, strict=False):
+        epochs = int(np.isfinite(first).sum())
+        assert np.array_equal(first[:epochs], further[:epochs])
+
+
+# -- claims --------------------------------------------------------------------------------------------------------------------
+
+
+def trial(number: int, motions: MotionSummary | None, labels: Mapping[str, int], **params: Scalar) -> TrialRecord:
+    settings: dict[str, Scalar] = {"optimizer.learning_rate": 0.1, "schedule": "constant", "model.l2": 0.0}
+    settings |= {key.replace("__", "."): value for key, value in params.items()}
+    its = summary([0.5] * 8, labels=dict(labels), motion=motions)
+    return TrialRecord(number, "complete", settings, [0.5], its, None, None, {})
+
+
+CENTRE = trial(0, moved([DRIFTS] * 8, [STAYS] * 8), {IMPROVING: 8})
+LARGE = trial(
+    1, moved([motion.OSCILLATING] * 8, [motion.OSCILLATING] * 8, correlation=-1.0), {"diverged": 8}, optimizer__learning_rate=1.0
+)
+SMALL = trial(2, moved([DRIFTS] * 8, [RESTS] * 8, correlation=1.0), {SLOW: 8}, optimizer__learning_rate=1e-4)
+FALLING = trial(3, moved([SLOWS] * 8, [RESTS] * 8, held=True, wander=0.004), {IMPROVING: 8}, schedule="cosine")
+DECAYED = trial(4, moved([DRIFTS] * 8, [STAYS] * 8), {IMPROVING: 8}, model__l2=0.001)
+
+
+def test_claims_of_a_star() -> None:
+    found = claims.star([CENTRE, LARGE, SMALL, FALLING, DECAYED])
+    assert found and found.centre is CENTRE
+    told = {claim.text.split()[0]: claim.verdict for claim in claims.claims(found)}
+    assert [claim.verdict for claim in claims.claims(found)] == [
+        "holds",
+        "holds in part",
+        "holds",
+        "fails",
+        "holds in part",
+        "holds",
+    ], told
+    assert len(claims.table(found).rows) == 5
+
+
+def test_claims_follow_the_numbers() -> None:
+    still = trial(0, moved([RESTS] * 8, [RESTS] * 8), {PLATEAUED: 8})
+    stuck = trial(2, moved([motion.UNMOVED] * 8, [RESTS] * 8), {"stuck": 8}, optimizer__learning_rate=1e-4)
+    tame = trial(1, moved([STAYS] * 8, [STAYS] * 8), {PLATEAUED: 8}, optimizer__learning_rate=1.0)
+    arrived = trial(3, moved([RESTS] * 8, [RESTS] * 8, wander=1e-4, pace=0.1), {PLATEAUED: 8}, schedule="cosine")
+    found = claims.star([still, tame, stuck, arrived, DECAYED])
+    assert found
+    assert [claim.verdict for claim in claims.claims(found)] == ["fails", "holds", "fails", "holds", "holds", "holds"]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [CENTRE, LARGE, SMALL],  # one setting differs: no star
+        [CENTRE, LARGE, FALLING, trial(5, moved([DRIFTS] * 8, [STAYS] * 8), {}, schedule="cosine", model__l2=0.1)],
+        [trial(0, None, {PLATEAUED: 8}), LARGE, SMALL, FALLING, DECAYED],
+        [],
+    ],
+    ids=["one setting", "two differ", "not followed", "nothing"],
+)
+def test_other_trials_are_no_star(records: Sequence[TrialRecord]) -> None:
+    assert claims.star(records) is None
