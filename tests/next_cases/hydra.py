@@ -19,7 +19,7 @@ CASES = [
     Case(
         "an experiment of one's own in a folder of one's own, as a study",
         (("-m", "-cd", "conf", "+experiment=mine", "data=iris", "tracking=none", "hydra.sweeper.n_trials=2"),),
-        shows=("study mine-", "sampling: optimizer.learning_rate: numbers from 0.0001 to 0.1, log [1/2"),
+        shows=("study mine-", "sampling: optimizer.learning_rate: numbers from 0.0001 to 0.1, log", "[1/2"),
         hides=("model.width", "training.batch_size:"),
         files={"conf/experiment/mine.yaml": MINE},
     ),
