@@ -167,6 +167,12 @@ def test_a_dry_run_counts_the_networks_of_a_race(rules: Rules, most: int) -> Non
     assert f"at most {most:,} networks" in _race_text(rules, 24)
 
 
+def test_a_winner_is_named_as_the_default_setting() -> None:
+    records, state = trials(3), decision([race.BETTER] * 2)
+    named = [decisions.text(state, records, LOSS, Rules(), default) for default in (records[0].params, records[1].params, None)]
+    assert ["the default setting" in text for text in named] == [True, False, False]
+
+
 def test_progress_counts_what_was_trained_and_what_the_round_still_wants() -> None:
     state = decision([race.UNDECIDED] * 3, race.RACING, next={0: 12, 2: 12}, out={3: race.WORSE, 9: race.DIVERGED})
     assert decisions.progress(state, 0) == "4 trials · 3 still in the race · 32 networks · 8 more in this round"

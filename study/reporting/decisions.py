@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from study.records.arrays import Scalar
 from study.records.outcome import DEFAULT, Interval, Tested, TestScore
 from study.records.trial import TrialRecord
 from study.reporting.report import Table, duration, listed, number, settings_text
@@ -84,8 +85,14 @@ def _outcome(decision: Decision) -> str:
     return f"Decided: {winner} wins; no other is better by more than {margin}"
 
 
-def text(decision: Decision, records: Sequence[TrialRecord], objective: Objective, rules: Rules) -> str:
-    """Return the numbers that the decision rests on, in sentences; "" where there is nothing to decide."""
+def text(
+    decision: Decision,
+    records: Sequence[TrialRecord],
+    objective: Objective,
+    rules: Rules,
+    default: Mapping[str, Scalar] | None = None,
+) -> str:
+    """Return the numbers that the decision rests on, in sentences; "" where there is nothing to decide. default: the setting."""
     by_number = {record.number: record for record in records}
     winner = by_number.get(decision.winner) if decision.winner is not None else None
     if winner is None or winner.summary is None or len(decision.used) < 2:
@@ -103,6 +110,8 @@ def text(decision: Decision, records: Sequence[TrialRecord], objective: Objectiv
         if _kind(decision, kind)
     ]
     settings = f" ({settings_text(winner.params)})" if winner.params else ""
+    if winner.params == default:
+        settings += ", the default setting,"
     sentences = [f"By {quantity}, trial {winner.number}{settings} is {'; '.join(made)}."]
     rivals = _kind(decision, race.UNDECIDED) or list(decision.claims)
     rival = min(rivals, key=lambda trial: decision.claims[trial].difference)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from study.records.arrays import Scalar
 from study.records.outcome import Blame, Tested
 from study.records.tracked import TrackedTrial
 from study.records.trial import TrialRecord
@@ -26,7 +27,7 @@ class Findings:
 
     settings: its fixed ones; space: the searched ones, each with its domain as a text. finals: of the finalists' fresh replicates;
     front: the numbers of the trials that no other beats in every objective; command: the launch that made it, or "". rules: of the
-    race that decides it, None without one.
+    race that decides it, None without one. default: the default setting, None if the space lacks it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Findings:
     front: Sequence[int] = ()
     command: str = ""
     rules: Rules | None = None
+    default: Mapping[str, Scalar] | None = None
 
     @property
     def objective(self) -> Objective:
@@ -86,7 +88,7 @@ class Findings:
             return "", ""
         return (
             f"{decisions.headline(self.decision, self.tested)}.",
-            decisions.text(self.decision, self.records, self.objective, self.rules),
+            decisions.text(self.decision, self.records, self.objective, self.rules, self.default),
         )
 
     @property
@@ -156,6 +158,7 @@ def read(storage: str, name: str) -> Findings:
         front=stored.front,
         command=stored.command,
         rules=stored.rules,
+        default=stored.default,
     )
 
 

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study import processes, sqlite
 from study.errors import BadInput, Fault
+from study.records.arrays import Scalar
 from study.records.outcome import Completed, Summary, TrialResult
 from study.records.trial import TrialRecord
 from study.search import attributes
@@ -123,6 +124,7 @@ class StoredStudy:
     identity: its fixed settings and its space, as texts. settings: the fixed ones, as values; space: the searched ones, each with
     its domain as a text. finals: of the finalists; front: the numbers of the trials that no other beats in every one of several
     objectives; command: the launch that made it. rules: of the race that decides it, None without one.
+    default: the default setting, None if the space lacks it.
     """
 
     objectives: tuple[Objective, ...]
@@ -134,6 +136,7 @@ class StoredStudy:
     front: list[int]
     command: str
     rules: Rules | None = None
+    default: dict[str, Scalar] | None = None
 
 
 def open_study(storage: str, name: str) -> StoredStudy:
@@ -160,6 +163,7 @@ def open_study(storage: str, name: str) -> StoredStudy:
             front=front_of(study),
             command=attrs.get(COMMAND, ""),
             rules=Rules(**attrs[RULES]) if RULES in attrs else None,
+            default=beginning_of(attrs).default,
         )
 
 
