@@ -72,19 +72,19 @@ def test_the_interval_is_as_wide_as_errors_on_rows_not_trained_on(here: Path, ca
     assert len(errors) > 71, "one split alone has a fifth of 354 rows"
     width = errors[int(np.ceil((len(errors) + 1) * 0.8)) - 1]
     repeated = table(rows.x[test], spec).set_axis([7] * len(test))
-    found = opened.predict(repeated, interval=0.8)
-    assert found.columns.tolist() == ["target", "lower", "upper"] and found.index.tolist() == [7] * len(test)
-    np.testing.assert_allclose(found["upper"] - found["target"], width, rtol=1e-4)
-    np.testing.assert_allclose(found["target"] - found["lower"], width, rtol=1e-4)
+    predicted = opened.predict(repeated, interval=0.8)
+    assert predicted.columns.tolist() == ["target", "lower", "upper"] and predicted.index.tolist() == [7] * len(test)
+    np.testing.assert_allclose(predicted["upper"] - predicted["target"], width, rtol=1e-4)
+    np.testing.assert_allclose(predicted["target"] - predicted["lower"], width, rtol=1e-4)
     capsys.readouterr()
     assert run("predict", "tiny", "new.csv", "--interval", "0.8") == 0
     written = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert written.columns.tolist() == ["target", "lower", "upper", "SD over members"]
-    pd.testing.assert_frame_equal(written[["lower", "upper"]], found[["lower", "upper"]].reset_index(drop=True))
+    pd.testing.assert_frame_equal(written[["lower", "upper"]], predicted[["lower", "upper"]].reset_index(drop=True))
     (saved,) = here.glob("mlruns/**/MLmodel")
     model = mlflow.pyfunc.load_model(str(saved.parent))
     by_mlflow = model.predict(repeated, params={"interval": 0.8})
-    pd.testing.assert_frame_equal(by_mlflow, found, check_dtype=False)
+    pd.testing.assert_frame_equal(by_mlflow, predicted, check_dtype=False)
     assert model.predict(repeated).columns.tolist() == ["target"]
     with pytest.raises(MlflowException, match=r"interval: got 2\.0"):
         model.predict(repeated, params={"interval": 2.0})
@@ -167,9 +167,9 @@ def on_test_rows(spec: TrialSpec, level: float) -> tuple[pd.DataFrame, np.ndarra
 def test_intervals_cover_rows_that_nothing_has_seen(data: list[str]) -> None:
     covered, count = 0, 0
     for seed in range(5):
-        found, truth = on_test_rows(study.compose([*data, *SMALL, "training.epochs=40", f"seed={seed}"]), 0.8)
-        covered += int(np.sum((found["lower"] <= truth[:, 0]) & (truth[:, 0] <= found["upper"])))
-        count += len(found)
+        predicted, truth = on_test_rows(study.compose([*data, *SMALL, "training.epochs=40", f"seed={seed}"]), 0.8)
+        covered += int(np.sum((predicted["lower"] <= truth[:, 0]) & (truth[:, 0] <= predicted["upper"])))
+        count += len(predicted)
     # the rank is random as well as the rows: of 280 errors, a width that covers 80 % on average covers 80 ± 2.4 %
     fewest, most = stats.norm.interval(0.999, 0.8, np.sqrt(0.16 / count + 0.16 / (5 * 280)))
     assert fewest <= covered / count <= most + 0.03  # fewer networks predict a row out of fold, and err by more
@@ -181,9 +181,9 @@ def test_sets_of_classes_hold_the_likeliest_and_cover_rows_that_nothing_has_seen
     covered, count, sizes = 0, 0, []
     for seed in range(5):
         spec = study.compose([*data, *SMALL, "training.epochs=12", f"seed={seed}"])
-        found, truth = on_test_rows(spec, level)
+        predicted, truth = on_test_rows(spec, level)
         names = loading.rows(spec).target_names
-        sets = [text.split(served.BETWEEN) for text in found["prediction set"]]
+        sets = [text.split(served.BETWEEN) for text in predicted["prediction set"]]
         covered += sum(names[label] in chosen for chosen, label in zip(sets, truth, strict=True))
         count, sizes = count + len(truth), [*sizes, *map(len, sets)]
     assert min(sizes) == 1 and max(sizes) > 1
@@ -210,8 +210,8 @@ def test_a_set_is_by_hand_and_a_gap_has_none() -> None:
 
 def test_several_targets_have_an_interval_each() -> None:
     champion = Predictor(None, (0,), (), ("y", "z"), False, {}, True, np.array([[1.0, 10.0]]))
-    found = predictions.intervals(champion, np.array([[5.0, 50.0]]), predictions.halfwidths(champion, 0.5, None, lambda: ""))
-    assert found.to_dict("records") == [{"lower, y": 4, "upper, y": 6, "lower, z": 40, "upper, z": 60}]
+    predicted = predictions.intervals(champion, np.array([[5.0, 50.0]]), predictions.halfwidths(champion, 0.5, None, lambda: ""))
+    assert predicted.to_dict("records") == [{"lower, y": 4, "upper, y": 6, "lower, z": 40, "upper, z": 60}]
 
 
 @pytest.mark.parametrize(("count", "columns", "kept"), [(998, 1, 998), (5000, 1, 999), (5000, 11, 99)])

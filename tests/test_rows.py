@@ -248,10 +248,10 @@ def test_only_wrong_probabilities_go_beyond_chance() -> None:
 def test_several_classifiers_share_a_curve_and_have_the_mean_of_their_errors() -> None:
     bold, shy = np.tile([0.9, 0.1], (20, 1)), np.tile([0.7, 0.3], (20, 1))
     labels = np.array([0] * 16 + [1] * 4)
-    both = calibration.of_each(np.stack([bold, shy]), labels, rng())
+    both = calibration.of_several(np.stack([bold, shy]), labels, rng())
     assert both.confidence == pytest.approx([0.7, 0.9]) and both.accuracy == pytest.approx([0.8, 0.8])
     assert both.rows == [20, 20] and both.ece == pytest.approx(0.1)
-    alone = calibration.of_each(bold[None], labels, rng())
+    alone = calibration.of_several(bold[None], labels, rng())
     assert alone.ece == calibration.calibration(bold, labels, rng()).ece
 
 

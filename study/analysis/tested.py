@@ -50,7 +50,7 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
     curves: dict[str, Calibration] = {}
     if spec.data.task == CLASSIFICATION:
         curves["calibration"] = calibration.calibration(forward.probabilities(outputs[0]), data.y_val, draw)
-        curves["single_calibration"] = calibration.of_each(forward.probabilities(predictions), data.y_val, draw)
+        curves["single_calibration"] = calibration.of_several(forward.probabilities(predictions), data.y_val, draw)
     return Tested(
         rows=len(data.y_val),
         networks=len(cohort),

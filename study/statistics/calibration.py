@@ -33,12 +33,12 @@ def calibration(probabilities: Doubles, labels: Array, generator: np.random.Gene
     return Calibration(expected.tolist(), accuracy.tolist(), rows.tolist(), float(ece), float(np.quantile(by_chance, 0.95)))
 
 
-def of_each(probabilities: Doubles, labels: Array, generator: np.random.Generator) -> Calibration:
+def of_several(probabilities: Doubles, labels: Array, generator: np.random.Generator) -> Calibration:
     """Return the calibration of R classifiers, [R, n, classes]: the curve of all predictions, and the means of their own numbers.
 
     The ECE then compares with another classifier's on these n rows: few rows make it large, and R classifiers predict R times n.
     """
-    together = calibration(np.concatenate([*probabilities]), np.tile(labels, len(probabilities)), generator)
-    each = [calibration(own, labels, generator) for own in probabilities]
-    ece, by_chance = (float(np.mean(values)) for values in zip(*((own.ece, own.by_chance) for own in each), strict=True))
+    together = calibration(probabilities.reshape(-1, probabilities.shape[-1]), np.tile(labels, len(probabilities)), generator)
+    singles = [calibration(own, labels, generator) for own in probabilities]
+    ece, by_chance = (float(np.mean(values)) for values in zip(*((own.ece, own.by_chance) for own in singles), strict=True))
     return replace(together, ece=ece, by_chance=by_chance)
