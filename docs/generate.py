@@ -127,6 +127,8 @@ REPLICATES = {
     "loss_over_trivial": "training loss in units of the trivial predictor's",
     "improvement_low": "lower end of the gain from another tail of epochs, in trivial losses (`study/analysis/convergence.py`)",
     "improvement_high": "its upper end: below 0.001 the replicate has plateaued",
+    "wander": "relative L2 distance of the weights of two of the last epochs (`study/analysis/motion.py`)",
+    "wobble": "the same of its function, as `disagreement` is measured",
 }
 TRIALS = {
     "val_loss_mean": "mean over the replicates, one point per leg, then one of all replicates of a race; the default objective",
@@ -135,6 +137,7 @@ TRIALS = {
     "val_loss_halfwidth": "half of Student's 95 % interval of the mean; none for crossed replicates",
     "train_loss_mean": "mean training loss over the replicates",
     "val_r2, val_mae, val_accuracy, val_auc": "means of the replicates' scores",
+    "wander, wobble": "means of the replicates' own",
     "distance": "mean relative L2 between the replicates' raw weights, over the pairs",
     "aligned": "the same after matching neurons",
     "null": "`aligned` of fresh networks of this architecture",
@@ -163,6 +166,7 @@ TAGS = {
     "EPOCH": "replicate runs: the epoch whose weights are kept",
     "REASON": "why a trial failed, was pruned or was killed",
     "VERDICT": "trial runs: the verdict on its replicates",
+    "MOTION": "the motion of weights and function at the end of training; of a trial, how many replicates have which",
     "EVIDENCE": "trial runs: the numbers behind the verdict",
     "SEARCHABLE": "replicate runs: the fingerprint that `mlp-study similar` searches by",
 }
@@ -171,12 +175,15 @@ STUDY_TAGS = {
     "win": "is its win more than seed noise?",
     "best": "the best trial's run",
     "blame": "of a crossed study: each source's share of the variance",
+    "claims": "of a study whose trials differ from one of them in one setting each: which claims on convergence hold",
     "factor": "of a study that varies one setting: its effect",
 }
 ARTIFACTS = {
     "WEIGHTS": "final weights, and initial ones with the prefix `initial_`; [R, …] arrays by layer",
     "PREDICTIONS": "predictions on the validation part, and its target",
     "COMPARISON": "the replicates' matrices and paths",
+    "MOTION": "sums of the steps of weights and function by epoch, and sketches of the last epochs",
+    "ONWARD": "of a study's winner: weights, curves, predictions and motion of the replicates trained on until they rest",
     "CURVES": "losses and learning rate, [R, epochs]",
     "TABLE": "the same as a table, one row per replicate and epoch",
     "CONFIG": "the settings that rebuild the trial",
