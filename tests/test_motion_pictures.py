@@ -9,6 +9,7 @@ import pytest
 
 from study.analysis import motion_paths
 from study.analysis.motion_paths import TailPath
+from study.engine.trajectory_log import SUMS, TrajectoryLog
 from study.records.outcome import MotionSummary, Onward
 from study.records.tracked import TrackedTrial
 from study.records.trajectory import Trajectory
@@ -112,6 +113,20 @@ def test_lags_of_thinned_sketches_are_in_epochs() -> None:
     distances = motion_paths.lag_distances(thinned, [200], [TARGET])
     assert distances.lags.tolist() == list(range(2, 21, 2))
     np.testing.assert_allclose(distances.weights[0], 0.05 * distances.lags / 2, rtol=1e-5)
+
+
+def test_a_long_training_keeps_few_sketches_of_both_sides_of_a_ladder() -> None:
+    log = TrajectoryLog(np.zeros((1, 31), np.float32))
+    sides = np.resize(np.array([1.0, -1.0], np.float32), (500, 1, 1)) * OTHER.astype(np.float32)
+    curves = dict.fromkeys(SUMS, np.ones((500, 1), np.float32)) | {"weights_sketch": sides, "function_sketch": sides}
+    for last in range(500, 5001, 500):
+        log.add(curves, last, np.array([last]))
+    path = log.trajectory()
+    inside = path.epochs >= 4000  # the tail
+    assert inside.sum() == 333 and set(np.diff(path.epochs[inside]).tolist()) == {3}
+    points = path.weights[0, inside] @ OTHER
+    assert (points[1:] == -points[:-1]).all()
+    assert motion_paths.lag_distances(path, [5000], [TARGET]).weights[0, 0] == 2  # of weights of length 1
 
 
 # what is drawn

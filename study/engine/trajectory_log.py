@@ -12,7 +12,7 @@ from study.records.trajectory import Trajectory
 
 SUMS = ("weights_step", "weights_dot", "weights_norm", "function_step", "function_dot")
 SKETCHES = {"weights": "weights_sketch", "function": "function_sketch", "votes": "votes_sketch"}
-MOST_POINTS = 800  # epochs with a sketch; from more, every other one
+MOST_POINTS = 800  # epochs with a sketch; from more, every third one: an even number would hide that a network goes back and forth
 
 
 class TrajectoryLog:
@@ -31,7 +31,7 @@ class TrajectoryLog:
         epochs = np.concatenate([self._epochs, np.arange(last - len(curves[SUMS[0]]), last, dtype=np.int32) + 1])
         kept = epochs >= min(count - tail_length(count) for count in trained.tolist())
         while np.sum(kept & (epochs % self._every == 0)) > MOST_POINTS:
-            self._every *= 2
+            self._every *= 3
         kept &= epochs % self._every == 0
         self._epochs, self._points = epochs[kept], {name: array[kept] for name, array in points.items()}
 

@@ -43,7 +43,8 @@ def motion(name: str, summary: Summary, trial: TrackedTrial) -> Section:
     """
     texts = []
     if trial.onward and summary.onward and summary.onward.summary:
-        texts = [f"These are replicates of {name} that were trained on, without early stopping, until they rest."]
+        most = f"{summary.onward.most:,}"
+        texts = [f"These replicates of {name} were trained without early stopping until they rest, or for {most} epochs."]
         summary, trial = summary.onward.summary, trial.onward
     title, path = "Motion at the end of training", trial.trajectory
     if path is None or summary.motion is None or not any(motion_paths.shown(path, count) for count in trial.trained):
