@@ -15,7 +15,7 @@ from study.analysis import motion, verdict
 from study.analysis.convergence import IMPROVING, OSCILLATING, PLATEAUED, SLOW, UNDECIDED
 from study.data import dataset
 from study.records.arrays import Scalar
-from study.records.outcome import MotionSummary, Onward, Summary
+from study.records.outcome import MotionSummary, Onward, Standing, Summary
 from study.records.trial import TrialRecord
 from study.reporting import answers, claims, headlines, study_results
 from study.runner import onward as onwards
@@ -117,6 +117,16 @@ def test_a_winner_trained_on_answers_the_title(motions: MotionSummary, name: str
         study.compose([word for word in answer.command.split()[1:] if word != "data=table"])
 
 
+def test_where_networks_end_is_said_with_the_edge_of_stability() -> None:
+    onward = trained_on(moved([DRIFTS] * 4, [STAYS] * 4), verdict.SAME_LOSS, {UNDECIDED: 4})
+    placed = dataclasses.replace(onward, standing=Standing([1e-4] * 4, [-0.02] * 4, 1, 3, [1.98] * 4))
+    assert onward.summary
+    text = " ".join(headlines.moved_sentences(onward.summary, placed, classifies=False))
+    assert "1 end at a stationary point and 3 on a saddle" in text and "1.98 (2 is the edge of stability)" in text
+    whole = summary([0.5] * 4, onward=placed)
+    assert Summary.of_plain(dataclasses.asdict(whole)) == whole
+
+
 def test_a_winner_that_diverges_when_it_goes_on_says_so() -> None:
     onward = Onward(1_000, [40] * 8, [10] * 8, 0.4, None, "diverged: 1 of 8 replicates, replicate 2 not finite in epoch 31")
     assert headlines.of_onward(onward).startswith("No: training diverges when it goes on (diverged: 1 of 8")
@@ -156,6 +166,7 @@ def test_a_study_trains_its_winner_on(tmp_path: Path) -> None:
     best = findings.best
     assert best and best.summary and best.summary.onward and best.run_id
     onward = best.summary.onward
+    assert onward.standing and len(onward.standing.gradient) == 4
     assert onward.most == 150 and max(onward.trained) <= 150 and onward.summary and onward.summary.motion
     assert findings.answer.headline == headlines.of_onward(onward)
     kept = reader.load_trial(store.existing(sqlite.url_of(tmp_path / "mlflow.db")), best.run_id, motion=True)

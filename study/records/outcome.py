@@ -213,11 +213,27 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """The places where the first few networks of a trial end (see `curvature`), [n] each.
+
+    gradient: what a step along it would gain at least, over the trivial loss; curvature: the smallest over the largest, negative on
+    a saddle; stationary, saddles: how many of them are. edge: the largest times the learning rate; above 2, no step of plain
+    gradient descent is stable; None unless it was that.
+    """
+
+    gradient: list[float]
+    curvature: list[float]
+    stationary: int
+    saddles: int
+    edge: list[float] | None
+
+
+@dataclass(frozen=True)
 class Onward:
     """A trial's replicates trained without early stopping, until their weights and functions rest or for `most` epochs.
 
     trained: each one's epochs; best: the epoch of its lowest validation loss, and best_loss their mean; summary: None where a
-    network has diverged, and reason says so.
+    network has diverged, and reason says so. standing: where some of them end, None where that takes too long.
     """
 
     most: int
@@ -226,11 +242,14 @@ class Onward:
     best_loss: float | None
     summary: Summary | None
     reason: str = ""
+    standing: Standing | None = None
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Onward:
         """From what `dataclasses.asdict` and JSON make of it."""
-        return cls(**{**content, "summary": Summary.of_plain(content["summary"]) if content["summary"] else None})
+        standing = Standing(**content["standing"]) if content.get("standing") else None
+        summary = Summary.of_plain(content["summary"]) if content["summary"] else None
+        return cls(**{**content, "summary": summary, "standing": standing})
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,17 @@ def moved_sentences(summary: Summary, onward: Onward | None, classifies: bool) -
             f"{onward.most:,} at most; the validation loss was lowest after {_span(onward.best)} epochs "
             f"({number(onward.best_loss)})."
         )
+    if onward and (standing := onward.standing):
+        edge = (
+            f"; the largest curvature times the learning rate is {number(median(standing.edge))} (2 is the edge of stability)"
+            if standing.edge
+            else ""
+        )
+        yield (
+            f"Of {len(standing.gradient)} of them, {standing.stationary} end at a stationary point and {standing.saddles} on a "
+            f"saddle (a step along the gradient would gain at least {number(median(standing.gradient))} of the trivial loss; "
+            f"smallest over largest curvature {number(median(standing.curvature))}){edge}."
+        )
 
 
 def median(values: Sequence[float | None]) -> float | None:

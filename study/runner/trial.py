@@ -240,7 +240,8 @@ def _train_on(
         trained, moved = finish(spec, own, training, legs)
         examined = pairwise.examine(trained, own, moved) if len(trained) > 1 else None
         _, summary = _summarised(trained, own, clock, moved, examined)
-    return replace(onward, summary=summary), trained
+        standing = onwards.standing(trained, own)
+    return replace(onward, summary=summary, standing=standing), trained
 
 
 def _judged(trained: Cohort, test: LastLook) -> Tested | None:
