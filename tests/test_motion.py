@@ -233,15 +233,16 @@ def test_what_stands_still_is_settled_and_what_is_not_finite_has_diverged() -> N
 def test_networks_far_from_their_goal_that_move_on_straight_are_slow_and_not_stuck() -> None:
     rng = np.random.default_rng(0)
     moved = measured(np.concatenate([tail("line", 20, 10, rng, 1), tail("white", 20, 10, rng, 1)], axis=1))
-    assert motion.refined(("stuck", "stuck"), moved, (False, False)) == ("slow", "stuck")
-    assert motion.refined(("plateaued", "plateaued"), moved, (True, True)) == ("plateaued", "plateaued")
+    assert motion.refined(("stuck", "stuck"), moved, (0.99, 0.99)) == ("slow", "stuck")
+    assert motion.refined(("plateaued", "plateaued"), moved, (0.3, 0.3)) == ("plateaued", "plateaued")
 
 
 def test_a_loss_that_doubles_near_zero_is_no_divergence_where_the_function_stays() -> None:
     rng = np.random.default_rng(0)
     moved = measured(np.concatenate([tail("line", 20, 10, rng, 1), tail("white", 20, 10, rng, 1)], axis=1))
-    assert motion.refined(("diverged", "diverged"), moved, (True, True)) == ("diverged", "oscillating")
-    assert motion.refined(("diverged", "diverged"), moved, (False, False)) == ("diverged", "diverged")
+    assert motion.refined(("diverged", "diverged"), moved, (0.3, 0.3)) == ("diverged", "oscillating")
+    assert motion.refined(("diverged", "diverged"), moved, (0.99, 0.99)) == ("diverged", "diverged")
+    assert motion.refined(("diverged", "diverged"), moved, (0.01, 0.01)) == ("oscillating", "oscillating")
 
 
 # -- reference values ---------------------------------------------------------------------------------------------------------

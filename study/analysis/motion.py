@@ -41,7 +41,7 @@ import numpy.typing as npt
 from study.analysis import metrics
 from study.analysis.convergence import DIVERGED as LOSS_DIVERGED
 from study.analysis.convergence import OSCILLATING as LOSS_OSCILLATING
-from study.analysis.convergence import SLOW, STUCK, tail_length
+from study.analysis.convergence import SLOW, STUCK, ConvergenceThresholds, tail_length
 from study.analysis.verdict import VerdictThresholds
 from study.records.arrays import Array, Doubles, Floats
 from study.records.cohort import Cohort
@@ -53,6 +53,7 @@ DIVERGED, UNMOVED, SETTLED, SLOWING, OSCILLATING = "diverged", "unmoved", "settl
 CONFINED, DRIFTING, WANDERING, UNDECIDED = "confined", "drifting", "wandering", "undecided"
 LABELS = (DIVERGED, UNMOVED, SETTLED, SLOWING, OSCILLATING, CONFINED, DRIFTING, WANDERING, UNDECIDED)
 ON_ITS_WAY = 0.9  # the correlation of successive steps
+LEARNED, NEAR_ZERO = ConvergenceThresholds.stuck, 0.05  # of the trivial loss
 
 
 @dataclass(frozen=True)
@@ -167,19 +168,24 @@ class _Tail:
         return float(self.radius * np.sqrt(2 * count / (count - 1)))
 
 
-def refined(labels: Sequence[str], moved: Motion, learned: Sequence[bool]) -> tuple[str, ...]:
-    """Return the labels of the losses with what the motion adds to them.
+def refined(labels: Sequence[str], moved: Motion, losses: Sequence[float]) -> tuple[str, ...]:
+    """Return the labels of the losses with what the motion adds to them. losses: the last of training, over the trivial loss.
 
-    A network that is *stuck* but still on its way in a straight line is *slow*. One whose loss has risen to twice its lowest level,
-    but that has `learned` and whose function rests, isn't *diverged*: near zero a loss *oscillates* by factors.
+    A network that is *stuck* but still on its way in a straight line is *slow*. One whose loss has risen to twice its lowest level
+    isn't *diverged* where it has learned and its function rests, or where next to nothing is left to learn: near zero a loss
+    *oscillates* by factors.
     """
     kept = []
-    on_its_way = [
-        label != UNMOVED and straight for label, straight in zip(moved.weights_labels, moved.correlation >= ON_ITS_WAY, strict=True)
-    ]
-    for label, moves, rest, has_learned in zip(labels, on_its_way, moved.function_rests, learned, strict=True):
-        slow, swings = label == STUCK and moves, label == LOSS_DIVERGED and rest and has_learned
-        kept.append(SLOW if slow else LOSS_OSCILLATING if swings else label)
+    straight = moved.correlation >= ON_ITS_WAY
+    each = zip(labels, moved.weights_labels, straight, moved.function_labels, moved.function_rests, losses, strict=True)
+    for label, weights, on_its_way, function, rest, loss in each:
+        tiny = loss < NEAR_ZERO and function not in (OSCILLATING, DIVERGED)
+        if label == STUCK and on_its_way and weights != UNMOVED:
+            kept.append(SLOW)
+        elif label == LOSS_DIVERGED and (tiny or (rest and loss < LEARNED)):
+            kept.append(LOSS_OSCILLATING)
+        else:
+            kept.append(label)
     return tuple(kept)
 
 

@@ -66,7 +66,7 @@ def table(found: Star) -> Table:
         )
         summary = record.summary
         if summary is None or (moved := summary.motion) is None:
-            rows.append((setting, record.reason or record.state, *["–"] * 8))
+            rows.append((setting, record.state, *["–"] * 8))
             continue
         measured = [number(_median(moved, name)) for name in ("wander", "trend", "correlation", "wobble", "function_correlation")]
         labels = Counter(summary.labels).most_common()

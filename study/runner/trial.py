@@ -124,8 +124,7 @@ def finish(
     if moved is None:
         return cohort, None
     last = train_loss[np.arange(len(cohort)), np.maximum(weights.trained, 1) - 1]
-    learned = (last < convergence.DEFAULT.stuck * np.array(trivial_losses)).tolist()
-    return replace(cohort, labels=motion.refined(labels, moved, learned)), moved
+    return replace(cohort, labels=motion.refined(labels, moved, (last / trivial_losses).tolist())), moved
 
 
 def _sample(data: Dataset) -> Dataset:
