@@ -1,7 +1,7 @@
 """Does stopping early pay in a search? Settings of the default search space, trained for all epochs and with patience.
 
 Printed for each way: the loss on a test part, which no training and no choice has seen, of the setting with the lowest mean
-validation loss (mean over its replicates), of half of all settings, the better one, and the epochs that were trained.
+validation loss (mean over its replicates) and the mean of half of all settings, the better one.
 """
 
 from __future__ import annotations

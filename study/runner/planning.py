@@ -161,8 +161,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         if not space:
             raise BadInput([Fault("--multirun", "nothing to search", _something_to_search(config))])
         if races and race_setup.untouched(config, fixed):
-            more = [*race_setup.first_replicates(trials, space), *race_setup.stops_early(config, space, fixed)]
-            trials = replace(trials, fixed=[*fixed, *more], _validated={})
+            trials = replace(trials, fixed=[*fixed, *race_setup.first_replicates(trials, space)], _validated={})
         if by_default:
             space = validation.narrow(space, trials)
         validated = validation.check_space(space, trials, config.hydra.runtime.choices)

@@ -17,9 +17,6 @@ from study.statistics import objectives
 from study.statistics.race import Rules
 
 OF_REPLICATES = (None, objectives.LOSS, *objectives.SCORES)  # objectives that each replicate has a value of
-STOPPING = ("training.patience", "training.until")
-# epochs; `benchmarks.early_stopping` measures what that gains on untouched rows
-PATIENCE = 20
 # a split in two for each pair of replicates; a large validation part needs no others
 RESPLIT, MOST_RESPLIT = ("replicates.vary=[init,order,data]", "replicates.per_split=2"), 5_000
 
@@ -56,15 +53,6 @@ def untouched(config: DictConfig, fixed: Sequence[str]) -> bool:
     """Return whether the launch leaves the replicates as they are by default."""
     given = any(line.lstrip("+").startswith("replicates") for line in fixed)
     return not given and decode.section(config, "replicates") == source.default_settings("replicates")
-
-
-def stops_early(config: DictConfig, space: Space, fixed: Sequence[str]) -> list[str]:
-    """Return the early stopping that a race's trials get, unless the launch says when to stop, or asks an experiment's question."""
-    given = any(line.lstrip("+").startswith((*STOPPING, "experiment")) for line in fixed) or any(key in space for key in STOPPING)
-    own = decode.section(config, "training")
-    usual = source.default_settings("training")
-    touched = any(own.get(key.partition(".")[2]) != usual.get(key.partition(".")[2]) for key in STOPPING)
-    return [] if given or touched else [f"training.patience={PATIENCE}"]
 
 
 def first_replicates(trials: ComposedTrials, space: Space) -> list[str]:
