@@ -348,8 +348,9 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "epochs": st.integers(1, 1_000_000),
     "batch_size": st.none() | st.integers(1, 1_000_000_000),
     "partial_batch": st.sampled_from(("drop", "keep")),
-    "until": st.sampled_from(("epochs", "plateaued")),
+    "until": st.sampled_from(("epochs", "plateaued", "settled")),
     "leg_epochs": st.integers(1, 1_000),
+    "motion": st.booleans(),
     # replicates
     "count": st.integers(1, 100_000),
     "vary": st.lists(st.sampled_from(SOURCES), unique=True),
@@ -360,7 +361,7 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
 OWN_SETTINGS = {("teacher", "activation"): st.sampled_from(("tanh", "relu"))}
 REQUIRED = {"table": ("path", "target")}
 # settings that aren't given together
-APART = (("clip_value", "clip_norm"), ("patience", "until"))
+APART = (("clip_value", "clip_norm"), ("patience", "until"), ("motion", "until"))
 
 
 def sections(cls: type[SettingsSection], **fixed: str) -> st.SearchStrategy[dict[str, Any]]:
@@ -486,6 +487,7 @@ def test_flat_names_every_setting_in_dotted_form() -> None:
         "training.min_delta": "0.0",
         "training.until": "epochs",
         "training.leg_epochs": "20",
+        "training.motion": "True",
         "replicates.count": "8",
         "replicates.vary": "['init']",
         "replicates.per_split": "1",

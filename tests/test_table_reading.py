@@ -461,6 +461,6 @@ def test_later_settings_leave_the_identity_of_earlier_studies(tmp_path: Path) ->
     content = lines("a,y", lambda n: f"{n},{n}.5")
     usual, other = of(content, tmp_path), of(content, tmp_path, "data.index=keep", "data.thousands=','")
     names = ("decimal", "thousands", "header", "index", "gaps", "test_path", "split", "group", "time")
-    later = {f"data.{name}" for name in names} | {"replicates.per_split"}
+    later = {f"data.{name}" for name in names} | {"replicates.per_split", "training.motion"}
     assert set(flat(usual)) - set(identifying(usual)) == later
     assert later & set(identifying(other)) == {"data.index", "data.thousands"}

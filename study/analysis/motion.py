@@ -38,11 +38,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from study.analysis import metrics
 from study.analysis.convergence import DIVERGED as LOSS_DIVERGED
 from study.analysis.convergence import OSCILLATING as LOSS_OSCILLATING
 from study.analysis.convergence import SLOW, STUCK, ConvergenceThresholds, tail_length
-from study.analysis.verdict import VerdictThresholds
+from study.analysis.forward import predicted_classes
+from study.analysis.thresholds import VerdictThresholds
 from study.records.arrays import Array, Doubles, Floats
 from study.records.cohort import Cohort
 from study.records.dataset import Dataset
@@ -252,7 +252,7 @@ def _measured(
             wobble, same = function.apart / (float(np.std(target)) * np.sqrt(target.size)), SAME.nrmse
         else:
             wobble = tail_with(path.votes, path.function_step, path.function_dot).apart ** 2 / len(target)
-            same = SAME.churn * float(np.mean(1 - metrics.accuracy(predictions[None], target)))
+            same = SAME.churn * float(np.mean(predicted_classes(predictions) != target))
         weights_label = _label(numbers, wander, wander <= SAME.rounding and advance <= limits.arrived, travelled, limits)
         function_label = _label(its_numbers, wobble, wobble <= same, np.inf, limits)
     return {

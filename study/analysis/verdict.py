@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from study.analysis.convergence import OSCILLATING, PLATEAUED
 from study.analysis.convergence import UNDECIDED as UNCLEAR
+from study.analysis.thresholds import VerdictThresholds
 from study.statistics.intervals import MeanInterval
 
 NOT_CONVERGED = "did not converge"
@@ -36,16 +37,6 @@ VERDICTS = (
 )
 
 SAME_BASIN, SAME_BASIN_ALIGNED, NO_PATH = "same basin", "same basin up to symmetry", "no linear path found"
-
-
-@dataclass(frozen=True)
-class VerdictThresholds:
-    rounding: float = 1e-3  # relative L2, raw or aligned
-    output: float = 1e-4  # largest difference of outputs, in SDs of the outputs
-    loss: float = 0.05  # difference of two losses over their mean
-    churn: float = 0.1  # share of the error rate
-    nrmse: float = 0.05
-    barrier: float = 0.02  # in error rate, or in trivial losses
 
 
 DEFAULT = VerdictThresholds()

@@ -19,6 +19,8 @@ PACKAGE = Path(__file__).parent.parent
 DECIDING = (
     "analysis/convergence.py",
     "analysis/forward.py",
+    "analysis/motion.py",
+    "analysis/thresholds.py",
     "data/",
     "engine/",
     "records/",
