@@ -59,7 +59,9 @@ def of_onward(onward: Onward) -> str:
     if min(weights, functions) > count / 2:
         if name not in HEADLINES:
             return f"Not decided: {at_rest} of {count} networks come to rest"
-        return HEADLINES[name] + (", each run held by its learning rate" if all(moved.held) else "")
+        undecided = "Each run comes to rest; whether all of them at the same point isn't decided"
+        held = ", each run held by its learning rate" if all(moved.held) else ""
+        return (undecided if name == verdict.UNDECIDED else HEADLINES[name]) + held
     if functions > count / 2:
         which = {verdict.SAME_LOSS: ", another one in each run", verdict.DIFFERENT_LOSS: ", another one in each run"}
         which |= {verdict.SAME_FUNCTION: ", the same in all runs", verdict.WITHIN_WOBBLE: ", the same in all runs"}
