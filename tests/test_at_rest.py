@@ -110,7 +110,7 @@ def test_a_winner_trained_on_answers_the_title(motions: MotionSummary, name: str
         [best], LOSS, FIXED, "mlp-study --multirun optimizer.learning_rate=0.1,0.2", ["optimizer.learning_rate"]
     )
     assert answer.headline == headline and answer.evidence and answer.evidence.replicates == 8
-    assert "700 to 1,000 epochs" in answer.text and "lowest after 10 epochs (0.400)" in answer.text
+    assert "at most: 700 to 1,000." in answer.text and "lowest after 10 epochs (0.400)" in answer.text
     moving = not all(motions.resting) and not {IMPROVING, UNDECIDED}.isdisjoint(labels)
     assert bool(answer.command) == moving
     if moving:

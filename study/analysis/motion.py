@@ -52,6 +52,7 @@ from study.records.trajectory import Trajectory
 DIVERGED, UNMOVED, SETTLED, SLOWING, OSCILLATING = "diverged", "unmoved", "settled", "slowing", "oscillating"
 CONFINED, DRIFTING, WANDERING, UNDECIDED = "confined", "drifting", "wandering", "undecided"
 LABELS = (DIVERGED, UNMOVED, SETTLED, SLOWING, OSCILLATING, CONFINED, DRIFTING, WANDERING, UNDECIDED)
+MOST_STEPS = 100  # whose directions are compared
 ON_ITS_WAY = 0.9  # the correlation of successive steps
 LEARNED, NEAR_ZERO = ConvergenceThresholds.stuck, 0.05  # of the trivial loss
 
@@ -294,6 +295,7 @@ def _spread_at(points: Doubles, lag: int) -> Any:
 def _dimension(points: Doubles) -> float:
     """Return 1 / mean cos² between two steps: how many directions they have. Neighbours share a point and are left out."""
     steps = np.diff(points, axis=0)
+    steps = steps[:: -(-len(steps) // MOST_STEPS)]
     products = steps @ steps.T
     lengths = np.diag(products)
     first, second = np.triu_indices(len(steps), 2)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from study.engine.backend import tf
 from study.engine.state import MotionState, Nested, Tensors
 from study.records.network import STATISTICS
@@ -79,15 +81,12 @@ def sketch(values: tf.Tensor) -> tf.Tensor:
 
 
 def _signs(count: int) -> tf.Tensor:
-    """Return as many signs, +1 or −1, from a hash of the index (murmur3's finalizer): a table of them would grow the program."""
-    code = tf.range(count, dtype=tf.int64)
-    code = tf.cast(code, tf.uint32)
+    """Return as many signs, +1 or −1, from a hash of the index (murmur3's finalizer). A byte each: they are part of the program."""
+    code = np.arange(count, dtype=np.uint32)
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        code = tf.bitwise.bitwise_xor(code, tf.bitwise.right_shift(code, tf.constant(shift, tf.uint32))) * tf.constant(
-            factor, tf.uint32
-        )
-    code = tf.bitwise.bitwise_xor(code, tf.bitwise.right_shift(code, tf.constant(16, tf.uint32)))
-    return 1.0 - 2.0 * tf.cast(tf.bitwise.bitwise_and(code, tf.constant(1, tf.uint32)), tf.float32)
+        code = (code ^ (code >> np.uint32(shift))) * np.uint32(factor)
+    code ^= code >> np.uint32(16)
+    return tf.cast(tf.constant(1 - 2 * (code & np.uint32(1)).astype(np.int8), tf.int8), tf.float32)
 
 
 def _flat(values: tf.Tensor) -> tf.Tensor:

@@ -93,8 +93,8 @@ def moved_sentences(summary: Summary, onward: Onward | None, classifies: bool) -
             )
     if onward and onward.best_loss is not None:
         yield (
-            f"For this they were trained on without early stopping, {_span(onward.trained)} epochs until they rest or for "
-            f"{onward.most:,} at most; the validation loss was lowest after {_span(onward.best)} epochs "
+            f"For this they were trained on without early stopping, until they rest or for {onward.most:,} epochs at most: "
+            f"{_span(onward.trained)}. The validation loss was lowest after {_span(onward.best)} epochs "
             f"({number(onward.best_loss)})."
         )
     if onward and (standing := onward.standing):
