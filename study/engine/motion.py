@@ -20,29 +20,26 @@ from study.settings.loss import KINDS, Crossentropy
 SKETCH = 251
 
 
+SUMS = ("weights_step", "weights_dot", "weights_norm", "function_step", "function_dot")
+SKETCHES = ("weights", "function", "votes")
+
+
 @dataclass(frozen=True)
 class MotionCurves(Nested):
-    """By epoch, [epochs, W, …], or of one epoch, [W, …].
+    """By epoch, [epochs, W, …], or of one epoch, [W, …]; few tensors, since each costs compiling.
 
-    Of the weights (trainable parameters, or their moving averages, as validation uses them) and of the function (predictions on the
-    validation part; probabilities for classes): `step`, the squared length of the epoch's step, `dot`, its product with the step
-    before, and sketches [251]; weights_norm: squared. votes_sketch: of the predicted classes, such that the squared distance of two
-    is the number of rows that they predict differently; None for regression.
+    sums: [5], in the order of SUMS, of the weights (trainable parameters, or their moving averages, as validation uses them) and of
+    the function (predictions on the validation part; probabilities for classes): `step`, the squared length of the epoch's step,
+    `dot`, its product with the step before, and `norm`, the squared length. sketches: [2 or 3, 251], in the order of SKETCHES;
+    votes, of the predicted classes, are such that the squared distance of two is the number of rows predicted differently.
     """
 
-    weights_step: tf.Tensor
-    weights_dot: tf.Tensor
-    weights_norm: tf.Tensor
-    weights_sketch: tf.Tensor
-    function_step: tf.Tensor
-    function_dot: tf.Tensor
-    function_sketch: tf.Tensor
-    votes_sketch: tf.Tensor | None
+    sums: tf.Tensor
+    sketches: tf.Tensor
 
     @classmethod
     def blank(cls, epochs: int, width: int, loss: str) -> MotionCurves:
-        sums, sketches = tf.zeros([epochs, width]), tf.zeros([epochs, width, SKETCH])
-        return cls(sums, sums, sums, sketches, sums, sums, sketches, sketches if _of_classes(loss) else None)
+        return cls(tf.zeros([epochs, width, len(SUMS)]), tf.zeros([epochs, width, 2 + _of_classes(loss), SKETCH]))
 
 
 def start(parameters: Tensors, function_size: int) -> MotionState:
@@ -56,16 +53,15 @@ def after_epoch(before: MotionState, parameters: Tensors, outputs: tf.Tensor, lo
     """Return where the networks are now, and what the epoch's curves get. outputs: [W, n, units], logits for classes."""
     weights, function = flat(parameters), _flat(_function(outputs, loss))
     now = MotionState(weights, weights - before.weights, function, function - before.function)
-    return now, MotionCurves(
-        weights_step=_product(now.weights_step, now.weights_step),
-        weights_dot=_product(now.weights_step, before.weights_step),
-        weights_norm=_product(weights, weights),
-        weights_sketch=sketch(weights),
-        function_step=_product(now.function_step, now.function_step),
-        function_dot=_product(now.function_step, before.function_step),
-        function_sketch=sketch(function),
-        votes_sketch=sketch(_flat(_votes(outputs))) if _of_classes(loss) else None,
+    sums = (
+        _product(now.weights_step, now.weights_step),
+        _product(now.weights_step, before.weights_step),
+        _product(weights, weights),
+        _product(now.function_step, now.function_step),
+        _product(now.function_step, before.function_step),
     )
+    sketched = [weights, function, *([_flat(_votes(outputs))] if _of_classes(loss) else [])]
+    return now, MotionCurves(tf.stack(sums, axis=1), tf.stack([sketch(values) for values in sketched], axis=1))
 
 
 def flat(parameters: Tensors) -> tf.Tensor:
