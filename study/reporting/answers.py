@@ -203,7 +203,8 @@ def longer(
         return ""
     stop: dict[str, Scalar] = {"training.until": "plateaued", "training.epochs": LONGER * epochs}
     if onward:
-        stop = {"training.until": "settled", "training.patience": "null", "training.epochs": LONGER // 10 * onward.most}
+        patience: dict[str, Scalar] = {} if settings.get("training.patience") is None else {"training.patience": "null"}
+        stop = {"training.until": "settled", **patience, "training.epochs": LONGER // 10 * onward.most}
     program, *words = shlex.split(command)
     gone = {*record.params, *stop, *searched}
     kept = [
