@@ -118,7 +118,7 @@ def test_lags_of_thinned_sketches_are_in_epochs() -> None:
 def test_a_long_training_keeps_few_sketches_of_both_sides_of_a_ladder() -> None:
     log = TrajectoryLog(np.zeros((1, 31), np.float32))
     sides = np.resize(np.array([1.0, -1.0], np.float32), (500, 1, 1)) * OTHER.astype(np.float32)
-    curves = dict.fromkeys(SUMS, np.ones((500, 1), np.float32)) | {"weights_sketch": sides, "function_sketch": sides}
+    curves = {"sums": np.ones((500, 1, len(SUMS)), np.float32), "sketches": np.stack([sides, sides], axis=2)}
     for last in range(500, 5001, 500):
         log.add(curves, last, np.array([last]))
     path = log.trajectory()
