@@ -21,11 +21,11 @@ from study.settings.spec import TrialSpec
 
 FLOAT = 4
 # measured on TensorFlow 2.21 with `tests/test_memory.py`: a process with everything loaded that has trained a tiny network, in
-# memory and in address space; and copies of a replicate's parameters besides the optimizer's own
+# memory and in address space; and copies of a replicate's parameters besides the optimizer's own, and where networks are followed
 LOADED, LOADED_ADDRESSES = 1.1e9, 3.3e9
 # addresses that the C library reserves per byte in use, for each thread its own
 RESERVED = 2.0
-COPIES = 8.2
+COPIES, MOTION_COPIES = 8.2, 10
 GIGABYTE = 1e9
 # of both versions of control groups: the files with the limit and with what is used, and memory.stat's entry for cached files
 CONTROL_FILES = (
@@ -61,7 +61,7 @@ def needed(spec: TrialSpec, data: Dataset) -> float:
     sizes = data.layer_sizes(spec)
     parameters = sum(math.prod(shape) for shape in parameter_shapes(sizes, spec.model.normalisation).values())
     slots = 0 if isinstance(spec.optimizer, SGD) and not spec.optimizer.momentum else 2
-    more = (spec.training.patience is not None) + (spec.optimizer.ema is not None)
+    more = (spec.training.patience is not None) + (spec.optimizer.ema is not None) + MOTION_COPIES * spec.training.motion
     parts = math.ceil(spec.replicates.count / WIDTH)
     rows, batch = len(data.x_train), batches.batch_size(spec, len(data.x_train))
     running = min(parts, available_cores()) * WIDTH * sum(sizes) * (3 * batch + 2 * len(data.x_val))

@@ -65,7 +65,7 @@ CASES = [
     Case(
         "a mapping of one section is as good as its settings",
         (("-m", "model={units: [4]}", "optimizer={learning_rate: 0.1}", "hydra.sweeper.n_trials=1", *TINY),),
-        shows=("optimizer: choice(adam, sgd, rmsprop)", "training.batch_size: choice(16, 32, 64) [1/1"),
+        shows=("optimizer: choice(adam, sgd, rmsprop)", "training.batch_size: choice(16, 32, 64)", "[1/1"),
         hides=("numbers from",),
         long=True,
     ),
