@@ -182,7 +182,7 @@ def test_a_study_trains_its_winner_on(tmp_path: Path) -> None:
 
 def trial(number: int, motions: MotionSummary | None, labels: Mapping[str, int], **params: Scalar) -> TrialRecord:
     settings: dict[str, Scalar] = {"optimizer.learning_rate": 0.1, "schedule": "constant", "model.l2": 0.0}
-    settings |= {key.replace("__", "."): value for key, value in params.items()}
+    settings |= {"training.batch_size": 32} | {key.replace("__", "."): value for key, value in params.items()}
     its = summary([0.5] * 8, labels=dict(labels), motion=motions)
     return TrialRecord(number, "complete", settings, [0.5], its, None, None, {})
 
@@ -194,6 +194,15 @@ LARGE = trial(
 SMALL = trial(2, moved([DRIFTS] * 8, [RESTS] * 8, correlation=1.0), {SLOW: 8}, optimizer__learning_rate=1e-4)
 FALLING = trial(3, moved([SLOWS] * 8, [RESTS] * 8, held=True, wander=0.004), {IMPROVING: 8}, schedule="cosine")
 DECAYED = trial(4, moved([DRIFTS] * 8, [STAYS] * 8), {IMPROVING: 8}, model__l2=0.001)
+
+
+BATCHES = trial(6, moved([DRIFTS] * 8, [STAYS] * 8), {IMPROVING: 8}, training__batch_size=64)
+
+
+def replace_params(record: TrialRecord, schedule: str | None) -> TrialRecord:
+    """A trial with this schedule, or in a study that searches none."""
+    others = {key: value for key, value in record.params.items() if key != "schedule"}
+    return dataclasses.replace(record, params=others | ({"schedule": schedule} if schedule else {}))
 
 
 def test_claims_of_a_star() -> None:
@@ -228,8 +237,10 @@ def test_claims_follow_the_numbers() -> None:
         [CENTRE, LARGE, FALLING, trial(5, moved([DRIFTS] * 8, [STAYS] * 8), {}, schedule="cosine", model__l2=0.1)],
         [trial(0, None, {PLATEAUED: 8}), LARGE, SMALL, FALLING, DECAYED],
         [],
+        [replace_params(record, schedule="cosine") for record in (CENTRE, LARGE, DECAYED, BATCHES)],
+        [replace_params(record, schedule=None) for record in (CENTRE, LARGE, DECAYED, BATCHES)],
     ],
-    ids=["one setting", "two differ", "not followed", "nothing"],
+    ids=["one setting", "two differ", "not followed", "nothing", "a falling rate", "no schedules"],
 )
 def test_other_trials_are_no_star(records: Sequence[TrialRecord]) -> None:
     assert claims.star(records) is None

@@ -1,7 +1,7 @@
 """Put the claims of the question this project grew from to the test: does a network come to rest, and at what?
 
-The trials form a star: each differs from one of them, the centre, in one setting. By what differs, an arm has a larger or a smaller
-learning rate, a falling one, whole batches, moving averages or weight decay.
+The trials form a star: each differs from one of them, the centre, in one setting. The centre has a constant learning rate; by what
+differs, an arm has a larger or a smaller one, a falling one, whole batches, moving averages or weight decay.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from study.records.outcome import MotionSummary, Summary
 from study.records.trial import TrialRecord
 from study.reporting.headlines import median
 from study.reporting.report import Table, number, settings_text
-from study.settings.schedule import Cosine
+from study.settings.schedule import ConstantRate, Cosine
 
 RATE, SCHEDULE = "optimizer.learning_rate", "schedule"
 FEWEST_ARMS = 3  # a star with fewer asks another question
@@ -47,8 +47,13 @@ class Star:
 
 
 def star(records: Sequence[TrialRecord]) -> Star | None:
-    """Return the star that a study's trials form, None if they form none or networks weren't followed."""
+    """Return the star that a study's trials form around a constant learning rate.
+
+    None if they form none, search neither rates nor schedules, or weren't followed.
+    """
     for centre in records:
+        if RATE not in centre.params or centre.params.get(SCHEDULE) != ConstantRate.name:
+            continue
         differing = [[key for key in record.params if record.params[key] != centre.params.get(key)] for record in records]
         arms = [(keys[0], record) for keys, record in zip(differing, records, strict=True) if len(keys) == 1]
         followed = centre.summary is not None and centre.summary.motion is not None
