@@ -131,7 +131,10 @@ def test_until_settled_needs_one_rule_and_the_motion() -> None:
 # -- labels -------------------------------------------------------------------------------------------------------------------
 
 
-def measured(points: Array, length: float = 1e3) -> Motion:
+SMALL_TARGET = 1e-6 * np.arange(4.0)[:, None]  # no trajectory is so small
+
+
+def measured(points: Array, length: float = 1e3, target: Array = SMALL_TARGET) -> Motion:
     """The motion of trajectories [T, n, P], exact in place of sketched. length: of the way from the first weights."""
     steps = np.diff(points, axis=0)
     nothing = np.full((1, points.shape[1]), np.nan)
@@ -141,7 +144,6 @@ def measured(points: Array, length: float = 1e3) -> Motion:
     start = np.full(by_network[:, 0].shape, length)
     path = Trajectory(step, dot, norm, step, dot, start, np.arange(1, len(points) + 1), by_network, by_network)
     count = points.shape[1]
-    target = 1e-6 * np.arange(4.0)[:, None]  # no trajectory is so small
     return motion.measure(path, [len(points)] * count, np.ones((count, len(points))), np.zeros((count, 4, 1)), [target] * count)
 
 
@@ -170,7 +172,7 @@ def tail(kind: str, length: int, dimensions: int, rng: np.random.Generator, coun
     return np.concatenate([np.zeros((5 * length - len(moved) if length > 20 else 0, *shape[1:])), moved])
 
 
-# kind, then the least share of a label in tails of 20 and of 100 epochs: `../shared/settling.md` and simulated again here
+# kind, then the least share of a label in tails of 20 and of 100 epochs; the module's table has the rates of longer simulations
 CALIBRATION = [
     ("white", CONFINED, 0.90, 0.97),
     ("ou 0.02", CONFINED, 0.90, 0.97),
@@ -228,6 +230,11 @@ def test_what_stands_still_is_settled_and_what_is_not_finite_has_diverged() -> N
     still[10:, 1] = np.nan
     assert measured(still).function_labels == (SETTLED, motion.DIVERGED)
     assert measured(np.ones((5, 1, 10))).weights_labels == (UNDECIDED,), "too short to show anything"
+
+
+def test_a_target_that_is_the_same_in_all_rows_is_no_divergence() -> None:
+    around = measured(tail("white", 20, 100, np.random.default_rng(0), 3), target=np.ones((4, 1)))
+    assert around.function_labels == (CONFINED,) * 3 and np.isfinite(around.wobble).all()
 
 
 def test_networks_far_from_their_goal_that_move_on_straight_are_slow_and_not_stuck() -> None:

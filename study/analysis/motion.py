@@ -131,7 +131,6 @@ class Motion:
     @property
     def resting(self) -> npt.NDArray[np.bool_]:
         """Mark networks with weights and function at rest: each settled, confined, or slowing where the learning rate holds it."""
-
         both = zip(self.weights_labels, self.function_labels, self.held, strict=True)
         return np.array([rests(weights, held) and rests(function, held) for weights, function, held in both])
 
@@ -153,20 +152,6 @@ class _Tail:
     times: Doubles
     step: Doubles
     dot: Doubles
-
-    @property
-    def centred(self) -> Doubles:
-        return self.points - self.points.mean(axis=0)
-
-    @property
-    def radius(self) -> np.float64:
-        return np.sqrt(np.mean(np.sum(self.centred**2, axis=1)))
-
-    @property
-    def apart(self) -> float:
-        """Root mean square of the distance between two different points."""
-        count = len(self.points)
-        return float(self.radius * np.sqrt(2 * count / (count - 1)))
 
 
 def refined(labels: Sequence[str], moved: Motion, losses: Sequence[float]) -> tuple[str, ...]:
@@ -214,6 +199,28 @@ def measure(
     return Motion(**{name: tuple(values) if name.endswith("labels") else np.array(values) for name, values in columns.items()})  # type: ignore[arg-type]
 
 
+def functions_apart(squared: Any, path: Trajectory, target: Array) -> Any:
+    """Return the measure of `disagreement.between`, by the mean squared distance of the path's votes, or of its function."""
+    if path.votes is not None:
+        return squared / len(target)
+    return np.sqrt(squared / target.size) / (float(np.std(target)) or 1.0)
+
+
+def squared_at(points: Doubles, lag: int) -> Any:
+    """Return the mean squared distance between points, [n, k], that are `lag` apart."""
+    return np.mean(np.sum((points[lag:] - points[:-lag]) ** 2, axis=1))
+
+
+def radius(points: Doubles) -> Any:
+    """Return the root mean square of the distance of points, [n, k], from their mean."""
+    return np.sqrt(np.mean(np.sum((points - points.mean(axis=0)) ** 2, axis=1)))
+
+
+def _squared_apart(points: Doubles) -> Any:
+    """Return the mean squared distance between two different points of [n, k]."""
+    return radius(points) ** 2 * 2 * len(points) / (len(points) - 1)
+
+
 def tail(path: Trajectory, trained: int) -> tuple[int, npt.NDArray[np.bool_]]:
     """Return a network's tail: its length in epochs, and which of the path's sketches lie in it, [n]."""
     length = min(tail_length(trained), trained - 1)
@@ -246,14 +253,12 @@ def _measured(
         start = path.start[index].astype(np.float64)
         way = np.linalg.norm(weights.points.mean(axis=0) - start)
         numbers, its_numbers = _numbers(weights), _numbers(function)
-        wander = weights.apart / float(np.sqrt(path.weights_norm[index, last].mean()))
+        wander = float(np.sqrt(_squared_apart(weights.points) / path.weights_norm[index, last].mean()))
         travelled, advance = float(way / np.linalg.norm(start)), float(np.linalg.norm(weights.points[-1] - weights.points[0]) / way)
-        pace = float(np.sqrt(12 * numbers["trend"]) * weights.radius / way * rates[:epochs].sum() / rates[last].sum())
-        if path.votes is None:
-            wobble, same = function.apart / (float(np.std(target)) * np.sqrt(target.size)), SAME.nrmse
-        else:
-            wobble = tail_with(path.votes, path.function_step, path.function_dot).apart ** 2 / len(target)
-            same = SAME.churn * float(np.mean(predicted_classes(predictions) != target))
+        pace = float(np.sqrt(12 * numbers["trend"]) * radius(weights.points) / way * rates[:epochs].sum() / rates[last].sum())
+        seen = function.points if path.votes is None else path.votes[index, inside].astype(np.float64)
+        wobble = float(functions_apart(_squared_apart(seen), path, target))
+        same = SAME.nrmse if path.votes is None else SAME.churn * float(np.mean(predicted_classes(predictions) != target))
         weights_label = _label(numbers, wander, wander <= SAME.rounding and advance <= limits.arrived, travelled, limits)
         function_label = _label(its_numbers, wobble, wobble <= same, np.inf, limits)
     return {
@@ -271,7 +276,7 @@ def _measured(
 
 
 def _numbers(tail: _Tail) -> dict[str, float]:
-    squared, centred = tail.radius**2, tail.centred
+    squared, centred = radius(tail.points) ** 2, tail.points - tail.points.mean(axis=0)
     times = tail.times - tail.times.mean()
     slope = times @ centred / (times @ times)
     trend = times @ times * (slope @ slope) / (len(times) * squared)
@@ -283,13 +288,9 @@ def _numbers(tail: _Tail) -> dict[str, float]:
         "drift": float(min(trend / (1 - scatter), 1.0) if scatter < 0.9 else trend),
         "correlation": float(tail.dot[1:].sum() / np.sqrt(tail.step[1:].sum() * tail.step[:-1].sum())),
         "slowing": float(tail.step[half:].mean() / tail.step[:half].mean()),
-        "exponent": float(np.log2(_spread_at(tail.points, len(times) // 2) / _spread_at(tail.points, len(times) // 4))),
+        "exponent": float(np.log2(squared_at(tail.points, len(times) // 2) / squared_at(tail.points, len(times) // 4))),
         "dimension": _dimension(tail.points),
     }
-
-
-def _spread_at(points: Doubles, lag: int) -> Any:
-    return np.mean(np.sum((points[lag:] - points[:-lag]) ** 2, axis=1))
 
 
 def _dimension(points: Doubles) -> float:

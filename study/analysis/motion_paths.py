@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import svds
 
-from study.analysis.motion import DEFAULT, tail
+from study.analysis.motion import DEFAULT, functions_apart, radius, squared_at, tail
 from study.records.arrays import Array, Doubles, Floats, Integers
 from study.records.trajectory import Trajectory
 
@@ -55,8 +55,7 @@ def tail_path(path: Trajectory, sketches: Floats, index: int, trained: int) -> T
     epochs, points = path.epochs[inside], sketches[index, inside].astype(np.float64)
     if not (shown(path, trained) and np.isfinite(points).all() and np.ptp(points, axis=0).any()):
         return None
-    centred = points - points.mean(axis=0)
-    radius = np.sqrt(np.mean(np.sum(centred**2, axis=1)))
+    centred, unit = points - points.mean(axis=0), radius(points)
     trend = (epochs - epochs.mean()) @ centred
     trend /= np.linalg.norm(trend) or 1.0
     along = centred @ trend
@@ -66,7 +65,7 @@ def tail_path(path: Trajectory, sketches: Floats, index: int, trained: int) -> T
     stride = -(-len(epochs) // MOST_POINTS)
     stride += stride % 2 == 0
     chosen = slice((len(epochs) - 1) % stride, None, stride)
-    return TailPath(epochs[chosen], along[chosen] / radius, across[chosen] / radius)
+    return TailPath(epochs[chosen], along[chosen] / unit, across[chosen] / unit)
 
 
 def _along_main(points: Doubles) -> Doubles:
@@ -90,10 +89,8 @@ def lag_distances(path: Trajectory, trained: Sequence[int], targets: Sequence[Ar
             continue
         norm = np.mean(path.weights_norm[index, count - length : count], dtype=np.float64)
         weights[index] = np.sqrt(_squared(path.weights[index, inside], steps) / norm)
-        if path.votes is None:
-            function[index] = np.sqrt(_squared(path.function[index, inside], steps) / target.size) / (float(np.std(target)) or 1.0)
-        else:
-            function[index] = _squared(path.votes[index, inside], steps) / len(target)
+        seen = path.function if path.votes is None else path.votes
+        function[index] = functions_apart(_squared(seen[index, inside], steps), path, target)
     return LagDistances(steps * (path.epochs[1] - path.epochs[0]), weights, function)
 
 
@@ -101,4 +98,4 @@ def _squared(points: Floats, steps: Integers) -> Doubles:
     """Return the mean squared distance between points [n, k] that are `steps` apart; NaN for more than half of them."""
     wide = points.astype(np.float64)
     reached = [int(step) if 2 * step <= len(wide) else None for step in steps]
-    return np.array([np.nan if step is None else np.mean(np.sum((wide[step:] - wide[:-step]) ** 2, axis=1)) for step in reached])
+    return np.array([np.nan if step is None else squared_at(wide, step) for step in reached])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,6 +78,11 @@ class Network:
         """In words, such as `10-128-1` or `10-128-1 with batch normalisation`."""
         sizes = "-".join(str(size) for size in (self.kernels[0].shape[-2], *(kernel.shape[-1] for kernel in self.kernels)))
         return f"{sizes} with {self.normalisation} normalisation" if self.normalisation else sizes
+
+
+def parameter_count(sizes: Sequence[int], normalisation: str | None) -> int:
+    """Return the number of parameters of a single network with layers between `sizes`, running statistics included."""
+    return sum(math.prod(shape) for shape in parameter_shapes(sizes, normalisation).values())
 
 
 def parameter_shapes(sizes: Sequence[int], normalisation: str | None) -> dict[str, tuple[int, ...]]:

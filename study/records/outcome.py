@@ -129,7 +129,7 @@ class MotionSummary:
     @property
     def text(self) -> str:
         """The number of replicates with each label."""
-        return "; ".join(f"{of} {_counted(labels)}" for of, labels in (("weights", self.weights), ("function", self.function)))
+        return "; ".join(f"{of} {counted(labels)}" for of, labels in (("weights", self.weights), ("function", self.function)))
 
     def label(self, index: int) -> str:
         """One replicate's labels."""
@@ -137,7 +137,8 @@ class MotionSummary:
         return f"weights {self.weights[index]}, function {self.function[index]}{held}"
 
 
-def _counted(labels: Sequence[str]) -> str:
+def counted(labels: Sequence[str]) -> str:
+    """Return how many have which label, the most frequent first."""
     return ", ".join(f"{count} {label}" for label, count in Counter(labels).most_common())
 
 

@@ -56,6 +56,11 @@ def same_rows(networks: Sequence[TrackedNetwork]) -> bool:
     return all(network.rows == first.rows and np.array_equal(network.target, first.target) for network in networks)
 
 
+def trained(train_loss: Floats) -> list[int]:
+    """Return each replicate's number of epochs, by the recorded losses [R, epochs]: after its stop they are NaN, before finite."""
+    return np.isfinite(train_loss).sum(axis=1).tolist()
+
+
 @dataclass(frozen=True)
 class TrackedTrial:
     """A trial's run: the replicates' numbers, curves [R, epochs], targets, R of the validation part's, and `examination`'s arrays.
@@ -74,5 +79,5 @@ class TrackedTrial:
 
     @property
     def trained(self) -> list[int]:
-        """Each replicate's number of epochs: after its stop, its losses are NaN."""
-        return np.isfinite(self.train_loss).sum(axis=1).tolist()
+        """Each replicate's number of epochs."""
+        return trained(self.train_loss)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from study.analysis import motion
 from study.analysis.convergence import DIVERGED, SLOW, STUCK
-from study.records.outcome import MotionSummary, Summary
+from study.records.outcome import MotionSummary, Summary, counted
 from study.records.trial import TrialRecord
 from study.reporting.headlines import median
 from study.reporting.report import Table, number, settings_text
@@ -79,8 +79,8 @@ def table(found: Star) -> Table:
             (
                 setting,
                 ", ".join(f"{count} {label}" for label, count in labels),
-                _counted(moved.weights),
-                _counted(moved.function),
+                counted(moved.weights),
+                counted(moved.function),
                 *measured,
                 number(summary.disagreement),
             )
@@ -115,10 +115,6 @@ def _rate(record: TrialRecord) -> float:
 
 def _median(moved: MotionSummary, name: str) -> float | None:
     return median(moved.numbers[name])
-
-
-def _counted(labels: Sequence[str]) -> str:
-    return ", ".join(f"{count} {label}" for label, count in Counter(labels).most_common())
 
 
 def _settles(moved: MotionSummary) -> JudgedClaim:

@@ -21,7 +21,7 @@ from study.engine import training
 from study.engine.width import WIDTH, available_cores
 from study.records.arrays import Scalar
 from study.records.dataset import Dataset
-from study.records.network import parameter_shapes
+from study.records.network import parameter_count, parameter_shapes
 from study.records.trial import TrialRecord
 from study.runner import trial
 from study.search.space import Choice, Domain, Space, active
@@ -218,7 +218,7 @@ def _guess_seconds(spec: TrialSpec) -> float:
 
 
 def _parameters(spec: TrialSpec) -> int:
-    return sum(math.prod(shape) for shape in _shapes(spec).values())
+    return parameter_count(dataset.load_data(spec).layer_sizes(spec), spec.model.normalisation)
 
 
 def _shapes(spec: TrialSpec) -> dict[str, tuple[int, ...]]:

@@ -15,7 +15,7 @@ from study.data import batches
 from study.engine.width import WIDTH, available_cores
 from study.errors import BadInput, Fault
 from study.records.dataset import Dataset
-from study.records.network import parameter_shapes
+from study.records.network import parameter_count
 from study.settings.optimizer import SGD
 from study.settings.spec import TrialSpec
 
@@ -59,7 +59,7 @@ def needed(spec: TrialSpec, data: Dataset) -> float:
     Every part of WIDTH replicates keeps its parameters several times over; activations are there once per running part.
     """
     sizes = data.layer_sizes(spec)
-    parameters = sum(math.prod(shape) for shape in parameter_shapes(sizes, spec.model.normalisation).values())
+    parameters = parameter_count(sizes, spec.model.normalisation)
     slots = 0 if isinstance(spec.optimizer, SGD) and not spec.optimizer.momentum else 2
     more = (spec.training.patience is not None) + (spec.optimizer.ema is not None) + MOTION_COPIES * spec.training.motion
     parts = math.ceil(spec.replicates.count / WIDTH)

@@ -12,7 +12,7 @@ from study.data import batches
 from study.engine.width import WIDTH
 from study.records.cohort import Cohort
 from study.records.dataset import Dataset
-from study.records.network import parameter_shapes
+from study.records.network import parameter_count
 from study.records.outcome import Standing
 from study.settings.optimizer import SGD
 from study.settings.spec import TrialSpec
@@ -52,7 +52,7 @@ def standing(cohort: Cohort, datasets: Sequence[Dataset]) -> Standing | None:
 def bounded(spec: TrialSpec, data: Dataset) -> TrialSpec:
     """Return the settings by which replicates of a trial are trained on, with the most epochs that they get."""
     sizes = data.layer_sizes(spec)
-    parameters = sum(math.prod(shape) for shape in parameter_shapes(sizes, spec.model.normalisation).values())
+    parameters = parameter_count(sizes, spec.model.normalisation)
     rows, count = len(data.x_train), min(REPLICATES, spec.replicates.count)
     batch = batches.batch_size(spec, rows)
     steps = batches.steps_per_epoch(rows, batch, spec.training.partial_batch)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from study.analysis import motion
 from study.analysis.motion import Motion
 from study.errors import BadInput, Fault
+from study.records import tracked
 from study.records.arrays import Array
 from study.tracking import artifacts, reader, schema
 from study.tracking.schema import KIND, OF_REPLICATE, ReplicateTags, TrialTags
@@ -89,16 +89,11 @@ def curves(store: Store, run_id: str) -> dict[str, Array]:
 def motion_of(store: Store, run_id: str) -> Motion | None:
     """Return the motion of a trial's replicates, in their order; None for a trial that keeps none. Raises as `curves` does."""
     with reader.trial_files(store, reader.load_run(store, run_id)) as folder:
-        path, losses, (predictions, targets) = (
-            artifacts.read_trajectory(folder),
-            artifacts.read_curves(folder),
-            artifacts.read_predictions(folder),
-        )
+        path, losses = artifacts.read_trajectory(folder), artifacts.read_curves(folder)
+        predictions, targets = artifacts.read_predictions(folder)
     if path is None:
         return None
-    # after a replicate's stop its losses are NaN, and a trial whose losses aren't finite has no files
-    trained = np.isfinite(losses["train_loss"]).sum(axis=1).tolist()
-    return motion.measure(path, trained, losses["learning_rate"], predictions, targets)
+    return motion.measure(path, tracked.trained(losses["train_loss"]), losses["learning_rate"], predictions, targets)
 
 
 def history(store: Store, run_id: str) -> dict[str, list[float]]:

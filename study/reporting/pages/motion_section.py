@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from study.analysis import disagreement, motion_paths
 from study.analysis import motion as labels
 from study.records.outcome import MotionSummary, Summary
 from study.records.tracked import TrackedTrial
 from study.records.trajectory import Trajectory
-from study.reporting import report
+from study.reporting import headlines, report
 from study.reporting.pages.charts import motion as charts
 from study.reporting.pages.page import Chart, Section
 
@@ -110,7 +108,6 @@ def _lags(summary: Summary, moved: MotionSummary, trial: TrackedTrial, path: Tra
 
 def _beside(kind: str, epochs: Sequence[float | None], replicates: float | None) -> Iterator[str]:
     """Compare, in numbers, two of the last epochs with two replicates."""
-    known = [size for size in epochs if size is not None]
-    if known:
+    if (between := headlines.median(epochs)) is not None:
         beside = "" if replicates is None else f", those of two replicates by {report.number(replicates)}"
-        yield f"The {kind} of two of the last epochs differ by {report.number(float(np.median(known)))}{beside}."
+        yield f"The {kind} of two of the last epochs differ by {report.number(between)}{beside}."
