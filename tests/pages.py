@@ -93,7 +93,7 @@ def trajectory(weights: Doubles, function: Array, votes: Array | None = None, fi
 
 def motion_summary(weights: list[str], function: list[str], held: list[bool]) -> MotionSummary:
     numbers: dict[str, list[float | None]] = {"wander": [0.06] * len(held), "wobble": [0.4] * len(held)}
-    return MotionSummary(weights, function, held, [False] * len(held), numbers)
+    return MotionSummary(weights, function, held, numbers)
 
 
 def moving(still: Shown) -> Shown:

@@ -29,9 +29,8 @@ NUMBERS |= {"advance": 0.23, "pace": 1.2}
 
 
 def moved(weights: Sequence[str], function: Sequence[str], held: bool = False, **numbers: float) -> MotionSummary:
-    resting = [motion.rests(one, held) and motion.rests(other, held) for one, other in zip(weights, function, strict=True)]
     lists: dict[str, list[float | None]] = {name: [value] * len(weights) for name, value in (NUMBERS | numbers).items()}
-    return MotionSummary(list(weights), list(function), [held] * len(weights), resting, lists)
+    return MotionSummary(list(weights), list(function), [held] * len(weights), lists)
 
 
 def trained_on(moved_so: MotionSummary, name: str, labels: Mapping[str, int]) -> Onward:
@@ -111,7 +110,9 @@ def test_a_winner_trained_on_answers_the_title(motions: MotionSummary, name: str
     )
     assert answer.headline == headline and answer.evidence and answer.evidence.replicates == 8
     assert "at most: 700 to 1,000." in answer.text and "lowest after 10 epochs (0.400)" in answer.text
-    moving = not all(motions.resting) and not {IMPROVING, UNDECIDED}.isdisjoint(labels)
+    each = zip(motions.weights, motions.function, motions.held, strict=True)
+    resting = all(motion.rests(weights, held) and motion.rests(function, held) for weights, function, held in each)
+    moving = not resting and not {IMPROVING, UNDECIDED}.isdisjoint(labels)
     assert bool(answer.command) == moving
     if moving:
         study.compose([word for word in answer.command.split()[1:] if word != "data=table"])

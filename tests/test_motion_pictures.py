@@ -1,4 +1,4 @@
-"""The pictures of motion: numbers of hand-made tails, and what a trial's page draws and says of them."""
+"""The pictures of motion: numbers of hand-made tails, and the charts and sentences of a trial's page."""
 
 from __future__ import annotations
 

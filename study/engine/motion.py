@@ -18,8 +18,6 @@ from study.records.network import STATISTICS
 from study.settings.loss import KINDS, Crossentropy
 
 SKETCH = 251
-
-
 SUMS = ("weights_step", "weights_dot", "weights_norm", "function_step", "function_dot")
 SKETCHES = ("weights", "function", "votes")
 

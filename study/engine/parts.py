@@ -20,7 +20,6 @@ from study.data import batches
 from study.engine import compile_cache, motion
 from study.engine.backend import tf
 from study.engine.initializers import initial_networks
-from study.engine.motion import MotionCurves
 from study.engine.program import EpochCurves, LegResult, Signature, program
 from study.engine.state import State, initial_state
 from study.engine.width import WIDTH, available_cores
@@ -223,7 +222,7 @@ class Part:
         )
 
 
-def _unpadded(curves: EpochCurves | MotionCurves | None, epochs: int, count: int) -> dict[str, Floats]:
+def _unpadded(curves: EpochCurves | motion.MotionCurves | None, epochs: int, count: int) -> dict[str, Floats]:
     named = {name: values for name, values in vars(curves).items() if isinstance(values, tf.Tensor)} if curves else {}
     return {name: values.numpy()[:epochs, :count] for name, values in named.items()}
 

@@ -67,7 +67,8 @@ class CohortTraining:
             self._parts = [Part(part, spec, self.signature, datasets, shared, start) for part in members]
             self._stages: list[Stage] = []
             self._done = np.zeros(spec.replicates.count, np.bool_)
-            self._trajectory = self._followed() if spec.training.motion else None
+            followed = spec.training.motion
+            self._trajectory = TrajectoryLog(np.concatenate([part.start_sketch for part in self._parts])) if followed else None
 
     @property
     def initial(self) -> Network:
@@ -114,9 +115,6 @@ class CohortTraining:
         factors = curve("rate_factor") if self.signature.plateau else np.ones_like(train)
         finite, current = (np.concatenate([getattr(stage, name) for stage in self._stages]) for name in ("finite", "val_loss"))
         return Leg(self._stages[0].epochs_done, train, curve("val_loss"), at_ends * factors, finite, current)
-
-    def _followed(self) -> TrajectoryLog:
-        return TrajectoryLog(np.concatenate([part.start_sketch for part in self._parts]))
 
     def _moved(self) -> tuple[dict[str, Floats], int, Integers]:
         """Return the curves of the last leg's motion, {name: [epochs, R, …]}, its last epoch, and what each has trained, [R]."""

@@ -109,16 +109,14 @@ class Tested:
 class MotionSummary:
     """Each replicate's motion at the end of its training (see `motion.Motion`), [R] each.
 
-    weights, function: labels; held: the learning rate has fallen; resting: weights and function are at rest; numbers: by name, None
-    where one isn't known.
+    weights, function: labels; held: the learning rate has fallen; numbers: by name, None where one isn't known.
     """
 
     weights: list[str]
     function: list[str]
     held: list[bool]
-    resting: list[bool]
     numbers: dict[str, list[float | None]]
-    LISTS: ClassVar = ("weights", "function", "held", "resting")
+    LISTS: ClassVar = ("weights", "function", "held")
 
     @classmethod
     def joined(cls, parts: Sequence[MotionSummary]) -> MotionSummary:

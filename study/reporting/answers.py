@@ -33,6 +33,7 @@ from study.statistics.ranking import FEWEST, PairedDifference, Ranking, choose
 # settings of Hydra that one trial has no use for
 OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
 LONGER = 100  # times as many epochs, at most, for a run that ends when it has plateaued
+ONWARD = 10  # the same of networks that were trained on
 MOST_NAMED = 10
 VARY = "replicates.vary"
 # settings of which another value makes other pairs of replicates
@@ -203,8 +204,8 @@ def longer(
         return ""
     stop: dict[str, Scalar] = {"training.until": "plateaued", "training.epochs": LONGER * epochs}
     if onward:
-        patience: dict[str, Scalar] = {} if settings.get("training.patience") is None else {"training.patience": "null"}
-        stop = {"training.until": "settled", **patience, "training.epochs": LONGER // 10 * onward.most}
+        stop = {"training.until": "settled", "training.epochs": ONWARD * onward.most}
+        stop |= {} if settings.get("training.patience") is None else {"training.patience": "null"}
     program, *words = shlex.split(command)
     gone = {*record.params, *stop, *searched}
     kept = [

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from study.analysis import motion, verdict
 from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, SLOW, STUCK, UNDECIDED
-from study.records.outcome import Onward, Summary
+from study.records.outcome import MotionSummary, Onward, Summary
 from study.reporting.report import listed, number
 
 HEADLINES = {
@@ -51,11 +51,9 @@ def of_onward(onward: Onward) -> str:
     moved, count = summary.motion, len(onward.trained)
     if max(moved.weights.count(motion.OSCILLATING), moved.function.count(motion.OSCILLATING)) > count / 2:
         return "No: training goes back and forth from epoch to epoch"
-    weights, functions = (
-        sum(motion.rests(label, held) for label, held in zip(labels, moved.held, strict=True))
-        for labels in (moved.weights, moved.function)
-    )
-    name, at_rest = verdict.name_of(summary.verdict or ""), sum(moved.resting)
+    resting = _resting(moved)
+    weights, functions = (sum(of_part) for of_part in zip(*resting, strict=True))
+    name, at_rest = verdict.name_of(summary.verdict or ""), sum(map(all, resting))
     if min(weights, functions) > count / 2:
         if name not in HEADLINES:
             return f"Not decided: {at_rest} of {count} networks come to rest"
@@ -72,7 +70,14 @@ def of_onward(onward: Onward) -> str:
 
 
 def rest(summary: Summary) -> bool:
-    return summary.motion is not None and all(summary.motion.resting)
+    """Return True if the weights and the functions of all networks are at rest."""
+    return summary.motion is not None and all(map(all, _resting(summary.motion)))
+
+
+def _resting(moved: MotionSummary) -> list[tuple[bool, bool]]:
+    """Return whether each network's weights, and its function, are at rest."""
+    each = zip(moved.weights, moved.function, moved.held, strict=True)
+    return [(motion.rests(weights, held), motion.rests(function, held)) for weights, function, held in each]
 
 
 def unsettled(summary: Summary) -> str:

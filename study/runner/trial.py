@@ -187,9 +187,7 @@ def _run(
         if prune(leg):
             return Pruned(leg.epochs_done, float(np.mean(leg.current)))
     with clock.phase("analyse"):
-        trained, moved = finish(spec, datasets, training, legs)
-        examined = pairwise.examine(trained, datasets, moved) if len(trained) > 1 else None
-        marks, summary = _summarised(trained, datasets, clock, moved, examined)
+        trained, examined, marks, summary = _analysed(spec, datasets, training, legs, clock)
         summary = replace(summary, judged_by=judged_by)
     if test:
         with clock.phase("test"):
@@ -218,11 +216,7 @@ def _train_on(
     """Train replicates until they rest, and judge them; the cohort is None where a network has diverged."""
     own = datasets[: spec.replicates.count]
     training = CohortTraining(spec, own, clock, start and start[: spec.replicates.count])
-    legs: list[Leg] = []
-    for leg in training.legs():
-        legs.append(leg)
-        if not leg.finite.all():
-            break
+    legs = _legs(training)
     losses = np.concatenate([leg.val_loss for leg in legs])
     best = np.argmin(np.where(np.isfinite(losses), losses, np.inf), axis=0)
     lowest = float(np.mean(losses[best, np.arange(len(own))]))
@@ -236,9 +230,7 @@ def _train_on(
     if not legs[-1].finite.all():
         return replace(onward, reason=_divergence(legs[-1], legs)), None
     with clock.phase("analyse"):
-        trained, moved = finish(spec, own, training, legs)
-        examined = pairwise.examine(trained, own, moved) if len(trained) > 1 else None
-        _, summary = _summarised(trained, own, clock, moved, examined)
+        trained, _, _, summary = _analysed(spec, own, training, legs, clock)
         standing = onwards.standing(trained, own)
     return replace(onward, summary=summary, standing=standing), trained
 
@@ -250,7 +242,7 @@ def _judged(trained: Cohort, test: LastLook) -> Tested | None:
         spec = replace(test.default, replicates=trained.spec.replicates)
         datasets = dataset.load_replicates(spec)
         training = CohortTraining(spec, datasets, Clock(), test.start)
-        legs = list(training.legs())
+        legs = _legs(training)
         default = finish(spec, datasets, training, legs)[0] if legs[-1].finite.all() else None
     return tested.judge(trained, with_baselines=test.with_baselines, default=default)
 
@@ -258,28 +250,39 @@ def _judged(trained: Cohort, test: LastLook) -> Tested | None:
 def measure(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None = None) -> TrialResult:
     """Train replicates for their losses and scores alone: nothing is recorded, and pairs aren't compared."""
     training = CohortTraining(spec, datasets, clock, start)
+    legs = _legs(training)
+    if not legs[-1].finite.all():
+        return TrialResult(Failed(_divergence(legs[-1], legs)), None, dict(clock.seconds))
+    with clock.phase("analyse"):
+        summary = _analysed(spec, datasets, training, legs, clock, compared=False)[-1]
+    return TrialResult(Completed(summary), None, dict(clock.seconds))
+
+
+def _legs(training: CohortTraining) -> list[Leg]:
+    """Train to the end, or to the first leg after which a replicate isn't finite."""
     legs: list[Leg] = []
     for leg in training.legs():
         legs.append(leg)
         if not leg.finite.all():
-            return TrialResult(Failed(_divergence(leg, legs)), None, dict(clock.seconds))
-    with clock.phase("analyse"):
-        trained, moved = finish(spec, datasets, training, legs)
-        _, summary = _summarised(trained, datasets, clock, moved)
-    return TrialResult(Completed(summary), None, dict(clock.seconds))
+            break
+    return legs
 
 
-def _summarised(
-    trained: Cohort,
+def _analysed(
+    spec: TrialSpec,
     datasets: Sequence[Dataset],
+    training: CohortTraining,
+    legs: Sequence[Leg],
     clock: Clock,
-    moved: Motion | None,
-    examined: pairwise.Examination | None = None,
-) -> tuple[list[str], Summary]:
-    """Return each replicate's fingerprint, and the trial's summary."""
+    *,
+    compared: bool = True,
+) -> tuple[Cohort, pairwise.Examination | None, list[str], Summary]:
+    """Return the trained cohort, the comparison of its replicates, each one's fingerprint, and the trial's summary."""
+    trained, moved = finish(spec, datasets, training, legs)
+    examined = pairwise.examine(trained, datasets, moved) if compared and len(trained) > 1 else None
     marks = [fingerprints.digest(net) for net in trained.networks()]
     summary = summaries.summarise(trained, datasets, marks, examined, moved)
-    return marks, replace(summary, seconds=clock.seconds.get("train", 0.0) / len(trained))
+    return trained, examined, marks, replace(summary, seconds=clock.seconds.get("train", 0.0) / len(trained))
 
 
 def _one_ulp_apart(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None) -> Cohort:

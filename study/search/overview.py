@@ -97,10 +97,10 @@ def delete(storage: str, name: str) -> None:
     """Delete a study and all its trials. Raises BadInput if there is none of this name."""
     with storages.errors(storage):
         backend = storages.backend(storage)  # opening it takes the lock that a claim holds
-    with storages.errors(storage), storages.claim(storage):
-        try:
-            optuna.delete_study(study_name=name, storage=backend)
-        except KeyError as error:
-            raise BadInput(f"there is no study {name!r} in {storage}") from error
+        with storages.claim(storage):
+            try:
+                optuna.delete_study(study_name=name, storage=backend)
+            except KeyError as error:
+                raise BadInput(f"there is no study {name!r} in {storage}") from error
     load.cache_clear()
     mirror_of.cache_clear()

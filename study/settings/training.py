@@ -11,7 +11,6 @@ from study.settings.rules import FLAG, SettingsSection, integer, later, listing,
 
 DROP, KEEP = "drop", "keep"
 ALL_EPOCHS, PLATEAUED, SETTLED = "epochs", "plateaued", "settled"
-UNTIL = (ALL_EPOCHS, PLATEAUED, SETTLED)
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Training(SettingsSection):
     partial_batch: str = setting(DROP, one_of((DROP, KEEP)))
     patience: int | None = setting(None, optional(integer(1, 1_000_000)))
     min_delta: float = setting(0.0, number(0))
-    until: str = setting(ALL_EPOCHS, one_of(UNTIL))
+    until: str = setting(ALL_EPOCHS, one_of((ALL_EPOCHS, PLATEAUED, SETTLED)))
     leg_epochs: int = setting(20, integer(1, 1_000))
     motion: bool = later(True, FLAG)
 
