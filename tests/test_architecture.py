@@ -41,7 +41,7 @@ ADAPTERS = {"search", "tracking", "engine"}
 
 # who may import a heavy dependency, be it for its types alone
 HOMES = {
-    "tensorflow": {"engine.backend"},
+    "tensorflow": {"engine.backend", "engine.stored_programs"},  # its public names; its private interface for functions
     "keras": {"engine.backend", "__init__"},  # the type of study.keras_model
     "optuna": {"search"},
     "sqlalchemy": {"search"},

@@ -22,6 +22,7 @@ from study import seeds
 from study.analysis import convergence, forward
 from study.clock import Clock
 from study.data import batches, dataset
+from study.engine import compile_cache, stored_programs
 from study.engine.program import program
 from study.engine.training import CohortTraining
 from study.engine.width import WIDTH
@@ -31,6 +32,7 @@ from study.settings.data import Diabetes, Digits
 from study.settings.init import HeNormal
 from study.settings.model import Model
 from study.settings.optimizer import SGD, Adam, RMSprop
+from study.settings.schedule import ReduceOnPlateau
 from study.settings.spec import TrialSpec, as_mapping
 from study.settings.training import Replicates, Training
 
@@ -97,11 +99,12 @@ INPUTS = {
 
 
 @pytest.mark.parametrize("specs", INPUTS.values(), ids=INPUTS)
-def test_ten_trials_that_differ_in_an_input_trace_their_program_once(specs):
+def test_ten_trials_that_differ_in_an_input_trace_their_program_once(specs, monkeypatch):
+    monkeypatch.setattr(compile_cache, "used_folder", lambda: None)
     signatures = {CohortTraining(spec, dataset.load_replicates(spec), Clock()).signature for spec in specs}
     assert len(set(specs)) == 10 and len(signatures) == 1
     for spec in specs:
-        train(spec)
+        study.train(spec)
     assert program(signatures.pop()).experimental_get_tracing_count() == 1
 
 
@@ -181,60 +184,120 @@ ELSEWHERE = [
     small(optimizer=SGD(0.02)),
     with_training(small(optimizer=SGD(0.1)), epochs=5),
 ]
-SCRIPT = f"""
-import json, study
+SCRIPT = """
+import json, sys, study
+from study.engine import compile_cache, stored_programs
+from study.engine.program import program
 from study.settings.spec import build
-cohorts = [study.train(build(settings)) for settings in {[as_mapping(spec) for spec in ELSEWHERE]!r}]
-print(json.dumps([[study.fingerprint(cohort, replicate) for replicate in range(len(cohort))] for cohort in cohorts]))
+cohorts = [study.train(build(settings)) for settings in json.load(sys.stdin)]
+prints = [[study.fingerprint(cohort, replicate) for replicate in range(len(cohort))] for cohort in cohorts]
+print(json.dumps([prints, program.cache_info().misses]))
 """
 
 
-def fingerprints_elsewhere(cache_home):
-    """From a process of its own, whose cache of compiled programs is under `cache_home`."""
+def trained_elsewhere(cache_home, specs):
+    """Return fingerprints, and the number of programs traced, of a process whose cache of programs is under `cache_home`."""
     # the switch that this process has set for its own cache would hold in the other one too
     environment = {name: value for name, value in os.environ.items() if name != "TF_XLA_FLAGS"}
     environment["XDG_CACHE_HOME"] = str(cache_home)
-    done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True)
+    told = json.dumps([as_mapping(spec) for spec in specs])
+    done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, input=told, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def programs(cache_home):
-    return [path for path in (cache_home / "mlp-study").rglob("*") if path.is_file()]
+def programs(cache_home, kind="*"):
+    return [path for path in (cache_home / "mlp-study").rglob(kind) if path.is_file()]
 
 
 @pytest.fixture(scope="module")
 def cold(tmp_path_factory):
     """A cache that one process has filled, and that process' fingerprints."""
     cache_home = tmp_path_factory.mktemp("cache")
-    return cache_home, fingerprints_elsewhere(cache_home)
+    found, traced = trained_elsewhere(cache_home, ELSEWHERE)
+    assert traced == 1
+    return cache_home, found
 
 
 def test_another_process_gets_the_same_bits_and_compiles_one_program_once(cold):
     cache_home, found = cold
     assert found == [fingerprints(train(spec)) for spec in ELSEWHERE]
-    assert len(programs(cache_home)) == 1
+    assert len(programs(cache_home, "*.pb")) == len(programs(cache_home, "*.traced")) == 1
 
 
-@pytest.mark.long
-def test_a_program_from_the_cache_gives_the_same_bits(cold, tmp_path):
+def test_a_program_from_the_cache_gives_the_same_bits_without_tracing(cold, tmp_path):
     cache_home, found = cold
     shutil.copytree(cache_home, tmp_path, dirs_exist_ok=True)
     kept = [path.name for path in programs(tmp_path)]
-    assert fingerprints_elsewhere(tmp_path) == found
+    assert trained_elsewhere(tmp_path, ELSEWHERE) == [found, 0]
     # as no file was added, the program was found
     assert [path.name for path in programs(tmp_path)] == kept
 
 
+KINDS_OF_PROGRAMS = [
+    small(model=Model((8,), dropout=0.2)),
+    small(model=Model((8, 6), normalisation="batch")),
+    small(model=Model((8, 6), normalisation="layer", l2=0.01)),
+    small(schedule=ReduceOnPlateau()),
+    small(training=Training(7, batch_size=64, leg_epochs=3, patience=2)),
+    small(training=Training(7, batch_size=64, leg_epochs=3, motion=False), optimizer=Adam(0.01, ema=0.9)),
+    small(replicates=Replicates(6, vary=("init", "order", "data"))),
+    small(data=DIGITS, training=Training(2, batch_size=100)),
+]
+
+
 @pytest.mark.long
-def test_a_torn_file_in_the_cache_is_mended_in_passing(cold, tmp_path):
+def test_another_study_in_another_order_finds_every_kind_of_program(tmp_path):
+    found, traced = trained_elsewhere(tmp_path, KINDS_OF_PROGRAMS)
+    assert traced == len(KINDS_OF_PROGRAMS)
+    kept = {path.name for path in programs(tmp_path)}
+    assert trained_elsewhere(tmp_path, [small(), *reversed(KINDS_OF_PROGRAMS)]) == [[*found_of_small(), *reversed(found)], 1]
+    assert len({path.name for path in programs(tmp_path)} - kept) == 2
+    # TensorFlow's own names and numbers, in this process, lead to the same bits
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compile_cache, "used_folder", lambda: None)
+        assert [fingerprints(study.train(spec)) for spec in KINDS_OF_PROGRAMS] == found
+
+
+def found_of_small():
+    return [fingerprints(train(small()))]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["*.pb", "*.traced"])
+def test_a_torn_file_in_the_cache_is_mended_in_passing(cold, tmp_path, kind):
     cache_home, found = cold
     shutil.copytree(cache_home, tmp_path, dirs_exist_ok=True)
-    [program_file] = programs(tmp_path)
-    half = program_file.stat().st_size // 2
-    os.truncate(program_file, half)
-    assert fingerprints_elsewhere(tmp_path) == found
-    assert [path.stat().st_size > half for path in programs(tmp_path)] == [True]
+    [torn] = programs(tmp_path, kind)
+    half = torn.stat().st_size // 2
+    os.truncate(torn, half)
+    assert trained_elsewhere(tmp_path, ELSEWHERE) == [found, 1]
+    assert all(path.stat().st_size > half for path in programs(tmp_path, kind))
+
+
+def test_programs_are_traced_where_tensorflow_has_changed(monkeypatch):
+    from tensorflow.python.eager import context
+
+    expected = fingerprints(train(small(model=Model((5,)))))
+    monkeypatch.delattr(context.Context, "add_function_def")
+    stored_programs._added.cache_clear()
+    program.cache_clear()
+    assert fingerprints(study.train(small(model=Model((5,))))) == expected
+    assert program.cache_info().misses == 1
+
+
+def test_too_many_programs_lose_those_longest_unused(tmp_path, monkeypatch):
+    folder = tmp_path / "mlp-study" / "xla" / "0"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("TF_XLA_FLAGS", f"{compile_cache.FLAG}{folder}")
+    monkeypatch.setattr(compile_cache, "MOST_FILES", 4)
+    for number in range(5):
+        (folder / f"{number}.pb").touch()
+        os.utime(folder / f"{number}.pb", (100 - number, 0))
+    compile_cache.shorten()
+    assert sorted(path.name for path in folder.iterdir()) == ["0.pb", "1.pb"]
+    compile_cache.shorten()
+    assert len(list(folder.iterdir())) == 2
 
 
 # Sources of variation

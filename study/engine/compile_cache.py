@@ -1,7 +1,7 @@
 """Keep XLA's compiled programs on disk between processes: a process that repeats another compiles in a third of the time.
 
-XLA's own key holds the program and the number of functions traced before it: the same study again finds its programs, another one
-seldom does. The key holds neither the processor, the version nor the switches, so each combination has its own folder. XLA neither
+XLA's own key holds the program's text, which `stored_programs` makes the same in any process. It holds neither the processor, the
+version nor the switches, so each combination has its own folder. XLA neither
 creates the folder nor empties it, and it fails on a torn file: this module takes care of all three.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from study import locations
 
 FLAG = "--tf_xla_persistent_cache_directory="
-MOST_PROGRAMS = 500  # about 200 MB
+MOST_FILES = 1000  # two per program, together about 300 MB
 ROOM = 8_000_000  # bytes, for a few programs
 
 
@@ -52,13 +52,27 @@ def enable() -> None:
     except OSError:
         return
     os.environ["TF_XLA_FLAGS"] = f"{FLAG}{folder()}"
-    if len(os.listdir(folder())) > MOST_PROGRAMS:
-        clear()
+    shorten()
+
+
+def used_folder() -> Path | None:
+    """Return the folder in use, if it is one of ours."""
+    used = Path(os.environ.get("TF_XLA_FLAGS", "").removeprefix(FLAG))
+    return used if used.parent.parts[-2:] == locations.cache("xla").parts[-2:] else None
+
+
+def shorten() -> None:
+    """Remove the files that were longest unused where there are too many of them."""
+    if (used := used_folder()) is None:
+        return
+    with contextlib.suppress(OSError):  # another process may be removing them too
+        files = [(max(found.st_atime, found.st_mtime), entry.path) for entry in os.scandir(used) if (found := entry.stat())]
+        for _, path in sorted(files)[: len(files) - MOST_FILES // 2] if len(files) > MOST_FILES else []:
+            os.unlink(path)
 
 
 def clear() -> None:
-    """Remove the programs of the folder in use, if it is one of ours; running ones stay loaded."""
-    used = Path(os.environ.get("TF_XLA_FLAGS", "").removeprefix(FLAG))
-    if used.parent.parts[-2:] == locations.cache("xla").parts[-2:]:
-        for file in used.glob("*.pb"):
-            file.unlink(missing_ok=True)
+    """Remove all programs of the folder in use; running ones stay loaded."""
+    used = used_folder()
+    for file in used.iterdir() if used else ():
+        file.unlink(missing_ok=True)

@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from study import seeds
 from study.data import batches
-from study.engine import compile_cache, motion
+from study.engine import motion
 from study.engine.backend import tf
 from study.engine.initializers import initial_networks
-from study.engine.program import EpochCurves, LegResult, Signature, program
+from study.engine.program import EpochCurves, LegResult, Signature
 from study.engine.state import State, initial_state
+from study.engine.stored_programs import Program, compiled
 from study.engine.width import WIDTH, available_cores
 from study.records.arrays import Floats, Integers
 from study.records.dataset import Dataset
@@ -156,23 +157,15 @@ class Part:
         """The sketches of the weights before training, [n, 251]."""
         return motion.sketch(motion.flat(self.before_training.state.validated)).numpy()[: self._count]
 
-    def compiled(self, settings: Inputs, leg: LegPlan) -> Any:
-        """Return the traced program, compiled by a call that trains nothing."""
+    def compiled(self, settings: Inputs, leg: LegPlan) -> Program:
+        """Return the compiled program."""
         sig = self._signature
         orders = tf.zeros([WIDTH, sig.leg_epochs, sig.steps, sig.batch_size], tf.int32)
         blank = {name: tf.zeros(len(values)) for name, values in leg.by_step.items()}
         arguments = (self.before_training.state, self._data, orders, settings, blank, self._dropout_seeds, tf.constant(0))
-        traced = program(sig).get_concrete_function(*arguments)
-        try:
-            traced(*arguments)
-        except tf.errors.OpError:  # a torn file in the cache of compiled programs; any other error comes again
-            compile_cache.clear()
-            program.cache_clear()  # TensorFlow keeps the failure with the traced function
-            traced = program(sig).get_concrete_function(*arguments)
-            traced(*arguments)
-        return traced
+        return compiled(sig, arguments)
 
-    def queue(self, leg: LegPlan, traced: Any, settings: Inputs, threads: Threads) -> Future[Stage]:
+    def queue(self, leg: LegPlan, traced: Program, settings: Inputs, threads: Threads) -> Future[Stage]:
         """Queue a leg behind those of this part that are queued already, and return the stage that it will lead to."""
         before = self._latest or threads.drawing.submit(lambda: self.before_training)
         orders = threads.drawing.submit(self._next_orders, leg.epochs)
@@ -193,7 +186,7 @@ class Part:
             orders[position, :epochs] = drawn[seed]
         return orders
 
-    def _advance(self, before: Future[Stage], leg: LegPlan, orders: Future[Integers], traced: Any, settings: Inputs) -> Stage:
+    def _advance(self, before: Future[Stage], leg: LegPlan, orders: Future[Integers], traced: Program, settings: Inputs) -> Stage:
         by_step = {name: tf.constant(values) for name, values in leg.by_step.items()}
         order, stage = tf.constant(orders.result()), before.result()
         arguments = (stage.state, self._data, order, settings, by_step, self._dropout_seeds, tf.constant(leg.epochs))

@@ -173,6 +173,13 @@ def program(signature: Signature) -> Any:
     return tf.function(leg, jit_compile=True, reduce_retracing=False, autograph=False)
 
 
+def result_structure(signature: Signature, state: State) -> LegResult:
+    """Return the structure of a result of this signature's program: `state` as it was, and placeholders."""
+    motion = MotionCurves(0, 0) if signature.motion else None
+    curves = EpochCurves(0, 0, 0 if signature.plateau else None, motion)
+    return LegResult(state, curves, 0, 0)
+
+
 def penalty(parameters: model.Tensors, settings: optimizers.Settings) -> tf.Tensor:
     """Return Σ over the replicates of l1 · Σ|w| + l2 · Σw², w being the kernels."""
     total = tf.zeros([], parameters["kernel_0"].dtype)
