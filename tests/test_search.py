@@ -159,6 +159,31 @@ def test_a_seeded_study_is_the_same_study_again_also_across_kills(
     assert left.remaining() == 0 and len(left.interrupted()) == 4
 
 
+@pytest.mark.parametrize("kind", ["random", "qmc", "tpe"])
+def test_what_is_expected_comes_as_far_as_it_depends_on_no_result_and_changes_nothing(kind: str, url: str) -> None:
+    study = opened(url, name="whole", sampler=settings_of(kind))
+    finish(study)
+    whole = params(study)
+    study = opened(url, name="expecting", sampler=settings_of(kind))
+    expected = []
+    while batch := study.ask(1):
+        expected.append(study.expected(3))
+        for asked in batch:
+            tell(study, asked)
+    assert params(study) == whole
+    certain = 3 if kind == "tpe" else len(whole)  # its random trials
+    for place, guessed in enumerate(expected, 1):
+        assert len(guessed) == min(3, len(whole) - place, max(1, certain - place))
+        assert guessed[: max(0, certain - place)] == whole[place : min(place + 3, certain)]
+
+
+def test_a_grid_expects_its_next_settings_and_a_slow_sampler_none(url: str) -> None:
+    study = opened(url, space={"x": Choice("x", (1, 2, 3, 4))})
+    study.ask(1)
+    assert study.expected(2) == [{"x": 2}, {"x": 3}]
+    assert opened(url, name="evolving", sampler=settings_of("nsgaii")).expected(2) == []
+
+
 def test_another_seed_is_another_study(url: str) -> None:
     found = []
     for seed in (1, 2):

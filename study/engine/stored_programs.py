@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import os
 import tempfile
+import threading
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -32,6 +33,7 @@ DECIDING = ("engine", "settings", "records")  # the packages whose source decide
 DIGEST = 32  # bytes
 # what a changed private interface raises
 CHANGED = (ImportError, AttributeError, TypeError, KeyError, ValueError)
+_tracing = threading.Lock()  # programs are compiled ahead by another thread; compiling has a lock of TensorFlow's
 failed: set[Path] = set()  # programs that XLA couldn't compile or read; TensorFlow keeps the failure with the function's name
 
 
@@ -64,12 +66,13 @@ def _file(signature: Signature, arguments: Arguments) -> Path | None:
 
 def _stored(file: Path, signature: Signature, arguments: Arguments) -> Program:
     """Return the program that runs from its text in `file`; written now if it isn't there, or torn."""
-    try:
-        name = _added(file)
-    except (OSError, ValueError, zlib.error):
-        concrete = program(signature).get_concrete_function(*arguments)
-        _write(file, _renamed(concrete, f"program_{file.stem}"))
-        name = _added(file)
+    with _tracing:
+        try:
+            name = _added(file)
+        except (OSError, ValueError, zlib.error):
+            concrete = program(signature).get_concrete_function(*arguments)
+            _write(file, _renamed(concrete, f"program_{file.stem}"))
+            name = _added(file)
     return _runner(name, result_structure(signature, arguments[0]))
 
 

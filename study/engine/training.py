@@ -58,9 +58,8 @@ class CohortTraining:
         self._trivial_losses = forward.trivial_losses(spec.loss, datasets) if spec.training.until == PLATEAUED else []
         self._targets = [data.y_val for data in datasets]
         with clock.phase("train"):
-            settings = _settings(spec)
-            self._settings = {name: tf.constant(value) for name, value in settings.items()}
-            self.signature = _signature(spec, datasets[0], settings)
+            self._settings = {name: tf.constant(value) for name, value in _settings(spec).items()}
+            self.signature = signature_of(spec, datasets[0])
             shared = None if self.signature.datasets else tuple(map(tf.constant, arrays_of(datasets[0])))
             positions = range(spec.replicates.count)
             members = [positions[first : first + WIDTH] for first in positions[::WIDTH]]
@@ -75,12 +74,23 @@ class CohortTraining:
         """The networks before training, [R, …]."""
         return _joined([part.initial.parameters for part in self._parts])
 
+    def compile(self) -> None:
+        """Compile the program, so that another training finds it."""
+        self._parts[0].compiled(self._settings, self._plans()[0])
+
+    def _rates(self) -> Floats:
+        return schedules.learning_rates(
+            self._spec.schedule, self._spec.optimizer.learning_rate, self._spec.training.epochs, self.signature.steps
+        )
+
+    def _plans(self) -> list[LegPlan]:
+        epochs = self._spec.training.epochs
+        by_step = optimizers.settings_by_step(self._spec.optimizer, epochs * self.signature.steps)
+        return _plans({"learning_rate": self._rates()} | by_step, epochs, self.signature)
+
     def legs(self) -> Iterator[Leg]:
         """Train leg by leg until the epochs are done, every replicate has stopped, or the caller stops iterating."""
-        epochs, steps = self._spec.training.epochs, self.signature.steps
-        rates = schedules.learning_rates(self._spec.schedule, self._spec.optimizer.learning_rate, epochs, steps)
-        by_step = {"learning_rate": rates} | optimizers.settings_by_step(self._spec.optimizer, epochs * steps)
-        plans = _plans(by_step, epochs, self.signature)
+        rates, plans, steps = self._rates(), self._plans(), self.signature.steps
         with self._clock.phase("compile"):
             traced = self._parts[0].compiled(self._settings, plans[0])
         legs: list[Leg] = []
@@ -161,7 +171,8 @@ class CohortTraining:
         return Weights(networks, *map(np.concatenate, gathered))
 
 
-def _signature(spec: TrialSpec, data: Dataset, settings: Mapping[str, float]) -> Signature:
+def signature_of(spec: TrialSpec, data: Dataset) -> Signature:
+    """Return the signature of the program that trains this trial on data of this shape."""
     rows, schedule, training = len(data.x_train), spec.schedule, spec.training
     batch_size = batches.batch_size(spec, rows)
     return Signature(
@@ -170,7 +181,7 @@ def _signature(spec: TrialSpec, data: Dataset, settings: Mapping[str, float]) ->
         normalisation=spec.model.normalisation,
         loss=spec.loss.name,
         rule=optimizers.rule_name(spec.optimizer),
-        settings=frozenset(settings),
+        settings=frozenset(_settings(spec)),
         rows=rows,
         val_rows=len(data.x_val),
         batch_size=batch_size,

@@ -7,6 +7,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,15 @@ from hydra.core.utils import JobReturn
 from study import sqlite
 from study.clock import STARTED, Clock
 from study.config import grammar, overrides
+from study.data import dataset
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
 from study.records.arrays import Scalar
 from study.records.outcome import Completed, TrialResult
 from study.records.trial import Asked, TrialRecord
 from study.reporting import narrative, outputs, report, study_results, terminal
 from study.results import champion
-from study.runner import dry_run, job, planning, race
+from study.runner import dry_run, job, onward, planning, race
+from study.runner.ahead import MOST_WAITING, Ahead, open_ahead
 from study.runner.planning import HydraSweeper, Plan
 from study.search.space import Space
 from study.settings import spec as specs
@@ -44,7 +47,7 @@ class Launching:
 
     writer: writes to MLflow, whose page of the study is `page`; None and empty without tracking. launch: runs trials;
     launch_rounds: the rounds of a race; launch_winner: trains so many replicates of its winner together, and raises errors of
-    storage and tracking.
+    storage and tracking. ahead: compiles programs of trials to come; None where other processes train.
     """
 
     plan: Plan
@@ -55,6 +58,29 @@ class Launching:
     launch: Launch
     launch_rounds: race.Train
     launch_winner: Callable[[TrialRecord, int], TrialResult | BaseException]
+    ahead: Ahead | None
+
+    def expect(self, batch: Sequence[Asked]) -> None:
+        """Compile the programs of the trials that will probably follow this batch."""
+        if self.ahead:
+            with self.clock.phase("search"):
+                following = self.study.expected(MOST_WAITING)
+            with self.clock.phase("compose"):
+                specs = [[self._spec(params) for params in some] for some in ([asked.params for asked in batch], following)]
+            self.ahead.expect([spec for spec in specs[1] if spec], now=[spec for spec in specs[0] if spec])
+
+    def expect_winner(self, leader: TrialRecord) -> None:
+        """Compile the program that trains the winner on."""
+        spec = self._spec(leader.params) if self.ahead and self.plan.settings["settle"] else None
+        if spec and self.ahead:
+            self.ahead.expect([onward.bounded(spec, dataset.load_data(spec))])
+
+    def _spec(self, params: Mapping[str, Scalar]) -> TrialSpec | None:
+        """Return a trial; None for one that can't be trained, which its job will report."""
+        try:
+            return self.plan.trials.spec(params, self.plan.space)
+        except (StudyError, OSError):
+            return None
 
 
 def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequence[str]) -> list[TrialRecord]:
@@ -67,9 +93,10 @@ def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Seq
     if settings["dry_run"]:
         dry_run.show_study(plan)
         return []
-    opened = _open(plan, clock)
-    _run(opened)
-    _race(opened)
+    with ExitStack() as stack:
+        opened = _open(plan, clock, stack.enter_context(open_ahead()) if plan.in_process else None)
+        _run(opened)
+        _race(opened)
     records = _conclude(opened)
     if _report_unfinished(opened.study) or opened.study.failures():
         raise SystemExit(FAILED_TRIALS_EXIT_CODE)
@@ -90,7 +117,7 @@ def _report_unfinished(study: Search) -> bool:
     return True
 
 
-def _open(plan: Plan, clock: Clock) -> Launching:
+def _open(plan: Plan, clock: Clock, ahead: Ahead | None) -> Launching:
     recorded = spool.recorded() if plan.uri else []
     writer = spool.writer(plan.uri) if plan.uri else None
     if writer and plan.uri:
@@ -143,7 +170,7 @@ def _open(plan: Plan, clock: Clock) -> Launching:
         ]
         return [_result(returned) for returned in plan.launcher.launch(lines, initial_job_idx=study.n_trials)]
 
-    return Launching(plan, study, writer, page, clock, launch, launch_rounds, launch_winner)
+    return Launching(plan, study, writer, page, clock, launch, launch_rounds, launch_winner, ahead)
 
 
 def _train_round(plan: Plan, part: race.Round) -> TrialResult:
@@ -178,6 +205,7 @@ def _race(opened: Launching) -> None:
             show,
             opened.clock,
             _deadline(plan.settings),
+            opened.expect_winner,
         )
         if decision is None or decision.winner is None:
             return
@@ -215,7 +243,9 @@ def _run(opened: Launching) -> None:
             most_failures = settings["max_failure_rate"] * study.n_trials
             until = _deadline(settings, TRIALS_SHARE if opened.plan.rules else 1.0)
             while not (
-                stopped := sweep.run(study, opened.launch, progress, settings["n_jobs"], most_failures, opened.clock, until)
+                stopped := sweep.run(
+                    study, opened.launch, progress, settings["n_jobs"], most_failures, opened.clock, until, opened.expect
+                )
             ):
                 # a race is between all trials
                 if opened.plan.rules is None or not sweep.others_left_trials(study, terminal.message, until):

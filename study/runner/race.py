@@ -46,11 +46,12 @@ def run(
     show: Callable[[str], None],
     clock: Clock,
     until: float = math.inf,
+    expect_winner: Callable[[TrialRecord], None] = lambda leader: None,
 ) -> Decision | None:
     """Run the race to its end, or until `time.perf_counter()` is `until`; return its decision, None without a completed trial.
 
-    at_once: rounds that are trained together. show: takes a line on the progress. Raises StudyError for faults of storage, and what
-    a round raised twice, since it would hit the others too.
+    at_once: rounds that are trained together. show: takes a line on the progress. expect_winner: takes the leader of each round.
+    Raises StudyError for faults of storage, and what a round raised twice, since it would hit the others too.
     """
     search.open_race(rules)
     lost: set[Round] = set()
@@ -66,6 +67,8 @@ def run(
             return decision
         show(decisions.progress(decision, trained / (time.perf_counter() - start)))
         by_number = {record.number: record for record in records}
+        if decision.winner is not None:
+            expect_winner(by_number[decision.winner])
         missing = [_round(by_number[number], count) for number, count in decision.next.items()]
         order.shuffle(missing)
         wanted = missing[:at_once]

@@ -35,7 +35,14 @@ class Watcher(Protocol):
 
 
 def run(
-    search: Search, launch: Launch, watcher: Watcher, n_jobs: int, most_failures: float, clock: Clock, until: float = math.inf
+    search: Search,
+    launch: Launch,
+    watcher: Watcher,
+    n_jobs: int,
+    most_failures: float,
+    clock: Clock,
+    until: float = math.inf,
+    expect: Callable[[Sequence[Asked]], None] = lambda batch: None,
 ) -> str | None:
     """Run the remaining trials, `n_jobs` at a time, as long as `time.perf_counter()` is less than `until`.
 
@@ -43,13 +50,14 @@ def run(
 
     A trial that crashes counts as failed, after a second attempt if that may help; the study continues until more than
     `most_failures` have failed. Errors of storage or tracking, which would hit every further trial, end the study, and so does an
-    interrupt; running trials then don't count, and the same command resumes. The clock gets the trials' phases, and 'compose' for
-    the rest of a launch.
+    interrupt; running trials then don't count, and the same command resumes. expect: takes each batch before its launch. The clock
+    gets the trials' phases, and 'compose' for the rest of a launch.
     """
     with search.signs_of_life():
         try:
             while time.perf_counter() < until and (batch := _ask(search, n_jobs, clock)):
                 watcher.launched(batch, search.ended)
+                expect(batch)
                 failed = _run(search, batch, launch, watcher, clock)
                 if failed and (failures := search.failures()) > most_failures:
                     return f"{failures} trials failed, more than hydra.sweeper.max_failure_rate allows"

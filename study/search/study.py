@@ -50,6 +50,8 @@ from study.settings.values import Value
 from study.statistics.objectives import Objective
 
 DEFAULT_TRIALS = 24
+QUICK = {"tpe", "random", "qmc"}  # samplers that take milliseconds
+MOST_GUESSED = 200  # trials
 
 
 # identities of earlier versions lack these
@@ -104,16 +106,20 @@ class Search(Trials):
             self._check_identity(identity, command, beginning or Beginning())
             kept = beginning_of(attributes.of_study(self._study))
         self.ended = 0
-        self._mirror, self._heart = mirror_of(storage, name), storages.heart(self._study._storage)
-        if kept.learned:  # a pruner's mirror lacks them: they have no losses by epoch
-            self._mirror = Mirror(self._study.directions)
-            for params, values in kept.learned:
-                self._mirror.study.add_trial(create_trial(params=params, distributions=self._of(params), values=values))
+        self._learned, self._heart = kept.learned, storages.heart(self._study._storage)
+        # a pruner's mirror lacks what other studies learned: it has no losses by epoch
+        self._mirror = self._new_mirror() if kept.learned else mirror_of(storage, name)
         size = spaces.size(space)
         self.exhaustive = spaces.is_exhausted(space, n_trials, sampler["name"])
         self.n_trials = min(n_trials or size, size) if size is not None and self.exhaustive else (n_trials or DEFAULT_TRIALS)
         self.default = kept.default
         self._first = kept.settings(with_default=not self.exhaustive)
+
+    def _new_mirror(self) -> Mirror:
+        mirror = Mirror(self._study.directions)
+        for params, values in self._learned:
+            mirror.study.add_trial(create_trial(params=params, distributions=self._of(params), values=values))
+        return mirror
 
     def _of(self, params: Mapping[str, Scalar]) -> dict[str, BaseDistribution]:
         return {key: self._distributions[key] for key in params}
@@ -190,11 +196,27 @@ class Search(Trials):
                     attempt = attributes.of_trial(cut, ATTEMPT) + (reason_of(cut) != INTERRUPTED)
                     asked.append(self._create(cut, place_of(cut), attempt))
                 else:
-                    attempts = [*attempts, self._next(attempts)]
+                    attempts = [*attempts, self._next(attempts, self._mirror)]
                     asked.append(self._create(attempts[-1], len(attempts) - 1, 1))
         return asked
 
-    def _next(self, attempts: Sequence[FrozenTrial]) -> FrozenTrial:
+    def expected(self, count: int) -> list[Mapping[str, Scalar]]:
+        """Return the settings of the next trials, at most `count`, as far as they don't depend on trials in work, or else a guess.
+
+        A guess is made of the next trial alone, and not for samplers that take long or in long studies. Nothing is kept of it.
+        """
+        with storages.errors(self.storage):
+            attempts = latest(self._study.get_trials(deepcopy=False))
+        if len(attempts) > MOST_GUESSED or not (self.exhaustive or self._sampler["name"] in QUICK):
+            return []
+        scratch, known = self._new_mirror(), len(attempts)
+        learns = not self.exhaustive and self._sampler["name"] == "tpe"
+        certain = self._sampler.get("n_startup_trials", 10) if learns else self.n_trials
+        for _ in range(min(count, self._remaining(attempts), max(1, certain - known))):
+            attempts = [*attempts, self._next(attempts, scratch)]
+        return [trial.params for trial in attempts[known:]]
+
+    def _next(self, attempts: Sequence[FrozenTrial], mirror: Mirror) -> FrozenTrial:
         """Return a trial for the next place: one that is to be tried first, or the next of a grid, or a sampled one."""
         place = len(attempts)
         first = self._first[place] if place < len(self._first) else None
@@ -203,14 +225,14 @@ class Search(Trials):
             untried = (params for params in spaces.combinations(self.space) if frozenset(params.items()) not in tried)
             params = first if first and frozenset(first.items()) not in tried else next(untried)
             return create_trial(state=TrialState.RUNNING, params=params, distributions=self._of(params))
-        self._mirror.sync(attempts)
+        mirror.sync(attempts)
         seed = np.random.SeedSequence(self._seed, spawn_key=(place,)).generate_state(1)[0]
-        trial = self._mirror.ask(make_sampler(self._sampler, self.space, int(seed)), first)
+        trial = mirror.ask(make_sampler(self._sampler, self.space, int(seed)), first)
         given: dict[str, Scalar] = {}
         for key, domain in self.space.items():
             if spaces.active(domain, given):
                 given[key] = trial._suggest(key, self._distributions[key])
-        return self._mirror.trial(place)
+        return mirror.trial(place)
 
     def _create(self, like: FrozenTrial, place: int, attempt: int) -> Asked:
         """Write a new trial whole: a process that is killed leaves all of it or nothing."""
