@@ -61,9 +61,7 @@ def test_neither_large_data_nor_many_trials_are_prepared(
     assert compiled == []
 
 
-def test_an_expected_trial_that_cannot_be_trained_is_left_to_its_own_launch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_expected_trial_that_cannot_be_trained_is_left_to_its_own_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise MemoryError
 

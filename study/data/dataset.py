@@ -7,6 +7,7 @@ names `data`, each replicate draws its own parts of them; where it names `noise`
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import replace
 from functools import lru_cache
 from weakref import WeakValueDictionary
@@ -48,7 +49,9 @@ def load_replicate(spec: TrialSpec, number: int) -> Dataset:
     seed, fold = splits.split_seed(data, root_seed, seeds.replicate_seed(spec.seed, "data", level), level)
     undisturbed = data.feature_noise == 0 == data.target_noise
     noise_seed = 0 if undisturbed else seeds.replicate_seed(spec.seed, "noise", noise_level)
-    return _load(data, loading.stamp(data), root_seed, seed, noise_seed, fold)
+    stamp = loading.stamp(data)
+    with _loading:  # of one thread alone, so that replicates that share their rows have one object
+        return _load(data, stamp, root_seed, seed, noise_seed, fold)
 
 
 def load_replicates(spec: TrialSpec) -> list[Dataset]:
@@ -58,6 +61,7 @@ def load_replicates(spec: TrialSpec) -> list[Dataset]:
     return [first, *(load_replicate(spec, number) for number in numbers[1:])]
 
 
+_loading = threading.RLock()
 _alive: WeakValueDictionary[object, Dataset] = WeakValueDictionary()
 
 
