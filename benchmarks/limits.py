@@ -91,17 +91,17 @@ def program_call() -> tuple[Callable[[], object], int]:
 
 def by_width(repeats: int) -> dict[int, list[float]]:
     """Width → milliseconds a network in cohorts of COUNTS."""
-    from study.engine import parts, program, training
+    from study.engine import program, training
 
     found = {}
-    chosen = program.WIDTH
+    chosen = training.width_of
     for width in WIDTHS:
-        program.WIDTH = parts.WIDTH = training.WIDTH = width  # type: ignore[misc]
+        training.width_of = lambda sizes, batch_size, width=width: width  # type: ignore[misc]
         program.program.cache_clear()
         sides.trained_by_us(SOURCE, 1)
         runs = [(count, median(partial(sides.trained_by_us, SOURCE, count), repeats)) for count in COUNTS]
         found[width] = [1e3 * seconds / count for count, seconds in runs]
-    program.WIDTH = parts.WIDTH = training.WIDTH = chosen
+    training.width_of = chosen  # type: ignore[misc]
     program.program.cache_clear()
     return found
 

@@ -24,7 +24,7 @@ from study.clock import Clock
 from study.data import batches, dataset
 from study.engine import compile_cache, stored_programs
 from study.engine.program import program
-from study.engine.training import CohortTraining
+from study.engine.training import CohortTraining, signature_of
 from study.engine.width import WIDTH
 from study.records.outcome import Completed, Failed, Pruned
 from study.runner import trial
@@ -115,6 +115,7 @@ NETWORKS = {
     "7, adam": small(model=Model((7,)), optimizer=Adam(0.01)),
     "128, rmsprop": small(data=DIGITS, model=Model((128,)), optimizer=RMSprop(0.01, momentum=0.5)),
     "9-7-5 tanh, sgd": small(model=Model((9, 7, 5), "tanh"), optimizer=SGD(0.05, momentum=0.9, weight_decay=0.1)),
+    "512, a program each": small(data=DIGITS, model=Model((512,)), optimizer=Adam(0.01)),
     "64-33-16, nesterov": small(data=DIGITS, model=Model((64, 33, 16)), optimizer=SGD(0.05, momentum=0.9, nesterov=True)),
 }
 every_network = pytest.mark.parametrize(
@@ -150,6 +151,19 @@ def test_replicates_on_a_split_share_its_rows_and_train_as_each_does_alone(per_s
     assert {len(part._data[0]) for part in training._parts} == {datasets * training.signature.rows}
     alone = [fingerprints(train(with_replicates(spec, first=number, count=1)))[0] for number in spec.replicates.numbers]
     assert fingerprints(train(spec)) == alone and len(set(alone)) == count
+
+
+def test_a_program_trains_large_networks_alone_and_their_rows_are_in_memory_once():
+    large = NETWORKS["512, a program each"]
+    for spec, width in ((large, 1), (with_training(large, batch_size=32), WIDTH), (NETWORKS["7, adam"], WIDTH)):
+        assert signature_of(spec, dataset.load_data(spec)).width == width
+    spec = dataclasses.replace(large, replicates=Replicates(6, vary=("init", "order", "data"), per_split=2))
+    training = CohortTraining(spec, dataset.load_replicates(spec), Clock())
+    held = [part._data for part in training._parts]
+    assert [data is held[0] for data in held[:3]] == [True, True, False] and len({id(data) for data in held}) == 3
+    alone = [fingerprints(train(with_replicates(spec, first=number, count=1)))[0] for number in spec.replicates.numbers]
+    assert fingerprints(train(spec)) == alone and len(set(alone)) == 6
+    assert train(spec).width == 1
 
 
 @every_network

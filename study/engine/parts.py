@@ -1,11 +1,11 @@
-"""The parts of a cohort: WIDTH replicates each, queued leg by leg for the compiled program.
+"""The parts of a cohort: as many replicates each as a program trains, queued leg by leg for the compiled program.
 
 XLA keeps small programs on one core and releases the interpreter's lock, so parts train on threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from study.engine.initializers import initial_networks
 from study.engine.program import EpochCurves, LegResult, Signature
 from study.engine.state import State, initial_state
 from study.engine.stored_programs import Program, compiled
-from study.engine.width import WIDTH, available_cores
+from study.engine.width import available_cores
 from study.records.arrays import Floats, Integers
 from study.records.dataset import Dataset
 from study.records.network import Network
@@ -83,7 +83,7 @@ class Stage:
 
     def stopped(self, mask: Mask) -> Stage:
         """Return the stage with the replicates of `mask` [n] stopped; padding stops with the replicate that it copies."""
-        padded = np.concatenate([mask, np.repeat(mask[-1:], WIDTH - len(mask))])
+        padded = np.concatenate([mask, np.repeat(mask[-1:], len(self.state.active) - len(mask))])
         return replace(self, state=replace(self.state, active=self.state.active & tf.constant(~padded)))
 
 
@@ -109,8 +109,8 @@ def open_threads() -> Iterator[Threads]:
 class Part:
     """Up to W replicates: their first weights, their data, and the streams of their batch orders.
 
-    positions: the replicates' in the cohort. Copies of the last one pad them to W, and their results are dropped. shared: the data
-    of all replicates, None where each has its own.
+    positions: the replicates' in the cohort. Copies of the last one pad them to W, and their results are dropped. tensors: makes
+    a dataset's, for a part whose replicates all have the same.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Part:
         spec: TrialSpec,
         signature: Signature,
         datasets: Sequence[Dataset],
-        shared: tuple[tf.Tensor, ...] | None,
+        tensors: Callable[[Dataset], tuple[tf.Tensor, ...]],
         start: Sequence[Network] | None,
     ) -> None:
         self._count = len(positions)
@@ -131,11 +131,15 @@ class Part:
         # TensorFlow's stateless generators take signed seeds
         dropout_seeds = self._padded(batches.source_seeds(spec, "dropout", self._numbers))
         self._dropout_seeds = tf.constant(np.array(dropout_seeds, np.uint32).view(np.int32))
-        self._data = shared or _own_data([datasets[position] for position in self._padded(positions)], signature.datasets)
+        self._data = (
+            _own_data([datasets[position] for position in self._padded(positions)], signature.datasets)
+            if signature.datasets
+            else tensors(datasets[positions[0]])
+        )
         self._latest: Future[Stage] | None = None
 
     def _padded(self, values: Sequence[Any]) -> list[Any]:
-        return [values[min(position, self._count - 1)] for position in range(WIDTH)]
+        return [values[min(position, self._count - 1)] for position in range(self._signature.width)]
 
     @cached_property
     def initial(self) -> Network:
@@ -160,7 +164,7 @@ class Part:
     def compiled(self, settings: Inputs, leg: LegPlan) -> Program:
         """Return the compiled program."""
         sig = self._signature
-        orders = tf.zeros([WIDTH, sig.leg_epochs, sig.steps, sig.batch_size], tf.int32)
+        orders = tf.zeros([sig.width, sig.leg_epochs, sig.steps, sig.batch_size], tf.int32)
         blank = {name: tf.zeros(len(values)) for name, values in leg.by_step.items()}
         arguments = (self.before_training.state, self._data, orders, settings, blank, self._dropout_seeds, tf.constant(0))
         return compiled(sig, arguments)
@@ -181,7 +185,7 @@ class Part:
         """Draw the batch orders of the next leg, [W, epochs of a whole leg, steps, batch]."""
         sig = self._signature
         drawn = {seed: batches.draw(rng, epochs, sig.rows, sig.batch_size, sig.steps) for seed, rng in self._streams.items()}
-        orders = np.zeros([WIDTH, sig.leg_epochs, sig.steps, sig.batch_size], np.int32)
+        orders = np.zeros([sig.width, sig.leg_epochs, sig.steps, sig.batch_size], np.int32)
         for position, seed in enumerate(self._order_seeds):
             orders[position, :epochs] = drawn[seed]
         return orders

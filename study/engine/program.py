@@ -1,6 +1,6 @@
 """The compiled program: one XLA call trains W replicates for a whole leg.
 
-A program always trains WIDTH replicates. In a program of one width, a replicate's bits depend neither on its position nor on its
+In a program of one width, a replicate's bits depend neither on its position nor on its
 neighbours; programs of different widths differ in the last digits. So a replicate ends with the same weights in a cohort of any
 size.
 """
@@ -18,7 +18,6 @@ from study.engine import losses, model, optimizers
 from study.engine.backend import tf
 from study.engine.motion import MotionCurves, after_epoch
 from study.engine.state import Nested, State
-from study.engine.width import WIDTH
 from study.settings.model import BATCH
 
 
@@ -27,8 +26,8 @@ class Signature:
     """The constants that a program is compiled for. Everything else is an input.
 
     settings: the names of the settings in use; clipping that is off, for instance, isn't in the program. datasets: how many the
-    W replicates have among them; 0 for one that all parts share. stops: a replicate may stop before the others. plateau: patience
-    and cooldown of a learning rate that is reduced on a plateau. motion: the networks are followed.
+    W replicates have among them; 0 where all of them share one. width: W. stops: a replicate may stop before the others. plateau:
+    patience and cooldown of a learning rate that is reduced on a plateau. motion: the networks are followed.
     """
 
     sizes: tuple[int, ...]
@@ -43,6 +42,7 @@ class Signature:
     steps: int
     leg_epochs: int
     datasets: int
+    width: int
     stops: bool
     patience: int | None
     plateau: tuple[int, int] | None
@@ -96,7 +96,7 @@ def program(signature: Signature) -> Any:
             x_val, y_val = (tf.gather(values, dataset) for values in (x_val, y_val))
             first = sig.rows * dataset[:, None]
         else:
-            x_val, y_val = (tf.broadcast_to(values, [WIDTH, *values.shape]) for values in (x_val, y_val))
+            x_val, y_val = (tf.broadcast_to(values, [sig.width, *values.shape]) for values in (x_val, y_val))
 
         def take(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
             return tf.gather(values, rows + first if sig.datasets else rows)
@@ -135,7 +135,7 @@ def program(signature: Signature) -> Any:
             return index + 1, epoch, total + loss * count, moved
 
         def train_epoch(epoch, curves, before):  # type: ignore[no-untyped-def]
-            start = (0, epoch, tf.zeros([WIDTH]), before)
+            start = (0, epoch, tf.zeros([sig.width]), before)
             _, _, total, state = tf.while_loop(lambda index, *_: index < sig.steps, train_step, start)
             mean = total / (sig.rows if sig.partial else sig.steps)
             validated = state.validated
@@ -162,8 +162,8 @@ def program(signature: Signature) -> Any:
             )
             return epoch + 1, curves, state
 
-        blank = tf.zeros([length, WIDTH])
-        followed = MotionCurves.blank(length, WIDTH, sig.loss) if sig.motion else None
+        blank = tf.zeros([length, sig.width])
+        followed = MotionCurves.blank(length, sig.width, sig.loss) if sig.motion else None
         curves = EpochCurves(blank, blank, blank if sig.plateau else None, followed)
         _, curves, state = tf.while_loop(lambda e, *_: e < epochs, train_epoch, (0, curves, state))
         kept = state.kept

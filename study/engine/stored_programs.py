@@ -23,7 +23,6 @@ from typing import Any
 from study.engine import compile_cache
 from study.engine.backend import keras, tf
 from study.engine.program import LegResult, Signature, program, result_structure
-from study.engine.width import WIDTH
 
 Program = Callable[..., LegResult]
 Arguments = tuple[Any, ...]
@@ -81,7 +80,7 @@ def _key(signature: Signature, arguments: Arguments) -> str:
     told = dataclasses.asdict(signature) | {"settings": sorted(signature.settings)}
     # names and not shapes alone: the same tensors in other places are another program
     shapes = tf.nest.map_structure(lambda tensor: (tensor.dtype.name, tensor.shape), arguments)
-    return hashlib.sha256(repr((_code(), WIDTH, told, shapes)).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr((_code(), told, shapes)).encode()).hexdigest()[:32]
 
 
 @cache

@@ -20,7 +20,7 @@ from study.engine.backend import keras, tf
 from study.engine.parts import LegPlan, Mask, Part, Stage, arrays_of, open_threads
 from study.engine.program import Signature
 from study.engine.trajectory_log import TrajectoryLog
-from study.engine.width import WIDTH, available_cores
+from study.engine.width import available_cores, width_of
 from study.records.arrays import Floats, Integers
 from study.records.cohort import Leg
 from study.records.dataset import Dataset
@@ -60,10 +60,10 @@ class CohortTraining:
         with clock.phase("train"):
             self._settings = {name: tf.constant(value) for name, value in _settings(spec).items()}
             self.signature = signature_of(spec, datasets[0])
-            shared = None if self.signature.datasets else tuple(map(tf.constant, arrays_of(datasets[0])))
-            positions = range(spec.replicates.count)
-            members = [positions[first : first + WIDTH] for first in positions[::WIDTH]]
-            self._parts = [Part(part, spec, self.signature, datasets, shared, start) for part in members]
+            positions, width = range(spec.replicates.count), self.signature.width
+            members = [positions[first : first + width] for first in positions[::width]]
+            tensors = _Tensors()
+            self._parts = [Part(part, spec, self.signature, datasets, tensors, start) for part in members]
             self._stages: list[Stage] = []
             self._done = np.zeros(spec.replicates.count, np.bool_)
             followed = spec.training.motion
@@ -154,8 +154,8 @@ class CohortTraining:
 
         Every look may be wrong by chance, and there are many looks; two in a row seldom are.
         """
-        before, self._done = self._done, done
-        masks = np.split(before & done, range(WIDTH, len(done), WIDTH))
+        before, self._done, width = self._done, done, self.signature.width
+        masks = np.split(before & done, range(width, len(done), width))
         self._stages = [stage.stopped(mask) for stage, mask in zip(self._stages, masks, strict=True)]
         for part, stage in zip(self._parts, self._stages, strict=True):
             part.go_on_from(stage)
@@ -171,12 +171,25 @@ class CohortTraining:
         return Weights(networks, *map(np.concatenate, gathered))
 
 
+class _Tensors:
+    """Makes each dataset's tensors once."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[tf.Tensor, ...]] = {}
+
+    def __call__(self, data: Dataset) -> tuple[tf.Tensor, ...]:
+        if id(data) not in self._made:
+            self._made[id(data)] = tuple(map(tf.constant, arrays_of(data)))
+        return self._made[id(data)]
+
+
 def signature_of(spec: TrialSpec, data: Dataset) -> Signature:
     """Return the signature of the program that trains this trial on data of this shape."""
     rows, schedule, training = len(data.x_train), spec.schedule, spec.training
-    batch_size = batches.batch_size(spec, rows)
+    sizes, batch_size = data.layer_sizes(spec), batches.batch_size(spec, rows)
+    width = width_of(sizes, batch_size)
     return Signature(
-        sizes=data.layer_sizes(spec),
+        sizes=sizes,
         activation=spec.model.activation,
         normalisation=spec.model.normalisation,
         loss=spec.loss.name,
@@ -187,7 +200,8 @@ def signature_of(spec: TrialSpec, data: Dataset) -> Signature:
         batch_size=batch_size,
         steps=batches.steps_per_epoch(rows, batch_size, training.partial_batch),
         leg_epochs=min(training.leg_epochs, training.epochs),
-        datasets=_datasets(spec),
+        datasets=_datasets(spec, width),
+        width=width,
         stops=training.patience is not None or training.until != ALL_EPOCHS,
         patience=training.patience,
         plateau=(schedule.patience, schedule.cooldown) if isinstance(schedule, ReduceOnPlateau) else None,
@@ -195,14 +209,14 @@ def signature_of(spec: TrialSpec, data: Dataset) -> Signature:
     )
 
 
-def _datasets(spec: TrialSpec) -> int:
-    """Return how many datasets a part's replicates have at most; 0 if all parts share one."""
-    if not spec.own_data:
+def _datasets(spec: TrialSpec, width: int) -> int:
+    """Return how many datasets the replicates of a part have at most; 0 if no part has more than one."""
+    if not spec.own_data or width == 1:
         return 0
     shared = spec.per_dataset
     # a part may begin between replicates that share one
-    begins = {(spec.replicates.first + WIDTH * part) % shared for part in range(shared)}
-    return max((begin + WIDTH - 1) // shared + 1 for begin in begins)
+    begins = {(spec.replicates.first + width * part) % shared for part in range(shared)}
+    return max((begin + width - 1) // shared + 1 for begin in begins)
 
 
 def _settings(spec: TrialSpec) -> dict[str, float]:
@@ -253,5 +267,4 @@ def environment() -> dict[str, str]:
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "tf_xla_flags": " ".join(switches),
         "threads": str(available_cores()),
-        "width": str(WIDTH),
     }

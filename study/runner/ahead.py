@@ -52,6 +52,7 @@ def _compile(spec: TrialSpec) -> None:
     from study.engine.width import WIDTH
 
     with suppress(Exception):  # the trial itself will meet it
+        # a part alone has the same program
         spec = replace(spec, replicates=replace(spec.replicates, count=min(WIDTH, spec.replicates.count)))
         CohortTraining(spec, dataset.load_replicates(spec), Clock()).compile()
 

@@ -18,7 +18,7 @@ from study.analysis.pairwise import MOST
 from study.clock import Clock
 from study.data import batches, dataset
 from study.engine import training
-from study.engine.width import WIDTH, available_cores
+from study.engine.width import available_cores, width_of
 from study.records.arrays import Scalar
 from study.records.dataset import Dataset
 from study.records.network import parameter_count, parameter_shapes
@@ -161,7 +161,7 @@ def work(spec: TrialSpec, rows: int | None = None) -> tuple[float, float, float]
     rows = rows or len(dataset.load_data(spec).x_train)
     size = batches.batch_size(spec, rows)
     steps = spec.training.epochs * batches.steps_per_epoch(rows, size, spec.training.partial_batch)
-    rounds = math.ceil(math.ceil(spec.replicates.count / WIDTH) / available_cores())
+    rounds = math.ceil(math.ceil(spec.replicates.count / _width(spec, size)) / available_cores())
     weights = _parameters(spec)
     return (
         float(rounds * steps * (1 + len(spec.model.units))),
@@ -214,7 +214,11 @@ def _cut(datasets: Sequence[Dataset], spec: TrialSpec) -> list[Dataset]:
 
 
 def _guess_seconds(spec: TrialSpec) -> float:
-    return max(6 * WIDTH * work(spec)[1] / SPEED, 1e-9)
+    return max(6 * _width(spec, batches.batch_size(spec, len(dataset.load_data(spec).x_train))) * work(spec)[1] / SPEED, 1e-9)
+
+
+def _width(spec: TrialSpec, batch_size: int) -> int:
+    return width_of(dataset.load_data(spec).layer_sizes(spec), batch_size)
 
 
 def _parameters(spec: TrialSpec) -> int:
@@ -227,8 +231,7 @@ def _shapes(spec: TrialSpec) -> dict[str, tuple[int, ...]]:
 
 def program_signature(spec: TrialSpec) -> object:
     """Return a signature; trials that share it share one compiled program."""
-    lone = replace(spec, replicates=replace(spec.replicates, count=1, crossed=None))
-    return training.CohortTraining(lone, dataset.load_replicates(lone), Clock()).signature
+    return training.signature_of(spec, dataset.load_data(spec))
 
 
 def draw(space: Space, count: int, seed: int) -> list[dict[str, Scalar]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from study import processes
 from study.data import batches
-from study.engine.width import WIDTH, available_cores
+from study.engine.width import available_cores, width_of
 from study.errors import BadInput, Fault
 from study.records.dataset import Dataset
 from study.records.network import parameter_count
@@ -56,20 +56,21 @@ class Limit:
 def needed(spec: TrialSpec, data: Dataset) -> float:
     """Return about how many bytes training a trial takes, beside the loaded libraries.
 
-    Every part of WIDTH replicates keeps its parameters several times over; activations are there once per running part.
+    Every part keeps its parameters several times over; activations are there once per running part.
     """
     sizes = data.layer_sizes(spec)
     parameters = parameter_count(sizes, spec.model.normalisation)
     slots = 0 if isinstance(spec.optimizer, SGD) and not spec.optimizer.momentum else 2
     more = (spec.training.patience is not None) + (spec.optimizer.ema is not None) + MOTION_COPIES * spec.training.motion
-    parts = math.ceil(spec.replicates.count / WIDTH)
     rows, batch = len(data.x_train), batches.batch_size(spec, len(data.x_train))
-    running = min(parts, available_cores()) * WIDTH * sum(sizes) * (3 * batch + 2 * len(data.x_val))
-    orders = parts * WIDTH * min(spec.training.leg_epochs, spec.training.epochs) * rows
+    width = width_of(sizes, batch)
+    parts = math.ceil(spec.replicates.count / width)
+    running = min(parts, available_cores()) * width * sum(sizes) * (3 * batch + 2 * len(data.x_val))
+    orders = parts * width * min(spec.training.leg_epochs, spec.training.epochs) * rows
     tables = 3 + 2 * spec.own_data * spec.replicates.count / spec.per_dataset  # as loaded, for the networks, and TensorFlow's
     values = tables * (rows + len(data.x_val)) * (sizes[0] + 1)
     predictions = 3 * spec.replicates.count * len(data.x_val) * sizes[-1]
-    return FLOAT * (parts * WIDTH * parameters * (COPIES + slots + more) + running + orders + values + predictions)
+    return FLOAT * (parts * width * parameters * (COPIES + slots + more) + running + orders + values + predictions)
 
 
 def limits() -> Iterator[Limit]:

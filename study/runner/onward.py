@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from study.data import batches
-from study.engine.width import WIDTH
+from study.engine.width import width_of
 from study.records.cohort import Cohort
 from study.records.dataset import Dataset
 from study.records.network import parameter_count
@@ -19,7 +19,7 @@ from study.settings.spec import TrialSpec
 from study.settings.training import SETTLED
 
 REPLICATES, TIMES = 8, 10  # of the winner's, at most; as many epochs as it was given
-# seconds on two cores; of a step of WIDTH replicates, and operations a second. It is no clock's, so that all machines end alike
+# seconds on two cores; of a program's step, and operations a second. It is no clock's, so that all machines end alike
 SECONDS, STEP_SECONDS, OPERATIONS = 20.0, 4e-5, 3e10
 
 # networks whose curvature is searched, and parameters times rows of all of them: about two seconds
@@ -56,9 +56,10 @@ def bounded(spec: TrialSpec, data: Dataset) -> TrialSpec:
     rows, count = len(data.x_train), min(REPLICATES, spec.replicates.count)
     batch = batches.batch_size(spec, rows)
     steps = batches.steps_per_epoch(rows, batch, spec.training.partial_batch)
+    width = width_of(sizes, batch)
     # forward and backward; the validation part goes forward alone
-    operations = WIDTH * parameters * (6 * batch * steps + 2 * len(data.x_val))
-    seconds = math.ceil(count / WIDTH) / 2 * (STEP_SECONDS * steps + operations / OPERATIONS)
+    operations = width * parameters * (6 * batch * steps + 2 * len(data.x_val))
+    seconds = math.ceil(count / width) / 2 * (STEP_SECONDS * steps + operations / OPERATIONS)
     most = max(spec.training.epochs, min(TIMES * spec.training.epochs, int(SECONDS / seconds)))
     training = replace(spec.training, until=SETTLED, epochs=most, patience=None, motion=True)
     return replace(spec, training=training, replicates=replace(spec.replicates, count=count))

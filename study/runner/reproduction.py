@@ -12,7 +12,7 @@ from study.analysis import distance, fingerprints
 from study.analysis.verdict import DEFAULT, SAME_ROUNDING
 from study.clock import Clock
 from study.data import dataset
-from study.engine.training import CohortTraining, environment
+from study.engine.training import CohortTraining, environment, signature_of
 from study.errors import Corrupt, visible
 from study.records.cohort import Leg
 from study.records.dataset import Dataset
@@ -103,7 +103,9 @@ def prepare(recorded: RecordedTrial, uri: str) -> Retraining:
     differ = provenance.differences(recorded.environment, now)
     if any(difference.kind == "data" for difference in differ):
         raise Corrupt(f"run {recorded.run_id} can't be reproduced, since its data have changed: {provenance.text(differ)}")
-    start = warm_start.load(whole, dataset.load_data(whole), uri)
+    data = dataset.load_data(whole)
+    now["width"] = str(signature_of(whole, data).width)
+    start = warm_start.load(whole, data, uri)
     chosen, numbers = whole, whole.replicates.numbers
     if any(replicate.number not in numbers for replicate in recorded.replicates):
         raise Corrupt(f"run {recorded.run_id}: its settings cover only the replicates {numbers[0]} to {numbers[-1]}")

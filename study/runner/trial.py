@@ -14,7 +14,6 @@ from study.analysis.motion import Motion
 from study.clock import Clock
 from study.data import batches, dataset
 from study.engine.training import CohortTraining, environment
-from study.engine.width import WIDTH
 from study.records.arrays import Array, Floats, Integers
 from study.records.cohort import Cohort, Leg
 from study.records.dataset import Dataset
@@ -117,7 +116,7 @@ def finish(
         epoch=weights.epoch,
         labels=labels,
         seeds=batches.replicate_seeds(spec),
-        width=WIDTH,
+        width=training.signature.width,
         trajectory=training.trajectory(),
     )
     moved = motion.of_cohort(cohort, datasets)
@@ -203,7 +202,7 @@ def _run(
     with clock.phase("track"):
         targets = [data.y_val for data in datasets]
         comparison = examined.arrays() if examined else {}
-        surroundings = environment() | origin
+        surroundings = environment() | {"width": str(training.signature.width)} | origin
         searchable = summaries.searchable_texts(trained, datasets)
         further = (trained_on, targets[: len(trained_on)]) if trained_on else None
         recorder.cohort(trained, summary, marks, targets, surroundings, comparison, searchable, further)

@@ -84,9 +84,9 @@ def code(package: Path = PACKAGE) -> str:
 
 
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
-    """Return what was recorded and is different now, in the order of KINDS."""
+    """Return what was recorded and is different now, as far as both are known, in the order of KINDS."""
     then = {name: value for name, value in EARLIER.items() if name in now} | dict(then)
-    named = [(kind, name) for kind, names in KINDS.items() for name in names if name in then]
+    named = [(kind, name) for kind, names in KINDS.items() for name in names if name in then and name in now]
     return [Difference(kind, name, then[name], now[name]) for kind, name in named if then[name] != now[name]]
 
 
