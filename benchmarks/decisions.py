@@ -100,7 +100,7 @@ def line(name: str, trained: LossTable, repetitions: int, gaps: Array | None = N
         on_test = np.nan
         if gaps is not None:
             reduced = np.minimum(spreads, 2 * sigma)
-            sigma = float(np.median(reduced))  # any eight may be the best where most are equal
+            sigma = float(np.median(reduced))  # any may be in the better half where most are equal
             made = rng.permutation(gaps) * sigma
             losses = (losses - true[:, None]) * (reduced / spreads)[:, None] + made[:, None]
             true = made
