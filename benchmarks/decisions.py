@@ -96,11 +96,11 @@ def line(name: str, trained: LossTable, repetitions: int, gaps: Array | None = N
     rows = []
     for _ in range(repetitions):
         losses, true, spreads = (splits_anew if anew else one_split)(trained, rng)
-        sigma = float(np.median(spreads[np.argsort(true)[: race.BEST]]))
+        sigma = float(np.median(spreads[np.argsort(true)[: race.good(len(true))]]))
         on_test = np.nan
         if gaps is not None:
             reduced = np.minimum(spreads, 2 * sigma)
-            sigma = float(np.median(reduced))  # any eight may be the best where most are equal
+            sigma = float(np.median(reduced))  # any may be in the better half where most are equal
             made = rng.permutation(gaps) * sigma
             losses = (losses - true[:, None]) * (reduced / spreads)[:, None] + made[:, None]
             true = made

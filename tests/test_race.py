@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import linalg
 
 from study.statistics import race
 from study.statistics.race import Decision, Rules
@@ -57,6 +58,8 @@ def test_the_noise_by_hand() -> None:
     assert race.noise({0: [0, 2], 1: [1, 1], 2: [0, 4]}) == pytest.approx(math.sqrt(2))
     # the nine lowest means have SDs of √2 · (0 … 8), and only eight count: the median is 3.5
     assert race.noise({number: [number, 3 * number] for number in range(9)}) == pytest.approx(3.5 * math.sqrt(2))
+    # of twenty, the better half counts
+    assert race.noise({number: [number, 3 * number] for number in range(20)}) == pytest.approx(4.5 * math.sqrt(2))
     # within splits: each pair's SD is √2, whatever the splits add
     assert race.noise({0: [0, 2, 100, 102]}, [0, 0, 1, 1]) == pytest.approx(math.sqrt(2))
     # without two replicates on a split, the splits' effects are part of it
@@ -90,6 +93,38 @@ def test_the_leader_has_the_lowest_loss_on_the_same_splits() -> None:
     easy = [0.0, 0.1, 0, 0.1]
     decision = decide({0: np.array(hard + easy), 1: np.array(hard) - 1}, Rules(most=8), splits=[0, 0, 1, 1, 2, 2, 3, 3])
     assert decision.winner == 1
+
+
+def apart(*differences: float) -> dict[int, Any]:
+    """Eight losses of settings that differ by exactly this from the first: each has the SD 1, and no two are correlated."""
+    residuals = math.sqrt(7 / 8) * linalg.hadamard(8)[1:]
+    return {number: difference + residuals[number] for number, difference in enumerate([0.0, *differences])}
+
+
+def test_the_lowest_risks_wait_together_by_hand() -> None:
+    # δ = 1 and se = √(2/8): at 11 degrees of freedom, a rival worse by 0.5 has the risk 1 − T(3) = 0.006, one by 0.45 has 0.007
+    rules = Rules(first=8)
+    three = decide(apart(0.5, 0.5, 0.5), rules)
+    assert three.decided and three.claims[1].se == pytest.approx(0.5) and three.delta == pytest.approx(1)
+    # though each has more than a fifth of 0.02, three wait; the fourth and greatest doesn't
+    assert decide(apart(0.5, 0.45, 0.5, 0.5), rules).next == {0: 12, 2: 12}
+
+
+def test_a_race_ends_at_the_cap_only_when_nothing_that_may_win_can_grow() -> None:
+    capped = 0
+    for seed in range(40):
+        last = to_the_end(drawn(seed, 12, 0.5), Rules(most=16))[-1]
+        if last.reason == race.CAPPED:
+            capped += 1
+            assert {last.used[number] for number in last.used if number not in last.out} == {16}
+    assert 0 < capped < 40
+
+
+def test_the_leader_grows_with_the_rivals_that_have_as_many_replicates() -> None:
+    for seed in range(20):
+        for decision in to_the_end(drawn(seed, 12, 0.5)):
+            asked = [number for number in decision.next if decision.used[number] == decision.used[decision.winner or 0]]
+            assert not asked or decision.winner in asked
 
 
 def test_equal_settings_are_equivalent_and_the_cheapest_is_named() -> None:
@@ -238,7 +273,8 @@ def test_the_winners_mean_is_hardly_biased_after_shrinkage(count: int, spread: f
 
 # -- error rates -----------------------------------------------------------------------------------------------------------------
 
-REPETITIONS = 400
+REPETITIONS = 2000  # tell 5.5 from 7 %
+EIGHT_EACH = 8 * 24  # networks
 TABLES_OF_LOSSES = np.load(Path(__file__).with_name("losses.npz"), allow_pickle=False)
 Draw = Callable[[np.random.Generator], Any]  # residuals [S, 64], with SDs within splits of about 1
 SPLIT = ("on_splits", "diabetes_anew", "friedman1_anew")
@@ -274,13 +310,13 @@ def trained(name: str) -> tuple[Any, Any]:
 
 
 def residuals(name: str) -> Draw:
-    """Return a source of the residuals of the 24 best settings of a table, with SDs within splits of at most 2 σ.
+    """Return a source of the residuals of the 24 best settings of a table, with SDs of at most twice the eight best's.
 
-    Where all settings but one are equal, any eight may be the best, so that the median over all is σ.
+    Where all settings but one are equal, any may be in the better half, so that the median over all is σ.
     """
     table, spreads = trained(name)
     best = np.argsort(table.mean(axis=1))[:24]
-    reduced = np.minimum(spreads[best], 2)
+    reduced = np.minimum(spreads[best], 2 * np.median(spreads[best[:8]]))
     centred = (table - table.mean(axis=1, keepdims=True))[best] * (reduced / spreads[best] / np.median(reduced))[:, None]
     return lambda rng: centred[:, columns(name, rng, centred.shape[1])]
 
@@ -331,27 +367,29 @@ def test_the_settings_of_a_search_are_decided(name: str) -> None:
     table, _ = trained(name)
     rates = measured(name, lambda rng: (table[:, columns(name, rng, table.shape[1])], table.mean(axis=1)))
     assert rates.within >= 0.98 and rates.undecided <= 0.02 and rates.false_better <= 0.05
+    assert rates.networks <= 1.6 * 8 * len(table)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SOURCES)
-@pytest.mark.parametrize("gap", [1.1, 1.5])
-def test_a_setting_that_is_better_than_all_others_is_seldom_missed(name: str, gap: float) -> None:
+@pytest.mark.parametrize(("gap", "wrong", "networks"), [(1.1, 0.07, (280, 480)), (1.5, 0.025, (225, 390))])
+def test_a_setting_that_is_better_than_all_others_is_seldom_missed(
+    name: str, gap: float, wrong: float, networks: tuple[int, int]
+) -> None:
     """Just beyond the margin is the worst case, and splits, to which settings respond each in its own way, make it worse."""
     rates = with_gaps(name, np.r_[0, np.full(23, gap)])
-    wrong, networks = {1.1: (0.1, 480), 1.5: (0.04, 400)}[gap] if name in SPLIT else {1.1: (0.07, 320), 1.5: (0.04, 260)}[gap]
-    assert rates.wrong <= wrong and rates.undecided <= 0.02 and rates.networks <= networks
+    assert rates.wrong <= wrong and rates.undecided <= 0.02 and rates.networks <= networks[name in SPLIT]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SOURCES)
 def test_equal_settings_are_seldom_called_better(name: str) -> None:
     rates = with_gaps(name, np.zeros(24))
-    assert rates.false_better <= 0.07 and rates.undecided <= (0.04 if name in SPLIT else 0.02)
+    assert rates.false_better <= 0.02 and rates.undecided <= (0.04 if name in SPLIT else 0.02)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SOURCES)
 def test_separated_settings_need_few_networks(name: str) -> None:
     rates = with_gaps(name, np.arange(24.0))
-    assert rates.networks <= 150 and rates.wrong <= 0.02
+    assert rates.networks <= 0.7 * EIGHT_EACH and rates.wrong <= 0.02

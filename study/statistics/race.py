@@ -23,7 +23,7 @@ WORSE = "worse"  # a setting is out for good for this reason, or because it has 
 BETTER, EQUIVALENT, NOT_WORSE, UNDECIDED = "better", "equivalent", "not worse by more than", "undecided"
 
 PRIOR_PAIRS = 4  # pseudo-observations of a difference's variance: a few pairs alone estimate it badly
-BEST = 8  # settings whose spread is the unit of the margin
+GOOD = 8  # settings, at least, whose spread is the unit of the margin
 
 Mask = npt.NDArray[np.bool_]
 
@@ -100,12 +100,21 @@ class Decision:
 
 
 def noise(losses: Mapping[int, Array], splits: Sequence[int] | None = None) -> float:
-    """Return σ, the SD of a setting's loss over seeds: the median over the eight settings with the lowest means.
+    """Return σ, the SD of a setting's loss over seeds: the median over the good settings, those with the lowest means.
 
     losses: [R] for each setting, all finite. splits: each replicate's split, for the SD within splits; None for a single split.
     Where each replicate has a split of its own, the SD includes the splits' effects.
     """
     return _Look(_Table.of(losses, splits), np.array([*map(len, losses.values())]), np.ones(len(losses), np.bool_)).sigma
+
+
+def good(settings: int) -> int:
+    """Return how many of the settings are the good ones: the better half, or eight if these are more.
+
+    Of equal settings, those that scatter are no likelier to be in the better half than the steady ones. Among the lowest few of
+    many they are, so that σ, and with it the margin, would be too large.
+    """
+    return min(settings, max(GOOD, -(-settings // 2)))
 
 
 def decide(
@@ -125,9 +134,10 @@ def decide(
 
     The winner w has the lowest mean. A rival j with q common pairs has the mean difference d, with the standard error s/√q and
     s² = [4 k (v_j + v_w) + (u − 1) s_d²] / (u + 3): the variance over pairs, or between splits, of which there are u, with four
-    pseudo-observations of what the settings' own variances v predict. With Student's t of u + 3 degrees of freedom, p_j is the
-    probability that j isn't better than w by more than δ. The race is decided when the product of all p_j reaches the confidence.
-    This is a Bayesian stopping rule in the manner of Slepian's inequality; its error rates were measured (docs/science.md).
+    pseudo-observations of what the settings' own variances v predict. With Student's t of u + 3 degrees of freedom, the risk r_j is
+    the probability that j is better than w by more than δ. The race is decided when the sum of all r_j is at most 1 − confidence.
+    Until then, the rivals with the lowest risks wait, as many as sum to this; the others need more replicates. This is a Bayesian
+    stopping rule; its error rates were measured (docs/science.md).
     """
     if not losses or min(map(len, losses.values())) < rules.first:
         raise ValueError(f"a race needs settings with at least {rules.first} replicates each")
@@ -219,25 +229,25 @@ class _Look:
         deviations = np.where((freedom > 0)[:, None], within, overall)
         self.variances = np.square(deviations).sum(axis=1) / np.where(freedom > 0, freedom, counts - 1)
         ranked = np.argsort(np.where(living, self.means, np.inf), kind="stable")
-        self.leader, self.best = int(ranked[0]), ranked[: min(BEST, int(living.sum()))]
-        self.sigma = float(np.median(np.sqrt(self.variances[self.best])))
+        self.leader, self.good = int(ranked[0]), ranked[: good(int(living.sum()))]
+        self.sigma = float(np.median(np.sqrt(self.variances[self.good])))
 
     @cached_property
     def inflation(self) -> float:
         """The factor by which settings' own responses to a split raise the variance of a difference, at least 1 (no response).
 
-        It is pooled over the best settings: their interaction with the splits, by analysis of variance, over the variance of seeds.
+        It is pooled over the good settings: their interaction with the splits, by analysis of variance, over the variance of seeds.
         """
-        common = self.used[self.best].all(axis=0)
+        common = self.used[self.good].all(axis=0)
         sizes = common @ self.table.splits  # [U]
-        splits, settings = int((sizes > 0).sum()), len(self.best)
+        splits, settings = int((sizes > 0).sum()), len(self.good)
         if splits < 2 or settings < 2:
             return 1.0
-        by_split = (self.table.values[self.best] * common) @ self.table.splits / np.maximum(sizes, 1)  # [best, U]
+        by_split = (self.table.values[self.good] * common) @ self.table.splits / np.maximum(sizes, 1)  # [good, U]
         by_split -= by_split.mean(axis=0)
         by_split -= (by_split @ sizes / sizes.sum())[:, None]
         interaction = (np.square(by_split) @ sizes).sum() / ((splits - 1) * (settings - 1))
-        own = self.variances[self.best].mean()
+        own = self.variances[self.good].mean()
         return max(1.0, float(interaction / own)) if own else 1.0
 
     @property
@@ -272,16 +282,22 @@ def _judged(look: _Look, rules: Rules) -> tuple[str, Array, Mask]:
     counts, leader, error, settings = look.counts, look.leader, rules.error, len(look.counts)
     if settings == 1:
         return SINGLE, counts, look.living
-    mean, se, freedom, _ = look.differences()
+    mean, se, freedom, pairs = look.differences()
+    most = max(rules.most, rules.first)
     rivals = look.living & (np.arange(settings) != leader)
     risk = np.where(rivals, 1 - _probability(rules.margin * look.sigma + mean, se, freedom), 0)
-    if counts[leader] >= rules.least and np.prod(1 - risk) >= rules.confidence:
+    if counts[leader] >= rules.least and risk.sum() <= error:
         return DECIDED, counts, look.living
     hopeless = rivals & (_probability(-mean, se, freedom) < error / (rules.rounds * settings))
-    unsettled = rivals & ~hopeless & (risk > error / settings)
-    growing = unsettled & (counts <= counts[leader])  # the others wait: more of theirs would have no partners
-    growing[leader] = not unsettled.any() or counts[leader] <= counts[unsettled].min()
-    wanted = np.where(growing, np.minimum(counts + rules.step, max(rules.most, rules.first)), counts)
+    full = pairs >= most
+    # the lowest risks wait, as many as the error allows, after those that no replicates can lessen any more
+    order = np.lexsort((risk, ~full))
+    waiting = np.zeros(settings, np.bool_)
+    waiting[order] = np.cumsum(risk[order]) <= error
+    unsettled = rivals & ~hopeless & ~waiting & ~full
+    growing = unsettled & (counts <= counts[leader])  # more of the others' would have no partners
+    growing[leader] = not unsettled.any() or counts[leader] <= counts[unsettled].max()
+    wanted = np.where(growing, np.minimum(counts + rules.step, most), counts)
     return RACING if (wanted > counts).any() else CAPPED, wanted, look.living & ~hopeless
 
 
