@@ -29,9 +29,12 @@ class Clock:
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
     def add_jobs(self, seconds: float, jobs: Iterable[Mapping[str, float]]) -> None:
-        """Add the phases of jobs that took so many seconds; the rest is Hydra's, which composes their configs: 'compose'."""
-        for phases in jobs:
-            for name, spent in phases.items():
-                self.add(name, spent)
-                seconds -= spent
-        self.add("compose", max(0.0, seconds))
+        """Add the phases of jobs that took so many seconds; the rest is Hydra's, which composes their configs: 'compose'.
+
+        Jobs that ran at once share the time in proportion.
+        """
+        spent = [(name, value) for phases in jobs for name, value in phases.items()]
+        total = sum(value for _, value in spent)
+        for name, value in spent:
+            self.add(name, value * min(1.0, seconds / total) if total else 0.0)
+        self.add("compose", max(0.0, seconds - total))

@@ -8,7 +8,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from study import sqlite
 from study.clock import STARTED, Clock
 from study.config import grammar, overrides
 from study.data import dataset
+from study.engine.width import available_cores
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
 from study.records.arrays import Scalar
 from study.records.outcome import Completed, TrialResult
@@ -26,12 +27,13 @@ from study.records.trial import Asked, TrialRecord
 from study.reporting import narrative, outputs, report, study_results, terminal
 from study.results import champion
 from study.runner import dry_run, job, onward, planning, race
+from study.runner import rounds as train_rounds
 from study.runner.ahead import MOST_WAITING, Ahead, open_ahead
 from study.runner.planning import HydraSweeper, Plan
 from study.search.space import Space
 from study.settings import spec as specs
 from study.settings.spec import TrialSpec
-from study.tracking import messages, spool, warm_start
+from study.tracking import messages, spool
 
 if TYPE_CHECKING:
     from study.runner.sweep import Launch
@@ -163,7 +165,7 @@ def _open(plan: Plan, clock: Clock, ahead: Ahead | None) -> Launching:
 
     def launch_rounds(rounds: Sequence[race.Round]) -> list[TrialResult | BaseException]:
         if plan.in_process:
-            return [_train_round(plan, part) for part in rounds]
+            return train_rounds.train(rounds, plan.trials, plan.space)
         lines = [
             line(part.params, f"replicates.first={part.first}", f"replicates.count={part.count}", "tracking=none")
             for part in rounds
@@ -171,17 +173,6 @@ def _open(plan: Plan, clock: Clock, ahead: Ahead | None) -> Launching:
         return [_result(returned) for returned in plan.launcher.launch(lines, initial_job_idx=study.n_trials)]
 
     return Launching(plan, study, writer, page, clock, launch, launch_rounds, launch_winner, ahead)
-
-
-def _train_round(plan: Plan, part: race.Round) -> TrialResult:
-    """Train a round in this process: its settings are a trial's, so that nothing needs to be composed or checked again."""
-    from study.data import dataset
-    from study.runner import trial
-
-    spec = plan.trials.spec(part.params, plan.space)
-    spec = replace(spec, replicates=replace(spec.replicates, first=part.first, count=part.count))
-    datasets = dataset.load_replicates(spec)
-    return trial.measure(spec, datasets, Clock(), warm_start.load(spec, datasets[0], plan.trials.uri))
 
 
 def _deadline(settings: Mapping[str, Any], share: float = 1.0) -> float:
@@ -195,7 +186,7 @@ def _race(opened: Launching) -> None:
     if plan.rules is None or (study.remaining() and not plan.settings["minutes"]):
         return
     with terminal.steps("deciding") as show:
-        at_once = plan.settings["n_jobs"]
+        at_once = max(plan.settings["n_jobs"], available_cores() if plan.in_process else 1)
         decision = race.run(
             study,
             plan.rules,

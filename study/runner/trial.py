@@ -246,10 +246,19 @@ def _judged(trained: Cohort, test: LastLook) -> Tested | None:
     return tested.judge(trained, with_baselines=test.with_baselines, default=default)
 
 
-def measure(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None = None) -> TrialResult:
-    """Train replicates for their losses and scores alone: nothing is recorded, and pairs aren't compared."""
+def measure(
+    spec: TrialSpec,
+    datasets: Sequence[Dataset],
+    clock: Clock,
+    start: Sequence[Network] | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> TrialResult:
+    """Train replicates for their losses and scores alone: nothing is recorded, and pairs aren't compared.
+
+    Raises KeyboardInterrupt after a leg in which it was `interrupted`.
+    """
     training = CohortTraining(spec, datasets, clock, start)
-    legs = _legs(training)
+    legs = _legs(training, interrupted)
     if not legs[-1].finite.all():
         return TrialResult(Failed(_divergence(legs[-1], legs)), None, dict(clock.seconds))
     with clock.phase("analyse"):
@@ -257,11 +266,13 @@ def measure(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: S
     return TrialResult(Completed(summary), None, dict(clock.seconds))
 
 
-def _legs(training: CohortTraining) -> list[Leg]:
+def _legs(training: CohortTraining, interrupted: Callable[[], bool] = lambda: False) -> list[Leg]:
     """Train to the end, or to the first leg after which a replicate isn't finite."""
     legs: list[Leg] = []
     for leg in training.legs():
         legs.append(leg)
+        if interrupted():
+            raise KeyboardInterrupt
         if not leg.finite.all():
             break
     return legs
