@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import study
-from study.analysis import disagreement, distance, forward, motion
+from study.analysis import convergence, disagreement, distance, forward, motion
 from study.analysis.motion import CONFINED, DRIFTING, OSCILLATING, SETTLED, SLOWING, UNDECIDED, WANDERING, Motion
 from study.clock import Clock
 from study.data import dataset
@@ -250,6 +250,16 @@ def test_a_loss_that_doubles_near_zero_is_no_divergence_where_the_function_stays
     assert motion.refined(("diverged", "diverged"), moved, (0.3, 0.3)) == ("diverged", "oscillating")
     assert motion.refined(("diverged", "diverged"), moved, (0.99, 0.99)) == ("diverged", "diverged")
     assert motion.refined(("diverged", "diverged"), moved, (0.01, 0.01)) == ("oscillating", "oscillating")
+
+
+def test_how_a_network_diverged_is_seen_in_its_motion() -> None:
+    rng = np.random.default_rng(0)
+    lost = tail("white", 20, 10, rng, 1)
+    lost[10:] = np.nan
+    moved = measured(np.concatenate([tail("period 2", 20, 10, rng, 1), tail("line", 20, 10, rng, 1), lost], axis=1)).summary()
+    kinds = [motion.divergence(convergence.DIVERGED, moved, index) for index in range(3)]
+    assert kinds == [motion.BOUNCING, motion.GROWN, motion.NOT_FINITE]
+    assert motion.divergence(convergence.PLATEAUED, moved, 0) == motion.divergence(convergence.DIVERGED, None, 0) == ""
 
 
 # -- reference values ---------------------------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ from study.records.trajectory import Trajectory
 DIVERGED, UNMOVED, SETTLED, SLOWING, OSCILLATING = "diverged", "unmoved", "settled", "slowing", "oscillating"
 CONFINED, DRIFTING, WANDERING, UNDECIDED = "confined", "drifting", "wandering", "undecided"
 LABELS = (DIVERGED, UNMOVED, SETTLED, SLOWING, OSCILLATING, CONFINED, DRIFTING, WANDERING, UNDECIDED)
+NOT_FINITE, BOUNCING, GROWN = "not finite", "back and forth", "loss grew"
 MOST_STEPS = 100  # whose directions are compared
 ON_ITS_WAY = 0.9  # the correlation of successive steps
 LEARNED, NEAR_ZERO = ConvergenceThresholds.stuck, 0.05  # of the trivial loss
@@ -171,6 +172,16 @@ def refined(labels: Sequence[str], moved: Motion, losses: Sequence[float]) -> tu
         else:
             kept.append(label)
     return tuple(kept)
+
+
+def divergence(label: str, moved: MotionSummary | None, index: int, limits: MotionThresholds = DEFAULT) -> str:
+    """Return how a network diverged whose label of the losses says so: NOT_FINITE, BOUNCING, or else GROWN; "" for another one."""
+    if label != LOSS_DIVERGED or moved is None:
+        return ""
+    if moved.weights[index] == DIVERGED:
+        return NOT_FINITE
+    correlations = [moved.numbers[name][index] for name in ("correlation", "function_correlation")]
+    return BOUNCING if any(value is not None and value <= limits.oscillating for value in correlations) else GROWN
 
 
 def of_cohort(cohort: Cohort, datasets: Sequence[Dataset]) -> Motion | None:

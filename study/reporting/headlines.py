@@ -32,15 +32,30 @@ UNSETTLED = {
 }
 
 
+# how networks diverged, where all did so in one way
+DIVERGING = {
+    motion.NOT_FINITE: ", to numbers that aren't finite",
+    motion.BOUNCING: ", going back and forth from epoch to epoch",
+    motion.GROWN: ", with a loss that has grown",
+}
+
+
 def headline(summary: Summary) -> str:
-    """Return whether training converges to a single, stable value, in a few words, by the verdict on a trial's replicates."""
+    """Return whether training converges to a single, stable value, in a few words, by a trial's replicates.
+
+    The verdict on them says so; or their motion, where they were trained until they rest.
+    """
+    if summary.until_rest and summary.motion and len(summary.val_losses) > 1:
+        return of_motion(summary, max(summary.until_rest))
     count = sum(summary.labels.values())
     if (name := verdict.name_of(summary.verdict or "")) in HEADLINES:
         return HEADLINES[name]
     if name is None:
         return "Not decided: no verdict was recorded" if count > 1 else "Not decided: one network can't show it"
     label = unsettled(summary)
-    return f"{UNSETTLED[label]} ({summary.labels.get(label, 0)} of {count} replicates)"
+    kinds = list(summary.kinds.get(label, ()))
+    how = DIVERGING.get(kinds[0], "") if len(kinds) == 1 else ""
+    return f"{UNSETTLED[label]}{how} ({summary.labels.get(label, 0)} of {count} replicates)"
 
 
 def of_onward(onward: Onward) -> str:
@@ -48,7 +63,14 @@ def of_onward(onward: Onward) -> str:
     summary = onward.summary
     if summary is None or summary.motion is None:
         return f"No: training diverges when it goes on ({onward.reason})"
-    moved, count = summary.motion, len(onward.trained)
+    return of_motion(summary, max(onward.trained))
+
+
+def of_motion(summary: Summary, epochs: int) -> str:
+    """Return the same by how replicates move in their last epochs, and by the verdict where they rest. epochs: the most trained."""
+    moved = summary.motion
+    assert moved is not None
+    count = len(moved.held)
     if max(moved.weights.count(motion.OSCILLATING), moved.function.count(motion.OSCILLATING)) > count / 2:
         return "No: training goes back and forth from epoch to epoch"
     resting = _resting(moved)
@@ -63,10 +85,12 @@ def of_onward(onward: Onward) -> str:
     if functions > count / 2:
         which = {verdict.SAME_LOSS: ", another one in each run", verdict.DIFFERENT_LOSS: ", another one in each run"}
         which |= {verdict.SAME_FUNCTION: ", the same in all runs", verdict.WITHIN_WOBBLE: ", the same in all runs"}
+        scattered = moved.function.count(motion.CONFINED) > functions / 2
+        rest = "stays around one point" if scattered else "comes to rest"
         still = f"the weights of {count - weights} of {count} networks keep moving"
-        return f"No: {still}, while the function of {functions} of {count} comes to rest{which.get(name or '', '')}"
+        return f"No: {still}, while the function of {functions} of {count} {rest}{which.get(name or '', '')}"
     parts = listed([part for part, resting in (("weights", weights), ("function", functions)) if resting <= count / 2])
-    return f"No: {parts} of {count - at_rest} of {count} networks still move after {max(onward.trained):,} epochs"
+    return f"No: {parts} of {count - at_rest} of {count} networks still move after {epochs:,} epochs"
 
 
 def rest(summary: Summary) -> bool:

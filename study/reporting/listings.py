@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from study.analysis import motion
 from study.records.trial import TrialRecord
 from study.reporting import report
 from study.reporting.report import Table, number
@@ -140,8 +141,10 @@ def replicate(
 
     moved: the motion of the trial's replicates, of which this is number `index`, from 0.
     """
+    how = motion.divergence(replicate.label, moved.summary() if moved else None, index)
+    label = f"{replicate.label} ({how})" if how else replicate.label or replicate.status.lower()
     yield (
-        f"{address(trial.study, trial.name, trial.number, replicate.number)}: {replicate.label or replicate.status.lower()}",
+        f"{address(trial.study, trial.name, trial.number, replicate.number)}: {label}",
         f"run {replicate.run_id}",
     )
     for key, title in CURVES.items():

@@ -78,9 +78,8 @@ def scores_text(summary: Summary) -> str:
 
 
 def labels_text(summary: Summary) -> str:
-    labels = [f"{count} {name}" for name, count in summary.labels.items()]
-    one_class = [f"{summary.one_class} of {len(summary.val_losses)} predict one class only"] if summary.one_class else []
-    return ", ".join([*labels, *one_class])
+    one_class = f"{summary.one_class} of {len(summary.val_losses)} predict one class only" if summary.one_class else ""
+    return ", ".join(filter(None, (summary.labels_text, one_class)))
 
 
 def aligned_text(summary: Summary) -> str:

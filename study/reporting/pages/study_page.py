@@ -30,12 +30,12 @@ def build(findings: Findings, networks: Networks) -> Page:
     """Build a study's page; without `networks`, from the records of its trials alone."""
     shown = networks.shown
     sections = [
+        _claims(findings),
         _tested(findings),
         _calibration(findings),
         search_sections.race(findings) if findings.decision else search_sections.rivals(findings),
         network_sections.loss_curves([name(trial.record) for trial in shown], [trial.kept for trial in shown]),
-        *_motion(shown[:1]),
-        _claims(findings),
+        *_motion([networks.centre] if networks.centre else shown[:1]),
         cause_sections.factor(networks.factor),
         cause_sections.blame(findings.blamed),
         *_compared(shown),
