@@ -28,6 +28,7 @@ from tests.command import forget, ran
 from tests.test_answers import FIXED, LOSS, summary
 
 DRIFTS, STAYS, RESTS, SLOWS = motion.DRIFTING, motion.CONFINED, motion.SETTLED, motion.SLOWING
+UNCLEAR = motion.UNDECIDED
 NUMBERS = {"wander": 0.06, "wobble": 0.4, "trend": 0.95, "function_trend": 0.02, "correlation": -0.4, "function_correlation": -0.5}
 NUMBERS |= {"advance": 0.23, "pace": 1.2}
 
@@ -93,6 +94,36 @@ HEADLINES = [
         verdict.NOT_CONVERGED,
         {IMPROVING: 8},
         "No: weights and function of 8 of 8 networks still move after 1,000",
+    ),
+    (
+        moved([motion.WANDERING] * 8, [UNCLEAR] * 5 + [STAYS] * 3),
+        verdict.NOT_CONVERGED,
+        {OSCILLATING: 8},
+        "No: the weights of 8 of 8 networks still move after 1,000 epochs; the function of 5 shows no clear motion",
+    ),
+    (
+        moved([DRIFTS] * 8, [DRIFTS] * 5 + [STAYS] * 3),
+        verdict.NOT_CONVERGED,
+        {OSCILLATING: 8},
+        "No: the weights of 8 of 8 networks still move after 1,000 epochs; the function of 5 does so too",
+    ),
+    (
+        moved([RESTS] * 8, [DRIFTS] * 8),
+        verdict.NOT_CONVERGED,
+        {OSCILLATING: 8},
+        "No: the function of 8 of 8 networks still moves after 1,000 epochs",
+    ),
+    (
+        moved([RESTS] * 8, [UNCLEAR] * 8),
+        verdict.NOT_CONVERGED,
+        {OSCILLATING: 8},
+        "Not decided: the weights of 8 of 8 networks rest; the motion of 8 functions is unclear",
+    ),
+    (
+        moved([motion.UNMOVED] * 8, [RESTS] * 8),
+        verdict.NOT_CONVERGED,
+        {PLATEAUED: 8},
+        "Not decided: the weights of 0 of 8 networks are seen to move after 1,000 epochs, those of 0 to rest",
     ),
     (
         moved([motion.OSCILLATING] * 8, [motion.OSCILLATING] * 8),

@@ -93,6 +93,24 @@ def test_sums_and_sketches_are_those_of_the_weights_and_predictions(settings: Se
         assert np.allclose(np.sum((path.votes[:, -1] - path.votes[:, 0]) ** 2, axis=1), differing, rtol=0.3, atol=1e-3)
 
 
+def test_the_gain_of_averaging_the_function_is_that_of_its_mean_predictions() -> None:
+    """On 71 rows each bucket of the sketch holds one prediction, so that nothing is lost."""
+    settings = ("data=diabetes", "optimizer=sgd", "optimizer.learning_rate=0.1")
+    path, _, function, _ = path_of(*settings)
+    cohort = trained(*settings)
+    target = dataset.load_replicates(cohort.spec)[0].y_val
+    assert target.size <= path.function.shape[2]
+    inside = [int(epoch) - 1 for epoch in path.epochs[motion.tail(path, 24)[1]]]
+    tail = function[inside]  # [T, R, n]
+    losses = np.mean((tail - target.ravel()) ** 2, axis=(0, 2))
+    of_mean = np.mean((tail.mean(axis=0) - target.ravel()) ** 2, axis=1)
+    moved = study.motion(cohort)
+    assert np.allclose(moved.gain, (losses - of_mean) / np.var(target), rtol=1e-3)
+    count = len(inside)
+    assert np.allclose(moved.gain, moved.wobble**2 / 2 * (count - 1) / count, rtol=1e-6)
+    assert np.isnan(study.motion(trained("data=iris")).gain).all()
+
+
 def test_motion_is_the_same_whatever_the_legs() -> None:
     """A replicate's motion, with its label, doesn't depend on where the program is called again."""
     at_once, in_legs = (trained("data=diabetes", f"training.leg_epochs={length}") for length in (24, 7))

@@ -83,6 +83,8 @@ class Motion:
 
     wander: root mean square of the relative L2 distance between the weights of two epochs, as `distance` is between replicates.
     wobble: the same of functions, as `disagreement` is: NRMSE, or for classes the share of rows with another class (churn).
+    gain: how much lower the mean squared error of the tail's mean prediction is than the tail's mean squared error, over the
+    target's variance: the variance of the function over the tail, whatever the target. NaN for classes.
     trend: the share of ρ² that a straight line explains; drift: the same without white scatter. correlation: of successive steps,
     +1 straight on, 0 a random walk, −½ independent scatter, −1 back and forth. slowing: energy of the steps, second half over first
     half. exponent: of the growth of squared distance with the time between two epochs, 0 confined, 1 random walk, 2 drift; for
@@ -104,6 +106,7 @@ class Motion:
     advance: Doubles
     pace: Doubles
     wobble: Doubles
+    gain: Doubles
     function_trend: Doubles
     function_drift: Doubles
     function_correlation: Doubles
@@ -137,6 +140,11 @@ class Motion:
 def rests(label: str, held: bool) -> bool:
     """Return whether weights or a function of this label are at rest: settled, confined, or slowing down with the learning rate."""
     return label in (SETTLED, CONFINED) or (label == SLOWING and held)
+
+
+def moves(label: str, held: bool) -> bool:
+    """Return whether weights or a function of this label move on. Not all others rest: some motion is undecided."""
+    return label in (SLOWING, OSCILLATING, DRIFTING, WANDERING) and not rests(label, held)
 
 
 def _rounded(value: float) -> float | None:
@@ -267,6 +275,7 @@ def _measured(
         pace = float(np.sqrt(12 * numbers["trend"]) * radius(weights.points) / way * rates[:epochs].sum() / rates[last].sum())
         seen = function.points if path.votes is None else path.votes[index, inside].astype(np.float64)
         wobble = float(functions_apart(_squared_apart(seen), path, target))
+        gain = float(radius(seen) ** 2 / target.size / (np.var(target) or 1.0)) if path.votes is None else np.nan
         same = SAME.nrmse if path.votes is None else SAME.churn * float(np.mean(predicted_classes(predictions) != target))
         weights_label = _label(numbers, wander, wander <= SAME.rounding and advance <= limits.arrived, travelled, limits)
         function_label = _label(its_numbers, wobble, wobble <= same, np.inf, limits)
@@ -275,6 +284,7 @@ def _measured(
         **{f"function_{name}": value for name, value in its_numbers.items()},
         "wander": wander,
         "wobble": wobble,
+        "gain": gain,
         "travelled": travelled,
         "advance": advance,
         "pace": pace,

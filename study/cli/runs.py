@@ -119,7 +119,8 @@ def _show_run(run_id: str, uri: str, as_json: bool) -> None:
             content = listings.replicate_plain(run, curves, trial, moved, index)
             sections = listings.replicate(run, curves, trial, moved, index)
         else:
-            content, sections = dataclasses.asdict(run), listings.trial(run)
+            moved = runs.motion_of(opened, run.run_id) if run.motion else None
+            content, sections = listings.trial_plain(run, moved), listings.trial(run, moved)
     if as_json:
         print_json(content)
         return

@@ -120,7 +120,9 @@ class MotionSummary:
 
     @classmethod
     def joined(cls, parts: Sequence[MotionSummary]) -> MotionSummary:
-        numbers = {name: [value for part in parts for value in part.numbers[name]] for name in parts[0].numbers}
+        # records of earlier versions have fewer numbers
+        names = [name for name in parts[0].numbers if all(name in part.numbers for part in parts)]
+        numbers = {name: [value for part in parts for value in part.numbers[name]] for name in names}
         lists = {name: [value for part in parts for value in getattr(part, name)] for name in cls.LISTS}
         return cls(**lists, numbers=numbers)
 

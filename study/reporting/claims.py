@@ -14,8 +14,7 @@ from study.analysis import motion
 from study.analysis.convergence import DIVERGED, SLOW, STUCK
 from study.records.outcome import MotionSummary, Summary
 from study.records.trial import TrialRecord
-from study.reporting.headlines import median
-from study.reporting.report import number
+from study.reporting.report import median, number
 from study.reporting.star import RATE, SCHEDULE, Star
 from study.settings.schedule import Cosine, ReduceOnPlateau
 
@@ -24,12 +23,12 @@ AS_EVER = 0.5  # the pace, above which weights move as ever per unit of learning
 STILL = 0.1  # a schedule mitigates if weights wander less than this share of a constant rate's
 TOLERANCE = 0.1  # replicates reach the same loss if their SD is less than this share of it
 POINT = 0.01  # and are one point if their weights are closer than this
-HOLDS, FAILS, HALF = "holds", "fails", "half true"
+HOLDS, FAILS, HALF, UNDECIDED = "holds", "fails", "half true", "not decided"
 
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """text: the claim; verdict: HOLDS, FAILS or HALF; why: a clause with the number that says so."""
+    """text: the claim; verdict: HOLDS, FAILS, HALF or UNDECIDED; why: a clause with the number that says so."""
 
     text: str
     verdict: str
@@ -66,12 +65,17 @@ def _median(moved: MotionSummary, name: str) -> float | None:
 
 
 def _settles(moved: MotionSummary) -> JudgedClaim:
-    moving = [not motion.rests(label, held) for label, held in zip(moved.weights, moved.held, strict=True)]
+    each = list(zip(moved.weights, moved.held, strict=True))
+    moving, resting = (sum(of(label, held) for label, held in each) for of in (motion.moves, motion.rests))
     why = (
-        f"the weights of {sum(moving)} of {len(moving)} networks still move, and in the last epochs go "
+        f"the weights of {moving} of {len(each)} networks still move, and in the last epochs go "
         f"{number(_median(moved, 'advance'))} of their whole way ({UNIFORM} is a uniform speed)"
     )
-    return JudgedClaim("At a constant rate, training never settles", HOLDS if sum(moving) > len(moving) / 2 else FAILS, why)
+    return JudgedClaim("At a constant rate, training never settles", _by_most(moving, resting, len(each)), why)
+
+
+def _by_most(holding: int, failing: int, count: int) -> str:
+    return HOLDS if holding > count / 2 else FAILS if failing > count / 2 else UNDECIDED
 
 
 def _oscillates(moved: MotionSummary) -> JudgedClaim:
@@ -84,6 +88,8 @@ def _oscillates(moved: MotionSummary) -> JudgedClaim:
         f"{number(_median(moved, 'trend'))} of their spread), {function} of {count} as functions "
         f"({number(_median(moved, 'function_trend'))})"
     )
+    if unclear := moved.function.count(motion.UNDECIDED):
+        why += f"; {unclear} functions show no clear motion"
     return JudgedClaim("Weights oscillate around a minimum", verdict, why)
 
 

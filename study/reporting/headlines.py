@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from study.analysis import motion, verdict
 from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, SLOW, STUCK, UNDECIDED
 from study.records.outcome import MotionSummary, Onward, Summary
-from study.reporting.report import listed, number
+from study.reporting.report import listed, median, number
 
 HEADLINES = {
     verdict.SAME_WEIGHTS: "Yes, bit for bit",
@@ -82,20 +81,35 @@ def of_motion(summary: Summary, epochs: int) -> str:
         undecided = "Each run comes to rest; whether all of them at the same point isn't decided"
         held = ", each run held by its learning rate" if all(moved.held) else ""
         return (undecided if name == verdict.UNDECIDED else HEADLINES[name]) + held
+    moving, changing = (_moving(labels, moved.held) for labels in (moved.weights, moved.function))
+    unclear = count - functions - changing
+    after = f"after {epochs:,} epochs"
+    if weights > count / 2:
+        if changing <= unclear:
+            return f"Not decided: the weights of {weights} of {count} networks rest; the motion of {unclear} functions is unclear"
+        return f"No: the function of {changing} of {count} networks still moves {after}"
+    if moving <= count / 2:
+        return f"Not decided: the weights of {moving} of {count} networks are seen to move {after}, those of {weights} to rest"
     if functions > count / 2:
         which = {verdict.SAME_LOSS: ", another one in each run", verdict.DIFFERENT_LOSS: ", another one in each run"}
         which |= {verdict.SAME_FUNCTION: ", the same in all runs", verdict.WITHIN_WOBBLE: ", the same in all runs"}
         scattered = moved.function.count(motion.CONFINED) > functions / 2
         rest = "stays around one point" if scattered else "comes to rest"
-        still = f"the weights of {count - weights} of {count} networks keep moving"
+        still = f"the weights of {moving} of {count} networks keep moving"
         return f"No: {still}, while the function of {functions} of {count} {rest}{which.get(name or '', '')}"
-    parts = listed([part for part, resting in (("weights", weights), ("function", functions)) if resting <= count / 2])
-    return f"No: {parts} of {count - at_rest} of {count} networks still move after {epochs:,} epochs"
+    if moving == changing:
+        return f"No: weights and function of {moving} of {count} networks still move {after}"
+    also = f"the function of {changing} does so too" if changing > unclear else f"the function of {unclear} shows no clear motion"
+    return f"No: the weights of {moving} of {count} networks still move {after}; {also}"
 
 
 def rest(summary: Summary) -> bool:
     """Return True if the weights and the functions of all networks are at rest."""
     return summary.motion is not None and all(map(all, _resting(summary.motion)))
+
+
+def _moving(labels: Sequence[str], held: Sequence[bool]) -> int:
+    return sum(motion.moves(label, low) for label, low in zip(labels, held, strict=True))
 
 
 def _resting(moved: MotionSummary) -> list[tuple[bool, bool]]:
@@ -137,12 +151,6 @@ def moved_sentences(summary: Summary, onward: Onward | None, classifies: bool) -
             f"saddle (a step along the gradient would gain at least {number(median(standing.gradient))} of the trivial loss; "
             f"smallest over largest curvature {number(median(standing.curvature))}){edge}."
         )
-
-
-def median(values: Sequence[float | None]) -> float | None:
-    """Return the median of what is known, None where nothing is."""
-    known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
 
 
 def _counted(labels: Sequence[str]) -> str:

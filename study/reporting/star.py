@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from study.records.outcome import Summary, counted
 from study.records.trial import TrialRecord
 from study.reporting import reference_values
-from study.reporting.headlines import median
-from study.reporting.report import Table, number, settings_text
+from study.reporting.report import Table, median, median_text, number, settings_text
 from study.settings.schedule import ConstantRate
 from study.settings.values import Value
+from study.statistics import rounds
 
 RATE, SCHEDULE, BATCH = "optimizer.learning_rate", "schedule", "training.batch_size"
 FEWEST_ARMS = 3  # a star with fewer asks another question
@@ -58,30 +58,39 @@ def star(records: Sequence[TrialRecord]) -> Star | None:
 def table(found: Star, settings: Mapping[str, Value]) -> Table:
     """Tabulate the motion of each trial's replicates, medians over these, with the reference below where there is one.
 
-    settings: the study's fixed ones.
+    settings: the study's fixed ones. Medians have intervals where the replicates are independent.
     """
+    return _tabulated(found, settings, lambda values: median_text(values, rounds.per_split(settings) == 1 and not _crossed(found)))
+
+
+def compact(found: Star, settings: Mapping[str, Value]) -> tuple[Table, Table]:
+    """Return the same in two tables, labels and numbers without intervals, each of which fits a terminal of 80 columns."""
+    whole = _tabulated(found, settings, lambda values: number(median(values)))
+    count = len(LABELS)
+    return (
+        Table(whole.columns[:count], tuple(row[:count] for row in whole.rows)),
+        Table((whole.columns[0], *whole.columns[count:]), tuple((row[0], *row[count:]) for row in whole.rows)),
+    )
+
+
+def _crossed(found: Star) -> bool:
+    return bool(found.summary.blame)
+
+
+def _tabulated(found: Star, settings: Mapping[str, Value], text: Callable[[Sequence[float | None]], str]) -> Table:
     rows = []
     for key, record in [("", found.centre), *found.arms]:
         summary = record.summary
         if summary is None or (moved := summary.motion) is None:
             rows.append((_setting(key, record), record.reason or record.state, *["–"] * (len(COLUMNS) - 2)))
         else:
-            measured = [number(median(moved.numbers[name])) for name in NUMBERS]
+            measured = [text(moved.numbers[name]) for name in NUMBERS]
             labels = (summary.labels_text, counted(moved.weights), counted(moved.function))
             rows.append((_setting(key, record), *labels, *measured, number(summary.disagreement)))
         if reference := reference_values.of({**settings, **record.params}):
             its = (reference.loss, reference.weights, reference.function)
             rows.append((REFERENCE, *its, *map(number, reference.numbers)))
     return Table(COLUMNS, tuple(rows))
-
-
-def parts(whole: Table) -> tuple[Table, Table]:
-    """Split the table into its labels and its numbers, each of which fits a terminal of 80 columns."""
-    count = len(LABELS)
-    return (
-        Table(whole.columns[:count], tuple(row[:count] for row in whole.rows)),
-        Table((whole.columns[0], *whole.columns[count:]), tuple((row[0], *row[count:]) for row in whole.rows)),
-    )
 
 
 def _setting(key: str, record: TrialRecord) -> str:

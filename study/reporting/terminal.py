@@ -28,7 +28,7 @@ from study.records.cohort import Leg
 from study.records.outcome import Completed, Failed, Pruned, TrialResult
 from study.records.trial import Asked
 from study.redaction import redact
-from study.reporting import decisions, narrative, report, star
+from study.reporting import decisions, listings, narrative, report, star
 from study.statistics.objectives import Objective
 
 if TYPE_CHECKING:  # a start loads little
@@ -116,7 +116,7 @@ atexit.register(_messages.close)
 # FORCE_COLOR may colour a file, but progress never moves in one
 MOVES = err.file.isatty() and not err.is_dumb_terminal
 ROWS = 40
-PROSE, PROSE_WIDTH = {"convergence", *star.LABELS[1:]}, len("8 still improving")
+PROSE, PROSE_WIDTH = {"convergence", *star.LABELS[1:], listings.AT_THE_END}, len("8 still improving")
 _verbose = False
 
 
@@ -216,11 +216,10 @@ def show_findings(findings: Findings) -> None:
         show_table(decisions.tested_table(findings.tested))
         show_text(decisions.tested_text(findings.tested))
     if findings.star and findings.claims:
-        whole, claims = findings.claims
         show_text(f"{findings.answer.headline}.", "bold")
-        for part in star.parts(whole):
+        for part in star.compact(findings.star, findings.settings):
             show_table(part)
-        show_text(claims)
+        show_text(findings.claims[1])
         show_text(findings.answer.text)
         show_table(findings.table)
     else:

@@ -94,7 +94,7 @@ def _claims(findings: Findings) -> Section:
     if findings.claims is None:
         return Section(title)
     table, text = findings.claims
-    return Section(title, tables=[Listing("Medians over the replicates, at the end of training", table, text)])
+    return Section(title, tables=[Listing("Medians over the replicates at the end of training, with 95 % intervals", table, text)])
 
 
 def _facts(findings: Findings) -> dict[str, str]:
