@@ -19,12 +19,13 @@ from study.records.arrays import Scalar
 from study.records.outcome import MotionSummary, Onward, Standing, Summary
 from study.records.trial import TrialRecord
 from study.reporting import answers, claims, headlines, reference_values, star, study_results, terminal
+from study.reporting.pages import page, study_page
 from study.runner import onward as onwards
 from study.settings import spec as specs
 from study.settings.values import Value
 from study.statistics import rounds
 from study.tracking import reader, store
-from tests.command import forget, ran
+from tests.command import forget, ran, run, runs_of
 from tests.test_answers import FIXED, LOSS, summary
 
 DRIFTS, STAYS, RESTS, SLOWS = motion.DRIFTING, motion.CONFINED, motion.SETTLED, motion.SLOWING
@@ -243,6 +244,31 @@ def test_a_study_trains_its_winner_on(tmp_path: Path) -> None:
     for first, further in zip(kept.train_loss, kept.onward.train_loss, strict=False):
         epochs = int(np.isfinite(first).sum())
         assert np.array_equal(first[:epochs], further[:epochs])
+
+
+def test_what_is_slow_and_not_stuck_is_so_wherever_it_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["data=diabetes", "optimizer=sgd", "model.units=[8]", "training.epochs=60", "replicates.count=2"]
+    assert study.train(study.compose([*settings, "optimizer.learning_rate=3e-5"])).labels == (SLOW, SLOW)
+    own = ["hydra.sweeper.study_name=tiny", "hydra.sweeper.decide=false"]
+    folder = ran(tmp_path, "--multirun", "optimizer.learning_rate=3e-5,6e-5", *settings, *own)
+    printed = capsys.readouterr().out
+    assert "2 slow" in printed and "stuck" not in printed
+    assert "Too early to say: the weights are on their way in a straight line" in printed
+    forget()
+    storage, uri = (sqlite.url_of(folder / name) for name in ("optuna.db", "mlflow.db"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        opened = study.open("tiny")
+        assert opened.trials["labels"].tolist() == ["2 slow"] * 2 and set(opened.replicates["label"]) == {SLOW}
+        trials, replicates = (runs_of(kind) for kind in ("trial", "replicate"))
+        assert {run.data.tags["convergence"] for run in trials} == {"2 slow"}
+        assert {run.data.tags["convergence"] for run in replicates} == {SLOW}
+        assert run("show", "tiny/0/1") == 0 and run("show", "tiny/0") == 0
+    shown = capsys.readouterr().out
+    assert "tiny/0/1: slow" in shown and "2 slow" in shown and "stuck" not in shown
+    findings = study_results.read(storage, "tiny")
+    content = page.render(study_page.build(findings, study_results.networks(findings, uri)))
+    assert "2 slow" in content and "stuck" not in content.replace(dict(study_page.GLOSSARY)["convergence"], "")
 
 
 # -- claims --------------------------------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ def _fixed(findings: Findings) -> tuple[tuple[tuple[str, str], ...], list[str]]:
 GLOSSARY = (
     ("trial", "one sampled setting; its replicates are networks of that setting from other seeds"),
     ("validation loss", "mean over the replicates ± half of Student's 95 % interval, at the kept epoch"),
-    ("convergence", "a label for each replicate: plateaued, still improving, undecided, oscillating, stuck, diverged"),
+    ("convergence", "a label for each replicate: plateaued, still improving, slow, undecided, oscillating, stuck, diverged"),
     (
         "motion",
         "weights and function over the last fifth of the epochs: settled, slowing, oscillating (back and forth), "
