@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from study.records.arrays import Scalar
 from study.records.outcome import MotionSummary, Onward, Standing, Summary
 from study.records.trial import TrialRecord
 from study.reporting import answers, claims, headlines, reference_values, star, study_results, terminal
-from study.reporting.pages import page, study_page
+from study.reporting.pages import motion_section, page, study_page
 from study.runner import onward as onwards
 from study.settings import spec as specs
 from study.settings.values import Value
@@ -368,6 +369,36 @@ def test_a_star_answers_by_its_centre_before_its_table(capsys: pytest.CaptureFix
     ]
     assert order == sorted(order) and "early" not in "".join(lines)
     assert not any("too narrow" in line for line in lines[: order[-1]]), "the star fits 80 columns"
+
+
+@pytest.mark.long
+def test_a_study_of_motion_answers_alike_wherever_it_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["data.rows=80", "model.units=[8]", "training.epochs=24", "replicates.count=6", "hydra.sweeper.study_name=tiny"]
+    # the centre isn't among the trials that are drawn, so that its motion must be read besides
+    with pytest.MonkeyPatch.context() as there:
+        there.setattr(study_results, "MOST_SHOWN", 1)
+        folder = ran(tmp_path, "--multirun", "+experiment=convergence", *small)
+        forget()
+        storage, uri = (sqlite.url_of(folder / name) for name in ("optuna.db", "mlflow.db"))
+        findings = study_results.read(storage, "tiny")
+        networks = study_results.networks(findings, uri)
+        there.chdir(folder)
+        capsys.readouterr()
+        assert run("show", "tiny") == 0
+        lines = capsys.readouterr().out
+        assert run("show", "tiny", "--json") == 0
+        plain = json.loads(capsys.readouterr().out)
+        answer = study.open("tiny").answer
+        [of_study] = runs_of("study")
+    assert findings.star and findings.answer.headline.endswith("(constant learning rate 0.1)")
+    assert lines.startswith(findings.answer.headline) and plain["headline"] == findings.answer.headline
+    assert answer == str(findings.answer) == of_study.data.tags["answer"]
+    assert [claim["verdict"] for claim in plain["claims"]] == [claim.verdict for claim in claims.claims(findings.star)]
+    assert networks.centre and networks.centre.record.number == 0 and networks.centre.kept.trajectory
+    built = study_page.build(findings, networks)
+    [moving] = [section for section in built.sections if section.title == "Motion at the end of training"]
+    assert findings.star.summary.motion and motion_section.sentence(findings.star.summary.motion) in moving.texts
+    assert built.sections[0].title == "Does a network come to rest?" and built.headline == f"{findings.answer.headline}."
 
 
 def test_claims_follow_the_numbers() -> None:
