@@ -315,6 +315,23 @@ def test_claims_of_a_star() -> None:
     assert len(star.table(found, {}).rows) == 5
 
 
+@pytest.mark.parametrize(
+    ("labels", "weights", "expected"),
+    [
+        ({"diverged": 5, OSCILLATING: 0, PLATEAUED: 3}, [DRIFTS] * 8, "holds"),
+        ({"diverged": 3, OSCILLATING: 3, PLATEAUED: 2}, [DRIFTS] * 8, "holds"),
+        ({"diverged": 2, OSCILLATING: 2, PLATEAUED: 4}, [DRIFTS] * 8, "fails"),
+        ({IMPROVING: 8}, [motion.OSCILLATING] * 8, "holds"),
+    ],
+)
+def test_too_large_a_rate_may_show_in_the_loss_or_in_the_weights(labels: dict[str, int], weights: list[str], expected: str) -> None:
+    large = trial(1, moved(weights, [STAYS] * 8), labels, optimizer__learning_rate=1.0)
+    found = star.star([CENTRE, large, SMALL, FALLING, DECAYED])
+    assert found
+    [claim] = [claim for claim in claims.claims(found) if claim.text.startswith("Too large")]
+    assert claim.verdict == expected
+
+
 def test_a_trial_that_ended_otherwise_than_by_diverging_tests_no_claim() -> None:
     other = dataclasses.replace(LARGE, state="failed", values=None, summary=None)
     for reason, count in (("diverged: 8 of 8 replicates, replicate 0 not finite in epoch 1", 1), ("out of memory", 0), (None, 0)):

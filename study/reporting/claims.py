@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from study.analysis import motion
-from study.analysis.convergence import DIVERGED, SLOW, STUCK
+from study.analysis.convergence import DIVERGED, OSCILLATING, SLOW, STUCK
 from study.records.outcome import MotionSummary, Summary
 from study.records.trial import TrialRecord
 from study.reporting.report import median, number
@@ -94,17 +94,19 @@ def _oscillates(moved: MotionSummary) -> JudgedClaim:
 
 
 def _too_large(record: TrialRecord) -> JudgedClaim | None:
-    text, summary = "Too large a rate diverges or oscillates", record.summary
+    text, summary, rate = "Too large a rate diverges or oscillates", record.summary, number(_rate(record))
     if summary is None or summary.motion is None:
         reason = record.reason or ""  # a trial that ended otherwise shows nothing
-        return JudgedClaim(text, HOLDS, reason) if reason.startswith(DIVERGED) else None
-    moved, count, diverged = summary.motion, len(summary.val_losses), summary.labels.get(DIVERGED, 0)
-    wrong = max(diverged, moved.weights.count(motion.OSCILLATING))
+        return JudgedClaim(text, HOLDS, f"at {rate}, it {reason}") if reason.startswith(DIVERGED) else None
+    moved, count = summary.motion, len(summary.val_losses)
+    diverged, swinging = (summary.labels.get(label, 0) for label in (DIVERGED, OSCILLATING))
+    bouncing = moved.weights.count(motion.OSCILLATING)
+    steps = number(_median(moved, "correlation"))
     why = (
-        f"at {number(_rate(record))}, {diverged} of {count} networks diverge, and successive steps have a correlation of "
-        f"{number(_median(moved, 'correlation'))} (−1 is back and forth)"
+        f"at {rate}, {diverged} of {count} networks diverge, the loss of {swinging} others oscillates, the weights of {bouncing} "
+        f"go back and forth (successive steps have a correlation of {steps}; −1 is exactly so)"
     )
-    return JudgedClaim(text, HOLDS if wrong > count / 2 else FAILS, why)
+    return JudgedClaim(text, HOLDS if max(diverged + swinging, bouncing) > count / 2 else FAILS, why)
 
 
 def _too_small(record: TrialRecord) -> JudgedClaim | None:
