@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,18 +14,23 @@ import pytest
 import study
 from study import sqlite
 from study.analysis import motion, verdict
-from study.analysis.convergence import IMPROVING, OSCILLATING, PLATEAUED, SLOW, UNDECIDED
+from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAUED, SLOW, UNDECIDED
 from study.data import dataset
 from study.records.arrays import Scalar
 from study.records.outcome import MotionSummary, Onward, Standing, Summary
 from study.records.trial import TrialRecord
-from study.reporting import answers, claims, headlines, study_results
+from study.reporting import answers, claims, headlines, reference_values, star, study_results, terminal
+from study.reporting.pages import motion_section, page, study_page
 from study.runner import onward as onwards
+from study.settings import spec as specs
+from study.settings.values import Value
+from study.statistics import rounds
 from study.tracking import reader, store
-from tests.command import forget, ran
+from tests.command import forget, ran, run, runs_of
 from tests.test_answers import FIXED, LOSS, summary
 
 DRIFTS, STAYS, RESTS, SLOWS = motion.DRIFTING, motion.CONFINED, motion.SETTLED, motion.SLOWING
+UNCLEAR = motion.UNDECIDED
 NUMBERS = {"wander": 0.06, "wobble": 0.4, "trend": 0.95, "function_trend": 0.02, "correlation": -0.4, "function_correlation": -0.5}
 NUMBERS |= {"advance": 0.23, "pace": 1.2}
 
@@ -91,6 +98,36 @@ HEADLINES = [
         "No: weights and function of 8 of 8 networks still move after 1,000",
     ),
     (
+        moved([motion.WANDERING] * 8, [UNCLEAR] * 5 + [STAYS] * 3),
+        verdict.NOT_CONVERGED,
+        {OSCILLATING: 8},
+        "No: the weights of 8 of 8 networks still move after 1,000 epochs; the function of 5 shows no clear motion",
+    ),
+    (
+        moved([DRIFTS] * 8, [DRIFTS] * 5 + [STAYS] * 3),
+        verdict.NOT_CONVERGED,
+        {OSCILLATING: 8},
+        "No: the weights of 8 of 8 networks still move after 1,000 epochs; the function of 5 does so too",
+    ),
+    (
+        moved([RESTS] * 8, [DRIFTS] * 8),
+        verdict.NOT_CONVERGED,
+        {OSCILLATING: 8},
+        "No: the function of 8 of 8 networks still moves after 1,000 epochs",
+    ),
+    (
+        moved([RESTS] * 8, [UNCLEAR] * 8),
+        verdict.NOT_CONVERGED,
+        {OSCILLATING: 8},
+        "Not decided: the weights of 8 of 8 networks rest; the motion of 8 functions is unclear",
+    ),
+    (
+        moved([motion.UNMOVED] * 8, [RESTS] * 8),
+        verdict.NOT_CONVERGED,
+        {PLATEAUED: 8},
+        "Not decided: the weights of 0 of 8 networks are seen to move after 1,000 epochs, those of 0 to rest",
+    ),
+    (
         moved([motion.OSCILLATING] * 8, [motion.OSCILLATING] * 8),
         verdict.NOT_CONVERGED,
         {OSCILLATING: 8},
@@ -116,6 +153,38 @@ def test_a_winner_trained_on_answers_the_title(motions: MotionSummary, name: str
     assert bool(answer.command) == moving
     if moving:
         study.compose([word for word in answer.command.split()[1:] if word != "data=table"])
+
+
+@pytest.mark.parametrize(("motions", "name", "labels", "expected"), HEADLINES)
+def test_a_trial_trained_until_it_rests_answers_as_a_winner_trained_on(
+    motions: MotionSummary, name: str, labels: dict[str, int], expected: str
+) -> None:
+    count = len(motions.weights)
+    its = summary([0.5] * count, verdict=name, labels=labels, motion=motions, until_rest=[700, *[1_000] * (count - 1)])
+    assert headlines.headline(its) == headlines.of_onward(trained_on(motions, name, labels))
+    found = answers.answer([TrialRecord(0, "complete", {}, [0.5], its, None, None, {})], LOSS, FIXED, "mlp-study")
+    assert found.headline == headlines.headline(its)
+    assert ("training.until=settled" in found.command) == bool(found.command)
+    if name == verdict.NOT_CONVERGED:
+        alone = dataclasses.replace(its, until_rest=[])
+        assert headlines.headline(alone) != headlines.headline(its), "any other trial is judged by its loss"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "text", "expected"),
+    [
+        ({motion.BOUNCING: 8}, "8 diverged (back and forth)", "No: training diverges, going back and forth from epoch to epoch"),
+        ({motion.GROWN: 8}, "8 diverged (loss grew)", "No: training diverges, with a loss that has grown (8"),
+        ({motion.NOT_FINITE: 8}, "8 diverged (not finite)", "No: training diverges, to numbers that aren't finite (8"),
+        ({motion.BOUNCING: 5, motion.GROWN: 3}, "8 diverged (5 back and forth, 3 loss grew)", "No: training diverges (8"),
+        ({}, "8 diverged", "No: training diverges (8"),
+    ],
+)
+def test_how_networks_diverged_is_said(kinds: dict[str, int], text: str, expected: str) -> None:
+    told = summary([9.0] * 8, verdict=verdict.NOT_CONVERGED, labels={DIVERGED: 8}, kinds={DIVERGED: kinds} if kinds else {})
+    assert told.labels_text == text and headlines.headline(told).startswith(expected)
+    assert Summary.of_plain(dataclasses.asdict(told)) == told
+    assert rounds.joined([told, told]).kinds.get(DIVERGED, {}) == {kind: 2 * count for kind, count in kinds.items()}
 
 
 def test_where_networks_end_is_said_with_the_edge_of_stability() -> None:
@@ -178,6 +247,31 @@ def test_a_study_trains_its_winner_on(tmp_path: Path) -> None:
         assert np.array_equal(first[:epochs], further[:epochs])
 
 
+def test_what_is_slow_and_not_stuck_is_so_wherever_it_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["data=diabetes", "optimizer=sgd", "model.units=[8]", "training.epochs=60", "replicates.count=2"]
+    assert study.train(study.compose([*settings, "optimizer.learning_rate=3e-5"])).labels == (SLOW, SLOW)
+    own = ["hydra.sweeper.study_name=tiny", "hydra.sweeper.decide=false"]
+    folder = ran(tmp_path, "--multirun", "optimizer.learning_rate=3e-5,6e-5", *settings, *own)
+    printed = capsys.readouterr().out
+    assert "2 slow" in printed and "stuck" not in printed
+    assert "Too early to say: the weights are on their way in a straight line" in printed
+    forget()
+    storage, uri = (sqlite.url_of(folder / name) for name in ("optuna.db", "mlflow.db"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        opened = study.open("tiny")
+        assert opened.trials["labels"].tolist() == ["2 slow"] * 2 and set(opened.replicates["label"]) == {SLOW}
+        trials, replicates = (runs_of(kind) for kind in ("trial", "replicate"))
+        assert {run.data.tags["convergence"] for run in trials} == {"2 slow"}
+        assert {run.data.tags["convergence"] for run in replicates} == {SLOW}
+        assert run("show", "tiny/0/1") == 0 and run("show", "tiny/0") == 0
+    shown = capsys.readouterr().out
+    assert "tiny/0/1: slow" in shown and "2 slow" in shown and "stuck" not in shown
+    findings = study_results.read(storage, "tiny")
+    content = page.render(study_page.build(findings, study_results.networks(findings, uri)))
+    assert "2 slow" in content and "stuck" not in content.replace(dict(study_page.GLOSSARY)["convergence"], "")
+
+
 # -- claims --------------------------------------------------------------------------------------------------------------------
 
 
@@ -207,18 +301,121 @@ def replace_params(record: TrialRecord, schedule: str | None) -> TrialRecord:
 
 
 def test_claims_of_a_star() -> None:
-    found = claims.star([CENTRE, LARGE, SMALL, FALLING, DECAYED])
+    found = star.star([CENTRE, LARGE, SMALL, FALLING, DECAYED])
     assert found and found.centre is CENTRE
     told = {claim.text.split()[0]: claim.verdict for claim in claims.claims(found)}
     assert [claim.verdict for claim in claims.claims(found)] == [
         "holds",
-        "holds in part",
+        "half true",
         "holds",
         "fails",
-        "holds in part",
+        "half true",
         "holds",
     ], told
-    assert len(claims.table(found).rows) == 5
+    assert len(star.table(found, {}).rows) == 5
+
+
+@pytest.mark.parametrize(
+    ("labels", "weights", "expected"),
+    [
+        ({"diverged": 5, OSCILLATING: 0, PLATEAUED: 3}, [DRIFTS] * 8, "holds"),
+        ({"diverged": 3, OSCILLATING: 3, PLATEAUED: 2}, [DRIFTS] * 8, "holds"),
+        ({"diverged": 2, OSCILLATING: 2, PLATEAUED: 4}, [DRIFTS] * 8, "fails"),
+        ({IMPROVING: 8}, [motion.OSCILLATING] * 8, "holds"),
+    ],
+)
+def test_too_large_a_rate_may_show_in_the_loss_or_in_the_weights(labels: dict[str, int], weights: list[str], expected: str) -> None:
+    large = trial(1, moved(weights, [STAYS] * 8), labels, optimizer__learning_rate=1.0)
+    found = star.star([CENTRE, large, SMALL, FALLING, DECAYED])
+    assert found
+    [claim] = [claim for claim in claims.claims(found) if claim.text.startswith("Too large")]
+    assert claim.verdict == expected
+
+
+def test_a_trial_that_ended_otherwise_than_by_diverging_tests_no_claim() -> None:
+    other = dataclasses.replace(LARGE, state="failed", values=None, summary=None)
+    for reason, count in (("diverged: 8 of 8 replicates, replicate 0 not finite in epoch 1", 1), ("out of memory", 0), (None, 0)):
+        found = star.star([CENTRE, dataclasses.replace(other, reason=reason), SMALL, FALLING, DECAYED])
+        assert found
+        assert sum(claim.text.startswith("Too large") for claim in claims.claims(found)) == count
+
+
+# the fixed settings of `+experiment=convergence`
+FIXED_NOISE: dict[str, Value] = {**reference_values.COMMON, **reference_values.NOISE}
+
+
+def test_references_stand_below_the_trials_whose_setting_they_are_of() -> None:
+    found = star.star([CENTRE, LARGE, SMALL, FALLING, DECAYED, BATCHES])
+    assert found
+    rows = star.table(found, FIXED_NOISE).rows
+    with_reference = [row[0] for row, following in itertools.pairwise([*rows, ("",)]) if following[0] == star.REFERENCE]
+    assert with_reference == ["constant rate 0.1", "rate 1", "rate 0.0001", "cosine", "l2 0.00100"]
+    assert rows[1] == (
+        star.REFERENCE,
+        "16 still improving",
+        "16 drifting",
+        "16 confined",
+        *["0.0630", "0.950", "-0.410", "0.418", "-0.510", "0.603"],
+    )
+    other = FIXED_NOISE | {"training.epochs": 400}
+    assert star.REFERENCE not in [row[0] for row in star.table(found, other).rows]
+
+
+@pytest.mark.parametrize("task", ["", "_diabetes", "_digits"])
+def test_each_experiment_has_its_reference(task: str) -> None:
+    settings = specs.flat(study.compose([f"+experiment=convergence{task}"]))
+    known = [reference_values.of({**settings, "schedule": schedule}) for schedule in ("constant", "cosine")]
+    assert [bool(reference) for reference in known] == {"": [True, True], "_diabetes": [False, True], "_digits": [True, False]}[
+        task
+    ]
+
+
+def test_a_star_answers_by_its_centre_before_its_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal.out, "_width", 80)
+    records = [CENTRE, LARGE, SMALL, dataclasses.replace(FALLING, values=[0.1]), DECAYED]
+    found = study_results.Findings("s", (LOSS,), FIXED | FIXED_NOISE, {"schedule": "choice(constant, cosine)"}, records)
+    assert found.best is not CENTRE and found.answer.evidence and found.answer.evidence.trial == 0
+    terminal.show_findings(found)
+    lines = capsys.readouterr().out.splitlines()
+    assert "".join(lines[:2]) == (
+        "No: the weights of 8 of 8 networks keep moving, while the function of 8 of 8 stays around one point, another one in each "
+        "run (constant learning rate 0.1)."
+    )
+    order = [
+        next(index for index, line in enumerate(lines) if text in line) for text in ("loss label", "wander", "“At a", "val loss")
+    ]
+    assert order == sorted(order) and "early" not in "".join(lines)
+    assert not any("too narrow" in line for line in lines[: order[-1]]), "the star fits 80 columns"
+
+
+@pytest.mark.long
+def test_a_study_of_motion_answers_alike_wherever_it_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["data.rows=80", "model.units=[8]", "training.epochs=24", "replicates.count=6", "hydra.sweeper.study_name=tiny"]
+    # the centre isn't among the trials that are drawn, so that its motion must be read besides
+    with pytest.MonkeyPatch.context() as there:
+        there.setattr(study_results, "MOST_SHOWN", 1)
+        folder = ran(tmp_path, "--multirun", "+experiment=convergence", *small)
+        forget()
+        storage, uri = (sqlite.url_of(folder / name) for name in ("optuna.db", "mlflow.db"))
+        findings = study_results.read(storage, "tiny")
+        networks = study_results.networks(findings, uri)
+        there.chdir(folder)
+        capsys.readouterr()
+        assert run("show", "tiny") == 0
+        lines = capsys.readouterr().out
+        assert run("show", "tiny", "--json") == 0
+        plain = json.loads(capsys.readouterr().out)
+        answer = study.open("tiny").answer
+        [of_study] = runs_of("study")
+    assert findings.star and findings.answer.headline.endswith("(constant learning rate 0.1)")
+    assert lines.startswith(findings.answer.headline) and plain["headline"] == findings.answer.headline
+    assert answer == str(findings.answer) == of_study.data.tags["answer"]
+    assert [claim["verdict"] for claim in plain["claims"]] == [claim.verdict for claim in claims.claims(findings.star)]
+    assert networks.centre and networks.centre.record.number == 0 and networks.centre.kept.trajectory
+    built = study_page.build(findings, networks)
+    [moving] = [section for section in built.sections if section.title == "Motion at the end of training"]
+    assert findings.star.summary.motion and motion_section.sentence(findings.star.summary.motion) in moving.texts
+    assert built.sections[0].title == "Does a network come to rest?" and built.headline == f"{findings.answer.headline}."
 
 
 def test_claims_follow_the_numbers() -> None:
@@ -226,7 +423,7 @@ def test_claims_follow_the_numbers() -> None:
     stuck = trial(2, moved([motion.UNMOVED] * 8, [RESTS] * 8), {"stuck": 8}, optimizer__learning_rate=1e-4)
     tame = trial(1, moved([STAYS] * 8, [STAYS] * 8), {PLATEAUED: 8}, optimizer__learning_rate=1.0)
     arrived = trial(3, moved([RESTS] * 8, [RESTS] * 8, wander=1e-4, pace=0.1), {PLATEAUED: 8}, schedule="cosine")
-    found = claims.star([still, tame, stuck, arrived, DECAYED])
+    found = star.star([still, tame, stuck, arrived, DECAYED])
     assert found
     assert [claim.verdict for claim in claims.claims(found)] == ["fails", "holds", "fails", "holds", "holds", "holds"]
 
@@ -244,4 +441,4 @@ def test_claims_follow_the_numbers() -> None:
     ids=["one setting", "two differ", "not followed", "nothing", "a falling rate", "no schedules"],
 )
 def test_other_trials_are_no_star(records: Sequence[TrialRecord]) -> None:
-    assert claims.star(records) is None
+    assert star.star(records) is None

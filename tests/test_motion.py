@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import study
-from study.analysis import disagreement, distance, forward, motion
+from study.analysis import convergence, disagreement, distance, forward, motion
 from study.analysis.motion import CONFINED, DRIFTING, OSCILLATING, SETTLED, SLOWING, UNDECIDED, WANDERING, Motion
 from study.clock import Clock
 from study.data import dataset
@@ -91,6 +91,24 @@ def test_sums_and_sketches_are_those_of_the_weights_and_predictions(settings: Se
     if path.votes is not None:
         differing = np.sum(classes[path.epochs[0] - 1] != classes[-1], axis=1)
         assert np.allclose(np.sum((path.votes[:, -1] - path.votes[:, 0]) ** 2, axis=1), differing, rtol=0.3, atol=1e-3)
+
+
+def test_the_gain_of_averaging_the_function_is_that_of_its_mean_predictions() -> None:
+    """On 71 rows each bucket of the sketch holds one prediction, so that nothing is lost."""
+    settings = ("data=diabetes", "optimizer=sgd", "optimizer.learning_rate=0.1")
+    path, _, function, _ = path_of(*settings)
+    cohort = trained(*settings)
+    target = dataset.load_replicates(cohort.spec)[0].y_val
+    assert target.size <= path.function.shape[2]
+    inside = [int(epoch) - 1 for epoch in path.epochs[motion.tail(path, 24)[1]]]
+    tail = function[inside]  # [T, R, n]
+    losses = np.mean((tail - target.ravel()) ** 2, axis=(0, 2))
+    of_mean = np.mean((tail.mean(axis=0) - target.ravel()) ** 2, axis=1)
+    moved = study.motion(cohort)
+    assert np.allclose(moved.gain, (losses - of_mean) / np.var(target), rtol=1e-3)
+    count = len(inside)
+    assert np.allclose(moved.gain, moved.wobble**2 / 2 * (count - 1) / count, rtol=1e-6)
+    assert np.isnan(study.motion(trained("data=iris")).gain).all()
 
 
 def test_motion_is_the_same_whatever_the_legs() -> None:
@@ -250,6 +268,16 @@ def test_a_loss_that_doubles_near_zero_is_no_divergence_where_the_function_stays
     assert motion.refined(("diverged", "diverged"), moved, (0.3, 0.3)) == ("diverged", "oscillating")
     assert motion.refined(("diverged", "diverged"), moved, (0.99, 0.99)) == ("diverged", "diverged")
     assert motion.refined(("diverged", "diverged"), moved, (0.01, 0.01)) == ("oscillating", "oscillating")
+
+
+def test_how_a_network_diverged_is_seen_in_its_motion() -> None:
+    rng = np.random.default_rng(0)
+    lost = tail("white", 20, 10, rng, 1)
+    lost[10:] = np.nan
+    moved = measured(np.concatenate([tail("period 2", 20, 10, rng, 1), tail("line", 20, 10, rng, 1), lost], axis=1)).summary()
+    kinds = [motion.divergence(convergence.DIVERGED, moved, index) for index in range(3)]
+    assert kinds == [motion.BOUNCING, motion.GROWN, motion.NOT_FINITE]
+    assert motion.divergence(convergence.PLATEAUED, moved, 0) == motion.divergence(convergence.DIVERGED, None, 0) == ""
 
 
 # -- reference values ---------------------------------------------------------------------------------------------------------

@@ -371,3 +371,33 @@ def test_an_epoch_visits_distinct_rows_and_drops_the_partial_batch() -> None:
 def test_an_order_does_not_depend_on_how_its_epochs_are_cut_into_legs(seed: int, legs: list[int]) -> None:
     whole, stream = batches.draw(seeds.generator(seed), sum(legs), 10, 3, 3), seeds.generator(seed)
     assert np.array_equal(whole, np.concatenate([batches.draw(stream, epochs, 10, 3, 3) for epochs in legs]))
+
+
+# -- the interval of a median -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [6, 8, 16, 17, 64])
+def test_the_interval_of_a_median_covers_it_whatever_the_distribution(count: int) -> None:
+    rng = np.random.default_rng(0)
+    draws = 2_000
+    for values, median in (
+        (rng.standard_normal((draws, count)), 0.0),
+        (rng.lognormal(0, 1, (draws, count)), 1.0),
+        (rng.standard_cauchy((draws, count)), 0.0),
+        (rng.integers(0, 3, (draws, count)), 1.0),
+    ):
+        ends = [intervals.of_median(row) for row in values]
+        covered = sum(low <= median <= high for low, high in filter(None, ends)) / draws
+        assert len(list(filter(None, ends))) == draws and covered >= 0.95 - 2 * np.sqrt(0.05 * 0.95 / draws)
+        if count == 16:
+            assert covered >= 0.97, "97.9 % by the binomial distribution"
+
+
+def test_the_interval_of_a_median_is_of_the_values_as_scipys_is() -> None:
+    values = np.random.default_rng(1).standard_normal(16)
+    ordered = np.sort(values)
+    assert intervals.of_median(values) == (ordered[3], ordered[12])
+    scipys = stats.quantile_test(values, q=0.0, p=0.5).confidence_interval(0.95)
+    assert intervals.of_median(values) == (scipys.low, scipys.high)
+    assert intervals.of_median(values[:5]) is None and intervals.of_median([]) is None
+    assert intervals.of_median(values[:6]) == (values[:6].min(), values[:6].max())

@@ -52,6 +52,7 @@ from study.records.trajectory import Trajectory
 DIVERGED, UNMOVED, SETTLED, SLOWING, OSCILLATING = "diverged", "unmoved", "settled", "slowing", "oscillating"
 CONFINED, DRIFTING, WANDERING, UNDECIDED = "confined", "drifting", "wandering", "undecided"
 LABELS = (DIVERGED, UNMOVED, SETTLED, SLOWING, OSCILLATING, CONFINED, DRIFTING, WANDERING, UNDECIDED)
+NOT_FINITE, BOUNCING, GROWN = "not finite", "back and forth", "loss grew"
 MOST_STEPS = 100  # whose directions are compared
 ON_ITS_WAY = 0.9  # the correlation of successive steps
 LEARNED, NEAR_ZERO = ConvergenceThresholds.stuck, 0.05  # of the trivial loss
@@ -82,6 +83,8 @@ class Motion:
 
     wander: root mean square of the relative L2 distance between the weights of two epochs, as `distance` is between replicates.
     wobble: the same of functions, as `disagreement` is: NRMSE, or for classes the share of rows with another class (churn).
+    gain: how much lower the mean squared error of the tail's mean prediction is than the tail's mean squared error, over the
+    target's variance: the variance of the function over the tail, whatever the target. NaN for classes.
     trend: the share of ρ² that a straight line explains; drift: the same without white scatter. correlation: of successive steps,
     +1 straight on, 0 a random walk, −½ independent scatter, −1 back and forth. slowing: energy of the steps, second half over first
     half. exponent: of the growth of squared distance with the time between two epochs, 0 confined, 1 random walk, 2 drift; for
@@ -103,6 +106,7 @@ class Motion:
     advance: Doubles
     pace: Doubles
     wobble: Doubles
+    gain: Doubles
     function_trend: Doubles
     function_drift: Doubles
     function_correlation: Doubles
@@ -138,6 +142,11 @@ def rests(label: str, held: bool) -> bool:
     return label in (SETTLED, CONFINED) or (label == SLOWING and held)
 
 
+def moves(label: str, held: bool) -> bool:
+    """Return whether weights or a function of this label move on. Not all others rest: some motion is undecided."""
+    return label in (SLOWING, OSCILLATING, DRIFTING, WANDERING) and not rests(label, held)
+
+
 def _rounded(value: float) -> float | None:
     return float(f"{value:.6g}") if np.isfinite(value) else None
 
@@ -171,6 +180,16 @@ def refined(labels: Sequence[str], moved: Motion, losses: Sequence[float]) -> tu
         else:
             kept.append(label)
     return tuple(kept)
+
+
+def divergence(label: str, moved: MotionSummary | None, index: int, limits: MotionThresholds = DEFAULT) -> str:
+    """Return how a network diverged whose label of the losses says so: NOT_FINITE, BOUNCING, or else GROWN; "" for another one."""
+    if label != LOSS_DIVERGED or moved is None:
+        return ""
+    if moved.weights[index] == DIVERGED:
+        return NOT_FINITE
+    correlations = [moved.numbers[name][index] for name in ("correlation", "function_correlation")]
+    return BOUNCING if any(value is not None and value <= limits.oscillating for value in correlations) else GROWN
 
 
 def of_cohort(cohort: Cohort, datasets: Sequence[Dataset]) -> Motion | None:
@@ -256,6 +275,7 @@ def _measured(
         pace = float(np.sqrt(12 * numbers["trend"]) * radius(weights.points) / way * rates[:epochs].sum() / rates[last].sum())
         seen = function.points if path.votes is None else path.votes[index, inside].astype(np.float64)
         wobble = float(functions_apart(_squared_apart(seen), path, target))
+        gain = float(radius(seen) ** 2 / target.size / (np.var(target) or 1.0)) if path.votes is None else np.nan
         same = SAME.nrmse if path.votes is None else SAME.churn * float(np.mean(predicted_classes(predictions) != target))
         weights_label = _label(numbers, wander, wander <= SAME.rounding and advance <= limits.arrived, travelled, limits)
         function_label = _label(its_numbers, wobble, wobble <= same, np.inf, limits)
@@ -264,6 +284,7 @@ def _measured(
         **{f"function_{name}": value for name, value in its_numbers.items()},
         "wander": wander,
         "wobble": wobble,
+        "gain": gain,
         "travelled": travelled,
         "advance": advance,
         "pace": pace,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from study.analysis import convergence, disagreement, distance, forward, metrics, rescaling, similarity
+from study.analysis import convergence, disagreement, distance, forward, metrics, motion, rescaling, similarity
 from study.analysis.motion import Motion
 from study.analysis.pairwise import Examination
 from study.records.arrays import Floats, Integers
 from study.records.cohort import Cohort
 from study.records.dataset import Dataset, splits, task_of
-from study.records.outcome import Summary
+from study.records.outcome import MotionSummary, Summary
 from study.settings.data import CLASSIFICATION
+from study.settings.training import SETTLED
 from study.statistics import intervals, ranking
 from study.statistics.objectives import SCORES_OF_TASK
 
@@ -37,6 +39,7 @@ def summarise(
     rows, numbers = distance.vectors(trained.networks()), splits(datasets)
     per_split = trained.spec.replicates.per_split
     alone = 0.0 if len(numbers) == 1 else None  # a network differs from itself by nothing; others have no rows in common
+    its_motion = moved.summary() if moved else None
     blocks = list(disagreement.within(trained.predictions, [data.y_val for data in datasets], numbers))
     return Summary(
         val_losses=final,
@@ -48,14 +51,21 @@ def summarise(
         disagreement=float(np.mean([distance.mean_of_pairs(block) for _, block in blocks])) if blocks else alone,
         distinct=len(set(marks)),
         labels={name: trained.labels.count(name) for name in convergence.LABELS if name in trained.labels},
+        kinds=_kinds(trained.labels, its_motion),
         scores=_scores(trained, datasets),
         finite_test=None if numbers.any() else _finite_test(trained.predictions, datasets[0].y_val),
         parameters=sum(array[0].size for array in trained.network.trainable.values()),
         **_classes(trained, datasets),
         **_progress(trained, datasets),
         **_examined(examined),
-        motion=moved.summary() if moved else None,
+        motion=its_motion,
+        until_rest=trained.trained.tolist() if trained.spec.training.until == SETTLED else [],
     )
+
+
+def _kinds(labels: Sequence[str], moved: MotionSummary | None) -> dict[str, dict[str, int]]:
+    how = Counter(kind for index, label in enumerate(labels) if (kind := motion.divergence(label, moved, index)))
+    return {convergence.DIVERGED: dict(how)} if how else {}
 
 
 def _classes(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def _run_id(name: str, storage: str | None, uri: str) -> str | None:
 
 
 def _show_study(url: str, name: str, as_json: bool) -> None:
-    from study.reporting import study_results
+    from study.reporting import claims, study_results
 
     findings = study_results.read(url, name)
     if not as_json:
@@ -93,6 +93,7 @@ def _show_study(url: str, name: str, as_json: bool) -> None:
             "evidence": findings.answer.evidence and dataclasses.asdict(findings.answer.evidence),
             "answer": str(findings.answer),
             "command": findings.answer.command or None,
+            "claims": [dataclasses.asdict(claim) for claim in claims.claims(findings.star)] if findings.star else None,
             "win": findings.win,
             "differences": choice and {number: dataclasses.asdict(difference) for number, difference in choice.differences.items()},
             "decision": decision and dataclasses.asdict(decision),
@@ -119,7 +120,8 @@ def _show_run(run_id: str, uri: str, as_json: bool) -> None:
             content = listings.replicate_plain(run, curves, trial, moved, index)
             sections = listings.replicate(run, curves, trial, moved, index)
         else:
-            content, sections = dataclasses.asdict(run), listings.trial(run)
+            moved = runs.motion_of(opened, run.run_id) if run.motion else None
+            content, sections = listings.trial_plain(run, moved), listings.trial(run, moved)
     if as_json:
         print_json(content)
         return

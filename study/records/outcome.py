@@ -120,7 +120,9 @@ class MotionSummary:
 
     @classmethod
     def joined(cls, parts: Sequence[MotionSummary]) -> MotionSummary:
-        numbers = {name: [value for part in parts for value in part.numbers[name]] for name in parts[0].numbers}
+        # records of earlier versions have fewer numbers
+        names = [name for name in parts[0].numbers if all(name in part.numbers for part in parts)]
+        numbers = {name: [value for part in parts for value in part.numbers[name]] for name in names}
         lists = {name: [value for part in parts for value in getattr(part, name)] for name in cls.LISTS}
         return cls(**lists, numbers=numbers)
 
@@ -155,6 +157,8 @@ class Summary:
     of whoever knows nothing but the classes; one_class: how many replicates predict the same class for all its rows.
     tested: on the test part, for the winner of a study alone. motion: None where networks aren't followed.
     onward: the replicates trained on, of the winner of a study alone.
+    kinds: for a label that has kinds, how many replicates are of which: how they diverged. until_rest: the epochs of each replicate
+    that was trained until it rests; empty for others.
     judged_by: what the validation loss is a number of (see `dataset.judged_by`); empty in records of earlier versions.
     parameters: the weights of one network; seconds: its share of the time that training took.
     Of each replicate: improvements, the interval of what as many epochs as `convergence` judges by would improve further, and
@@ -190,6 +194,18 @@ class Summary:
     tested: Tested | None = None
     motion: MotionSummary | None = None
     onward: Onward | None = None
+    kinds: dict[str, dict[str, int]] = field(default_factory=dict)
+    until_rest: list[int] = field(default_factory=list)
+
+    @property
+    def labels_text(self) -> str:
+        """The number of replicates with each label of the losses, and their kinds."""
+        return ", ".join(f"{count} {name}{self._kinds(name)}" for name, count in self.labels.items())
+
+    def _kinds(self, label: str) -> str:
+        kinds = self.kinds.get(label, {})
+        texts = list(kinds) if len(kinds) == 1 else [f"{count} {kind}" for kind, count in kinds.items()]
+        return f" ({', '.join(texts)})" if texts else ""
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Summary:

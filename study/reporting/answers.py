@@ -24,6 +24,7 @@ from study.reporting.report import (
     score_text,
     settings_text,
 )
+from study.reporting.star import RATE, Star
 from study.search import space as spaces
 from study.settings.data import CLASSIFICATION
 from study.settings.values import Value
@@ -175,11 +176,32 @@ def answer(
     learning = label in (IMPROVING, UNDECIDED) and summary.labels.get(label, 0) > 0
     if onward:
         still_moving = onward.summary is not None and learning and not headlines.rest(summary)
-        more = longer(command, record, settings, searched, onward) if still_moving else ""
+        more = longer(command, record, settings, searched, onward.most) if still_moving else ""
         return Answer(headlines.of_onward(onward), summary.verdict if onward.summary else None, evidence, more)
+    if summary.until_rest and summary.motion and evidence.replicates > 1:
+        still_moving = learning and not headlines.rest(summary)
+        more = longer(command, record, settings, searched, max(summary.until_rest)) if still_moving else ""
+        return Answer(headlines.headline(summary), summary.verdict, evidence, more)
     still_moving = learning and verdict.name_of(summary.verdict or "") == verdict.NOT_CONVERGED and evidence.replicates > 1
     more = longer(command, record, settings, searched) if still_moving else ""
     return Answer(headlines.headline(summary), summary.verdict, evidence, more)
+
+
+def at_constant_rate(found: Star, settings: Mapping[str, Value]) -> Answer:
+    """Return the answer of a star of trials: by the replicates of its centre, whose learning rate is constant."""
+    record, summary = found.centre, found.summary
+    epochs = record.params.get("training.epochs", settings.get("training.epochs"))
+    assert isinstance(epochs, int)
+    evidence = Evidence(
+        role="trial at a constant rate",
+        trial=record.number,
+        settings=record.params,
+        differ=_sources(record, settings),
+        summary=summary,
+        classifies=settings.get("data.task") == CLASSIFICATION,
+    )
+    headline = f"{headlines.of_motion(summary, epochs)} (constant learning rate {record.params[RATE]:g})"
+    return Answer(headline, summary.verdict, evidence)
 
 
 def _sources(record: TrialRecord, settings: Mapping[str, Value]) -> list[str]:
@@ -193,18 +215,18 @@ def sources(vary: Value) -> list[str]:
 
 
 def longer(
-    command: str, record: TrialRecord, settings: Mapping[str, Value], searched: Collection[str], onward: Onward | None = None
+    command: str, record: TrialRecord, settings: Mapping[str, Value], searched: Collection[str], rest_within: int | None = None
 ) -> str:
     """Return the command that trains one trial's setting until its training loss has plateaued; "" where the launch isn't known.
 
-    onward: how its replicates were trained on; the command then trains them until they rest.
+    rest_within: the epochs within which its replicates didn't come to rest; the command then trains them until they do.
     """
     epochs = record.params.get("training.epochs", settings.get("training.epochs"))
-    if not command or not isinstance(epochs, int) or (settings.get("training.patience") is not None and not onward):
+    if not command or not isinstance(epochs, int) or (settings.get("training.patience") is not None and not rest_within):
         return ""
     stop: dict[str, Scalar] = {"training.until": "plateaued", "training.epochs": LONGER * epochs}
-    if onward:
-        stop = {"training.until": "settled", "training.epochs": ONWARD * onward.most}
+    if rest_within:
+        stop = {"training.until": "settled", "training.epochs": ONWARD * rest_within}
         stop |= {} if settings.get("training.patience") is None else {"training.patience": "null"}
     program, *words = shlex.split(command)
     gone = {*record.params, *stop, *searched}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from study.analysis import motion, verdict
 from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, SLOW, STUCK, UNDECIDED
 from study.records.outcome import MotionSummary, Onward, Summary
-from study.reporting.report import listed, number
+from study.reporting.report import listed, median, number
 
 HEADLINES = {
     verdict.SAME_WEIGHTS: "Yes, bit for bit",
@@ -32,15 +31,30 @@ UNSETTLED = {
 }
 
 
+# how networks diverged, where all did so in one way
+DIVERGING = {
+    motion.NOT_FINITE: ", to numbers that aren't finite",
+    motion.BOUNCING: ", going back and forth from epoch to epoch",
+    motion.GROWN: ", with a loss that has grown",
+}
+
+
 def headline(summary: Summary) -> str:
-    """Return whether training converges to a single, stable value, in a few words, by the verdict on a trial's replicates."""
+    """Return whether training converges to a single, stable value, in a few words, by a trial's replicates.
+
+    The verdict on them says so; or their motion, where they were trained until they rest.
+    """
+    if summary.until_rest and summary.motion and len(summary.val_losses) > 1:
+        return of_motion(summary, max(summary.until_rest))
     count = sum(summary.labels.values())
     if (name := verdict.name_of(summary.verdict or "")) in HEADLINES:
         return HEADLINES[name]
     if name is None:
         return "Not decided: no verdict was recorded" if count > 1 else "Not decided: one network can't show it"
     label = unsettled(summary)
-    return f"{UNSETTLED[label]} ({summary.labels.get(label, 0)} of {count} replicates)"
+    kinds = list(summary.kinds.get(label, ()))
+    how = DIVERGING.get(kinds[0], "") if len(kinds) == 1 else ""
+    return f"{UNSETTLED[label]}{how} ({summary.labels.get(label, 0)} of {count} replicates)"
 
 
 def of_onward(onward: Onward) -> str:
@@ -48,7 +62,14 @@ def of_onward(onward: Onward) -> str:
     summary = onward.summary
     if summary is None or summary.motion is None:
         return f"No: training diverges when it goes on ({onward.reason})"
-    moved, count = summary.motion, len(onward.trained)
+    return of_motion(summary, max(onward.trained))
+
+
+def of_motion(summary: Summary, epochs: int) -> str:
+    """Return the same by how replicates move in their last epochs, and by the verdict where they rest. epochs: the most trained."""
+    moved = summary.motion
+    assert moved is not None
+    count = len(moved.held)
     if max(moved.weights.count(motion.OSCILLATING), moved.function.count(motion.OSCILLATING)) > count / 2:
         return "No: training goes back and forth from epoch to epoch"
     resting = _resting(moved)
@@ -60,18 +81,35 @@ def of_onward(onward: Onward) -> str:
         undecided = "Each run comes to rest; whether all of them at the same point isn't decided"
         held = ", each run held by its learning rate" if all(moved.held) else ""
         return (undecided if name == verdict.UNDECIDED else HEADLINES[name]) + held
+    moving, changing = (_moving(labels, moved.held) for labels in (moved.weights, moved.function))
+    unclear = count - functions - changing
+    after = f"after {epochs:,} epochs"
+    if weights > count / 2:
+        if changing <= unclear:
+            return f"Not decided: the weights of {weights} of {count} networks rest; the motion of {unclear} functions is unclear"
+        return f"No: the function of {changing} of {count} networks still moves {after}"
+    if moving <= count / 2:
+        return f"Not decided: the weights of {moving} of {count} networks are seen to move {after}, those of {weights} to rest"
     if functions > count / 2:
         which = {verdict.SAME_LOSS: ", another one in each run", verdict.DIFFERENT_LOSS: ", another one in each run"}
         which |= {verdict.SAME_FUNCTION: ", the same in all runs", verdict.WITHIN_WOBBLE: ", the same in all runs"}
-        still = f"the weights of {count - weights} of {count} networks keep moving"
-        return f"No: {still}, while the function of {functions} of {count} comes to rest{which.get(name or '', '')}"
-    parts = listed([part for part, resting in (("weights", weights), ("function", functions)) if resting <= count / 2])
-    return f"No: {parts} of {count - at_rest} of {count} networks still move after {max(onward.trained):,} epochs"
+        scattered = moved.function.count(motion.CONFINED) > functions / 2
+        rest = "stays around one point" if scattered else "comes to rest"
+        still = f"the weights of {moving} of {count} networks keep moving"
+        return f"No: {still}, while the function of {functions} of {count} {rest}{which.get(name or '', '')}"
+    if moving == changing:
+        return f"No: weights and function of {moving} of {count} networks still move {after}"
+    also = f"the function of {changing} does so too" if changing > unclear else f"the function of {unclear} shows no clear motion"
+    return f"No: the weights of {moving} of {count} networks still move {after}; {also}"
 
 
 def rest(summary: Summary) -> bool:
     """Return True if the weights and the functions of all networks are at rest."""
     return summary.motion is not None and all(map(all, _resting(summary.motion)))
+
+
+def _moving(labels: Sequence[str], held: Sequence[bool]) -> int:
+    return sum(motion.moves(label, low) for label, low in zip(labels, held, strict=True))
 
 
 def _resting(moved: MotionSummary) -> list[tuple[bool, bool]]:
@@ -113,12 +151,6 @@ def moved_sentences(summary: Summary, onward: Onward | None, classifies: bool) -
             f"saddle (a step along the gradient would gain at least {number(median(standing.gradient))} of the trivial loss; "
             f"smallest over largest curvature {number(median(standing.curvature))}){edge}."
         )
-
-
-def median(values: Sequence[float | None]) -> float | None:
-    """Return the median of what is known, None where nothing is."""
-    known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
 
 
 def _counted(labels: Sequence[str]) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from study.analysis import motion
+from study.records.arrays import Doubles
 from study.records.trial import TrialRecord
 from study.reporting import report
 from study.reporting.report import Table, number
 from study.settings.values import as_text, as_texts
+from study.statistics import intervals
 from study.tracking.schema import address
 
 if TYPE_CHECKING:  # MLflow and Optuna take seconds to load
@@ -98,8 +101,11 @@ def numbers(findings: Findings, record: TrialRecord) -> range:
     return range(first, first + len(record.summary.val_losses if record.summary else ()))
 
 
-def trial(trial: Trial) -> Iterator[tuple[str, Table | str]]:
-    """Yield titles with their contents: a trial's numbers, its verdict, its replicates and its settings."""
+def trial(trial: Trial, moved: Motion | None = None) -> Iterator[tuple[str, Table | str]]:
+    """Yield titles with their contents: a trial's numbers, its verdict, its replicates and its settings.
+
+    moved: the motion of its replicates.
+    """
     yield f"{address(trial.study, trial.name, trial.number)}: {trial.status.lower()}", f"run {trial.run_id}"
     if trial.reason:
         yield "why it has no result", trial.reason
@@ -109,6 +115,10 @@ def trial(trial: Trial) -> Iterator[tuple[str, Table | str]]:
         yield "convergence", trial.labels
     if trial.motion:
         yield "motion", trial.motion
+    if moved:
+        independent = _independent(trial)
+        title = "motion, medians over the replicates" + (" with 95 % intervals" if independent else "")
+        yield title, _motion(moved, lambda values: report.median_text(_known(values), independent))
     if trial.metrics:
         rows = tuple((key.replace("_", " "), number(value, 4)) for key, value in sorted(trial.metrics.items()))
         yield "numbers", Table(("", "value"), rows)
@@ -140,8 +150,10 @@ def replicate(
 
     moved: the motion of the trial's replicates, of which this is number `index`, from 0.
     """
+    how = motion.divergence(replicate.label, moved.summary() if moved else None, index)
+    label = f"{replicate.label} ({how})" if how else replicate.label or replicate.status.lower()
     yield (
-        f"{address(trial.study, trial.name, trial.number, replicate.number)}: {replicate.label or replicate.status.lower()}",
+        f"{address(trial.study, trial.name, trial.number, replicate.number)}: {label}",
         f"run {replicate.run_id}",
     )
     for key, title in CURVES.items():
@@ -149,17 +161,19 @@ def replicate(
             span = f"{number(losses[0], 4)} {sparkline(losses)} {number(losses[-1], 4)}"
             yield f"{title}, {len(losses)} epochs", span
     if moved:
-        yield f"motion: {replicate.motion}", _motion(moved, index)
+        yield f"motion: {replicate.motion}", _motion(moved, lambda values: number(float(values[index])))
     if replicate.fingerprint:
         yield "fingerprint", f"{replicate.fingerprint} (of the weights after epoch {replicate.epoch or '–'})"
     yield "seeds", Table(("source", "seed"), tuple((source, str(seed)) for source, seed in replicate.seeds.items()))
 
 
+AT_THE_END = "at the end of training"
 # of `Motion`: of the weights, of the function, and their meaning
 MOTION = (
     ("wander", "wobble", "apart, two of the last epochs"),
     ("trend", "function_trend", "share of a straight line (0 confined, 1 drift)"),
     ("correlation", "function_correlation", "correlation of steps (+1 straight, −½ scatter, −1 back and forth)"),
+    (None, "gain", "squared error saved by the epochs' mean prediction, over the target's variance"),
     ("slowing", "function_slowing", "energy of the steps, second half over first"),
     ("exponent", "function_exponent", "growth with time (0 confined, 1 random walk, 2 drift)"),
     ("travelled", None, "way from the first weights, over their length"),
@@ -168,16 +182,37 @@ MOTION = (
 )
 
 
-def _motion(moved: Motion, index: int) -> Table:
+def _motion(moved: Motion, text: Callable[[Doubles], str]) -> Table:
+    """text: of an array of the replicates' numbers."""
     rows = [
-        (text, number(float(getattr(moved, weights)[index])), number(float(getattr(moved, function)[index])) if function else "–")
-        for weights, function, text in MOTION
+        (meaning, *(text(getattr(moved, name)) if name else "–" for name in (weights, function)))
+        for weights, function, meaning in MOTION
     ]
-    return Table(("at the end of training", "weights", "function"), tuple(rows))
+    return Table((AT_THE_END, "weights", "function"), tuple(rows))
+
+
+def _known(values: Doubles) -> list[float]:
+    return [float(value) for value in values if math.isfinite(value)]
+
+
+def _independent(trial: Trial) -> bool:
+    """Return True if the replicates share no seeds and are enough for the interval of a median."""
+    alone = trial.settings.get("replicates.crossed", "None") == "None" and trial.settings.get("replicates.per_split", "1") == "1"
+    return alone and len(trial.replicates) >= intervals.FEWEST_FOR_MEDIAN
 
 
 def _finite(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def trial_plain(trial: Trial, moved: Motion | None) -> dict[str, Any]:
+    """For JSON. Each number of the motion is a median, with the ends of its interval where there is one."""
+    numbers_of_motion = {}
+    for name in (name for names in MOTION for name in names[:2] if name) if moved else ():
+        values = _known(getattr(moved, name))
+        ends = intervals.of_median(values) if _independent(trial) else None
+        numbers_of_motion[name] = {"median": report.median(values), "interval": ends}
+    return dataclasses.asdict(trial) | {"motion_numbers": numbers_of_motion}
 
 
 def replicate_plain(

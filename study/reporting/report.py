@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from study.records.arrays import Scalar
 from study.records.outcome import Summary
 from study.records.trial import TrialRecord
 from study.settings.values import as_text
+from study.statistics import intervals
 from study.statistics.objectives import ACCURACY, LOSS, NAMES, Objective
 
 
@@ -28,6 +30,19 @@ def number(value: float | None, digits: int = 3) -> str:
     if magnitude and not 1e-3 <= magnitude < 1e5:
         return f"{value:.{digits - 1}e}"
     return f"{value:.{max(0, digits - 1 - (math.floor(math.log10(magnitude)) if magnitude else 0))}f}"
+
+
+def median(values: Sequence[float | None]) -> float | None:
+    """Return the median of what is known, None where nothing is."""
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def median_text(values: Sequence[float | None], independent: bool = True) -> str:
+    """Return the median of what is known with its 95 % interval, if the values are independent and enough."""
+    known = [value for value in values if value is not None]
+    ends = intervals.of_median(known) if independent else None
+    return number(median(values)) + (f" [{number(ends[0])}, {number(ends[1])}]" if ends else "")
 
 
 def setting(value: Scalar) -> str:
@@ -78,9 +93,8 @@ def scores_text(summary: Summary) -> str:
 
 
 def labels_text(summary: Summary) -> str:
-    labels = [f"{count} {name}" for name, count in summary.labels.items()]
-    one_class = [f"{summary.one_class} of {len(summary.val_losses)} predict one class only"] if summary.one_class else []
-    return ", ".join([*labels, *one_class])
+    one_class = f"{summary.one_class} of {len(summary.val_losses)} predict one class only" if summary.one_class else ""
+    return ", ".join(filter(None, (summary.labels_text, one_class)))
 
 
 def aligned_text(summary: Summary) -> str:

@@ -10,7 +10,7 @@ from study.records.arrays import Scalar
 from study.records.outcome import Blame, Tested
 from study.records.tracked import TrackedTrial
 from study.records.trial import TrialRecord
-from study.reporting import answers, claims, decisions, factor_tables, narrative, report
+from study.reporting import answers, claims, decisions, factor_tables, narrative, report, star
 from study.reporting.answers import Answer
 from study.settings.values import Value
 from study.statistics import ranking, rounds, setting_effects
@@ -61,6 +61,8 @@ class Findings:
 
     @cached_property
     def answer(self) -> Answer:
+        if self.star:
+            return answers.at_constant_rate(self.star, self.settings)
         alone = len(self.objectives) == 1
         return answers.answer(self.ranked, self.objective, self.settings, self.command, self.space, alone)
 
@@ -109,10 +111,15 @@ class Findings:
         return setting_effects.effects(self.records, self.objective)
 
     @cached_property
+    def star(self) -> star.Star | None:
+        """The star that the trials form around a constant learning rate: their question is whether networks come to rest."""
+        return None if self.rules else star.star(sorted(self.records, key=lambda record: record.number))
+
+    @cached_property
     def claims(self) -> tuple[report.Table, str] | None:
         """The motion of each trial's replicates, and the claims it puts to the test; None unless the trials form a star."""
-        found = None if self.rules else claims.star(sorted(self.records, key=lambda record: record.number))
-        return (claims.table(found), claims.text(claims.claims(found))) if found else None
+        found = self.star
+        return (star.table(found, self.settings), claims.text(claims.claims(found))) if found else None
 
     @cached_property
     def blamed(self) -> dict[str, Sequence[Blame]]:
@@ -136,11 +143,12 @@ class Shown:
 class Networks:
     """The results that need the trials' networks.
 
-    shown: the best trials, best first; factor: the comparison of a study that varies one setting.
+    shown: the best trials, best first; factor: the comparison of a study that varies one setting. centre: of a star of trials.
     """
 
     shown: list[Shown] = field(default_factory=list)
     factor: factor_tables.FactorComparison | None = None
+    centre: Shown | None = None
 
 
 def read(storage: str, name: str) -> Findings:
@@ -174,12 +182,22 @@ def networks(findings: Findings, uri: str) -> Networks:
     shown: list[Shown] = []
     for record in done[:MOST_SHOWN]:
         if record.run_id and record.summary:
-            # only the best trial's motion is drawn
+            # only the motion of the best trial, or of a star's centre, is drawn
             shown.append(Shown(record, reader.load_trial(opened, record.run_id, motion=not shown)))
+    number = findings.star.centre.number if findings.star else None
+    centre = next(
+        (
+            Shown(record, reader.load_trial(opened, record.run_id, motion=True))
+            for record in done
+            if record.number == number and record.run_id
+        ),
+        None,
+    )
     # the replicates of a crossed design are no restarts: they share sources
     key = None if findings.blamed else factor_tables.find_factor(findings.keys, findings.records, findings.objective)
     in_order = sorted(done, key=lambda record: record.number)
     if key is None:
-        return Networks(shown)
+        return Networks(shown, centre=centre)
     raced = findings.decision is not None
-    return Networks(shown, factor_tables.compare(opened, key, in_order, findings.objective, findings.settings, raced))
+    factor = factor_tables.compare(opened, key, in_order, findings.objective, findings.settings, raced)
+    return Networks(shown, factor, centre)

@@ -28,7 +28,7 @@ from study.records.cohort import Leg
 from study.records.outcome import Completed, Failed, Pruned, TrialResult
 from study.records.trial import Asked
 from study.redaction import redact
-from study.reporting import decisions, narrative, report
+from study.reporting import decisions, listings, narrative, report, star
 from study.statistics.objectives import Objective
 
 if TYPE_CHECKING:  # a start loads little
@@ -116,7 +116,7 @@ atexit.register(_messages.close)
 # FORCE_COLOR may colour a file, but progress never moves in one
 MOVES = err.file.isatty() and not err.is_dumb_terminal
 ROWS = 40
-PROSE, PROSE_WIDTH = {"convergence"}, len("8 still improving")
+PROSE, PROSE_WIDTH = {"convergence", *star.LABELS[1:], listings.AT_THE_END}, len("8 still improving")
 _verbose = False
 
 
@@ -215,9 +215,17 @@ def show_findings(findings: Findings) -> None:
     if findings.tested:
         show_table(decisions.tested_table(findings.tested))
         show_text(decisions.tested_text(findings.tested))
-    show_table(findings.table)
-    show_text(f"{findings.answer.headline}.", "bold")
-    show_text(findings.answer.text)
+    if findings.star and findings.claims:
+        show_text(f"{findings.answer.headline}.", "bold")
+        for part in star.compact(findings.star, findings.settings):
+            show_table(part)
+        show_text(findings.claims[1])
+        show_text(findings.answer.text)
+        show_table(findings.table)
+    else:
+        show_table(findings.table)
+        show_text(f"{findings.answer.headline}.", "bold")
+        show_text(findings.answer.text)
     if findings.answer.command:
         show_text("To settle it, train longer:")
         show_line(f"  {findings.answer.command}")
@@ -228,10 +236,6 @@ def show_findings(findings: Findings) -> None:
     if findings.effects:
         show_table(narrative.effects_table(findings.effects, findings.objective))
         show_text(narrative.effects_foot(findings.objective), "dim")
-    if findings.claims:
-        table, text = findings.claims
-        show_table(table)
-        show_text(text)
     if findings.blamed:
         table, text = narrative.blame_tables(findings.blamed)
         show_table(table)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+FEWEST_FOR_MEDIAN = 6  # the extremes of five values cover the median in 94 % only
 FEWEST_BLOCKS = 3  # the interval over two blocks is about ten times as wide as their difference, and says nothing
 
 
@@ -33,6 +34,21 @@ def block_means(values: Sequence[float] | npt.NDArray[np.float64], per_block: in
     """Return the means of `per_block` values in a row each, without a last incomplete block."""
     whole = len(values) // per_block * per_block
     return [float(mean) for mean in np.asarray(values, np.float64)[:whole].reshape(-1, per_block).mean(axis=1)]
+
+
+def of_median(values: Sequence[float] | npt.NDArray[np.float64], confidence: float = 0.95) -> tuple[float, float] | None:
+    """Return an interval for the median: two of the sorted values, as far out as the sign test needs.
+
+    It holds for any distribution, and covers the median at least as often as `confidence` says (David and Nagaraja, Order
+    Statistics, 7.1): 97.9 % for 16 values, 99.2 % for 8. None for fewer than six.
+    """
+    count = len(values)
+    beyond = special.bdtr(np.arange(count // 2), count, 0.5)  # the probability of at most so many values below the median
+    left_out = int(np.sum(beyond <= (1 - confidence) / 2))
+    if not left_out:
+        return None
+    ordered = np.sort(values)
+    return float(ordered[left_out - 1]), float(ordered[count - left_out])
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,10 @@ def joined(rounds: Sequence[Summary], per_split: int = 1) -> Summary:
         train_loss_mean=mean([part.train_loss_mean for part in rounds]),
         distinct=sum(part.distinct for part in rounds),
         labels=dict(sum((Counter(part.labels) for part in rounds), Counter())),
+        kinds={
+            name: dict(sum((Counter(part.kinds.get(name)) for part in rounds), Counter())) for part in rounds for name in part.kinds
+        },
+        until_rest=[epochs for part in rounds for epochs in part.until_rest],
         scores={
             name: [score for part in rounds for score in part.scores[name]]
             for name in first.scores

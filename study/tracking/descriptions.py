@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
+from study.analysis import motion
 from study.analysis.distance import UNRELATED_TEXT
 from study.settings.values import Value
 from study.tracking import schema
@@ -39,11 +40,10 @@ def of_trial(record: SpoolRecord, experiment: str, trial: str, runs: Sequence[st
         return _text([*lines, setting])
     summary = record.trained.summary
     half = f" ± {summary.val_loss_halfwidth:.2g}" if summary.val_loss_halfwidth else ""
-    labels = ", ".join(f"{count} {label}" for label, count in summary.labels.items())
     verdict = f" Verdict: **{summary.verdict}**." if summary.verdict else ""
     # beside it, since the page shows the first line alone until somebody asks for more
     link = f" [Compare its replicates side by side]({_compare(experiment, runs)})" if len(runs) > 1 else ""
-    lines.append(f"Validation loss **{summary.val_loss_mean:.4g}{half}**; {labels}.{verdict}{link}")
+    lines.append(f"Validation loss **{summary.val_loss_mean:.4g}{half}**; {summary.labels_text}.{verdict}{link}")
     if summary.motion:
         lines.append(f"Motion at the end of training: {summary.motion.text}.")
     if summary.reasons:
@@ -59,9 +59,11 @@ def of_replicate(record: SpoolRecord, index: int, experiment: str, trial: str, r
     number, address = start.replicates[index], _address(start, runs[index], start.replicates[index])
     others = [run for run in runs if run != runs[index]]
     link = f" [Compare it with the others]({_compare(experiment, [runs[index], *others])})" if others else ""
+    how = motion.divergence(trained.labels[index], trained.summary.motion, index)
+    label = f"{trained.labels[index]} ({how})" if how else trained.labels[index]
     seeds = ", ".join(f"{source} {seed}" for source, seed in start.seeds_of(index).items())
     lines = [
-        f"Replicate {number} of [{start.name}](#/experiments/{experiment}/runs/{trial}): **{trained.labels[index]}**, "
+        f"Replicate {number} of [{start.name}](#/experiments/{experiment}/runs/{trial}): **{label}**, "
         f"validation loss **{trained.summary.val_losses[index]:.4g}** with the weights of epoch {trained.epochs[index]}.{link}",
         f"Motion at the end of training: {trained.summary.motion.label(index)}." if trained.summary.motion else "",
         f"Fingerprint of its final weights: `{trained.fingerprints[index]}`",

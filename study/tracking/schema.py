@@ -240,9 +240,8 @@ def replicate_metrics(summary: Summary, index: int) -> dict[str, float]:
 
 def trained_tags(summary: Summary) -> TrialTags:
     """Return the tags that a completed trial's run gets at its end, besides those it was made with."""
-    labels = ", ".join(f"{count} {label}" for label, count in summary.labels.items())
     moved = summary.motion.text if summary.motion else ""
-    return TrialTags(labels=labels, verdict=summary.verdict or "", evidence=tuple(summary.reasons), motion=moved)
+    return TrialTags(labels=summary.labels_text, verdict=summary.verdict or "", evidence=tuple(summary.reasons), motion=moved)
 
 
 # -- names of runs --------------------------------------------------------------------------------------------------------------

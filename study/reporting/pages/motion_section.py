@@ -10,7 +10,7 @@ from study.analysis import motion as labels
 from study.records.outcome import MotionSummary, Summary
 from study.records.tracked import TrackedTrial
 from study.records.trajectory import Trajectory
-from study.reporting import headlines, report
+from study.reporting import report
 from study.reporting.pages.charts import motion as charts
 from study.reporting.pages.page import Chart, Section
 
@@ -108,6 +108,6 @@ def _lags(summary: Summary, moved: MotionSummary, trial: TrackedTrial, path: Tra
 
 def _beside(kind: str, epochs: Sequence[float | None], replicates: float | None) -> Iterator[str]:
     """Compare, in numbers, two of the last epochs with two replicates."""
-    if (between := headlines.median(epochs)) is not None:
+    if (between := report.median(epochs)) is not None:
         beside = "" if replicates is None else f", those of two replicates by {report.number(replicates)}"
         yield f"The {kind} of two of the last epochs differ by {report.number(between)}{beside}."

@@ -30,12 +30,12 @@ def build(findings: Findings, networks: Networks) -> Page:
     """Build a study's page; without `networks`, from the records of its trials alone."""
     shown = networks.shown
     sections = [
+        _claims(findings),
         _tested(findings),
         _calibration(findings),
         search_sections.race(findings) if findings.decision else search_sections.rivals(findings),
         network_sections.loss_curves([name(trial.record) for trial in shown], [trial.kept for trial in shown]),
-        *_motion(shown[:1]),
-        _claims(findings),
+        *_motion([networks.centre] if networks.centre else shown[:1]),
         cause_sections.factor(networks.factor),
         cause_sections.blame(findings.blamed),
         *_compared(shown),
@@ -94,7 +94,7 @@ def _claims(findings: Findings) -> Section:
     if findings.claims is None:
         return Section(title)
     table, text = findings.claims
-    return Section(title, tables=[Listing("Medians over the replicates, at the end of training", table, text)])
+    return Section(title, tables=[Listing("Medians over the replicates at the end of training, with 95 % intervals", table, text)])
 
 
 def _facts(findings: Findings) -> dict[str, str]:
@@ -161,7 +161,7 @@ def _fixed(findings: Findings) -> tuple[tuple[tuple[str, str], ...], list[str]]:
 GLOSSARY = (
     ("trial", "one sampled setting; its replicates are networks of that setting from other seeds"),
     ("validation loss", "mean over the replicates ± half of Student's 95 % interval, at the kept epoch"),
-    ("convergence", "a label for each replicate: plateaued, still improving, undecided, oscillating, stuck, diverged"),
+    ("convergence", "a label for each replicate: plateaued, still improving, slow, undecided, oscillating, stuck, diverged"),
     (
         "motion",
         "weights and function over the last fifth of the epochs: settled, slowing, oscillating (back and forth), "
