@@ -32,6 +32,18 @@ WORKLOADS = {
     "diabetes 10-16-1, batch 16": ("data=diabetes", "model.units=[16]", "training.batch_size=16", "training.epochs=400"),
     "digits 64-512-512-10, batch 32": ("data=digits", "model.units=[512,512]", "training.epochs=20"),
 }
+# trials of the default search: every batch size, depth and kind of optimizer
+DEFAULT_SEARCH = [
+    ("data=diabetes", f"optimizer={optimizer}", f"training.batch_size={batch}", f"model.units=[{','.join([str(width)] * depth)}]")
+    for optimizer, batch, width, depth in (
+        ("adam", 16, 32, 2),
+        ("sgd", 32, 64, 1),
+        ("rmsprop", 64, 16, 3),
+        ("sgd", 16, 64, 3),
+        ("adam", 64, 64, 2),
+        ("rmsprop", 32, 32, 1),
+    )
+]
 
 
 def seconds(settings: Sequence[str], followed: bool, replicates: int) -> tuple[float, float]:
@@ -44,16 +56,25 @@ def seconds(settings: Sequence[str], followed: bool, replicates: int) -> tuple[f
     return clock.seconds["train"], clock.seconds["compile"]
 
 
+def in_turns(settings: Sequence[Sequence[str]], turns: int, replicates: int) -> np.ndarray:
+    """Return seconds over all these trials, [turns, without and with following, training and compiling]."""
+    return np.array(
+        [
+            [np.sum([seconds(one, followed, replicates) for one in settings], axis=0) for followed in (False, True)]
+            for _ in range(turns)
+        ]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--replicates", type=int, default=8)
     given = parser.parse_args()
     print(f"{'workload':<34} {'train, s':>9} {'ratio':>22} {'compile, s':>11} {'ratio':>22}")
-    for name, settings in WORKLOADS.items():
-        turns = np.array(
-            [[seconds(settings, followed, given.replicates) for followed in (False, True)] for _ in range(given.turns)]
-        )
+    workloads = {name: [settings] for name, settings in WORKLOADS.items()} | {"trials of the default search": DEFAULT_SEARCH}
+    for name, settings in workloads.items():
+        turns = in_turns(settings, given.turns, given.replicates)
         alone, followed = turns[:, 0], turns[:, 1]
         ratios = followed / alone
         cells = [f"{np.median(ratio):6.3f} [{ratio.min():.3f}, {ratio.max():.3f}]" for ratio in ratios.T]
