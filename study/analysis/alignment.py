@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from study import seeds
-from study.analysis import distance
+from study.analysis import blas, distance
 from study.analysis.distance import Matrix
 from study.analysis.rescaling import (
     NORM_EPSILON,
@@ -162,6 +162,7 @@ def aligned_to(
     return _matched_to_scales(a, b, activation, restarts, seed).network(b)
 
 
+@blas.one_thread()
 def matched_distances(
     networks: Networks,
     activation: str,
@@ -182,6 +183,7 @@ def matched_distances(
     return distances
 
 
+@blas.one_thread()
 def centre(
     networks: Networks,
     activation: str,
@@ -266,6 +268,7 @@ class _Match:
         return Network({name: array.astype(like.parameters[name].dtype) for name, array in weights.items()})
 
 
+@blas.one_thread()
 def _matched_to_scales(a: Network, b: Network, activation: str, restarts: int, seed: int) -> _Match:
     """Match each of M networks to the one at its position in `a`; both are stacks, without batch normalisation."""
     targets, factors = balanced(a, activation)

@@ -94,6 +94,7 @@ def compare(
                 predictions=stacked,
                 targets=[] if target is None else [target] * len(networks),
                 data=data,
+                centred=True,
             )
             positions, aligned, null = examined.places, examined.aligned, examined.null
         else:
