@@ -2,7 +2,7 @@
 
 Weight matching (Git Re-Basin, arXiv:2209.04836, Algorithm 1), for many pairs at once. With one hidden layer the match is optimal.
 With more it is a local optimum, the best of several starts, and may depend on the order in which the units came: a large distance
-never proves that no better matching exists. SciPy's assignments, which are cubic in the width, take two thirds of the time.
+never proves that no better matching exists. SciPy's assignments, which are cubic in the width, take most of the time.
 """
 
 from __future__ import annotations
