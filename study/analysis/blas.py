@@ -13,12 +13,12 @@ from contextlib import contextmanager
 
 from threadpoolctl import ThreadpoolController
 
-LARGE = 2**28  # multiplications in a pass through a network, about 10 ms of one core: from here on threads are worth their waits
+LARGE = 2**30  # multiplications in a pass through a network, about 30 ms of one core: from here on threads are worth their waits
 
 
 @contextmanager
 def one_thread(multiplications: int = 0) -> Iterator[None]:
-    """Limit BLAS to one thread within the block, or function, unless one product in it may have LARGE multiplications or more."""
+    """Limit BLAS to one thread within the block, or function, unless a pass through a network in it has LARGE multiplications or more."""
     if multiplications >= LARGE:
         yield
         return
