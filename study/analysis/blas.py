@@ -13,18 +13,25 @@ from contextlib import contextmanager
 
 from threadpoolctl import ThreadpoolController
 
+from study.records.network import Network
+
 LARGE = 2**30  # multiplications in a pass through a network, about 30 ms of one core: from here on threads are worth their waits
 
 
 @contextmanager
 def one_thread(multiplications: int = 0) -> Iterator[None]:
-    """Limit BLAS to one thread within the block, or function, unless a pass through a network in it has LARGE multiplications or more."""
+    """Limit BLAS to one thread within the block, or function, but not where a pass through a network has LARGE multiplications."""
     if multiplications >= LARGE:
         yield
         return
     # for BLAS alone: TensorFlow's threads are its own, and those of OpenMP are limited where scikit-learn needs them
     with _libraries().limit(limits=1, user_api="blas"):
         yield
+
+
+def multiplications(networks: Network, rows: int) -> int:
+    """Return how many multiplications a pass of so many rows through one network takes."""
+    return rows * sum(kernel.shape[-2] * kernel.shape[-1] for kernel in networks.kernels)
 
 
 @functools.cache

@@ -58,11 +58,6 @@ def layer_outputs(networks: Network, x: Floats, model: Model, training: bool = F
     return outputs
 
 
-def multiplications(networks: Network, rows: int) -> int:
-    """Return how many multiplications a pass of so many rows through one network takes."""
-    return rows * sum(kernel.shape[-2] * kernel.shape[-1] for kernel in networks.kernels)
-
-
 def _normalised(z: Floats, mean: Floats | None, variance: Floats | None, model: Model, training: bool) -> Floats:
     """Normalise z [R, n, units] by the running statistics [R, units], or without them (layer normalisation) row by row."""
     if mean is None or variance is None:

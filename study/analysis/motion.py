@@ -38,7 +38,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from study.analysis import blas
 from study.analysis.convergence import DIVERGED as LOSS_DIVERGED
 from study.analysis.convergence import OSCILLATING as LOSS_OSCILLATING
 from study.analysis.convergence import SLOW, STUCK, ConvergenceThresholds, tail_length
@@ -174,7 +173,6 @@ def refined(labels: Sequence[str], moved: Motion, losses: Sequence[float]) -> tu
     return tuple(kept)
 
 
-@blas.one_thread()
 def of_cohort(cohort: Cohort, datasets: Sequence[Dataset]) -> Motion | None:
     """Measure and label a cohort's networks; None where they weren't followed. datasets: one per replicate."""
     if cohort.trajectory is None:

@@ -130,7 +130,7 @@ def of_networks(
         first, second = (Network.stack([nets[pair[side]] for pair in pairs]) for side in (0, 1))
         seconds = alignment.aligned_to(first, second, model.activation, norm_epsilon=epsilon).unstack()
         lines = [(rescaling.folded(nets[i], epsilon), other) for (i, _), other in zip(pairs, seconds, strict=True)]
-        with blas.one_thread(forward.multiplications(stack, ROWS)):
+        with blas.one_thread(blas.multiplications(stack, ROWS)):
             raw_paths = barrier.between([(nets[i], nets[j]) for i, j in pairs], data, model, loss)
             aligned_paths = barrier.between(lines, data, model, loss)
             similarity = cka.cka(cka.penultimate(plain, data.x_val[:ROWS], model))

@@ -35,7 +35,7 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
     if data is None:
         return None
     common = scaling.tested_targets(spec)
-    with blas.one_thread(forward.multiplications(cohort.network, len(data.x_val))):
+    with blas.one_thread(blas.multiplications(cohort.network, len(data.x_val))):
         predictions = _predictions(cohort, common)
         others = _predictions(default, common) if default else None
     models = {ENSEMBLE: ensemble.combined(predictions, spec.loss)}

@@ -87,7 +87,7 @@ def finish(
     train_loss = np.concatenate([leg.train_loss for leg in legs]).T
     trivial_losses = forward.trivial_losses(spec.loss, datasets)
     samples = [_sample(data) for data in datasets]
-    with blas.one_thread(forward.multiplications(weights.network, len(samples[0].x_train))):
+    with blas.one_thread(blas.multiplications(weights.network, len(samples[0].x_train))):
         labels = tuple(
             convergence.label(
                 curve[: max(1, count)],
@@ -122,7 +122,8 @@ def finish(
         width=WIDTH,
         trajectory=training.trajectory(),
     )
-    moved = motion.of_cohort(cohort, datasets)
+    with blas.one_thread():
+        moved = motion.of_cohort(cohort, datasets)
     if moved is None:
         return cohort, None
     last = train_loss[np.arange(len(cohort)), np.maximum(weights.trained, 1) - 1]
