@@ -99,6 +99,14 @@ def test_beyond_twelve_networks_the_pairs_are_summed_up_without_the_diagonal(cou
     assert float(sums.rows[0][1]) == 1 and float(sums.rows[0][2]) == 10 + count - 1
 
 
+def test_the_distances_to_the_mean_are_for_readers_of_json_alone() -> None:
+    networks = trial(1, BASE)
+    with_centre, without = (comparison_tables.compared(networks, centred=centred) for centred in (True, False))
+    full, short = (comparison_tables.as_json(networks, comparison) for comparison in (with_centre, without))
+    assert full.keys() - short.keys() == {"centre"} and len(full["centre"]) == len(networks)
+    assert [*comparison_tables.tables(networks, with_centre)] == [*comparison_tables.tables(networks, without)]
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

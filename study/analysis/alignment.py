@@ -11,10 +11,10 @@ a plain network. Layer normalisation can't be folded: units keep it when they ar
 a unit's scale and bias but not its kernel, which the normalisation of all units sees. Its other symmetries (one factor, inexact
 because of epsilon, or one offset for the whole layer's kernel) are left in.
 
-Cost, in CPU time on one of 2 cores (AMD EPYC), between fresh relu networks: 0.2 ms per pair for 10-64-1, 1 ms for 10-128-1, 3.7 ms
-for 10-64-64-1 (7.4 s for all 2,016 pairs of 64 networks), 7.4 ms for 10-64-64-64-64-1, 18 ms for 10-128-128-1, 0.6 s for
-64-512-512-10 and 1.4 s for 784-512-512-512-10; tanh 10-64-64-1 takes 4 ms. Memory: a copy of the networks in double precision, and
-about 70 MB for the pairs in work, however many there are.
+Cost, in CPU time of one thread, between fresh relu networks: 0.2 ms per pair for 10-64-1, 1.1 ms for 10-128-1, 3.0 ms for
+10-64-64-1 (6 s for all 2,016 pairs of 64 networks), 6.5 ms for 10-64-64-64-64-1, 16 ms for 10-128-128-1, 0.5 s for
+64-512-512-10 and 1.2 s for 784-512-512-512-10; tanh 10-64-64-1 takes 3.6 ms. Memory: a copy of the networks in double precision,
+and about 70 MB for the pairs in work, however many there are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from study import seeds
-from study.analysis import distance
+from study.analysis import blas, distance
 from study.analysis.distance import Matrix
 from study.analysis.rescaling import (
     NORM_EPSILON,
@@ -162,6 +162,7 @@ def aligned_to(
     return _matched_to_scales(a, b, activation, restarts, seed).network(b)
 
 
+@blas.one_thread()
 def matched_distances(
     networks: Networks,
     activation: str,
@@ -182,6 +183,7 @@ def matched_distances(
     return distances
 
 
+@blas.one_thread()
 def centre(
     networks: Networks,
     activation: str,
@@ -192,7 +194,7 @@ def centre(
 ) -> Centre:
     """Match each of R networks to the mean of the others until nothing improves (arXiv:2209.04836, Algorithm 3).
 
-    All are first matched to the first network, which saves rounds: 64 networks 10-64-64-1 take 11 s instead of 16 s.
+    All are first matched to the first network, which saves rounds, and with 64 networks 10-64-64-1 a third of the time.
     """
     odd = activation in ODD
     stack = canonical(_stack(networks), activation, norm_epsilon=norm_epsilon).parameters
@@ -266,6 +268,7 @@ class _Match:
         return Network({name: array.astype(like.parameters[name].dtype) for name, array in weights.items()})
 
 
+@blas.one_thread()
 def _matched_to_scales(a: Network, b: Network, activation: str, restarts: int, seed: int) -> _Match:
     """Match each of M networks to the one at its position in `a`; both are stacks, without batch normalisation."""
     targets, factors = balanced(a, activation)

@@ -64,11 +64,13 @@ def compare(
     losses: Sequence[float] | None = None,
     data: Dataset | None = None,
     loss: Loss | None = None,
+    centred: bool = True,
 ) -> Comparison:
     """Compare trained networks. predictions: one [n, outputs] each, on the same n inputs; `target` decides between churn and NRMSE.
 
     model: adds matched distances; its activation decides which neurons can be matched. labels, losses: each network's convergence
     label and validation loss, which add a verdict. data, and the loss that the networks were trained with, add barriers and CKA.
+    centred: with a verdict, add distances to the networks' mean, which take several times as long as the rest.
 
     >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2"]))
     >>> comparison = study.compare(cohort.networks())
@@ -94,6 +96,7 @@ def compare(
                 predictions=stacked,
                 targets=[] if target is None else [target] * len(networks),
                 data=data,
+                centred=centred,
             )
             positions, aligned, null = examined.places, examined.aligned, examined.null
         else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from study.analysis import alignment, barrier, cka, disagreement, distance, fingerprints, forward, metrics, rescaling
+from study.analysis import alignment, barrier, blas, cka, disagreement, distance, fingerprints, forward, metrics, rescaling
 from study.analysis.barrier import Paths
 from study.analysis.distance import Matrix
 from study.analysis.motion import Motion
@@ -38,14 +38,14 @@ class Examination:
     disagreement: NaN for networks that were validated on different rows, None if all were. cka (debiased, of the last hidden
     layer): None where networks don't share their data. pairs: those whose paths were followed, raw and with the second network
     aligned to the first; a path's barrier is in error rate, or in trivial losses. centre: [N], distances to the mean of the aligned
-    networks.
+    networks; None unless it was asked for.
     """
 
     places: Integers
     relative_l2: Matrix
     aligned: Matrix
     null: float
-    centre: Doubles
+    centre: Doubles | None
     disagreement: Matrix | None
     cka: Matrix | None
     pairs: tuple[tuple[int, int], ...]
@@ -96,11 +96,13 @@ def of_networks(
     splits: Integers | None = None,
     data: Dataset | None = None,
     moved: Motion | None = None,
+    centred: bool = False,
 ) -> Examination:
     """Compare R ≥ 2 networks of one architecture. labels: [R], of convergence; losses: [R], of validation.
 
     predictions: [R, n, outputs], each network's on its own rows, whose targets are `targets`, [R] of [n, …]. splits: [R], equal
     numbers for the same rows; None if all are the same. data: shared by all, for the paths. moved: their motion, if it is known.
+    centred: match the networks to their mean too, which takes several times as long as all the rest.
     """
     rows = np.zeros(len(networks), np.int32) if splits is None else splits
     chosen = affordable(networks, rows)
@@ -127,14 +129,15 @@ def of_networks(
     if data is not None:
         first, second = (Network.stack([nets[pair[side]] for pair in pairs]) for side in (0, 1))
         seconds = alignment.aligned_to(first, second, model.activation, norm_epsilon=epsilon).unstack()
-        raw_paths = barrier.between([(nets[i], nets[j]) for i, j in pairs], data, model, loss)
         lines = [(rescaling.folded(nets[i], epsilon), other) for (i, _), other in zip(pairs, seconds, strict=True)]
-        aligned_paths = barrier.between(lines, data, model, loss)
+        with blas.one_thread(blas.multiplications(stack, ROWS)):
+            raw_paths = barrier.between([(nets[i], nets[j]) for i, j in pairs], data, model, loss)
+            aligned_paths = barrier.between(lines, data, model, loss)
+            similarity = cka.cka(cka.penultimate(plain, data.x_val[:ROWS], model))
         unit = 1.0 if classes else forward.trivial_loss(loss, data.y_train, data.outputs)
         barriers, aligned_barriers = (
             (paths.error if classes else paths.loss).barrier / unit for paths in (raw_paths, aligned_paths)
         )
-        similarity = cka.cka(cka.penultimate(plain, data.x_val[:ROWS], model))
     evidence = VerdictEvidence(
         labels=labels,
         distinct=len({fingerprints.digest(net) for net in networks}),
@@ -156,7 +159,7 @@ def of_networks(
         relative_l2=raw,
         aligned=aligned,
         null=alignment.null_distance(nets[0], model.activation),
-        centre=alignment.centre(stack, model.activation, norm_epsilon=epsilon).distances,
+        centre=alignment.centre(stack, model.activation, norm_epsilon=epsilon).distances if centred else None,
         disagreement=apart,
         cka=similarity,
         pairs=pairs,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from study.analysis import convergence, disagreement, distance, forward, metrics, motion, rescaling, similarity
+from study.analysis import blas, convergence, disagreement, distance, forward, metrics, motion, rescaling, similarity
 from study.analysis.motion import Motion
 from study.analysis.pairwise import Examination
 from study.records.arrays import Floats, Integers
@@ -125,6 +125,7 @@ def _scores(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, list[floa
     return {name: values for name, values in scores.items() if np.all(np.isfinite(values))}
 
 
+@blas.one_thread()
 def searchable_texts(trained: Cohort, datasets: Sequence[Dataset]) -> list[str]:
     """Return each replicate's searchable fingerprint; none for layers so wide that their singular values take seconds."""
     if max(min(kernel.shape[1:]) for kernel in trained.kernels) > WIDEST_SEARCHABLE:

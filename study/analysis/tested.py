@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from study import seeds
-from study.analysis import baselines, ensemble, forward, worth
+from study.analysis import baselines, blas, ensemble, forward, worth
 from study.data import dataset, scaling, splits
 from study.data.scaling import ColumnScale
 from study.records.arrays import Array, Doubles
@@ -35,10 +35,12 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
     if data is None:
         return None
     common = scaling.tested_targets(spec)
-    predictions = _predictions(cohort, common)
+    with blas.one_thread(blas.multiplications(cohort.network, len(data.x_val))):
+        predictions = _predictions(cohort, common)
+        others = _predictions(default, common) if default else None
     models = {ENSEMBLE: ensemble.combined(predictions, spec.loss)}
-    if default:
-        models[DEFAULT] = ensemble.combined(_predictions(default, common), spec.loss)
+    if others is not None:
+        models[DEFAULT] = ensemble.combined(others, spec.loss)
     if with_baselines:
         models |= {model.name: model.outputs for model in baselines.fitted(data, spec.loss, spec.seed)}
     draw, groups = seeds.generator(spec.seed, splits.TEST), _groups(spec)

@@ -2,13 +2,12 @@
 
 Weight matching (Git Re-Basin, arXiv:2209.04836, Algorithm 1), for many pairs at once. With one hidden layer the match is optimal.
 With more it is a local optimum, the best of several starts, and may depend on the order in which the units came: a large distance
-never proves that no better matching exists. SciPy's assignments, which are cubic in the width, take two thirds of the time.
+never proves that no better matching exists. SciPy's assignments, which are cubic in the width, take most of the time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -59,7 +58,10 @@ class _Similarity:
 
     def assignment(self) -> Order:
         """Return for each of a's units the unit of b, [m, units], such that the sum of their values is the largest."""
-        return np.stack([linear_sum_assignment(matrix, maximize=True)[1] for matrix in self.value])
+        order = np.empty(self.value.shape[:2], np.intp)
+        for columns, matrix in zip(order, self.value, strict=True):
+            columns[:] = linear_sum_assignment(matrix, maximize=True)[1]
+        return order
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class _Pairs:
             if start == 0:
                 similarity = self._similarity(*self._incoming(rows, layer))
             elif start == 1:
-                similarity = self._similarity(0.0, self._outgoing(rows, layer))
+                similarity = self._similarity(None, self._outgoing(rows, layer))
             else:
                 units = self.targets[f"bias_{layer}"].shape[1]
                 self._reorder(rows, layer, np.tile(generator.permutation(units), (len(rows), 1)), None)
@@ -98,7 +100,7 @@ class _Pairs:
                 fixed, signed = self._incoming(rows, layer)
                 similarity = self._similarity(fixed, signed + self._outgoing(rows, layer))
                 order, value, signs = similarity.assignment(), similarity.value, similarity.signs
-                reordered = np.take_along_axis(value, order[:, :, None], axis=2).sum(axis=(1, 2))
+                reordered = value[np.arange(len(rows))[:, None], np.arange(value.shape[1]), order].sum(axis=1)
                 # rounding must not count as a gain, or two equally good orders would alternate for ever
                 tolerance = TOLERANCE * np.abs(value).max(axis=(1, 2)) * value.shape[1]
                 better = reordered - similarity.current > tolerance
@@ -114,45 +116,54 @@ class _Pairs:
         for name, array in best.items():
             array[rows[better]] = self.weights[name][better]
 
-    def _incoming(self, rows: Order, layer: int) -> tuple[Array | float, Array]:
+    def _incoming(self, rows: Order, layer: int) -> tuple[Array | None, Array]:
         """Contributions of the weights that come into each pair of a layer's units, [m, units of a, units of b].
 
         First those that a unit's sign doesn't change: layer normalisation sees a flipped unit's kernel as it was. Then the others.
         """
-        fixed: Array | float = 0.0
-        signed: Any = 0.0
         names = scaled_by_factor(self.targets, layer)
-        for name in names if f"kernel_{layer}" in names else (f"kernel_{layer}", *names):
-            target, other = self.targets[name][rows], self.weights[name][rows]
-            if target.ndim == 2:
-                signed = signed + target[:, :, None] * other[:, None, :]
-            elif name in names:
-                signed = signed + target.transpose(0, 2, 1) @ other
-            else:
-                fixed = target.transpose(0, 2, 1) @ other
+        target, other = self._of(f"kernel_{layer}", rows)
+        product = target.transpose(0, 2, 1) @ other
+        fixed, signed = (None, product) if f"kernel_{layer}" in names else (product, np.zeros_like(product))
+        for name in names:
+            if name != f"kernel_{layer}":
+                target, other = self._of(name, rows)
+                signed += target[:, :, None] * other[:, None, :]
         return fixed, signed
 
     def _outgoing(self, rows: Order, layer: int) -> Array:
         """Contributions of the weights that leave each pair of a layer's units, [m, units of a, units of b]."""
-        after = f"kernel_{layer + 1}"
-        return self.targets[after][rows] @ self.weights[after][rows].transpose(0, 2, 1)
+        target, other = self._of(f"kernel_{layer + 1}", rows)
+        return target @ other.transpose(0, 2, 1)
 
-    def _similarity(self, fixed: Array | float, signed: Array) -> _Similarity:
-        current = np.trace(fixed + signed, axis1=1, axis2=2)
+    def _of(self, name: str, rows: Order) -> tuple[Array, Array]:
+        """Return these rows of a parameter of both networks, without a copy where they are all rows."""
+        target, other = self.targets[name], self.weights[name]
+        return (target, other) if len(rows) == len(other) else (target[rows], other[rows])
+
+    def _similarity(self, fixed: Array | None, signed: Array) -> _Similarity:
+        value = signed if fixed is None else fixed + signed
+        current = np.trace(value, axis1=1, axis2=2)
         if not self.odd:
-            return _Similarity(fixed + signed, None, current)
-        return _Similarity(fixed + np.abs(signed), np.where(signed < 0, -1.0, 1.0), current)
+            return _Similarity(value, None, current)
+        magnitude = np.abs(signed)
+        return _Similarity(magnitude if fixed is None else fixed + magnitude, np.where(signed < 0, -1.0, 1.0), current)
 
     def _reorder(self, rows: Order, layer: int, order: Order, signs: Array | None) -> None:
         """Put the units of a hidden layer in `order` [rows, units], each times its sign [rows, units of a, units of b]."""
-        weights = self.weights
-        for name in {f"{kind}_{layer}" for kind in ("kernel", "bias", "scale", "order", "sign")} & set(weights):
-            array = weights[name][rows]
-            weights[name][rows] = np.take_along_axis(array, order[:, None, :] if array.ndim == 3 else order, axis=-1)
-        after = f"kernel_{layer + 1}"
-        weights[after][rows] = np.take_along_axis(weights[after][rows], order[:, :, None], axis=1)
+        weights, column = self.weights, rows[:, None]
+        if not rows.size:
+            return
+        for name in (f"{kind}_{layer}" for kind in ("bias", "scale", "order", "sign")):
+            if name in weights:
+                weights[name][rows] = weights[name][column, order]
+        kernel, after = weights[f"kernel_{layer}"], weights[f"kernel_{layer + 1}"]
+        # network by network: one index for the columns of all kernels takes many times as long
+        for row, columns in zip(rows, order, strict=True):
+            kernel[row] = kernel[row].take(columns, axis=1)
+        after[rows] = after[column, order]
         if signs is not None:
-            rescale(weights, rows, layer, np.take_along_axis(signs, order[:, :, None], axis=2)[:, :, 0])
+            rescale(weights, rows, layer, signs[np.arange(len(rows))[:, None], np.arange(order.shape[1]), order])
 
 
 def with_orders(weights: Weights) -> Weights:

@@ -153,7 +153,7 @@ def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tr
         if len(networks) < 2:
             raise click.UsageError("give at least two networks: two replicates, or one trial or study")
     with terminal.status(f"comparing {len(networks)} networks"):
-        comparison = comparison_tables.compared(networks, activation)
+        comparison = comparison_tables.compared(networks, activation, centred=as_json)
     if page:
         with terminal.status("drawing the page"):
             from study.reporting.pages import comparison_page

@@ -28,10 +28,10 @@ from study.statistics.objectives import LOSS, SCORES, SCORES_OF_TASK, Objective
 from study.tracking.schema import address, seed_name
 
 
-def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) -> Comparison:
+def compared(networks: Sequence[TrackedNetwork], activation: str | None = None, *, centred: bool = True) -> Comparison:
     """Compare networks as far as their records allow; files may allow their weights alone.
 
-    activation: of hidden layers, where the records don't have it. Raises BadInput if they have another.
+    activation: of hidden layers, where the records don't have it. Raises BadInput if they have another. centred: as in `compare`.
     """
     first, shared = networks[0], common(networks)
     if activation:
@@ -47,6 +47,7 @@ def compared(networks: Sequence[TrackedNetwork], activation: str | None = None) 
         target=first.target if same_target else None,
         labels=[network.label for network in networks] if trained else None,
         losses=[network.val_loss for network in networks] if trained else None,
+        centred=centred,
         **shared,
     )
 

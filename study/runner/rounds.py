@@ -23,7 +23,7 @@ from study.tracking import warm_start
 def train(rounds: Sequence[Round], trials: ComposedTrials, space: Space) -> list[TrialResult | BaseException]:
     """Return each round's result, or the exception that ended it. Their settings are trials', so nothing is checked again.
 
-    An interrupt ends every round after the leg that it is in.
+    Large networks keep all cores busy in any case (`width_of`). An interrupt ends every round after the leg that it is in.
     """
     specs = [_of(trials.spec(part.params, space), part) for part in rounds]
     interrupted = threading.Event()

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from study import locations
-from study.analysis import blame, convergence, fingerprints, forward, motion, pairwise, summaries, tested
+from study.analysis import blame, blas, convergence, fingerprints, forward, motion, pairwise, summaries, tested
 from study.analysis.motion import Motion
 from study.clock import Clock
 from study.data import batches, dataset
@@ -85,25 +85,27 @@ def finish(
     weights = training.weights()
     train_loss = np.concatenate([leg.train_loss for leg in legs]).T
     trivial_losses = forward.trivial_losses(spec.loss, datasets)
-    labels = tuple(
-        convergence.label(
-            curve[: max(1, count)],
-            _loss(start, data, spec),
-            net,
-            data.x_train,
-            trivial,
-            spec.model,
+    samples = [_sample(data) for data in datasets]
+    with blas.one_thread(blas.multiplications(weights.network, len(samples[0].x_train))):
+        labels = tuple(
+            convergence.label(
+                curve[: max(1, count)],
+                _loss(start, data, spec),
+                net,
+                data.x_train,
+                trivial,
+                spec.model,
+            )
+            for curve, count, start, net, data, trivial in zip(
+                train_loss,
+                weights.trained,
+                training.initial.unstack(),
+                weights.network.unstack(),
+                samples,
+                trivial_losses,
+                strict=True,
+            )
         )
-        for curve, count, start, net, data, trivial in zip(
-            train_loss,
-            weights.trained,
-            training.initial.unstack(),
-            weights.network.unstack(),
-            [_sample(data) for data in datasets],
-            trivial_losses,
-            strict=True,
-        )
-    )
     cohort = Cohort(
         spec=spec,
         initial=training.initial,
@@ -119,7 +121,8 @@ def finish(
         width=training.signature.width,
         trajectory=training.trajectory(),
     )
-    moved = motion.of_cohort(cohort, datasets)
+    with blas.one_thread():
+        moved = motion.of_cohort(cohort, datasets)
     if moved is None:
         return cohort, None
     last = train_loss[np.arange(len(cohort)), np.maximum(weights.trained, 1) - 1]
