@@ -10,6 +10,7 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import ConfigRepository, IConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
@@ -37,6 +38,17 @@ class Loader(ConfigLoaderImpl):
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave Hydra's own loader to a worker's process, which composes one config."""
         return _hydras_own, (self.config_search_path, self.repository)
+
+    def get_group_options(
+        self,
+        group_name: str,
+        results_filter: ObjectType | None = ObjectType.CONFIG,
+        config_name: str | None = None,
+        overrides: list[str] | None = None,
+    ) -> list[str]:
+        """Return the choices of a group, which Hydra looks up in a copy of all that it knows; help and completion ask for 100."""
+        parsed = OverridesParser.create().parse_overrides(overrides or [])
+        return self._repository(config_name, parsed).get_group_options(group_name, results_filter)
 
     def _load_configuration_impl(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy
 
 FEWEST_BLOCKS = 3  # the interval over two blocks is about ten times as wide as their difference, and says nothing
 
@@ -25,7 +25,7 @@ def mean_halfwidth(values: Sequence[float] | npt.NDArray[np.float64], confidence
     n = len(values)
     if n < 2:
         return None
-    quantile = special.stdtrit(n - 1, (1 + confidence) / 2)
+    quantile = scipy.special.stdtrit(n - 1, (1 + confidence) / 2)
     return float(quantile * np.std(values, ddof=1) / np.sqrt(n))
 
 
@@ -60,7 +60,7 @@ def mean_of_pairs(matrix: npt.NDArray[np.float64], confidence: float = 0.95) -> 
         return MeanInterval(mean, mean, mean)
     left_out = (sums.sum() - 2 * sums) / ((n - 1) * (n - 2))
     error = np.sqrt((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2))
-    half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * error)
+    half = float(scipy.special.stdtrit(n - 1, (1 + confidence) / 2) * error)
     return MeanInterval(mean, mean - half, mean + half)
 
 
