@@ -1,4 +1,4 @@
-"""A start loads what it needs: the heavy modules that quick commands and refused input do without; and when garbage is collected."""
+"""A start loads what it needs: the modules that quick commands and refused input do without; and when garbage is collected."""
 
 from __future__ import annotations
 

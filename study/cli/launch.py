@@ -41,11 +41,12 @@ def launch(arguments: list[str], dry_run: bool) -> None:
     chosen = source.Source(parsed.config_name or source.CONFIG_NAME, parsed.config_path, parsed.config_dir)
     chosen.check()
     lines = grammar.quote_columns(parsed.overrides)
-    if parsed.help and not parsed.multirun:
+    asked = [option for option in ANSWERED_BY_HYDRA if getattr(parsed, option)]
+    if asked == ["help"] and not parsed.multirun:  # Hydra's own loader takes a second to list the groups
         with chosen.application() as application:
             application.app_help(chosen.name, parser, argparse.Namespace(**vars(parsed) | {"overrides": lines}))
         return
-    if any(getattr(parsed, option) for option in ANSWERED_BY_HYDRA):
+    if asked:
         _let_hydra_answer([word for word in arguments if word not in parsed.overrides], lines, parsed.multirun)
         return
     with chosen.application() as application:
