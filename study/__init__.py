@@ -13,10 +13,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 from study.errors import BadInput, Fault, StudyError
-from study.records.arrays import Integers
-from study.records.cohort import Cohort
-from study.records.dataset import Dataset
-from study.settings.spec import TrialSpec
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +21,11 @@ if TYPE_CHECKING:
     from study.analysis.comparison import compare
     from study.analysis.motion import Motion
     from study.engine.curvature import Stationarity
+    from study.records.arrays import Integers
+    from study.records.cohort import Cohort
+    from study.records.dataset import Dataset
     from study.results.study_handle import Study
+    from study.settings.spec import TrialSpec
     from study.statistics.variance_components import attribute
 
 __all__ = [
@@ -48,7 +48,7 @@ __all__ = [
     "train",
 ]
 
-# Imports inside the functions keep `import study`, and so every start of the command, free of TensorFlow's five seconds.
+# Imports inside the functions keep `import study`, and so every start of the command, free of what it doesn't need.
 
 
 def compose(overrides: list[str] | tuple[str, ...] = ()) -> TrialSpec:
@@ -185,6 +185,9 @@ def open(name: str, storage: str | None = None, tracking_uri: str | None = None)
 
 
 LAZY = {
+    "Cohort": "study.records.cohort",
+    "Dataset": "study.records.dataset",
+    "TrialSpec": "study.settings.spec",
     "align": "study.analysis.alignment",
     "attribute": "study.statistics.variance_components",
     "compare": "study.analysis.comparison",

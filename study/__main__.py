@@ -1,6 +1,6 @@
 """`python -m study` is the command `mlp-study`."""
 
-from study.cli.program import main
+from study.cli import main
 
 if __name__ == "__main__":
     main()

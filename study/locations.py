@@ -6,9 +6,7 @@ import base64
 import hashlib
 import os
 import re
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,6 +55,9 @@ def check(tracking_uri: str) -> None:
     """Raise Unreachable if the URL's MLflow server, if it is one, doesn't answer within seconds, or refuses the login."""
     if not tracking_uri.startswith("http"):
         return
+    import urllib.error  # no other start needs HTTP
+    import urllib.request
+
     name, password, token = (os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD", "TOKEN"))
     # this request needs a login; `/health` doesn't
     request = urllib.request.Request(f"{tracking_uri.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1")

@@ -24,7 +24,7 @@ from study.errors import BadInput
 from study.flags import Flags, taken
 from study.records.outcome import Failed, TrialResult
 from study.records.trial import Asked
-from study.reporting import report, terminal
+from study.reporting import progress, report, terminal
 from study.statistics.objectives import Objective
 from tests.command import ran, run
 
@@ -312,7 +312,7 @@ def test_bash_completes_in_time(empty: Path) -> None:
 def test_the_pace_counts_trials_that_were_launched_together(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    pace = terminal.Pace()
+    pace = progress.Pace()
     pace.launched(4)
     now[0] += 20  # all four are done, and are told one by one
     for left in (12, 11, 10, 9):
@@ -330,11 +330,11 @@ def test_the_pace_counts_trials_that_were_launched_together(monkeypatch: pytest.
 
 def test_a_study_counts_what_earlier_launches_and_other_drivers_have_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal.err, "file", messages := io.StringIO())
-    progress = terminal.StudyProgress(10, 5, 0.5, Objective(), replicates=4)
+    shown = progress.StudyProgress(10, 5, 0.5, Objective(), replicates=4)
     asked = Asked(8, {"optimizer": "adam"})
-    with progress:
-        progress.launched([asked], 8)
-        progress.finished(asked, TrialResult(Failed("diverged")))
+    with shown:
+        shown.launched([asked], 8)
+        shown.finished(asked, TrialResult(Failed("diverged")))
     counts = r"^\[9/10, best 0.500, 1 failed, [\d.e+]+ networks/s, 0 s left\]  trial   8  diverged with adam"
     assert re.search(counts, messages.getvalue())
 

@@ -258,7 +258,7 @@ def test_what_is_no_finished_run_is_bad_input(errors: list[str]) -> None:
 
 
 def test_the_code_that_decides_bits_is_all_that_the_engine_and_the_data_import() -> None:
-    without = {"study.clock", "study.errors", "study.locations"}  # time, messages and paths
+    without = {"study.clock", "study.collector", "study.errors", "study.locations"}  # time, memory, messages and paths
     modules = [name for name in test_architecture.SOURCES if name.startswith("study.engine")] + ["study.data.dataset"]
     reached: set[str] = set()
     while modules:

@@ -32,7 +32,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from study.analysis import forward
 from study.records.arrays import Doubles, Floats
@@ -149,7 +149,7 @@ def projected_improvement(tail: Floats, trivial: float, limits: ConvergenceThres
     correlation += limits.caution / np.sqrt(points)
     error = np.sqrt(squares * float(np.interp(correlation, noise.correlation, noise.variance)))
     freedom = float(np.interp(correlation, noise.correlation, noise.freedom))
-    margin = float(special.stdtrit(freedom, (1 + limits.confidence) / 2)) * error
+    margin = float(scipy.special.stdtrit(freedom, (1 + limits.confidence) / 2)) * error
     steep, shallow = slope - margin, slope + margin
     level = float(np.median(tail)) / trivial
     with np.errstate(over="ignore"):

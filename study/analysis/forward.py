@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy import optimize, special
+import scipy
 
 from study.records.arrays import Array, Doubles, Floats, Integers
 from study.records.dataset import Dataset, task_of
@@ -32,10 +32,10 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "leaky_relu": lambda z: np.where(z > 0, z, z * z.dtype.type(0.2)),
     "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
     "selu": lambda z: z.dtype.type(SELU_SCALE) * np.where(z > 0, z, z.dtype.type(SELU_ALPHA) * np.expm1(np.minimum(z, 0))),
-    "gelu": lambda z: z * special.ndtr(z),
-    "silu": lambda z: z * special.expit(z),
+    "gelu": lambda z: z * scipy.special.ndtr(z),
+    "silu": lambda z: z * scipy.special.expit(z),
     "tanh": np.tanh,
-    "sigmoid": special.expit,
+    "sigmoid": lambda z: scipy.special.expit(z),
     "softplus": lambda z: np.logaddexp(z, z.dtype.type(0)),
     "linear": lambda z: z,
 }
@@ -78,8 +78,8 @@ def probabilities(outputs: Array) -> Doubles:
     """Return the probability of each class, [..., classes], from logits [..., units]; a single column is class 1 of two."""
     logits = outputs.astype(np.float64)
     if logits.shape[-1] == 1:
-        return np.concatenate([special.expit(-logits), special.expit(logits)], axis=-1)
-    return special.softmax(logits, axis=-1)
+        return np.concatenate([scipy.special.expit(-logits), scipy.special.expit(logits)], axis=-1)
+    return scipy.special.softmax(logits, axis=-1)
 
 
 def logits(probabilities: Doubles, loss: Loss) -> Doubles:
@@ -120,7 +120,7 @@ def row_losses(outputs: Array, y: Array, loss: Loss) -> Doubles:
         case MeanAbsolutePercentageError():
             return 100 * (np.abs(outputs - y) / _percentage_base(y)).mean(axis=-1)
         case SparseCategoricalCrossentropy(label_smoothing=smoothing) | CategoricalCrossentropy(label_smoothing=smoothing):
-            log_sum = special.logsumexp(outputs, axis=-1)
+            log_sum = scipy.special.logsumexp(outputs, axis=-1)
             chosen = outputs[:, np.arange(len(y)), y]
             # a smoothing of 0 must not meet an infinite logit
             return log_sum - (chosen + smoothing * (outputs.mean(axis=-1) - chosen) if smoothing else chosen)
@@ -144,7 +144,7 @@ def trivial_loss(loss: Loss, y: Floats | Integers, classes: int | None = None) -
         count = 2 if isinstance(loss, BinaryCrossentropy) else classes or int(y.max()) + 1
         # the best constant's probabilities are the mean targets, and its loss is their entropy
         prior = np.bincount(y, minlength=count) / len(y) * (1 - loss.label_smoothing) + loss.label_smoothing / count
-        return float(special.entr(prior).sum())
+        return float(scipy.special.entr(prior).sum())
     columns = y.astype(np.float64).T[..., None]  # [units, n, 1]
     return float(
         np.mean([row_losses(np.full((1, len(column), 1), best_constant(loss, column)), column, loss).mean() for column in columns])
@@ -169,7 +169,7 @@ def best_constant(loss: Loss, y: Doubles) -> float:
             weight = np.cumsum(1 / _percentage_base(y[order, 0]))
             return float(y[order[np.searchsorted(weight, weight[-1] / 2)], 0])
     # convex, so the minimum within the targets' range is the only one
-    at = optimize.minimize_scalar(
+    at = scipy.optimize.minimize_scalar(
         lambda constant: row_losses(np.full((1, *y.shape), constant), y, loss).mean(),
         bounds=(y.min(), y.max()),
         method="bounded",

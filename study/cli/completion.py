@@ -21,18 +21,9 @@ from click.shell_completion import (
     ZshComplete,
     split_arg_string,
 )
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path, get_args_parser
-from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
-from hydra.plugins.completion_plugin import DefaultCompletionPlugin
-from omegaconf.errors import OmegaConfBaseException
 
 from study import flags, locations, sqlite
-from study.config import grammar, source
 from study.errors import StudyError
-from study.search import recent as search
-from study.tracking import recent as tracking
 
 PROGRAM, VARIABLE = "mlp-study", "_MLP_STUDY_COMPLETE"
 # how to install each shell's script
@@ -123,6 +114,8 @@ def suggestions(commands: click.Group, arguments: Sequence[str], incomplete: str
                 parameter.type = _Recorded("RUN" in str(parameter.metavar))
         return ShellComplete(commands, {}, PROGRAM, VARIABLE).get_completions(list(words), incomplete)
     if incomplete.startswith("-"):
+        from hydra._internal.utils import get_args_parser
+
         hydras = [(name, action.help) for action in get_args_parser()._actions for name in action.option_strings]
         ours = [(name, flags.HELP[kind]) for name, kind in flags.NAMES.items()]
         long = [(name, text) for name, text in [*ours, *hydras] if name.startswith("--")]
@@ -134,7 +127,16 @@ def suggestions(commands: click.Group, arguments: Sequence[str], incomplete: str
 
 def _settings(words: Sequence[str], incomplete: str) -> list[str]:
     """Return Hydra's completions: groups, their choices, and settings with their values."""
-    loader = ConfigLoaderImpl(create_config_search_path(str(source.config_folder())))
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.plugins import Plugins
+    from hydra.errors import HydraException
+    from hydra.plugins.completion_plugin import DefaultCompletionPlugin
+    from omegaconf.errors import OmegaConfBaseException
+
+    from study.config import source
+    from study.config.loader import Loader
+
+    loader = Loader(create_config_search_path(str(source.config_folder())))
     Plugins.instance()  # finds the sweeper and the launchers
     deciding = [word for word in words if _decides(word)]
     key, equals, value = incomplete.partition("=")
@@ -152,6 +154,8 @@ def _settings(words: Sequence[str], incomplete: str) -> list[str]:
 
 def _decides(word: str) -> bool:
     """Return True for a setting with one value, which may change the available settings."""
+    from study.config import grammar
+
     try:
         return "=" in word and not any(override.is_sweep_override() for override in grammar.parse([word]))
     except StudyError:
@@ -167,6 +171,9 @@ class _Recorded(click.ParamType[str]):
         self._runs = runs
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        from study.search import recent as search
+        from study.tracking import recent as tracking
+
         with suppress(StudyError, sqlite3.Error):
             studies = search.names(ctx.params.get("storage") or sqlite.url_of(Path("optuna.db")))
             runs = tracking.runs(locations.tracking_uri(ctx.params.get("tracking_uri"))) if self._runs else []

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-import numpy as np
 
 from study import locations, sqlite
 from study.reporting import terminal
@@ -41,18 +40,19 @@ def best_of(storage: str | None) -> Callable[[str], int | None]:
 
 
 def print_json(content: Any) -> None:
+    import numpy as np
+
+    def plain(value: Any) -> Any:
+        """Convert a value for JSON: arrays to lists, and numbers that aren't finite to null."""
+        if isinstance(value, np.ndarray):
+            return plain(value.tolist())
+        if isinstance(value, dict):
+            return {str(key): plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
     # indented only for a person, since that takes several times as long
-    text = json.dumps(_plain(content), indent=2 if sys.stdout.isatty() else None, allow_nan=False)
+    text = json.dumps(plain(content), indent=2 if sys.stdout.isatty() else None, allow_nan=False)
     with terminal.writing_output():
         click.echo(text)
-
-
-def _plain(value: Any) -> Any:
-    """Convert a value for JSON: arrays to lists, and numbers that aren't finite to null."""
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gc
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from study import locations, sqlite
+from study import collector, locations, sqlite
 from study.cli.group import JSON, STORAGE, TRACKING, best_of, commands, print_json
 from study.errors import BadInput, Corrupt
-from study.reporting import decisions, report, terminal
+from study.reporting import terminal
 from study.settings.model import ACTIVATIONS
 
 ROWS = 200  # of a table; the rest is left out
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Disable garbage collection, which would take a fifth of the time for thousands of records that all stay in use."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 @commands.command()
@@ -35,7 +23,7 @@ def _uncollected() -> Iterator[None]:
 @STORAGE
 @TRACKING
 @JSON
-@_uncollected()
+@collector.held()  # thousands of records may stay in use
 def show(name: str, storage: str | None, tracking_uri: str | None, as_json: bool) -> None:
     """Show a study's trials, its best one and its answer; or one trial (STUDY/12, STUDY/best) or replicate (STUDY/12/3).
 
@@ -74,7 +62,7 @@ def _run_id(name: str, storage: str | None, uri: str) -> str | None:
 
 
 def _show_study(url: str, name: str, as_json: bool) -> None:
-    from study.reporting import claims, study_results
+    from study.reporting import claims, decisions, study_results
 
     findings = study_results.read(url, name)
     if not as_json:
@@ -108,6 +96,7 @@ def _show_study(url: str, name: str, as_json: bool) -> None:
 def _show_run(run_id: str, uri: str, as_json: bool) -> None:
     with terminal.status("loading the run"):
         from study.reporting import listings
+        from study.reporting.report import Table
         from study.tracking import runs, store
 
         opened = store.existing(uri)
@@ -127,7 +116,7 @@ def _show_run(run_id: str, uri: str, as_json: bool) -> None:
         return
     for title, section in sections:
         terminal.show_line(title, "bold")
-        if isinstance(section, report.Table):
+        if isinstance(section, Table):
             terminal.show_table(section, rows=ROWS)
         else:
             terminal.show_text(section)
@@ -181,14 +170,15 @@ def reproduce(run: str, tracking_uri: str | None, as_json: bool) -> None:
     Exits with 0 if every fingerprint matches the record, else with 6. Reports changes in code, versions, CPU and data.
     """
     with terminal.status("loading the run"):
+        from study.reporting import progress
         from study.runner import reproduction
         from study.tracking import addresses, reader, store
 
         uri = locations.tracking_uri(tracking_uri)
         opened = store.existing(uri)
         retraining = reproduction.prepare(reader.load_recorded(opened, addresses.run_id(opened, run, best_of(None))), uri)
-    with terminal.TrialProgress(retraining.spec.training.epochs) as progress:
-        reproduced = retraining.train(progress)
+    with progress.TrialProgress(retraining.spec.training.epochs) as shown:
+        reproduced = retraining.train(shown)
     if as_json:
         print_json(reproduction.as_json(reproduced))
     else:
@@ -210,6 +200,7 @@ def similar(run: str, count: int, tracking_uri: str | None, as_json: bool) -> No
     and the scale of its neurons; changing the weights by 1 % gives about 0.0025.
     """
     with terminal.status("loading the runs"):
+        from study.reporting import report
         from study.tracking import addresses, index, reader, store
 
         opened = store.existing(locations.tracking_uri(tracking_uri))

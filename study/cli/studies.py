@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from study import locations, sqlite
+from study import collector, locations, sqlite
 from study.cli.group import JSON, STORAGE, TRACKING, commands, print_json
 from study.errors import BadInput, Corrupt, Fault
 from study.reporting import terminal
@@ -43,6 +43,7 @@ def report_page(study_name: str, output: Path | None, storage: str | None, track
 @click.argument("study_name", metavar="[STUDY]", required=False)
 @STORAGE
 @JSON
+@collector.held()
 def list_studies(study_name: str | None, storage: str | None, as_json: bool) -> None:
     """List the studies here, the newest first; or a STUDY's trials, with their runs."""
     with terminal.status("reading the studies"):

@@ -22,6 +22,7 @@ from omegaconf.resolvers import oc
 
 from study import redaction
 from study.config import decode, precedence
+from study.config.loader import Loader
 from study.errors import BadInput, Fault
 from study.settings.spec import KINDS
 
@@ -74,7 +75,9 @@ class Source:
             search = create_automatic_config_search_path(__file__, None, self.path or str(config_folder()))
             if self.folder:
                 search.prepend("command-line", f"file://{os.path.abspath(self.folder)}", SearchPathQuery(provider="schema"))
-            yield Hydra.create_main_hydra2("mlp-study", search)
+            application = Hydra("mlp-study", Loader(search))
+            current.initialize(application)
+            yield application
         finally:
             current.hydra = running
 

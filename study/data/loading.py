@@ -8,20 +8,27 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sklearn import datasets
 
-from study import seeds
+from study import collector, seeds
 from study.data.encoding import Input
 from study.data.rows import Rows
 from study.records.arrays import Array
 from study.settings.data import Data, Friedman1, Noise, Teacher, UserTable
 from study.settings.spec import TrialSpec
 
+BUNDLED = ("diabetes", "digits", "breast_cancer", "wine", "iris")
 ROWS = 1  # position in the stream of the `data` seed; the split has the stream itself
 
 
-def _bundled(load: Callable[[], Any]) -> Rows:
-    bunch = load()
+def _sklearn() -> Any:
+    with collector.held():
+        from sklearn import datasets  # a second, which other data don't need
+
+    return datasets
+
+
+def _bundled(data: Data, _: int) -> Rows:
+    bunch = getattr(_sklearn(), f"load_{data.name}")()
     inputs = tuple(map(Input, bunch.feature_names))
     if "target_names" not in bunch:
         return Rows(bunch.data, bunch.target[:, None], inputs, ("target",))
@@ -53,7 +60,7 @@ def _teacher(data: Teacher, seed: int) -> Rows:
 
 def _friedman1(data: Friedman1, seed: int) -> Rows:
     state = seeds.child_seed(seed, ROWS)
-    x, y = datasets.make_friedman1(data.rows, data.features, noise=data.noise, random_state=state)
+    x, y = _sklearn().make_friedman1(data.rows, data.features, noise=data.noise, random_state=state)
     return _made(x, y[:, None])
 
 
@@ -67,12 +74,8 @@ LOADERS: dict[str, Callable[..., Rows]] = {
     "noise": _noise,
     "teacher": _teacher,
     "friedman1": _friedman1,
-    "diabetes": lambda data, seed: _bundled(datasets.load_diabetes),
-    "digits": lambda data, seed: _bundled(datasets.load_digits),
-    "breast_cancer": lambda data, seed: _bundled(datasets.load_breast_cancer),
-    "wine": lambda data, seed: _bundled(datasets.load_wine),
-    "iris": lambda data, seed: _bundled(datasets.load_iris),
     "table": _table,
+    **dict.fromkeys(BUNDLED, _bundled),
 }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import nnls
+import scipy
 
 from study.analysis.pairwise import MOST
 from study.clock import Clock
@@ -149,7 +149,7 @@ def _predicted(
     count = len(probes)
     known = np.array([features(probe.spec)[:count] for probe in probes])
     measured = np.maximum([seconds(probe) for probe in probes], 1e-6)
-    weights, _ = nnls(known / measured[:, None], np.ones(count))
+    weights, _ = scipy.optimize.nnls(known / measured[:, None], np.ones(count))
     return np.array([features(spec)[:count] for spec in sampled]) @ weights
 
 

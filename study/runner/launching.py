@@ -24,8 +24,7 @@ from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
 from study.records.arrays import Scalar
 from study.records.outcome import Completed, TrialResult
 from study.records.trial import Asked, TrialRecord
-from study.reporting import narrative, outputs, report, study_results, terminal
-from study.results import champion
+from study.reporting import narrative, progress, report, study_results, terminal
 from study.runner import dry_run, job, onward, planning, race
 from study.runner import rounds as train_rounds
 from study.runner.ahead import MOST_WAITING, Ahead, open_ahead
@@ -36,6 +35,7 @@ from study.settings.spec import TrialSpec
 from study.tracking import messages, spool
 
 if TYPE_CHECKING:
+    from study.reporting.outputs import AnsweredTable
     from study.runner.sweep import Launch
     from study.search.study import Search
 
@@ -227,15 +227,15 @@ def _run(opened: Launching) -> None:
     done = study.n_trials - study.remaining()
     for line in planning.opening(opened.plan, study.n_trials, study.exhaustive, done):
         terminal.message(line, "bold")
-    with terminal.StudyProgress(
+    with progress.StudyProgress(
         study.n_trials, done, best[0].value if best else None, study.objectives[0], opened.plan.base.replicates.count
-    ) as progress:
+    ) as shown:
         try:
             most_failures = settings["max_failure_rate"] * study.n_trials
             until = _deadline(settings, TRIALS_SHARE if opened.plan.rules else 1.0)
             while not (
                 stopped := sweep.run(
-                    study, opened.launch, progress, settings["n_jobs"], most_failures, opened.clock, until, opened.expect
+                    study, opened.launch, shown, settings["n_jobs"], most_failures, opened.clock, until, opened.expect
                 )
             ):
                 # a race is between all trials
@@ -273,6 +273,8 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
         except StudyError as error:  # another process may still be sending them; the study is complete without
             terminal.message(f"the trials' networks were not compared: {error}")
     with terminal.status("drawing the report"), clock.phase("report"):
+        from study.reporting import outputs  # plotly, which refused input needn't wait for
+
         page = outputs.write_report(findings, networks, plan.folder)
         portrait = outputs.write_best_portrait(findings, networks, plan.folder)
     if networks.factor:
@@ -297,7 +299,7 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
     return findings.records
 
 
-def _keep(findings: study_results.Findings, answered: Sequence[outputs.AnsweredTable], page: Path, writer: spool.Writer) -> None:
+def _keep(findings: study_results.Findings, answered: Sequence[AnsweredTable], page: Path, writer: spool.Writer) -> None:
     texts = {"trials.md": report.markdown(findings.table)}
     texts["answer.txt"] = f"{findings.answer}\n{findings.win}"
     if findings.effects:
@@ -313,6 +315,8 @@ def _crown(findings: study_results.Findings, uri: str, clock: Clock) -> None:
     """Save the best trial's networks as a Keras model; a failure is only reported, since the study is complete without."""
     try:
         with terminal.status("saving the champion"), clock.phase("report"):
+            from study.results import champion  # pandas and MLflow
+
             kept = champion.keep(findings, uri)
     except StudyError as error:
         terminal.message(f"the champion was not saved as a Keras model: {error}")

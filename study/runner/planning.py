@@ -160,6 +160,8 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
         check_writable(Path(config.hydra.sweep.dir))
         if not space:
             raise BadInput([Fault("--multirun", "nothing to search", _something_to_search(config))])
+        if not by_default:
+            validation.check_settings(space, trials, config.hydra.runtime.choices)
         if races and race_setup.untouched(config, fixed):
             trials = replace(trials, fixed=[*fixed, *race_setup.first_replicates(trials, space)], _validated={})
         if by_default:

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from study.clock import Clock
 from study.errors import StudyError
@@ -19,8 +20,10 @@ from study.records.arrays import Scalar
 from study.records.outcome import TrialResult
 from study.records.trial import TrialRecord
 from study.reporting import decisions
-from study.search.study import Search
 from study.statistics.race import Decision, Rules
+
+if TYPE_CHECKING:  # it loads Optuna
+    from study.search.study import Search
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ SIGKILL = "SIGKILL(-9)"  # in joblib's list of its workers' exit codes
 
 
 class Watcher(Protocol):
-    """Receives a study's progress, as `terminal.StudyProgress` does."""
+    """Receives a study's progress, as `progress.StudyProgress` does."""
 
     def launched(self, asked: Sequence[Asked], ended: int) -> None: ...
     def finished(self, asked: Asked, result: TrialResult) -> None: ...

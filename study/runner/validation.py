@@ -40,11 +40,15 @@ class ComposedTrials:
     def config(self, params: Mapping[str, Scalar], space: Space) -> DictConfig:
         return self.compose([*self.fixed, *overrides.assignments(params, space)])
 
+    def settings(self, params: Mapping[str, Scalar], space: Space) -> TrialSpec:
+        """Return the trial with these settings, whose data needn't exist. Raises BadInput for invalid settings."""
+        return decode.trial_spec(self.config(params, space))
+
     def spec(self, params: Mapping[str, Scalar], space: Space) -> TrialSpec:
         """Return the trial with these settings. Raises BadInput if it can't be trained."""
         key = tuple(overrides.assignments(params, space))
         if key not in self._validated:
-            spec = decode.trial_spec(self.config(params, space))
+            spec = self.settings(params, space)
             data = dataset.load_data(spec)
             memory.check(spec, data, self.processes)
             warm_start.load(spec, data, self.uri)
@@ -74,22 +78,33 @@ def _possible(params: Mapping[str, Scalar], space: Space, trials: ComposedTrials
         return False
 
 
+def check_settings(space: Space, trials: ComposedTrials, choices: Mapping[str, str]) -> None:
+    """Raise BadInput with the faults that `check_space` finds in settings alone, since loading data takes a second or more."""
+    _check(space, trials, choices, trials.settings)
+
+
 def check_space(space: Space, trials: ComposedTrials, choices: Mapping[str, str] | None = None) -> list[TrialSpec]:
     """Return a trial for every choice and both ends of every interval, with the first values of the others.
 
     choices: those of the groups that aren't searched. Raises BadInput with all faults.
     """
+    return _check(space, trials, choices or {}, trials.spec)
+
+
+def _check(
+    space: Space, trials: ComposedTrials, choices: Mapping[str, str], make: Callable[[Mapping[str, Scalar], Space], TrialSpec]
+) -> list[TrialSpec]:
     validated: list[TrialSpec] = []
     faults: list[Fault] = []
     of_other_kinds: list[Fault] = []
     examples = [spaces.example(space), *(spaces.example(space, key, value) for key in space for value in space[key].samples())]
     for params in {tuple(params.items()): params for params in examples}.values():
         try:
-            validated.append(trials.spec(params, space))
+            validated.append(make(params, space))
         except BadInput as bad:
             for fault in bad.faults or [Fault("search space", ", ".join(overrides.assignments(params, space)), str(bad))]:
                 kinds = specs.kinds_with(fault.key)
-                if kinds and {**(choices or {}), **params}.get(fault.key.partition(".")[0]) not in kinds:
+                if kinds and {**choices, **params}.get(fault.key.partition(".")[0]) not in kinds:
                     of_other_kinds.append(_other_kinds_fault(fault, kinds, space, trials.fixed))
                 else:
                     faults.append(fault)

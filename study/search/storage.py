@@ -8,16 +8,17 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import optuna
-import sqlalchemy
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.storages import BaseStorage, RDBStorage, get_storage
-from optuna.storages._heartbeat import BaseHeartbeat
-from optuna.storages._rdb.models import NOT_FOUND_MSG
-from sqlalchemy.exc import SQLAlchemyError
-
-from study import sqlite
+from study import collector, sqlite
 from study.errors import BadInput, Corrupt, Fault
+
+with collector.held():
+    import optuna
+    import sqlalchemy
+    from optuna.exceptions import ExperimentalWarning, StorageInternalError
+    from optuna.storages import BaseStorage, RDBStorage, get_storage
+    from optuna.storages._heartbeat import BaseHeartbeat
+    from optuna.storages._rdb.models import NOT_FOUND_MSG
+    from sqlalchemy.exc import SQLAlchemyError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy
 
 FEWEST_FOR_MEDIAN = 6  # the extremes of five values cover the median in 94 % only
 FEWEST_BLOCKS = 3  # the interval over two blocks is about ten times as wide as their difference, and says nothing
@@ -26,7 +26,7 @@ def mean_halfwidth(values: Sequence[float] | npt.NDArray[np.float64], confidence
     n = len(values)
     if n < 2:
         return None
-    quantile = special.stdtrit(n - 1, (1 + confidence) / 2)
+    quantile = scipy.special.stdtrit(n - 1, (1 + confidence) / 2)
     return float(quantile * np.std(values, ddof=1) / np.sqrt(n))
 
 
@@ -43,7 +43,7 @@ def of_median(values: Sequence[float] | npt.NDArray[np.float64], confidence: flo
     Statistics, 7.1): 97.9 % for 16 values, 99.2 % for 8. None for fewer than six.
     """
     count = len(values)
-    beyond = special.bdtr(np.arange(count // 2), count, 0.5)  # the probability of at most so many values below the median
+    beyond = scipy.special.bdtr(np.arange(count // 2), count, 0.5)  # the probability of at most so many values below the median
     left_out = int(np.sum(beyond <= (1 - confidence) / 2))
     if not left_out:
         return None
@@ -76,7 +76,7 @@ def mean_of_pairs(matrix: npt.NDArray[np.float64], confidence: float = 0.95) -> 
         return MeanInterval(mean, mean, mean)
     left_out = (sums.sum() - 2 * sums) / ((n - 1) * (n - 2))
     error = np.sqrt((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2))
-    half = float(special.stdtrit(n - 1, (1 + confidence) / 2) * error)
+    half = float(scipy.special.stdtrit(n - 1, (1 + confidence) / 2) * error)
     return MeanInterval(mean, mean - half, mean + half)
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy
 
 from study.records.arrays import Array, Doubles
 from study.statistics.shrinkage import shrunken
@@ -274,7 +274,7 @@ class _Look:
 
 def _probability(gap: Array, se: Doubles, freedom: Array) -> Doubles:
     """Return Student's probability of a value below gap/se, [S]; without any spread, 1 where the gap isn't negative, else 0."""
-    return special.stdtr(freedom, np.divide(gap, se, out=np.where(gap >= 0, np.inf, -np.inf), where=se > 0))
+    return scipy.special.stdtr(freedom, np.divide(gap, se, out=np.where(gap >= 0, np.inf, -np.inf), where=se > 0))
 
 
 def _judged(look: _Look, rules: Rules) -> tuple[str, Array, Mask]:
@@ -308,7 +308,7 @@ def _claims(look: _Look, rules: Rules, reason: str) -> dict[int, Claim]:
     one_sided = error / max(1, settings - 1)
     better = _probability(-mean, se, freedom)
     not_better_by_margin, not_worse_by_margin = (1 - _probability(delta + way * mean, se, freedom) for way in (1, -1))
-    half = special.stdtrit(freedom, 1 - one_sided) * se
+    half = scipy.special.stdtrit(freedom, 1 - one_sided) * se
 
     def kind(index: int) -> str:
         if better[index] < one_sided / rules.rounds:

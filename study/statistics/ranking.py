@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from study.records.arrays import Array
 from study.statistics import intervals
@@ -74,7 +74,7 @@ def needed_pairs(mean: float, sd: float, confidence: float = 1 - ERROR) -> int |
         return None
 
     def enough(count: int) -> bool:
-        quantiles = special.stdtrit(count - 1, (1 + confidence) / 2) + special.stdtrit(count - 1, POWER)
+        quantiles = scipy.special.stdtrit(count - 1, (1 + confidence) / 2) + scipy.special.stdtrit(count - 1, POWER)
         return bool(quantiles * sd <= math.sqrt(count) * abs(mean))
 
     if not enough(MOST_NEEDED):

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from study.records.arrays import Array, Doubles
 
@@ -80,11 +80,11 @@ def _estimate(centre: float, shifts: Doubles, sums: Doubles, confidence: float) 
 def _levels(sums: Doubles, shifts: Doubles, confidence: float) -> Doubles:
     """Return the levels of the resamples' quantiles that are the interval's ends, [2]."""
     m = len(sums)
-    tail = special.stdtrit(m - 1, (1 + confidence) / 2) * math.sqrt(m / (m - 1))
+    tail = scipy.special.stdtrit(m - 1, (1 + confidence) / 2) * math.sqrt(m / (m - 1))
     below = (np.mean(shifts < 0) + np.mean(shifts <= 0)) / 2
-    bias = special.ndtri(np.clip(below, 1 / len(shifts), 1 - 1 / len(shifts)))
+    bias = scipy.special.ndtri(np.clip(below, 1 / len(shifts), 1 - 1 / len(shifts)))
     square = np.sum(sums**2)
     acceleration = np.sum(sums**3) / (6 * square**1.5) if square > 0 else 0.0
     z = bias + np.array([-tail, tail])
     # beyond its pole the correction would swap the ends, which few rows and a high confidence come to
-    return special.ndtr(bias + z / np.maximum(1 - acceleration * z, 1e-9))
+    return scipy.special.ndtr(bias + z / np.maximum(1 - acceleration * z, 1e-9))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from study.records.arrays import Scalar
 from study.records.trial import TrialRecord
@@ -75,5 +75,5 @@ def _effect(key: str, groups: Sequence[np.ndarray], confidence: float) -> Settin
     between = np.sum(counts * np.array([(group.mean() - centre) ** 2 for group in groups])) / between_df
     within = sum(np.sum((group - group.mean()) ** 2) for group in groups) / (total - len(groups))
     a_value = (total - np.sum(counts**2) / total) / between_df
-    quantile = special.fdtri(between_df, total - len(groups), confidence)
+    quantile = scipy.special.fdtri(between_df, total - len(groups), confidence)
     return SettingEffect(key, float(np.sqrt(between / a_value)), float(np.sqrt(quantile * within / a_value)))

@@ -52,8 +52,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
-from scipy.spatial import distance as pairs
+import scipy
 
 from study import seeds
 from study.errors import BadInput, Fault
@@ -172,6 +171,7 @@ def _squared_distances(rows: Array) -> Doubles:
     """
     width = max(1, BLOCK // len(rows))
     blocks = (rows[:, start : start + width].astype(np.float64) for start in range(0, rows.shape[1], width))
+    pairs = scipy.spatial.distance
     return pairs.squareform(sum(pairs.pdist(block, "sqeuclidean") for block in blocks))
 
 
@@ -254,5 +254,5 @@ def _resampled_levels(levels: Sequence[int], count: int) -> list[Doubles]:
 
 def _expanded_tail(levels: int) -> float:
     """Return the tail of a percentile interval that is widened for its small sample (Hesterberg 2015)."""
-    wide = np.sqrt(levels / (levels - 1)) * stats.t.ppf((1 + CONFIDENCE) / 2, levels - 1)
-    return float(stats.norm.cdf(-wide))
+    wide = np.sqrt(levels / (levels - 1)) * scipy.stats.t.ppf((1 + CONFIDENCE) / 2, levels - 1)
+    return float(scipy.stats.norm.cdf(-wide))

@@ -21,9 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import yaml
-from pyarrow import parquet
 
 from study.errors import BadInput, Corrupt, writing
 from study.records.arrays import Array, Floats, Integers
@@ -82,7 +80,7 @@ def write(
         if onward and onward[0].trajectory:
             moved = {f"{MOVED}{name}": array for name, array in _trajectory(onward[0].trajectory).items()}
             np.savez(folder / ONWARD, **{**onward[0].network.parameters, **_curves(onward[0]), **_predictions(*onward), **moved})
-        parquet.write_table(_table(curves), folder / TABLE)
+        _write_table(curves, folder / TABLE)
         (folder / CONFIG).write_text(yaml.safe_dump(as_mapping(cohort.spec), sort_keys=False))
         (folder / ENVIRONMENT).write_text(json.dumps(dict(environment), indent=2))
         sums = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
@@ -102,11 +100,14 @@ def _trajectory(path: Trajectory) -> dict[str, Any]:
     return {name: array for name, array in vars(path).items() if array is not None}
 
 
-def _table(curves: Mapping[str, Array]) -> pa.Table:
+def _write_table(curves: Mapping[str, Array], file: Path) -> None:
+    import pyarrow  # a start, which imports this module, does without
+    from pyarrow import parquet
+
     epochs = curves["train_loss"].shape[1]
     numbers = curves["replicate"]
     rows = {"replicate": np.repeat(numbers, epochs), "epoch": np.tile(np.arange(1, epochs + 1), len(numbers))}
-    return pa.table(rows | {name: curves[name].ravel() for name in LOSSES})
+    parquet.write_table(pyarrow.table(rows | {name: curves[name].ravel() for name in LOSSES}), file)
 
 
 def write_atomically(file: Path, text: str) -> None:

@@ -21,16 +21,17 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 
-from mlflow import MlflowClient
-from mlflow.entities import Run, RunTag, ViewType
-from mlflow.exceptions import MlflowException
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
-
-from study import locations, sqlite
+from study import collector, locations, sqlite
 from study.errors import BadInput, Fault, NotWritable
 from study.tracking import descriptions, relocation, schema, views
 from study.tracking.schema import KILLED, KIND, OF_STUDY, OF_TRIAL, REASON, TRIAL, VAL_LOSS_MEAN, TrialRun
+
+with collector.held():
+    from mlflow import MlflowClient
+    from mlflow.entities import Run, RunTag, ViewType
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
 
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,166 @@
+"""Launch a trial or a study from a command line of Hydra's."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from study import processes
+from study.clock import STARTED
+from study.config import composition, grammar, precedence, source
+from study.config.refusals import REFUSALS
+from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
+from study.records.outcome import Completed, TrialResult
+from study.reporting import headlines, narrative, progress, report, terminal
+from study.runner import job
+from study.statistics.objectives import MAE
+from study.tracking import spool
+
+# Hydra's options that print something, or launch a job of their own
+ANSWERED_BY_HYDRA = ("help", "hydra_help", "cfg", "info", "shell_completion", "resolve", "package", "experimental_rerun")
+
+
+def launch(arguments: list[str], dry_run: bool) -> None:
+    """Train what the arguments describe, or let Hydra answer them. dry_run: only print what would be trained."""
+    # with this, Hydra raises errors instead of printing them, and `main` prints them in our own form
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]  # reported like every other bad input
+    parsed = parser.parse_intermixed_args(arguments)
+    chosen = source.Source(parsed.config_name or source.CONFIG_NAME, parsed.config_path, parsed.config_dir)
+    chosen.check()
+    lines = grammar.quote_columns(parsed.overrides)
+    asked = [option for option in ANSWERED_BY_HYDRA if getattr(parsed, option)]
+    if asked == ["help"] and not parsed.multirun:  # Hydra's own loader takes a second to list the groups
+        with chosen.application() as application:
+            application.app_help(chosen.name, parser, argparse.Namespace(**vars(parsed) | {"overrides": lines}))
+        return
+    if asked:
+        _let_hydra_answer([word for word in arguments if word not in parsed.overrides], lines, parsed.multirun)
+        return
+    with chosen.application() as application:
+        config = None if parsed.multirun else composition.compose_launch(application, lines, chosen)
+        if config:
+            _launch_trial(application, config, chosen.name, dry_run)
+            return
+        # the sweeper reads dry_run from a setting
+        searched = [*precedence.allow_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run, "hydra.mode=MULTIRUN"]
+        try:
+            application.multirun(chosen.name, _run_job, searched)
+        except REFUSALS:
+            composition.check_fixed(lines, chosen)
+            raise
+
+
+def _let_hydra_answer(options: list[str], lines: list[str], multirun: bool) -> None:
+    """Run Hydra's own command line for options that only print something."""
+    if multirun:
+        # Hydra shows the config of one job, and refuses --multirun with it
+        options = [option for option in options if option not in ("--multirun", "-m")]
+        lines = [line for line in lines if not composition.searches(line)]
+    sys.argv = [sys.argv[0], *options, *lines]
+    answer = hydra.main(version_base=source.VERSION_BASE, config_path=str(source.config_folder()), config_name=source.CONFIG_NAME)
+    try:
+        answer(_run_job)()
+    except ValueError as error:  # options that exclude each other
+        raise BadInput(str(error)) from error
+
+
+def _launch_trial(application: Hydra, config: DictConfig, name: str, dry_run: bool) -> None:
+    """Check a launch of one trial before Hydra makes its folder, and train it unless this is a dry run."""
+    asked = job.from_config(config, single=True)
+    reading = job.check(asked)
+    if dry_run:
+        from study.runner.dry_run import show_trial
+
+        show_trial(config, asked, reading)
+        return
+    for line in reading.splitlines():
+        terminal.message(line, "dim")
+    # already composed, so Hydra needn't do it again
+    application.config_loader.load_configuration = lambda *_, **__: config  # type: ignore[method-assign]
+    application.run(name, lambda _: _train(asked), [])
+
+
+def _refuse(message: str) -> NoReturn:
+    raise BadInput(f"{message}; see mlp-study --help and --hydra-help")
+
+
+def _run_job(config: DictConfig) -> TrialResult:
+    if HydraConfig.get().runtime.choices["hydra/launcher"] != "basic":
+        processes.end_with_parent()
+    # paths of records and tables don't depend on the folder that `hydra.job.chdir` changes to
+    with contextlib.chdir(HydraConfig.get().runtime.cwd):
+        return job.run(job.from_config(config))
+
+
+def _train(asked: job.Job) -> TrialResult:
+    with contextlib.chdir(HydraConfig.get().runtime.cwd):
+        try:
+            with progress.TrialProgress(asked.spec.training.epochs) as shown:
+                result = job.run(asked, shown)
+            _show_result(result)
+            _portray(result, asked)
+        except StudyError as error:
+            # reported here, since Hydra would announce it as a crash of the job
+            terminal.error(str(error), error)
+            raise SystemExit(error.exit_code) from error
+    if not isinstance(result.outcome, Completed):
+        raise SystemExit(FAILED_TRIALS_EXIT_CODE)
+    return result
+
+
+def _show_result(result: TrialResult) -> None:
+    if summary := result.summary:
+        count = len(summary.val_losses)
+        apart = f"{summary.distinct} different fingerprints, {report.number(summary.distance)} apart (relative L2)"
+        if summary.distinct == 1:
+            apart = "one fingerprint: the same weights, bit for bit"
+        mean = "mean" if summary.val_loss_halfwidth is None else "mean ± 95 % interval"
+        over = f" ({mean} over {count} replicates)" if count > 1 else ""
+        pairs = f"; {apart}, disagreement {report.number(summary.disagreement)}" if count > 1 else ""
+        terminal.show_text(f"validation loss {report.loss_text(summary)}{over}; {report.labels_text(summary)}{pairs}")
+        if scores := report.scores_text(summary):
+            notes = ["means over the replicates"] * (count > 1) + ["MAE on the normalised target"] * (MAE in summary.scores)
+            terminal.show_text(f"{scores} ({', '.join(notes)})" if notes else scores)
+        if summary.verdict:
+            terminal.show_text(f"{headlines.headline(summary)}.", "bold")
+            terminal.show_text(f"verdict: {summary.verdict}: {'; '.join(summary.reasons)}")
+        if summary.blame:
+            terminal.show_table(narrative.blame_table(summary.blame))
+            terminal.show_text(narrative.blame_answer(summary.blame))
+    else:
+        terminal.show_text(getattr(result.outcome, "reason", ""), "red")
+    if result.run_id:
+        terminal.show_text(f"run {result.run_id}")
+    terminal.message(report.seconds_text(result.seconds, _since_start()), "dim")
+
+
+def _portray(result: TrialResult, asked: job.Job) -> None:
+    """Write the page of the replicates to the job's folder and to the trial's run."""
+    if not (asked.uri and result.run_id and result.summary and result.summary.verdict):
+        return
+    with terminal.status("drawing the replicates"):
+        from study.reporting import outputs
+
+        description = f"{asked.spec.optimizer.name} on {asked.spec.data.name} data"
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        page = outputs.write_portrait(asked.uri, result.run_id, description, result.summary, folder)
+        if page:
+            spool.writer(asked.uri).keep_files(result.run_id, [page])
+            terminal.message(f"networks: {page}", "dim")
+
+
+def _since_start() -> float:
+    return time.perf_counter() - STARTED
