@@ -247,6 +247,7 @@ def test_a_study_trains_its_winner_on(tmp_path: Path) -> None:
         assert np.array_equal(first[:epochs], further[:epochs])
 
 
+@pytest.mark.long
 def test_what_is_slow_and_not_stuck_is_so_wherever_it_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ["data=diabetes", "optimizer=sgd", "model.units=[8]", "training.epochs=60", "replicates.count=2"]
     assert study.train(study.compose([*settings, "optimizer.learning_rate=3e-5"])).labels == (SLOW, SLOW)

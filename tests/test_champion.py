@@ -215,7 +215,10 @@ def test_no_model_is_kept_where_nothing_is_tracked(tmp_path: Path, monkeypatch: 
     "settings",
     [
         pytest.param(["data=diabetes", "replicates.vary=[init,data]"], marks=pytest.mark.long),
-        ["data=diabetes", "data.normalise=minmax", "data.normalise_target=minmax", "model.normalisation=batch"],
+        pytest.param(
+            ["data=diabetes", "data.normalise=minmax", "data.normalise_target=minmax", "model.normalisation=batch"],
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             ["data=noise", "data.outputs=2", "data.rows=200", "data.normalise=robust", "model.normalisation=layer"],
             marks=pytest.mark.long,

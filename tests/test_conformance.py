@@ -158,6 +158,7 @@ LONG = PAIRS.keys() - QUICK | {
     # a setting of theirs that other quick cases have too: moments, decay, clipping, a normalisation
     *(f"diabetes {rule}" for rule in ("adamax", "lion", "adadelta", "nadam betas", "rmsprop decay", "sgd decay", "sgd clip value")),
     *(f"diabetes {name}" for name in ("one hidden layer", "batch normalisation", "layer normalisation")),
+    "digits layer normalisation",
 }
 CASES |= PAIRS
 PARAMETERS = [pytest.param(name, marks=[pytest.mark.long, pytest.mark.slow] if name in LONG else []) for name in CASES]

@@ -174,7 +174,7 @@ def test_training_again_gives_the_same_bits(spec):
 
 
 @pytest.mark.parametrize("name", ["7, adam", "9-7-5 tanh, sgd"])
-@pytest.mark.parametrize("leg_epochs", [1, 7, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("leg_epochs", [7, *(pytest.param(length, marks=pytest.mark.long) for length in (1, 20))])
 def test_the_length_of_a_leg_never_changes_a_bit(name, leg_epochs):
     spec = with_training(NETWORKS[name], epochs=50)
     whole, cut = train(with_training(spec, leg_epochs=50)), train(with_training(spec, leg_epochs=leg_epochs))

@@ -127,7 +127,7 @@ def test_an_error_is_hydras_own(lines: list[str], loaders: tuple[Loader, ConfigL
     assert told[0] == told[1]
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(" ,'\"\\=[]{}$:1eatrunl", max_size=8)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(" ,'\"\\=[]{}:1eatrunl", max_size=8)
 
 
 @given(st.lists(SCALARS | st.lists(SCALARS, max_size=3), max_size=3))

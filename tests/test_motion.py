@@ -93,6 +93,7 @@ def test_sums_and_sketches_are_those_of_the_weights_and_predictions(settings: Se
         assert np.allclose(np.sum((path.votes[:, -1] - path.votes[:, 0]) ** 2, axis=1), differing, rtol=0.3, atol=1e-3)
 
 
+@pytest.mark.long
 def test_the_gain_of_averaging_the_function_is_that_of_its_mean_predictions() -> None:
     """On 71 rows each bucket of the sketch holds one prediction, so that nothing is lost."""
     settings = ("data=diabetes", "optimizer=sgd", "optimizer.learning_rate=0.1")

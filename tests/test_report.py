@@ -195,6 +195,7 @@ def test_a_browser_shows_500_trials_without_an_error_wherever_it_is_opened(large
                 assert dark == (scheme == "dark")
 
 
+@pytest.mark.long
 def test_a_reader_can_hover_sort_and_open(large: Path) -> None:
     with browser() as opened, page_of(opened, large, 1440) as (shown_page, errors):
         shown_page.locator("h3", has_text="Loss by epoch").scroll_into_view_if_needed()

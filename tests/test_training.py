@@ -41,6 +41,7 @@ def bits(*arrays):
 # Averages of weights
 
 
+@pytest.mark.long
 def test_averaged_weights_are_those_of_keras_and_are_validated():
     spec = small(optimizer=Adam(1e-2, ema=0.9))
     trained, data, orders = study.train(spec), study.load_data(spec), study.batch_orders(spec)
@@ -162,6 +163,7 @@ def test_each_replicate_stops_as_keras_would_and_keeps_its_best_weights(patience
     np.testing.assert_allclose(forward.losses(outputs, data.y_val, spec.loss), trained.final(trained.val_loss), rtol=1e-4)
 
 
+@pytest.mark.long
 def test_stopping_never_depends_on_the_neighbours_or_the_legs():
     spec = small(optimizer=Adam(0.05), training=Training(40, patience=2, leg_epochs=7))
     together = study.train(spec)

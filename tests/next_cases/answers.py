@@ -24,6 +24,7 @@ CASES = [
         ((*FIVE, "data.resample=kfold", "replicates.vary=[init,order,data]"),),
         ("each was validated on rows of its own", "that differ in init, order and data"),
         ("As functions",),
+        long=True,
     ),
     case(
         "one network",
