@@ -45,8 +45,8 @@ from benchmarks.findings import (
     jackknife,
     labels,
     learned,
+    progress,
     ratio,
-    told,
     varying,
     weights_apart,
 )
@@ -79,7 +79,7 @@ def barriers(cohort: Cohort, count: int, align: bool) -> Barriers:
     spec, data = cohort.spec, study.load_data(cohort.spec)
     nets = cohort.networks()[:count]
     pairs = list(itertools.combinations(range(count), 2))
-    with told(f"{len(pairs)} barriers between networks {nets[0].architecture}"):
+    with progress(f"{len(pairs)} barriers between networks {nets[0].architecture}"):
         raw = barrier.between([(nets[i], nets[j]) for i, j in pairs], data, spec.model, spec.loss)
         moved = None
         if align:

@@ -48,7 +48,7 @@ QUICK = Sizes(epochs=20, replicates=8, floor=4, paired=4, levels=4, many=4, smal
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the table; a number without a range is told and not judged."""
+    """One line of the table; a number without a range is reported but not judged."""
 
     quantity: str
     published: str
@@ -121,16 +121,16 @@ def learned(cohort: Cohort) -> bool:
 
 
 @contextlib.contextmanager
-def told(what: str) -> Iterator[None]:
-    """Says what is being done, every five seconds that it still is, and how long it took."""
+def progress(what: str) -> Iterator[None]:
+    """Print what is being done, every five seconds while it lasts, and how long it took."""
     start, done = time.perf_counter(), threading.Event()
 
-    def tell(end: str) -> None:
+    def show(end: str) -> None:
         print(f"{what}: {time.perf_counter() - start:.0f} s{end}", file=sys.stderr, flush=True)
 
     def beat() -> None:
         while not done.wait(5):
-            tell(" …")
+            show(" …")
 
     print(what, file=sys.stderr, flush=True)
     beating = threading.Thread(target=beat, daemon=True)
@@ -140,13 +140,13 @@ def told(what: str) -> Iterator[None]:
     finally:
         done.set()
         beating.join()
-        tell("")
+        show("")
 
 
 @cache
 def trained(*overrides: str) -> Cohort:
     spec = study.compose(overrides)
-    with told(f"training {spec.replicates.count} networks: {' '.join(overrides)}"):
+    with progress(f"training {spec.replicates.count} networks: {' '.join(overrides)}"):
         return study.train(spec)
 
 

@@ -13,7 +13,7 @@ from unittest import mock
 import numpy as np
 
 import study
-from benchmarks.findings import ANY, Finding, Sizes, Values, jackknife, labels, ratio, told, trained
+from benchmarks.findings import ANY, Finding, Sizes, Values, labels, progress, ratio, trained
 from study.analysis import convergence, disagreement, motion
 from study.analysis.motion import Motion
 from study.data import batches
@@ -64,7 +64,7 @@ def rates(sizes: Sizes) -> Iterator[Finding]:
     cohort = trained(*whole, f"replicates.count={sizes.floor}", f"training.epochs={10 * sizes.epochs}")
     correlation = mean(study.motion(cohort).correlation)
     yield Finding("whole batches: correlation", ANY, "−1.00", correlation, (-1.01, LIMITS.oscillating), labels(cohort))
-    with told("curvature"):
+    with progress("curvature"):
         edge = [0.1 * study.stationarity(cohort, index).largest for index in range(EDGE)]
     yield Finding("whole batches: λmax × rate", ANY, "≈ 2", mean(np.array(edge)), (1.5, 2.5))
     small, cohort = _moved(sizes, 500, "optimizer.learning_rate=0.0001")
@@ -129,7 +129,9 @@ def wobble(sizes: Sizes) -> Iterator[Finding]:
 
 def mean(values: Values) -> MeanInterval:
     """values: one per network."""
-    return jackknife(lambda each: float(np.mean(each)), np.asarray(values, np.float64))
+    middle, half = float(np.mean(values)), intervals.mean_halfwidth(values)
+    half = np.nan if half is None else half
+    return MeanInterval(middle, middle - half, middle + half)
 
 
 def _moved(sizes: Sizes, epochs: int = 500, *more: str) -> tuple[Motion, Cohort]:
@@ -147,7 +149,7 @@ def _radii(sizes: Sizes, rate: float, count: int, more: tuple[str, ...], name: s
     """
     given = round(50 / rate) * sizes.epochs // 200
     settings = (*NOISE, f"optimizer.learning_rate={rate}", f"replicates.count={count}", f"training.epochs={given}", *more)
-    with told(f"training {count} networks at {rate} {' '.join(more)}, batches {name}"):
+    with progress(f"training {count} networks at {rate} {' '.join(more)}, batches {name}"):
         cohort = study.train(study.compose(settings))
     moved = study.motion(cohort)
     assert cohort.trajectory

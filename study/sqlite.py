@@ -89,13 +89,16 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 def rows(url: str, query: str, *values: str) -> list[tuple[object, ...]]:
     """Return the rows of a query on the file of a SQLite URL; none without a file, or for another database.
 
-    Raises sqlite3.Error for a query that doesn't fit the file.
+    Raises StudyError if it can't be read: the file beside a write-ahead log, for which a full disk has no room, is needed for that.
     """
     path = path_of(url)
     if path is None or not path.exists():
         return []
-    with reading(path) as connection:
-        return connection.execute(query, values).fetchall()
+    try:
+        with reading(path) as connection:
+            return connection.execute(query, values).fetchall()
+    except sqlite3.Error as error:
+        raise fault(error, str(path)) from error
 
 
 def damage(path: Path, tables: Set[str]) -> str | None:

@@ -273,7 +273,7 @@ def test_the_winners_mean_is_hardly_biased_after_shrinkage(count: int, spread: f
 
 # -- error rates -----------------------------------------------------------------------------------------------------------------
 
-REPETITIONS = 2000  # tell 5.5 from 7 %
+REPETITIONS = 2000  # enough to resolve 5.5 and 7 %
 EIGHT_EACH = 8 * 24  # networks
 TABLES_OF_LOSSES = np.load(Path(__file__).with_name("losses.npz"), allow_pickle=False)
 Draw = Callable[[np.random.Generator], Any]  # residuals [S, 64], with SDs within splits of about 1

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from os import environ
@@ -174,7 +173,7 @@ class _Recorded(click.ParamType[str]):
         from study.search import recent as search
         from study.tracking import recent as tracking
 
-        with suppress(StudyError, sqlite3.Error):
+        with suppress(StudyError):
             studies = search.names(ctx.params.get("storage") or sqlite.url_of(Path("optuna.db")))
             runs = tracking.runs(locations.tracking_uri(ctx.params.get("tracking_uri"))) if self._runs else []
             known = [*((name, None) for name in studies), *runs]

@@ -116,7 +116,7 @@ def _key(name: str | None, overrides: Sequence[Override]) -> Key:
 
 
 def _decides(override: Override, repository: IConfigRepository) -> bool:
-    """Return True for a choice of a group, as Hydra tells it from a setting, and for Hydra's own settings.
+    """Return True for a choice of a group, as Hydra distinguishes it from a setting, and for Hydra's own settings.
 
     These may be anything, such as folders to search, and are the same for all trials of a launch.
     """

@@ -5,7 +5,7 @@ XLA keeps small programs on one core and releases the interpreter's lock, so par
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -109,8 +109,8 @@ def open_threads() -> Iterator[Threads]:
 class Part:
     """Up to W replicates: their first weights, their data, and the streams of their batch orders.
 
-    positions: the replicates' in the cohort. Copies of the last one pad them to W, and their results are dropped. tensors: makes
-    a dataset's, for a part whose replicates all have the same.
+    positions: the replicates' in the cohort. Copies of the last one pad them to W, and their results are dropped. tensors: of
+    each dataset by its id, where the replicates of a part all have the same one.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Part:
         spec: TrialSpec,
         signature: Signature,
         datasets: Sequence[Dataset],
-        tensors: Callable[[Dataset], tuple[tf.Tensor, ...]],
+        tensors: Mapping[int, tuple[tf.Tensor, ...]],
         start: Sequence[Network] | None,
     ) -> None:
         self._count = len(positions)
@@ -134,7 +134,7 @@ class Part:
         self._data = (
             _own_data([datasets[position] for position in self._padded(positions)], signature.datasets)
             if signature.datasets
-            else tensors(datasets[positions[0]])
+            else tensors[id(datasets[positions[0]])]
         )
         self._latest: Future[Stage] | None = None
 

@@ -8,11 +8,9 @@ interface for functions; where that is missing or has changed, programs are trac
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
-import tempfile
 import threading
 import zlib
 from collections.abc import Callable
@@ -137,12 +135,9 @@ def _renamed(concrete: Any, name: str) -> bytes:
 
 def _write(file: Path, content: bytes) -> None:
     packed = zlib.compress(content, 1)
-    handle, name = tempfile.mkstemp(dir=file.parent)
+    draft = file.with_name(f".{file.stem}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(hashlib.sha256(packed).digest() + packed)
-        os.replace(name, file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+        draft.write_bytes(hashlib.sha256(packed).digest() + packed)
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -62,7 +62,8 @@ class CohortTraining:
             self.signature = signature_of(spec, datasets[0])
             positions, width = range(spec.replicates.count), self.signature.width
             members = [positions[first : first + width] for first in positions[::width]]
-            tensors = _Tensors()
+            distinct = {} if self.signature.datasets else {id(data): data for data in datasets}
+            tensors = {key: tuple(map(tf.constant, arrays_of(data))) for key, data in distinct.items()}
             self._parts = [Part(part, spec, self.signature, datasets, tensors, start) for part in members]
             self._stages: list[Stage] = []
             self._done = np.zeros(spec.replicates.count, np.bool_)
@@ -76,21 +77,21 @@ class CohortTraining:
 
     def compile(self) -> None:
         """Compile the program, so that another training finds it."""
-        self._parts[0].compiled(self._settings, self._plans()[0])
+        self._parts[0].compiled(self._settings, self._plans(self._rates())[0])
 
     def _rates(self) -> Floats:
         return schedules.learning_rates(
             self._spec.schedule, self._spec.optimizer.learning_rate, self._spec.training.epochs, self.signature.steps
         )
 
-    def _plans(self) -> list[LegPlan]:
-        epochs = self._spec.training.epochs
-        by_step = optimizers.settings_by_step(self._spec.optimizer, epochs * self.signature.steps)
-        return _plans({"learning_rate": self._rates()} | by_step, epochs, self.signature)
+    def _plans(self, rates: Floats) -> list[LegPlan]:
+        by_step = {"learning_rate": rates} | optimizers.settings_by_step(self._spec.optimizer, len(rates))
+        return _plans(by_step, self._spec.training.epochs, self.signature)
 
     def legs(self) -> Iterator[Leg]:
         """Train leg by leg until the epochs are done, every replicate has stopped, or the caller stops iterating."""
-        rates, plans, steps = self._rates(), self._plans(), self.signature.steps
+        rates, steps = self._rates(), self.signature.steps
+        plans = self._plans(rates)
         with self._clock.phase("compile"):
             traced = self._parts[0].compiled(self._settings, plans[0])
         legs: list[Leg] = []
@@ -169,18 +170,6 @@ class CohortTraining:
         networks = _joined([stage.networks() for stage in self._stages])
         gathered = ([getattr(stage, name) for stage in self._stages] for name in ("predictions", "trained", "epoch"))
         return Weights(networks, *map(np.concatenate, gathered))
-
-
-class _Tensors:
-    """Makes each dataset's tensors once."""
-
-    def __init__(self) -> None:
-        self._made: dict[int, tuple[tf.Tensor, ...]] = {}
-
-    def __call__(self, data: Dataset) -> tuple[tf.Tensor, ...]:
-        if id(data) not in self._made:
-            self._made[id(data)] = tuple(map(tf.constant, arrays_of(data)))
-        return self._made[id(data)]
 
 
 def signature_of(spec: TrialSpec, data: Dataset) -> Signature:

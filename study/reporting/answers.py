@@ -13,6 +13,7 @@ from study.records.arrays import Scalar
 from study.records.outcome import Onward, Summary
 from study.records.trial import TrialRecord
 from study.reporting import headlines
+from study.reporting.reference_values import RATE
 from study.reporting.report import (
     COPIES,
     interval_text,
@@ -24,7 +25,7 @@ from study.reporting.report import (
     score_text,
     settings_text,
 )
-from study.reporting.star import RATE, Star
+from study.reporting.star import Star
 from study.search import space as spaces
 from study.settings.data import CLASSIFICATION
 from study.settings.values import Value

@@ -14,8 +14,9 @@ from study.analysis import motion
 from study.analysis.convergence import DIVERGED, OSCILLATING, SLOW, STUCK
 from study.records.outcome import MotionSummary, Summary
 from study.records.trial import TrialRecord
+from study.reporting.reference_values import RATE, SCHEDULE
 from study.reporting.report import median, number
-from study.reporting.star import RATE, SCHEDULE, Star
+from study.reporting.star import Star
 from study.settings.schedule import Cosine, ReduceOnPlateau
 
 UNIFORM = 0.2  # of its whole way, which weights at a uniform speed go in the last fifth of the epochs
@@ -39,20 +40,20 @@ def claims(found: Star) -> list[JudgedClaim]:
     """Return the claims that these trials put to the test."""
     centre = found.summary
     assert centre.motion
-    told = [_settles(centre.motion), _oscillates(centre.motion)]
+    judged_claims = [_settles(centre.motion), _oscillates(centre.motion)]
     rate = _rate(found.centre)
     rates = sorted(found.varying(RATE), key=_rate)
-    told += [judged for record in rates[-1:] if _rate(record) > rate and (judged := _too_large(record))]
-    told += [judged for record in rates[:1] if _rate(record) < rate and (judged := _too_small(record))]
+    judged_claims += [judged for record in rates[-1:] if _rate(record) > rate and (judged := _too_large(record))]
+    judged_claims += [judged for record in rates[:1] if _rate(record) < rate and (judged := _too_small(record))]
     schedules = {record.params[SCHEDULE]: record.summary for record in found.varying(SCHEDULE)}
     if cosine := schedules.get(Cosine.name):
-        told += _mitigate(centre, cosine, schedules.get(ReduceOnPlateau.name))
-    return [*told, _tolerance(centre)]
+        judged_claims += _mitigate(centre, cosine, schedules.get(ReduceOnPlateau.name))
+    return [*judged_claims, _tolerance(centre)]
 
 
-def text(told: Sequence[JudgedClaim]) -> str:
+def text(judged_claims: Sequence[JudgedClaim]) -> str:
     """Return a line for each claim."""
-    return "\n".join(f"“{claim.text}”: {claim.verdict}. {claim.why[:1].upper()}{claim.why[1:]}." for claim in told)
+    return "\n".join(f"“{claim.text}”: {claim.verdict}. {claim.why[:1].upper()}{claim.why[1:]}." for claim in judged_claims)
 
 
 def _rate(record: TrialRecord) -> float:

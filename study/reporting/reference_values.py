@@ -22,6 +22,7 @@ class Reference:
     numbers: tuple[float | None, float | None, float | None, float | None, float | None, float | None]
 
 
+RATE, SCHEDULE = "optimizer.learning_rate", "schedule"
 COMMON: Mapping[str, Any] = {
     "data.feature_noise": 0.0,
     "data.target_noise": 0.0,
@@ -33,13 +34,13 @@ COMMON: Mapping[str, Any] = {
     "model.l2": 0.0,
     "model.normalisation": None,
     "optimizer": "sgd",
-    "optimizer.learning_rate": 0.1,
+    RATE: 0.1,
     "optimizer.momentum": 0.0,
     "optimizer.weight_decay": 0.0,
     "optimizer.clip_value": None,
     "optimizer.clip_norm": None,
     "optimizer.ema": None,
-    "schedule": "constant",
+    SCHEDULE: "constant",
     "schedule.warmup": 0.0,
     "init": "glorot_uniform",
     "init.bias": 0.0,
@@ -71,8 +72,6 @@ DIGITS: Mapping[str, Any] = {
     "loss": "sparse_categorical_crossentropy",
     "training.epochs": 100,
 }
-RATE, SCHEDULE = "optimizer.learning_rate", "schedule"
-
 REFERENCES = (
     Reference(
         {**NOISE, RATE: 0.01, "training.epochs": 2000},

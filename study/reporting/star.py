@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from study.records.outcome import Summary, counted
 from study.records.trial import TrialRecord
 from study.reporting import reference_values
+from study.reporting.reference_values import RATE, SCHEDULE
 from study.reporting.report import Table, median, median_text, number, settings_text
 from study.settings.schedule import ConstantRate
 from study.settings.values import Value
 from study.statistics import rounds
 
-RATE, SCHEDULE, BATCH = "optimizer.learning_rate", "schedule", "training.batch_size"
+BATCH = "training.batch_size"
 FEWEST_ARMS = 3  # a star with fewer asks another question
 LABELS = ("setting", "loss label", "weights' motion", "function's motion")
 NUMBERS = ("wander", "trend", "correlation", "wobble", "function_correlation")

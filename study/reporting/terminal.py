@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich import box
@@ -164,6 +165,7 @@ def message_line(text: str, style: str) -> None:
     err.print(Text(visible(text), style), no_wrap=MOVES, overflow="ellipsis" if MOVES else "ignore", soft_wrap=not MOVES)
 
 
+@cache
 def _prose() -> set[str]:
     """Return the columns that are words, to be wrapped."""
     from study.reporting import listings, star

@@ -7,7 +7,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -68,21 +68,21 @@ class Launching:
             with self.clock.phase("search"):
                 following = self.study.expected(MOST_WAITING)
             with self.clock.phase("compose"):
-                specs = [[self._spec(params) for params in some] for some in ([asked.params for asked in batch], following)]
-            self.ahead.expect([spec for spec in specs[1] if spec], now=[spec for spec in specs[0] if spec])
+                now, expected = self._specs([asked.params for asked in batch]), self._specs(following)
+            self.ahead.expect(expected, now=now)
 
     def expect_winner(self, leader: TrialRecord) -> None:
         """Compile the program that trains the winner on."""
-        spec = self._spec(leader.params) if self.ahead and self.plan.settings["settle"] else None
-        if spec and self.ahead:
-            self.ahead.expect([onward.bounded(spec, dataset.load_data(spec))])
+        if self.ahead and self.plan.settings["settle"]:
+            self.ahead.expect([onward.bounded(spec, dataset.load_data(spec)) for spec in self._specs([leader.params])])
 
-    def _spec(self, params: Mapping[str, Scalar]) -> TrialSpec | None:
-        """Return a trial; None for one that can't be trained, which its job will report."""
-        try:
-            return self.plan.trials.spec(params, self.plan.space)
-        except (StudyError, OSError):
-            return None
+    def _specs(self, settings: Sequence[Mapping[str, Scalar]]) -> list[TrialSpec]:
+        """Return trials, without those that can't be trained, which their jobs will report."""
+        specs = []
+        for params in settings:
+            with suppress(StudyError, OSError):
+                specs.append(self.plan.trials.spec(params, self.plan.space))
+        return specs
 
 
 def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequence[str]) -> list[TrialRecord]:

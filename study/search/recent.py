@@ -10,6 +10,6 @@ NAMES = "SELECT study_name FROM studies ORDER BY study_id DESC"
 def names(url: str) -> list[str]:
     """Return the names, the newest first; none of a server, which may be slow.
 
-    Raises StudyError or sqlite3.Error for a file that isn't Optuna's.
+    Raises StudyError for a file that isn't Optuna's.
     """
     return [str(name) for (name,) in sqlite.rows(url, NAMES)]

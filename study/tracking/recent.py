@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from study import sqlite
 from study.tracking.schema import TRIAL, TrialRun
 
@@ -22,9 +20,5 @@ TRIALS = f"""
 
 
 def trial_runs(url: str, study: str) -> list[TrialRun]:
-    """Return the runs of a study's trials, the deleted ones too; none of a server. Raises StudyError if they can't be read."""
-    try:
-        found = sqlite.rows(url, TRIALS, study)
-    except sqlite3.Error as error:  # a write-ahead log needs a file beside it, for which a full disk has no room
-        raise sqlite.fault(error, str(sqlite.path_of(url))) from error
-    return [TrialRun(str(run), int(str(number)), stage == "deleted") for run, number, stage in found]
+    """Return the runs of a study's trials, the deleted ones too; none of a server. Raises as `runs` does."""
+    return [TrialRun(str(run), int(str(number)), stage == "deleted") for run, number, stage in sqlite.rows(url, TRIALS, study)]
