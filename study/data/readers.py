@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
-from study.data import number_texts, table_text
+from study.data import kept_rows, number_texts, table_text
+from study.data.arrow_types import Column, plain
 from study.data.encoding import absent, named_alike
 from study.errors import BadInput, Fault
 from study.records.arrays import Array
@@ -31,14 +32,13 @@ DELIMITER_NAMES = {"\t": "tab"}
 INDEX = re.compile(r"Unnamed: 0(\.\d+)?|__index_level_\d+__")
 NAMELESS = "\0"  # prefix of the keys of columns without a name
 
-Column = Any  # pa.ChunkedArray; pyarrow has no types
 # takes the names in the file, returns those to read, in their order; may raise BadInput
 ChooseColumns = Callable[[Sequence[str]], Sequence[str]]
 
 
 def stamp(path: str) -> tuple[int, int]:
     """Return the file's time and size, which change when the file does. Raises BadInput unless it is a file with content."""
-    file = Path(path)
+    file = Path(kept_rows.found(path))
     try:
         if not file.is_file():
             reason = "a directory" if file.is_dir() else "no such file"
@@ -77,6 +77,7 @@ def columns(settings: UserTable, choose: ChooseColumns, texts: Collection[str] =
     texts: names of columns that hold texts in a text file, whatever they look like. made_up: as for `values`. Raises BadInput for a
     file that can't be read.
     """
+    settings = replace(settings, path=kept_rows.found(settings.path))
     stamp(settings.path)
     file = Path(settings.path)
     try:
@@ -89,10 +90,7 @@ def columns(settings: UserTable, choose: ChooseColumns, texts: Collection[str] =
     table, notes = dict(read.columns), list(read.notes)
     numbers: dict[str, str] = {}
     for name, column in table.items():
-        if pa.types.is_dictionary(column.type):
-            column = pc.cast(column, column.type.value_type)
-        if pa.types.is_string_view(column.type):
-            column = pc.cast(column, pa.string())
+        column = plain(column)
         if is_text(column.type) and not pa.types.is_boolean(column.type):
             column = pc.utf8_trim_whitespace(column)  # a blank at a text's end is invisible
             column = _without(column, ["", *map(str, settings.gaps)])
