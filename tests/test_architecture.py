@@ -50,7 +50,7 @@ HOMES = {
     "plotly": {"reporting.pages", "reporting.pages.charts", "results.study_handle"},
     "jinja2": {"reporting.pages"},
     "charset_normalizer": {"data.table_text"},
-    "pyarrow": {"data.arrow_types", "data.kept_rows", "data.readers", "data.tables", "tracking.artifacts"},
+    "pyarrow": {"data", "tracking.artifacts"},
     "pandas": {"results", "tracking"},
     "sklearn": {"data.loading", "analysis.baselines"},
     "click": {"cli"},

@@ -44,3 +44,11 @@ def plain(column: Column) -> Column:
 def _each(column: Column, change: Callable[[Any], Any]) -> Column:
     chunks = [change(chunk) for chunk in column.chunks]
     return pa.chunked_array(chunks) if chunks else pa.chunked_array([pa.array([], pa.null())])
+
+
+def is_text(kind: Any) -> bool:
+    return pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def is_numeric(kind: Any) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)

@@ -18,6 +18,7 @@ import pyarrow.parquet as parquet
 
 from study import sqlite
 from study.data.arrow_types import plain
+from study.data.file_columns import made_up_names
 from study.errors import BadInput, Fault, writing
 
 KEPT = Path(".mlp-study", "rows")
@@ -123,7 +124,7 @@ def _columns(rows: Any) -> list[tuple[str, Any]]:
     if array.ndim not in (1, 2):
         raise _no_table(rows)
     listed = array.T if array.ndim == 2 else [array]
-    return [(f"column_{at + 1}", _column(f"column_{at + 1}", column)) for at, column in enumerate(listed)]
+    return [(name, _column(name, column)) for name, column in zip(made_up_names(len(listed)), listed, strict=True)]
 
 
 def _column(name: str, values: Any) -> Any:

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from study.data import number_texts
-from study.data.arrow_types import Column
+from study.data.arrow_types import Column, is_numeric, is_text
 from study.data.encoding import Input, named_alike, row_text
-from study.data.readers import DECIMAL_COMMA, columns, is_numeric, is_text, made_up_names, stamp, wanted_names
+from study.data.file_columns import made_up_names
+from study.data.readers import DECIMAL_COMMA, columns, stamp, wanted_names
 from study.data.rows import Rows
 from study.errors import BadInput, Fault
 from study.records.arrays import Array, Floats, Integers
