@@ -27,7 +27,7 @@ from study.engine import export
 from study.errors import BadInput, Corrupt, Unreachable
 from study.reporting import report, study_results
 from study.results import champion
-from study.tracking import artifacts
+from study.tracking import artifacts, predicting
 from study.tracking.champion import FORMAT, kept
 from study.tracking.store import open_store
 from tests.command import client, ran, run, runs_of
@@ -146,15 +146,20 @@ def test_it_has_a_signature_an_input_example_and_says_what_it_takes_and_gives() 
     (model,) = models()
     kept_model = Model.load(f"models:/{model.model_id}")
     assert kept_model.signature.inputs.required_input_names() == list(study.load_data(study.compose(["data=iris"])).input_names)
-    assert kept_model.signature.outputs.input_names() == ["setosa", "versicolor", "virginica"]
+    classes = ["setosa", "versicolor", "virginica"]
+    assert kept_model.signature.outputs.input_names() == ["predicted class", "its probability", "SD over members", *classes]
     example = kept_model.load_input_example()
     assert example.shape == (5, 4)
     found = mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(example)
-    pd.testing.assert_frame_equal(found, study.open("tiny").predict(example), check_dtype=False)
+    mean, std = study.open("tiny").predict(example, return_std=True)
+    pd.testing.assert_frame_equal(found[classes], mean, check_dtype=False)
+    assert found["predicted class"].tolist() == mean.idxmax(axis=1).tolist()
+    np.testing.assert_allclose(found["its probability"], mean.max(axis=1))
+    np.testing.assert_allclose(found["SD over members"], std.to_numpy()[range(5), mean.to_numpy().argmax(axis=1)])
     told = kept_model.metadata
     assert (told["study"], told["run_id"], told["members"]) == ("tiny", trial.info.run_id, [0, 1, 2])
     assert told["inputs"][0] == "sepal length (cm)"
-    assert told["outputs"] == ["setosa", "versicolor", "virginica"]
+    assert told["outputs"] == classes
     files = [file for file in Path(mlflow.artifacts.download_artifacts(f"models:/{model.model_id}")).rglob("*") if file.is_file()]
     # an empty one is uploaded in chunks, which not every proxy before a server takes
     assert files and all(file.stat().st_size for file in files)
@@ -239,6 +244,7 @@ def test_it_predicts_as_keras_models_that_are_scaled_and_averaged_by_hand(settin
     export.keras.utils.clear_session()  # as in a new process, where operations get the names of the saved ones again
     loaded = export.keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     rows, by_hand = scalings[0].x_val, []
+    members = predicting.networks(loaded)(rows)
     for replicate, scaling in enumerate(scalings):
         spreads, centres = np.array([(column.spread, column.centre) for column in scaling.inputs]).T
         outputs = study.keras_model(cohort, replicate).predict((rows - centres) / spreads, verbose=0).astype(float)
@@ -249,11 +255,8 @@ def test_it_predicts_as_keras_models_that_are_scaled_and_averaged_by_hand(settin
             by_hand.append(special.softmax(outputs, axis=-1) if outputs.shape[1] > 1 else special.expit(outputs))
         # single precision, of which a target's unit knows nothing
         tolerance = 1e-5 * max([scale.spread for scale in scaling.targets], default=1)
-        alone, _ = export.with_spread(loaded, replicate).predict(rows, verbose=0)
-        np.testing.assert_allclose(alone, by_hand[-1], rtol=1e-5, atol=tolerance)
+        np.testing.assert_allclose(members[:, replicate], by_hand[-1], rtol=1e-5, atol=tolerance)
     np.testing.assert_allclose(loaded.predict(rows, verbose=0), np.mean(by_hand, axis=0), rtol=1e-5, atol=tolerance)
-    _, spread = export.with_spread(loaded).predict(rows, verbose=0)
-    np.testing.assert_allclose(spread, np.std(by_hand, axis=0, ddof=1), rtol=1e-4, atol=tolerance)
 
 
 def test_a_column_that_is_far_from_zero_is_scaled_in_double_precision(tmp_path: Path) -> None:

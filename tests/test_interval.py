@@ -22,11 +22,12 @@ from study.data import loading, splits
 from study.data.scaling import learn_scaling
 from study.engine import export
 from study.errors import BadInput
+from study.records.champion import ERRORS
 from study.results import out_of_fold, predictions
-from study.results.champion import Predictor
 from study.settings.spec import TrialSpec
 from study.statistics import conformal
-from study.tracking import served
+from study.tracking import predicting
+from study.tracking.predicting import Predictor
 from tests.command import ran, run
 
 SMALL = [
@@ -84,8 +85,8 @@ def test_the_interval_is_as_wide_as_errors_on_rows_not_trained_on(here: Path, ca
     (saved,) = here.glob("mlruns/**/MLmodel")
     model = mlflow.pyfunc.load_model(str(saved.parent))
     by_mlflow = model.predict(repeated, params={"interval": 0.8})
-    pd.testing.assert_frame_equal(by_mlflow, predicted, check_dtype=False)
-    assert model.predict(repeated).columns.tolist() == ["target"]
+    pd.testing.assert_frame_equal(by_mlflow[[*predicted]], predicted, check_dtype=False)
+    assert model.predict(repeated).columns.tolist() == ["target", "SD over members"]
     with pytest.raises(MlflowException, match=r"interval: got 2\.0"):
         model.predict(repeated, params={"interval": 2.0})
 
@@ -102,7 +103,7 @@ def test_what_has_no_interval_is_refused(here: Path, monkeypatch: pytest.MonkeyP
     ]:
         assert run("predict", "tiny", "new.csv", "--interval", level, *more) == 2
         assert fault in errors.pop()
-    with changed_metadata(here, **{served.ERRORS: None}):
+    with changed_metadata(here, **{ERRORS: None}):
         assert run("predict", "tiny", "new.csv", "--interval", "0.9") == 2
         assert "data.split=time" in errors.pop()
         assert run("predict", "tiny", "new.csv") == 0
@@ -130,7 +131,7 @@ def changed_metadata(folder: Path, **instead: Any) -> Iterator[None]:
     (file,) = folder.glob("mlruns/**/MLmodel")
     text = file.read_text()
     content = yaml.safe_load(text)
-    del content["metadata"][served.ERRORS]
+    del content["metadata"][ERRORS]
     content["metadata"] |= instead
     try:
         file.write_text(yaml.safe_dump(content))
@@ -144,15 +145,16 @@ def predictor(spec: TrialSpec) -> Predictor:
     numbers = tuple(spec.replicates.numbers)
     model = export.predictor(spec, study.train(spec).networks(), [learn_scaling(spec, number) for number in numbers])
     errors, rows = out_of_fold.errors(spec, numbers, model), loading.rows(spec)
-    return Predictor(model, numbers, rows.inputs, rows.target_names, rows.labels is not None, {}, True, errors)
+    by_member = predicting.networks(model)
+    return Predictor(by_member, numbers, rows.inputs, rows.target_names, rows.labels is not None, {}, True, errors)
 
 
 def on_test_rows(spec: TrialSpec, level: float) -> tuple[pd.DataFrame, np.ndarray]:
     """The intervals for the rows of the test part, and what these rows' targets or class numbers are."""
     champion, (rows, _, test) = predictor(spec), splits.tested_parts(spec)
-    mean, _ = champion.predict(served.columns(table(rows.x[test], spec)))
+    mean, _ = champion.predict(predicting.columns(table(rows.x[test], spec)))
     widths = predictions.halfwidths(champion, level, None, lambda: "")
-    return predictions.intervals(champion, mean, widths), rows.y[test]
+    return pd.DataFrame(champion.intervals(mean, widths)), rows.y[test]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,7 @@ def test_sets_of_classes_hold_the_likeliest_and_cover_rows_that_nothing_has_seen
         spec = study.compose([*data, *SMALL, "training.epochs=12", f"seed={seed}"])
         predicted, truth = on_test_rows(spec, level)
         names = loading.rows(spec).target_names
-        sets = [text.split(served.BETWEEN) for text in predicted["prediction set"]]
+        sets = [text.split(predicting.BETWEEN) for text in predicted["prediction set"]]
         covered += sum(names[label] in chosen for chosen, label in zip(sets, truth, strict=True))
         count, sizes = count + len(truth), [*sizes, *map(len, sets)]
     assert min(sizes) == 1 and max(sizes) > 1
@@ -196,13 +198,14 @@ def test_a_set_is_by_hand_and_a_gap_has_none() -> None:
     widths = predictions.halfwidths(champion, 0.75, None, lambda: "")
     assert widths.tolist() == [0.7]
     mean = np.array([[0.5, 0.3, 0.2], [0.9, 0.05, 0.05], [0.2, 0.4, 0.4], [np.nan] * 3])
-    assert predictions.intervals(champion, mean, widths)["prediction set"].fillna("nothing").tolist() == [
+    sets = pd.DataFrame(champion.intervals(mean, widths))["prediction set"]
+    assert sets.fillna("nothing").tolist() == [
         "a | b",
         "a",
         "b | c",
         "nothing",
     ]
-    none_is_that_likely = predictions.intervals(champion, np.array([[0.4, 0.3, 0.3]]), np.array([0.5]))
+    none_is_that_likely = champion.intervals(np.array([[0.4, 0.3, 0.3]]), np.array([0.5]))
     assert none_is_that_likely["prediction set"].tolist() == ["a"]
     with pytest.raises(BadInput, match=r"<= 0\.75:"):
         predictions.halfwidths(champion, 0.76, None, lambda: "")
@@ -210,7 +213,7 @@ def test_a_set_is_by_hand_and_a_gap_has_none() -> None:
 
 def test_several_targets_have_an_interval_each() -> None:
     champion = Predictor(None, (0,), (), ("y", "z"), False, {}, True, np.array([[1.0, 10.0]]))
-    predicted = predictions.intervals(champion, np.array([[5.0, 50.0]]), predictions.halfwidths(champion, 0.5, None, lambda: ""))
+    predicted = pd.DataFrame(champion.intervals(np.array([[5.0, 50.0]]), predictions.halfwidths(champion, 0.5, None, lambda: "")))
     assert predicted.to_dict("records") == [{"lower, y": 4, "upper, y": 6, "lower, z": 40, "upper, z": 60}]
 
 

@@ -61,6 +61,8 @@ def test_rows_become_the_inputs_that_training_had() -> None:
     np.testing.assert_array_equal(encoding.encode(INPUTS, columns()), wanted)
     numbers = columns() | {"area": np.array([30, nan, 50.5], np.float32), "a=b": np.array([1, 2, 1], np.uint8)}
     np.testing.assert_array_equal(encoding.encode(INPUTS, numbers), wanted)
+    texts = columns() | {"area": np.array(["30", " ", "50,5"], object), "a=b": np.array(["1", "2", " $1"], object)}
+    np.testing.assert_array_equal(encoding.encode(INPUTS, texts, ","), wanted)
     assert encoding.encode(INPUTS, {name: column[:0] for name, column in columns().items()}).shape == (0, 10)
 
 
@@ -71,7 +73,8 @@ def test_rows_become_the_inputs_that_training_had() -> None:
         ({"district": []}, "no column 'district'"),
         # what is another input isn't what was meant
         ({"a": [], "a ": ["b=c"] * 3}, "no column 'a'\"; valid: did you mean a ? id, district"),
-        ({"area": [1, "2", 3]}, "column 'area': '2' in row 2"),
+        ({"area": [1, "two", 3]}, "column 'area': 'two' in row 2"),
+        ({"area": [1, object, 3]}, "column 'area': <class 'object'> in row 2"),
         (
             {"district": ["North", "Nort", "Sud"]},
             "'Nort' in row 2 (first of 2)\"; valid: an empty cell, did you mean North? Centre, North",
@@ -122,18 +125,20 @@ def test_mlflow_serves_a_tables_own_columns_by_name_in_any_order(here: Path) -> 
     (saved,) = here.glob("mlruns/**/MLmodel")
     model = mlflow.pyfunc.load_model(str(saved.parent))
     for given in (rows, rows[["new", "area", "district"]], rows.astype({"area": object}), rows.assign(id="more")):
-        pd.testing.assert_frame_equal(model.predict(given), wanted, check_dtype=False)
+        pd.testing.assert_frame_equal(model.predict(given)[[*wanted]], wanted, check_dtype=False)
     whole = rows.dropna().astype({"area": int})  # MLflow itself takes no int64 for a double
-    pd.testing.assert_frame_equal(model.predict(whole), wanted.loc[whole.index], check_dtype=False)
+    pd.testing.assert_frame_equal(model.predict(whole)[[*wanted]], wanted.loc[whole.index], check_dtype=False)
+    texts = whole.assign(area=[f" {area:,}" for area in 1000 * whole["area"]])
+    pd.testing.assert_frame_equal(model.predict(texts), model.predict(whole.assign(area=1000 * whole["area"])))
     # training had gaps in this column alone
     assert model.metadata.signature.inputs.optional_input_names() == ["area"]
     gaps = study.open("tiny").predict(rows.assign(area=None))
-    pd.testing.assert_frame_equal(model.predict(rows.drop(columns="area")), gaps, check_dtype=False)
+    pd.testing.assert_frame_equal(model.predict(rows.drop(columns="area"))[[*wanted]], gaps, check_dtype=False)
     for refused, told in [
         (rows.drop(columns="new"), "missing inputs \\['new'\\]"),
         (rows.assign(district=1), "column district"),
         (rows.assign(district="Nort"), "column 'district': 'Nort' in row 1 .* did you mean North"),
-        (rows.assign(area="60"), "column 'area': '60' in row 1"),
+        (rows.assign(area="sixty"), "column 'area': 'sixty' in row 1"),
         (rows.assign(new="yes"), "column 'new': 'yes' in row 1"),
         (rows.to_numpy(), "missing inputs \\['district', 'new'\\]"),
     ]:
@@ -157,7 +162,8 @@ def test_mlflow_serves_it_where_mlp_study_is_not_installed(here: Path) -> None:
     done = subprocess.run([sys.executable, "-c", SERVER, str(saved.parent)], capture_output=True, text=True, check=True)
     rows = pd.DataFrame({"new": [True, False], "district": ["North", "Centre"], "area": [60, None]})
     wanted = study.open("tiny").predict(rows)
-    pd.testing.assert_frame_equal(pd.read_json(io.StringIO(done.stdout.splitlines()[-1])), wanted, check_dtype=False)
+    found = pd.read_json(io.StringIO(done.stdout.splitlines()[-1]))
+    pd.testing.assert_frame_equal(found[[*wanted]], wanted, check_dtype=False)
 
 
 def test_a_study_predicts_for_rows_as_they_come(
@@ -198,6 +204,10 @@ def test_a_study_predicts_for_rows_as_they_come(
     alone = pd.read_parquet(output)
     assert alone.columns.tolist() == ["predicted class", "its probability", "cheap", "dear"]
     np.testing.assert_allclose(alone["dear"], probabilities[1], rtol=1e-4, atol=1e-5)
+    assert run("predict", "tiny", str(file), str(output), "--decimal", ",", "--keep", "id", "--keep", "area", "--force") == 0
+    beside = pd.read_parquet(output)
+    assert beside.columns.tolist() == ["id", "area", *told.columns] and beside["id"].tolist() == new["id"].astype(str).tolist()
+    np.testing.assert_allclose(beside["dear"], found["dear"], rtol=1e-6)
 
     (elsewhere := tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(elsewhere)
@@ -217,6 +227,7 @@ def test_a_study_predicts_for_rows_as_they_come(
         ([str(file), "--encoding", "no such"], "--encoding: got 'no such'; valid: a text encoding"),
         ([str(file), "out.txt"], "FILE: got 'out.txt'; valid: a name that ends in .csv or .parquet"),
         ([str(file), str(output)], "--force"),
+        ([str(whole), "--keep", "ide"], "--keep: got \"no column 'ide'\"; valid: did you mean id? new, id, area, district"),
         ([str(whole), "--member", "99"], "--member: got 99; valid: "),
     ]:
         assert run("predict", "tiny", *arguments) == 2

@@ -114,6 +114,7 @@ OPTIONS = {
     "delimiter": "--delimiter",
     "member": "--member",
     "interval": "--interval",
+    "keep": "--keep",
 }
 
 
@@ -125,6 +126,7 @@ OPTIONS = {
 @click.option(
     "--interval", "level", type=float, metavar="LEVEL", help="Add intervals that contain this share of outcomes, such as 0.9."
 )
+@click.option("--keep", multiple=True, metavar="COLUMN", help="Begin each row with this column of FILE; may be repeated.")
 @click.option("--decimal", type=click.Choice((".", ",")), help="Decimal mark in FILE; the default is the study's.")
 @click.option("--delimiter", help="Separator of FILE's fields; detected by default.")
 @click.option("--encoding", help="Encoding of FILE; detected by default.")
@@ -136,6 +138,7 @@ def predict(
     output: Path | None,
     member: int | None,
     level: float | None,
+    keep: tuple[str, ...],
     force: bool,
     tracking_uri: str | None,
     **reading: str | None,
@@ -157,7 +160,7 @@ def predict(
 
         try:
             uri = locations.tracking_uri(tracking_uri)
-            predicted = predictions.of_file(study_name, uri, file, member=member, level=level, **reading)
+            predicted = predictions.of_file(study_name, uri, file, member=member, level=level, keep=keep, **reading)
         except BadInput as bad:
             renamed = [dataclasses.replace(fault, key=OPTIONS.get(fault.key, fault.key)) for fault in bad.faults]
             raise (BadInput(renamed) if renamed else bad) from None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from study.data import number_texts
 from study.errors import BadInput, Fault
 from study.settings.rules import nearest, suggestion
 
@@ -80,12 +81,13 @@ def absent(wanted: Collection[str], names: Sequence[str]) -> list[Fault]:
     ]
 
 
-def encode(inputs: Sequence[Input], columns: Mapping[str, Array]) -> Doubles:
+def encode(inputs: Sequence[Input], columns: Mapping[str, Array], decimal: str = ".", thousands: str | None = None) -> Doubles:
     """Return the rows as inputs, [n, inputs].
 
     A missing number becomes NaN. A missing text or boolean becomes NaN if its column had none in training, else zero in all levels.
-    columns: [n] each, numbers or Python values, NaN or None where missing; columns without an input are ignored. Raises BadInput
-    for a missing column, text among numbers, and a text that is no level.
+    columns: [n] each, numbers or Python values, NaN or None where missing; columns without an input are ignored. decimal,
+    thousands: how texts write numbers, see `number_texts.read`. Raises BadInput for a missing column, a text that is no number or
+    no level.
     """
     x, faults = np.zeros((len(next(iter(columns.values()), ())), len(inputs))), absent(columns_of(inputs), list(columns))
     for name, group in itertools.groupby(enumerate(inputs), key=lambda item: item[1].column):
@@ -93,7 +95,7 @@ def encode(inputs: Sequence[Input], columns: Mapping[str, Array]) -> Doubles:
         if name not in columns:
             continue
         if of_column[0].level is None:
-            x[:, positions[0]] = _numbers(name, columns[name], faults)
+            x[:, positions[0]] = _numbers(name, columns[name], decimal, thousands, faults)
         else:
             x[:, positions] = _levels(of_column, columns[name], faults)
     if faults:
@@ -101,16 +103,27 @@ def encode(inputs: Sequence[Input], columns: Mapping[str, Array]) -> Doubles:
     return x
 
 
-def _numbers(name: str, column: Array, faults: list[Fault]) -> Doubles:
-    """Return [n] numbers, NaN where missing."""
+def _numbers(name: str, column: Array, decimal: str, thousands: str | None, faults: list[Fault]) -> Doubles:
+    """Return [n] numbers, NaN where missing or blank."""
     if column.dtype.kind in NUMBERS:
         return column.astype(np.float64)
-    wrong = np.array([value is not None and not isinstance(value, Real | Decimal | np.bool_) for value in column], bool)
+    numbers = [_number(value, decimal, thousands) for value in column]
+    wrong = np.array([number is None for number in numbers], bool)
     if wrong.any():
         got = f"column {name!r}: {column[int(np.argmax(wrong))]!r} in {row_text(wrong)}"
         faults.append(Fault("rows", got, "numbers, or an empty cell"))
         return np.zeros(len(column))
-    return np.array([math.nan if value is None else float(value) for value in column], np.float64)
+    return np.array(numbers, np.float64)
+
+
+def _number(value: object, decimal: str, thousands: str | None) -> float | None:
+    """Return a cell's number; None if it has another content."""
+    if value is None:
+        return math.nan
+    if isinstance(value, str):
+        written = number_texts.read(text, decimal, thousands) if (text := value.strip()) else number_texts.Written(math.nan)
+        return written.value if written else None
+    return float(value) if isinstance(value, Real | Decimal | np.bool_) else None
 
 
 def _levels(inputs: Sequence[Input], column: Array, faults: list[Fault]) -> Doubles:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from study.data.scaling import ColumnScale, Scaling
 from study.engine.backend import keras
 from study.errors import Corrupt
 from study.records.arrays import Doubles
+from study.records.champion import MEMBERS
 from study.records.cohort import Cohort
 from study.records.network import STATISTICS, Network
 from study.settings import optimizer as optimizers
@@ -30,8 +30,6 @@ from study.settings.loss import (
 from study.settings.model import BATCH
 from study.settings.optimizer import Optimizer
 from study.settings.spec import TrialSpec
-
-MEMBERS = "members"  # the layer with each network's own prediction, [n, R, outputs]
 
 OPTIMIZERS: dict[type[Optimizer], type[keras.optimizers.Optimizer]] = {
     optimizers.SGD: keras.optimizers.SGD,
@@ -209,29 +207,6 @@ def _spreads_and_centres(scales: Sequence[Sequence[ColumnScale]]) -> tuple[Doubl
     """Return both, [R, columns] each."""
     both = np.array([[(column.spread, column.centre) for column in columns] for columns in scales])
     return both[..., 0], both[..., 1]
-
-
-def members(model: keras.Model) -> keras.Model:
-    """Return a model that predicts what each member of a `predictor` does, [n, R, outputs]."""
-    return keras.Model(model.input, model.get_layer(MEMBERS).output)
-
-
-def with_spread(model: keras.Model, member: int | None = None) -> keras.Model:
-    """Return a model with two outputs: the mean prediction of a `predictor`'s members, and the standard deviation over them.
-
-    member: the position of one to take alone. The deviation of a single member is NaN.
-    """
-    # inside a model of its own, since a loaded one has operations of the names that new ones get
-    columns = keras.Input(model.input.shape[1:], dtype=model.input.dtype)
-    if any(layer.name == MEMBERS for layer in model.layers):
-        predicted = members(model)(columns)
-    else:  # earlier versions kept a single network
-        predicted = keras.ops.expand_dims(model(columns), 1)
-    if member is not None:
-        predicted = predicted[:, member : member + 1]
-    count = predicted.shape[1]
-    unbiased = math.sqrt(count / (count - 1)) if count > 1 else math.nan
-    return keras.Model(columns, [keras.ops.mean(predicted, axis=1), unbiased * keras.ops.std(predicted, axis=1)])
 
 
 def load_predictor(file: Path) -> keras.Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from study.data import encoding, loading
 from study.data.encoding import Input
 from study.data.scaling import learn_scaling
 from study.errors import BadInput, Fault
-from study.records.arrays import Array, Doubles
+from study.records.arrays import Doubles
+from study.records.champion import ERRORS
 from study.records.network import Network
 from study.records.tracked import TrackedNetwork
 from study.records.trial import TrialRecord
@@ -27,6 +28,7 @@ from study.settings.values import as_texts
 
 if TYPE_CHECKING:
     from study.tracking.champion import Champion, Column
+    from study.tracking.predicting import Predictor
 
 EXAMPLE_ROWS, MOST_NAMES = 5, 20
 
@@ -63,44 +65,11 @@ def keep(findings: Findings, uri: str) -> Kept | None:
     return Kept(best.number, len(networks), model_id) if model_id else None
 
 
-@dataclass(frozen=True)
-class Predictor:
-    """A study's champion, ready for new rows.
-
-    members: the replicates' numbers; names: of its outputs; classifies: these are classes; reading: how its table was read, from
-    `_reading`. records_errors: False for a champion of an earlier version; errors: from `out_of_fold.errors`.
-    """
-
-    model: Any
-    members: tuple[int, ...]
-    inputs: tuple[Input, ...]
-    names: tuple[str, ...]
-    classifies: bool
-    reading: Mapping[str, Any]
-    records_errors: bool
-    errors: Doubles | None
-
-    def predict(self, columns: Mapping[str, Array], member: int | None = None) -> tuple[Array, Array]:
-        """Predict unscaled rows: targets in their own units, or each class's probability.
-
-        Returns the mean over the members and their standard deviation, [n, outputs] each. member: the number of a replicate to take
-        alone, whose deviation is NaN. columns: as for `encoding.encode`, whose BadInput it raises.
-        """
-        from study.engine import export
-        from study.tracking import served
-
-        if member is not None and member not in self.members:
-            raise BadInput([Fault("member", member, f"the number of a replicate: {', '.join(map(str, self.members))}")])
-        model = export.with_spread(self.model, None if member is None else self.members.index(member))
-        mean, spread = served.run(model, served.encoded(self.inputs, columns, self.reading.get("gaps", ())))
-        mean = served.one_each(mean, self.names)
-        return mean, np.broadcast_to(spread, mean.shape)
-
-
 def load(study: str, uri: str) -> Predictor:
     """Load a study's champion. Raises BadInput if it has none, or one of an early version, Corrupt, and StudyError of the store."""
     from study.engine import export
-    from study.tracking import champion, served, store
+    from study.tracking import champion, store
+    from study.tracking.predicting import Predictor, networks
 
     with champion.opened(store.existing(uri), study) as kept:
         if kept is None:
@@ -108,25 +77,12 @@ def load(study: str, uri: str) -> Predictor:
         file, meaning = kept
         if "made_of" not in meaning:  # saved by an earlier version
             raise BadInput([Fault("STUDY", study, "a study whose champion records its columns; launch it again to save it")])
-        model = export.load_predictor(file)
-        # earlier versions saved only the decimal mark, and a single network
-        reading = {"decimal": meaning.get("decimal", "."), "header": True} | meaning.get("reading", {})
-        members = meaning["members"] if "members" in meaning else [meaning["replicate"]]
-        return Predictor(
-            model=model,
-            members=tuple(members),
-            inputs=served.inputs(meaning),
-            names=served.names(meaning),
-            classifies="classes" in meaning,
-            reading=reading,
-            records_errors=served.ERRORS in meaning,
-            errors=served.errors(meaning),
-        )
+        return Predictor.of(meaning, networks(export.load_predictor(file)))
 
 
 def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, members: Sequence[TrackedNetwork]) -> Champion:
     from study.engine import export
-    from study.tracking import served
+    from study.tracking import predicting
     from study.tracking.champion import Champion
 
     spec, numbers = build(members[0].config), [member.number or 0 for member in members]
@@ -138,7 +94,7 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
     meaning = _meaning(spec, rows.input_names, rows.target_names, members[0].network.kernels[-1].shape[1])
     meaning["made_of"] = [list(source) for source in rows.inputs]
     errors = out_of_fold.errors(spec, numbers, model)
-    meaning[served.ERRORS] = None if errors is None else errors.tolist()
+    meaning[ERRORS] = None if errors is None else errors.tolist()
     fills = export.fills(scalings).T
     optional = [not np.isnan(fill).any() for fill in fills]
     if isinstance(spec.data, UserTable):
@@ -150,7 +106,7 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
     return Champion(
         model=model,
         columns=_columns(rows.inputs, scalings[0].x_val[:EXAMPLE_ROWS], optional),
-        outputs=tuple(meaning.get("classes", meaning["outputs"])),
+        gives=predicting.types(meaning.get("classes", meaning["outputs"]), classes="classes" in meaning),
         fingerprint=fingerprint,
         params=as_texts(members[0].settings),
         metadata=whence | meaning,
@@ -203,10 +159,10 @@ def _note(study: str, record: TrialRecord, run_id: str, fingerprint: str, member
     return (
         f"The mean prediction of the {members} networks of trial {record.number}{setting}, the best setting. One alone has a "
         f"validation loss of {report.loss_text(record.summary)} on average.\n\n"
-        "`mlflow.pyfunc.load_model` and `mlflow models predict` accept the table's columns by name, in any order, unscaled and "
-        f"unencoded, and refuse data that doesn't fit. `mlp-study predict {shlex.quote(study)} FILE.csv` does the same for a file, "
-        "and adds the standard deviation over the networks and, with `--interval 0.9`, prediction intervals. All three "
-        f"return {meaning['outputs_are']}: {', '.join(meaning.get('classes', meaning['outputs'])[:MOST_NAMES])}.\n\n"
+        "`mlflow.pyfunc.load_model`, `mlflow models predict` and `mlflow models serve` accept the table's columns by name, in any "
+        f"order, unscaled and unencoded, and refuse data that doesn't fit; `mlp-study predict {shlex.quote(study)} FILE.csv` does the "
+        f"same for a file. All return {meaning['outputs_are']}: {', '.join(meaning.get('classes', meaning['outputs'])[:MOST_NAMES])}; "
+        "and the standard deviation over the networks. The parameter `interval` adds prediction intervals.\n\n"
         f"`mlflow.keras.load_model` returns the Keras model itself. It expects {len(meaning['inputs'])} unscaled numbers per row, "
         "in the order of its metadata's `inputs`, with one input per level of a text column. Its layer `members` gives the "
         "prediction of each network.\n\n"

@@ -9,6 +9,7 @@ import numpy as np
 
 from study.data import splits
 from study.records.arrays import Array, Doubles
+from study.records.champion import MEMBERS
 from study.sampling import evenly
 from study.settings.data import TIME, UserTable
 from study.statistics import conformal
@@ -27,17 +28,16 @@ def errors(spec: TrialSpec, numbers: Sequence[int], predictor: keras.Model) -> D
     earlier rows don't bound those of later ones. numbers: of the replicates whose networks the predictor holds, in order; of the
     rows outside the test part, at most MOST_ROWS are used. Raises BadInput if the data can't be loaded.
     """
-    from study.engine import export
-    from study.tracking import served
+    from study.tracking import predicting
 
     if isinstance(spec.data, UserTable) and spec.data.split == TIME:
         return None
     rows, others, _ = splits.tested_parts(spec)
     trained = splits.trained_on(spec, numbers)
     new = others[~trained[:, others].all(axis=0)]
-    count, outputs = predictor.get_layer(export.MEMBERS).output.shape[1:]
+    count, outputs = predictor.get_layer(MEMBERS).output.shape[1:]
     new = new[evenly(len(new), min(MOST_ROWS, max(1, MOST_VALUES // (count * outputs))))]
-    (predicted,) = served.run(export.members(predictor), rows.x[new])
+    predicted = predicting.networks(predictor)(rows.x[new])
     means = conformal.out_of_fold(np.moveaxis(predicted, 1, 0), trained[:, new])
     truth = rows.y[new]
     return conformal.kept(means - truth if rows.labels is None else 1 - _of_own_class(means, truth))

@@ -17,7 +17,8 @@ from study.records.trial import TrialRecord
 from study.reporting import listings, report, study_results
 from study.reporting.pages import study_page
 from study.results import champion, predictions
-from study.tracking import artifacts, reader, runs, served, store
+from study.tracking import artifacts, predicting, reader, runs, store
+from study.tracking.predicting import Predictor
 from study.tracking.runs import Replicate
 
 if TYPE_CHECKING:
@@ -152,20 +153,20 @@ class Study:
         target, in its own units, or one per class, with its probability. A gap in a column without gaps in training gives NaN.
         member: the number of a replicate to take alone. return_std: also return a table with the standard deviation over the
         networks, NaN for one alone; it is no interval of the outcome. interval: add columns with prediction intervals that contain
-        this share of new rows' outcomes: `lower` and `upper`, for classes `prediction set` (see `predictions.intervals`).
+        this share of new rows' outcomes: `lower` and `upper`, for classes `prediction set` (see `Predictor.intervals`).
         Raises BadInput if the study has no champion or the champion no such member, for a missing or duplicate column, for a text
         that training hasn't seen, and for an interval that can't be had; Corrupt and Unreachable.
         """
         kept = self._champion
         widths = None if interval is None else predictions.halfwidths(kept, interval, member, lambda: self._findings.command)
-        predicted = kept.predict(served.columns(rows), member)
+        predicted = kept.predict(predicting.columns(rows), member)
         mean, std = (pd.DataFrame(part, index=rows.index, columns=list(kept.names)) for part in predicted)
         if widths is not None:
-            mean = pd.concat([mean, predictions.intervals(kept, mean.to_numpy(), widths).set_axis(rows.index)], axis=1)
+            mean = pd.concat([mean, pd.DataFrame(kept.intervals(mean.to_numpy(), widths), index=rows.index)], axis=1)
         return (mean, std) if return_std else mean
 
     @cached_property
-    def _champion(self) -> champion.Predictor:
+    def _champion(self) -> Predictor:
         return champion.load(self.name, self._uri)
 
     @cached_property

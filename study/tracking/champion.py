@@ -29,8 +29,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from study import sqlite
 from study.errors import Corrupt
+from study.tracking.predicting import INTERVAL
 from study.tracking.schema import FINGERPRINT, KIND, OF_STUDY, parameter
-from study.tracking.served import INTERVAL
 from study.tracking.store import PAGE, Store
 
 NAME = "champion"
@@ -38,9 +38,16 @@ NAME = "champion"
 FILE = "data/model.keras"
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas")
 # raised when what is logged means something else: a champion of an earlier one is replaced
-FORMAT, VERSION = "mlp_study.format", "4"
+FORMAT, VERSION = "mlp_study.format", "5"
 # the modules of mlp-study that are logged with it, in a package of their own: another mlp-study may be installed beside them
-CODE = ("errors.py", "settings/rules.py", "data/encoding.py", "statistics/conformal.py", "tracking/served.py")
+CODE = (
+    "errors.py",
+    *("settings/rules.py", "settings/data.py"),
+    "records/champion.py",
+    *("data/number_texts.py", "data/encoding.py"),
+    "statistics/conformal.py",
+    *("tracking/predicting.py", "tracking/served.py"),
+)
 PACKAGE = f"mlp_study_champion_{VERSION}"
 
 
@@ -58,13 +65,14 @@ class Column:
 class Champion:
     """A Keras model, and its description for users.
 
-    columns: its inputs as a table has them; outputs: the names of its outputs. fingerprint: of its networks, stacked; params: their
-    settings; metadata: kept in the model itself, where `served` finds how columns become inputs; note: in Markdown.
+    columns: its inputs as a table has them; gives: the columns of its predictions, with MLflow's types. fingerprint: of its
+    networks, stacked; params: their settings; metadata: kept in the model itself, where `predicting` finds how columns become
+    inputs; note: in Markdown.
     """
 
     model: Any
     columns: Sequence[Column]
-    outputs: Sequence[str]
+    gives: Mapping[str, str]
     fingerprint: str
     params: Mapping[str, str]
     metadata: Mapping[str, Any]
@@ -163,12 +171,12 @@ def _save(champion: Champion, made: LoggedModel, folder: str) -> None:
 
 
 def _signature(champion: Champion) -> ModelSignature:
-    """Numbers and truth values are of any type, and `served` checks them: MLflow refuses whole numbers (int64) for doubles, and
+    """Numbers and truth values are of any type, and `predicting` checks them: MLflow refuses whole numbers (int64) for doubles, and
     reads a missing truth value as true.
     """
     anything = AnyType()  # type: ignore[no-untyped-call]
     takes = [ColSpec("string" if column.text else anything, column.name, not column.optional) for column in champion.columns]
-    gives = Schema([ColSpec("double", name) for name in champion.outputs])
+    gives = Schema([ColSpec(kind, name) for name, kind in champion.gives.items()])
     return ModelSignature(Schema([*takes]), gives, ParamSchema([ParamSpec(INTERVAL, "double", 0.0)]))
 
 

@@ -1,0 +1,4 @@
+"""Names inside a champion's files, which what writes them shares with what reads them. This module is logged with the model."""
+
+MEMBERS = "members"  # the Keras model's layer with each network's own prediction, [n, R, outputs]
+ERRORS = "out_of_fold_errors"  # in the metadata; null for rows in time
