@@ -487,11 +487,19 @@ BAD_TABLES: list[Any] = [
     pytest.param(BASE, {"target": "Y"}, "data.target", ["a, b, y"], id="an unknown target"),
     pytest.param("price,size\n1,2\n2,3\n", {"target": "prize"}, "data.target", ["did you mean price?"], id="nearly a target"),
     pytest.param(BASE, {"drop": ["c"]}, "data.drop", ["a, b, y"], id="an unknown column to drop"),
+    pytest.param("a,y\n1,\n2,3\n5,\n", {}, "data.target", ["in 1 rows"], id="a single target"),
+    pytest.param(BASE, {"target": ["a", "c"]}, "data.target", ["a, b, y"], id="an unknown second target"),
+    pytest.param(BASE, {"weight": "w"}, "data.weight", ["a, b, y"], id="an unknown weight"),
+    pytest.param(BASE, {"weight": "y"}, "weight", ["of its own"], id="the target as weight"),
+    pytest.param("w,a,y\n1,2,3\n-1,3,4\n", {"weight": "w"}, "data.weight", ["negative number in row 2"], id="a negative weight"),
+    pytest.param("w,a,y\n1,2,3\n,3,4\n", {"weight": "w"}, "data.weight", ["no value in row 2"], id="a missing weight"),
+    pytest.param("w,a,y\nu,2,3\nv,3,4\n", {"weight": "w"}, "data.weight", ["texts"], id="weights that are texts"),
+    pytest.param(BASE, {"class_weight": "balanced"}, "class_weight", ["regression"], id="class weights of a regression"),
+    pytest.param(BASE, {"target": ["a", "y"], "task": "classification"}, "target", ["one column"], id="several columns of classes"),
     pytest.param(BASE, {"drop": ["y"]}, "drop", ["other than the target"], id="the target dropped"),
     pytest.param(BASE, {"drop": ["a", "b"]}, "data.path", ["no column"], id="nothing left"),
     pytest.param(BASE.replace("b", "a"), {}, "data.path", ["'a'", "several columns"], id="one name twice"),
     pytest.param(BASE + "1,,3\n9,,4\n", {}, "data.missing", ["'b'", "row 6 (first of 2)", "drop=[b]"], id="missing"),
-    pytest.param(BASE + "1,2,\n", {"missing": "mean"}, "data.target", ["'y'", "row 6"], id="a missing target"),
     pytest.param(BASE + "inf,2,3\n-inf,3,4\n", {}, "data.path", ["'a'", "row 6 (first of 2)"], id="infinite"),
     pytest.param(BASE + "1,2e37,3\n", {}, "data.path", ["'b'", "2e+37 in row 6"], id="beyond 1e37"),
     pytest.param(BASE + "1,2,-3e38\n", {}, "data.path", ["'y'", "-3e+38 in row 6"], id="a target beyond 1e37"),
@@ -569,9 +577,9 @@ def test_a_path_that_is_no_file_is_refused(tmp_path: Path, name: str, text: str)
 
 
 def test_all_columns_faults_are_told_at_once(tmp_path: Path) -> None:
-    path = written(tmp_path, "a,b,c,d,y\n1,inf,7,,3\n2,2,7,1,\n3,2,7,2,4\n")
+    path = written(tmp_path, "a,b,c,d,y\n1,inf,7,,3\n2,2,7,1,5\n3,2,7,2,4\n")
     faults = faults_of(tables.read, UserTable(path=path, target="y"))
-    assert [fault.key for fault in faults] == ["data.target", "data.path", "data.path", "data.missing"]
+    assert [fault.key for fault in faults] == ["data.path", "data.path", "data.missing"]
 
 
 @pytest.mark.parametrize(

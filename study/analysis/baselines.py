@@ -70,7 +70,7 @@ def fitted(data: Dataset, loss: Loss, seed: int) -> Iterator[Baseline]:
         # OpenMP's threads spin while they wait: on a busy machine that takes ten times as long as the work
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "lbfgs failed to converge")
-            outputs = _outputs(model, data.x_train[seen], y, data, loss)
+            outputs = _outputs(model, seen, data, loss)
         yield _judged(name, outputs, rows, data, loss, start)
 
 
@@ -86,11 +86,12 @@ def _constant_name(loss: Loss) -> str:
 
 def _constant(data: Dataset, loss: Loss) -> Doubles:
     if loss.task == CLASSIFICATION:
-        shares = np.bincount(data.y_train, minlength=data.outputs) / len(data.y_train)
+        shares = np.bincount(data.y_train, data.weights_train, data.outputs)
+        shares = shares / shares.sum()
         outputs = _logits(shares[None], np.arange(data.outputs), len(data.y_train), data.outputs, loss)
     else:
         columns = data.y_train.astype(np.float64).T[..., None]  # [outputs, n, 1]
-        outputs = np.array([[best_constant(loss, column) for column in columns]])
+        outputs = np.array([[best_constant(loss, column, data.weights_train) for column in columns]])
     return np.repeat(outputs, len(data.x_val), axis=0)
 
 
@@ -118,14 +119,15 @@ def _models(data: Dataset, loss: Loss, seed: int) -> Iterator[tuple[str, int, An
         yield FOREST, drawn, ensemble.RandomForestRegressor(**forest)
 
 
-def _outputs(model: Any, x: Array, y: Array, data: Dataset, loss: Loss) -> Doubles:
-    """Fit the model to x [rows, inputs] and y, and return its outputs for `x_val`, [n, units]."""
-    x, x_val = x.astype(np.float64), data.x_val.astype(np.float64)
+def _outputs(model: Any, seen: Array, data: Dataset, loss: Loss) -> Doubles:
+    """Fit the model to these training rows, with their weights, and return its outputs for `x_val`, [n, units]."""
+    x, y, x_val = data.x_train[seen].astype(np.float64), data.y_train[seen], data.x_val.astype(np.float64)
+    weights = None if data.weights_train is None else data.weights_train[seen].astype(np.float64)
     if loss.task == CLASSIFICATION:
-        model.fit(x, y)
+        model.fit(x, y, sample_weight=weights)
         return _logits(model.predict_proba(x_val), model.classes_, len(y), data.outputs, loss)
-    y = y.astype(np.float64)
-    model.fit(x, y[:, 0] if data.outputs == 1 else y)
+    targets = y.astype(np.float64)
+    model.fit(x, targets[:, 0] if data.outputs == 1 else targets, sample_weight=weights)
     return model.predict(x_val).reshape(len(x_val), data.outputs)
 
 

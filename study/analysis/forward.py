@@ -89,15 +89,17 @@ def logits(probabilities: Doubles, loss: Loss) -> Doubles:
     return logarithms[..., 1:] - logarithms[..., :1] if isinstance(loss, BinaryCrossentropy) else logarithms
 
 
-def losses(outputs: Floats, y: Floats | Integers, loss: Loss | None = None) -> Doubles:
+def losses(outputs: Array, y: Array, loss: Loss | None = None, weights: Array | None = None) -> Doubles:
     """Return the mean loss of each network, [R], in double precision; without `loss`, that of `loss: auto`.
 
-    outputs: [R, n, units], logits for classification; y: [n, units], or class numbers [n].
+    outputs: [R, n, units], logits for classification; y: [n, units], or class numbers [n]. weights: by which the losses of rows are
+    multiplied, [n].
     """
     if loss is None:
         loss = SparseCategoricalCrossentropy() if task_of(y) == CLASSIFICATION else MeanSquaredError()
     with np.errstate(over="ignore", invalid="ignore"):
-        return row_losses(outputs, y, loss).mean(axis=-1)
+        by_row = row_losses(outputs, y, loss)
+        return (by_row if weights is None else by_row * weights).mean(axis=-1)
 
 
 def row_losses(outputs: Array, y: Array, loss: Loss) -> Doubles:
@@ -134,45 +136,51 @@ def _percentage_base(y: Array) -> Doubles:
     return np.maximum(np.abs(y.astype(np.float64)), 1e-7)
 
 
-def trivial_loss(loss: Loss, y: Floats | Integers, classes: int | None = None) -> float:
+def trivial_loss(loss: Loss, y: Floats | Integers, classes: int | None = None, weights: Array | None = None) -> float:
     """Return the mean loss of the constant that predicts `y` best, the yardstick for what a network has learned.
 
     y: [n, units], or class numbers [n]. classes: their number, where the highest number in `y` doesn't show it; an absent class
-    counts only where labels are smoothed.
+    counts only where labels are smoothed. weights: of the rows, [n].
     """
     if isinstance(loss, Crossentropy):
         count = 2 if isinstance(loss, BinaryCrossentropy) else classes or int(y.max()) + 1
         # the best constant's probabilities are the mean targets, and its loss is their entropy
-        prior = np.bincount(y, minlength=count) / len(y) * (1 - loss.label_smoothing) + loss.label_smoothing / count
-        return float(scipy.special.entr(prior).sum())
+        mean_weight = 1 if weights is None else float(weights.mean())
+        prior = np.bincount(y, weights, count) / (mean_weight * len(y)) * (1 - loss.label_smoothing) + loss.label_smoothing / count
+        return mean_weight * float(scipy.special.entr(prior).sum())
     columns = y.astype(np.float64).T[..., None]  # [units, n, 1]
-    return float(
-        np.mean([row_losses(np.full((1, len(column), 1), best_constant(loss, column)), column, loss).mean() for column in columns])
-    )
+    constants = (np.full((1, *column.shape), best_constant(loss, column, weights)) for column in columns)
+    return float(np.mean([losses(constant, column, loss, weights)[0] for constant, column in zip(constants, columns, strict=True)]))
 
 
 def trivial_losses(loss: Loss, datasets: Sequence[Dataset]) -> list[float]:
     """Return `trivial_loss` on each training part, computed once for datasets that are the same object."""
-    known = {id(data): trivial_loss(loss, data.y_train, data.outputs) for data in {id(data): data for data in datasets}.values()}
+    distinct = {id(data): data for data in datasets}
+    known = {key: trivial_loss(loss, data.y_train, data.outputs, data.weights_train) for key, data in distinct.items()}
     return [known[id(data)] for data in datasets]
 
 
-def best_constant(loss: Loss, y: Doubles) -> float:
-    """Return the constant with the lowest mean loss on one target column, [n, 1]."""
+def best_constant(loss: Loss, y: Doubles, weights: Array | None = None) -> float:
+    """Return the constant with the lowest mean loss on one target column, [n, 1]. weights: of the rows, [n]."""
     match loss:
         case MeanSquaredError():
-            return float(y.mean())
+            return float(y.mean() if weights is None else np.average(y[:, 0], weights=weights))
         case MeanAbsoluteError():
-            return float(np.median(y))
+            return float(np.median(y)) if weights is None else _weighted_median(y[:, 0], weights)
         case MeanAbsolutePercentageError():
-            order = np.argsort(y[:, 0])
-            weight = np.cumsum(1 / _percentage_base(y[order, 0]))
-            return float(y[order[np.searchsorted(weight, weight[-1] / 2)], 0])
+            return _weighted_median(y[:, 0], (1 if weights is None else weights) / _percentage_base(y[:, 0]))
     # convex, so the minimum within the targets' range is the only one
     at = scipy.optimize.minimize_scalar(
-        lambda constant: row_losses(np.full((1, *y.shape), constant), y, loss).mean(),
+        lambda constant: losses(np.full((1, *y.shape), constant), y, loss, weights)[0],
         bounds=(y.min(), y.max()),
         method="bounded",
         options={"xatol": 1e-9 * (1 + np.ptp(y))},
     )
     return float(at.x)
+
+
+def _weighted_median(values: Doubles, weights: Array) -> float:
+    """Return the lowest value up to which the weights are half of their sum. Both are [n]."""
+    order = np.argsort(values)
+    sums = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(sums, sums[-1] / 2)]])

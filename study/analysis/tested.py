@@ -45,10 +45,11 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
         models |= {model.name: model.outputs for model in baselines.fitted(data, spec.loss, spec.seed)}
     draw, groups = seeds.generator(spec.seed, splits.TEST), _groups(spec)
     outputs = np.stack(list(models.values()))
-    scores = worth.of_models(outputs, data.y_val, spec.loss, [scale.spread for scale in common], draw, groups)
+    weights = data.weights_val
+    scores = worth.of_models(outputs, data.y_val, spec.loss, [scale.spread for scale in common], draw, groups, weights)
     single = forward.row_losses(predictions, data.y_val, spec.loss).mean(axis=0)
     own, *losses = forward.row_losses(outputs, data.y_val, spec.loss)
-    gaps = rows.means(np.stack([single, *losses]) - own, draw, groups)
+    gaps = rows.means(rows.weighted(np.stack([single, *losses]) - own, weights), draw, groups)
     curves: dict[str, Calibration] = {}
     if spec.data.task == CLASSIFICATION:
         curves["calibration"] = calibration.calibration(forward.probabilities(outputs[0]), data.y_val, draw)
@@ -56,7 +57,7 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
     return Tested(
         rows=len(data.y_val),
         networks=len(cohort),
-        single=float(single.mean()),
+        single=float(np.average(single, weights=weights)),
         gain=_interval(gaps[0]),
         scores=[
             TestScore(

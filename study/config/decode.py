@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from study.errors import BadInput, Fault
 from study.settings import model as model_settings
 from study.settings import spec
-from study.settings.data import AUTO, REGRESSION, UserTable
+from study.settings.data import AUTO, OF_CLASSES, REGRESSION, UserTable
 from study.settings.rules import accepted, optional
 from study.settings.spec import TrialSpec
 
@@ -88,9 +88,11 @@ def _built(config: DictConfig) -> TrialSpec:
 
 def _with_names(data: dict[str, Any]) -> dict[str, Any]:
     """Return a table's settings with column names as text, since YAML reads a name such as 2019 as a number."""
-    named = {key: _name(value) for key, value in data.items() if key == "target"}
-    named |= {key: list(map(_name, value)) for key, value in data.items() if key == "drop" and isinstance(value, list)}
-    return data | named
+    return data | {
+        key: list(map(_name, value)) if isinstance(value, list) else _name(value)
+        for key, value in data.items()
+        if key in ("target", "drop")
+    }
 
 
 def _name(column: object) -> object:
@@ -104,7 +106,8 @@ def _with_task(settings: dict[str, Any], data: dict[str, Any]) -> TrialSpec:
     faults: list[Fault] = []
     task = REGRESSION
     try:
-        table = spec.build({"data": data | {"task": REGRESSION}}).data
+        of_classes = {key: None for key in OF_CLASSES if key in data}
+        table = spec.build({"data": data | of_classes | {"task": REGRESSION}}).data
         assert isinstance(table, UserTable)
         task = tables.resolve_task(table)
     except BadInput as bad:

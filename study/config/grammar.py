@@ -22,6 +22,7 @@ TEXTS = {
     "data.test_path",
     "data.group",
     "data.time",
+    "data.weight",
     "data.delimiter",
     "data.decimal",
     "data.encoding",
@@ -49,7 +50,7 @@ def _quoted(line: str) -> str:
     """Return a hint that quotes the text of a line that breaks the grammar, ready for a shell; empty for settings without text."""
     written, _, value = line.partition("=")
     key = written.lstrip("+")
-    if key == COLUMNS and value[:1] == "[" and value[-1:] == "]":
+    if key in (COLUMN, COLUMNS) and value[:1] == "[" and value[-1:] == "]":
         tries = {f"[{_each_in_quotes(value[1:-1])}]": ""}
     elif key == COLUMN and (listed := re.fullmatch(r"choice\((.*)\)", value)):
         tries = {_each_in_quotes(listed[1]): ""}

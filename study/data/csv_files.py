@@ -99,7 +99,7 @@ def _made_up(count: int, settings: UserTable, known: Sequence[str]) -> list[str]
     """Name the columns of a file that has no names. known: their names in training; the target may be missing now."""
     if not known:
         return made_up_names(count)
-    inputs = [name for name in known if name != settings.target]
+    inputs = [name for name in known if name not in settings.targets]
     if count not in (len(known), len(inputs)):
         valid = f"{len(known)} columns without names, as in training, or {len(inputs)} without the target"
         raise BadInput([Fault("data.path", f"a table of {count} columns", valid)])
@@ -138,7 +138,7 @@ def _doubtful(columns: dict[str, Column], sample: dict[str, list[str]]) -> Itera
 def _types(settings: UserTable, types: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, kind in types.items():
         if not pa.types.is_null(kind) and not pa.types.is_binary(kind):
-            yield name, pa.float64() if pa.types.is_integer(kind) and name != settings.target else kind
+            yield name, pa.float64() if pa.types.is_integer(kind) and name not in settings.targets else kind
 
 
 def _csv_problem(parse: Callable[..., Any], message: str, header: bool) -> str:

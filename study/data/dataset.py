@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from study import seeds
-from study.data import loading, splits
+from study.data import loading, splits, weighting
 from study.data.rows import Rows
 from study.data.scaling import fill_rule, scaled
 from study.errors import BadInput, Fault
@@ -94,10 +94,12 @@ def _dataset(data: Data, rows: Rows, train: Array, val: Array, noise_seed: int) 
     if isinstance(data, Regression) and rows.labels is None:
         y_train, y_val = scaled(rows.y, train, val, data.normalise_target, missing)
         _add_noise(y_train, data.target_noise, noise_seed, ON_TARGET)
-        return Dataset(x_train, y_train, x_val, y_val, y_train.shape[1], rows.input_names, rows.target_names)
+        weights = weighting.of_parts(data, rows, train, val, None)
+        return Dataset(x_train, y_train, x_val, y_val, y_train.shape[1], rows.input_names, rows.target_names, *weights)
     classes = len(rows.target_names)
     labels = _flipped(rows.y[train], data.target_noise, classes, noise_seed)
-    return Dataset(x_train, labels, x_val, rows.y[val], classes, rows.input_names, rows.target_names)
+    weights = weighting.of_parts(data, rows, train, val, labels)
+    return Dataset(x_train, labels, x_val, rows.y[val], classes, rows.input_names, rows.target_names, *weights)
 
 
 def _add_noise(values: Floats, sd: float, seed: int, stream: int) -> None:
@@ -117,11 +119,13 @@ def _flipped(labels: Integers, share: float, classes: int, seed: int) -> Integer
 def judged_by(spec: TrialSpec) -> dict[str, str]:
     """Return texts that identify the quantity a trial's validation loss measures: losses compare only where all texts are equal.
 
-    loss: the quantity; target: the scaling of the target, for regression; rows: a digest of the first replicate's validation rows
-    and their targets before scaling, and of whether the other replicates have rows of their own.
+    loss: the quantity; target: the scaling of the target, for regression; rows: a digest of the first replicate's validation rows,
+    their targets before scaling and their weights, and of whether the other replicates have rows of their own.
     """
     rows, _, val = splits.replicate_parts(spec, spec.replicates.first)
     content = hashlib.sha256(f"{'data' in spec.replicates.vary}{val.tolist()}".encode())
     content.update(np.ascontiguousarray(rows.y[val]).tobytes())
+    if rows.weights is not None:
+        content.update(rows.weights[val].tobytes())
     target = spec.data.normalise_target if isinstance(spec.data, Regression) and rows.labels is None else ""
     return {"loss": measured(spec.loss), "target": target, "rows": content.hexdigest()[:16]}

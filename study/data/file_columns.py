@@ -38,7 +38,7 @@ def selected(settings: UserTable, names: Sequence[str], choose: ChooseColumns) -
     named = dict(zip(keys, names, strict=True))
     labels: list[str] = []
     if settings.index != KEEP and len(keys) > 1:
-        known = (settings.target, *settings.drop)
+        known = (*settings.targets, *settings.drop)
         labels = [key for key in named if (INDEX.fullmatch(key) or key == f"{NAMELESS}0") and named[key] not in known]
     nameless = [key for key in keys if key.startswith(NAMELESS) and key not in labels]
     # if several columns have no name, all but one may be empty

@@ -57,7 +57,7 @@ def _table(spec: TrialSpec, settings: UserTable, data: Dataset) -> str:
         for name in dict.fromkeys(item.column for item in made_of)
     )
     columns = textwrap.shorten(", ".join(names), MOST_TEXT)
-    target = _brief(settings.target)
+    target = textwrap.shorten(", ".join(map(_brief, settings.targets)), MOST_NAME)
     if task_of(data.y_train) == CLASSIFICATION:
         target += f", {data.outputs} classes: {textwrap.shorten(', '.join(map(_brief, data.target_names)), MOST_NAME)}"
         if all(_is_number(name) for name in data.target_names):
@@ -129,7 +129,7 @@ def _source(data: Settings) -> dict[str, str]:
 def _columns(settings: Settings, data: Dataset) -> list[dict[str, object]]:
     """List the targets first, so that they are visible, then the inputs."""
     if task_of(data.y_train) == CLASSIFICATION:
-        targets = [(settings.target if isinstance(settings, UserTable) else "class", "string")]
+        targets = [(settings.targets[0] if isinstance(settings, UserTable) else "class", "string")]
     else:
         targets = [(name, "double") for name in data.target_names]
     columns = [(f"{name} (target)", kind) for name, kind in targets] + [(name, "double") for name in data.input_names]

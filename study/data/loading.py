@@ -117,7 +117,7 @@ def _digest(source: Data, seed: int, stamp: object) -> str:
         content.update(f"{array.dtype}{array.shape}".encode())
         for column in np.atleast_2d(array.T):  # one by one, without copying the whole array
             content.update(np.ascontiguousarray(column).data)
-    for numbers in (loaded.groups, loaded.times):
+    for numbers in (loaded.groups, loaded.times, loaded.weights):
         if numbers is not None:
             content.update(np.ascontiguousarray(numbers).data)
     if loaded.test_rows:

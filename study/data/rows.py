@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from study.data.encoding import Input
-from study.records.arrays import Array, Integers
+from study.records.arrays import Array, Doubles, Integers
 
 
 class Rows(NamedTuple):
@@ -14,7 +14,8 @@ class Rows(NamedTuple):
     x: [n, inputs], NaN where a table's cell is empty. y: float [n, outputs], or class numbers [n].
     notes: sentences that report how the file was read. made_up: the names given to the columns of a table whose file has none.
     test_rows: how many of the last rows are the test part's, if it has a file of its own. groups, times: [n], the number of each
-    row's group, and its place in time; None where the split doesn't need them.
+    row's group, and its place in time; None where the split doesn't need them. weights: [n], what each row counts for; None if all
+    count alike.
     """
 
     x: Array
@@ -26,6 +27,7 @@ class Rows(NamedTuple):
     test_rows: int = 0
     groups: Integers | None = None
     times: Integers | None = None
+    weights: Doubles | None = None
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -14,8 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+<<<<<<< HEAD
 from study.data import number_texts
 from study.data.arrow_types import Column, is_numeric, is_text
+=======
+from study.data import number_texts, targets
+from study.data.arrow_types import Column
+>>>>>>> a950f88 (Several targets, rows without one left out and counted, weights of classes and of rows in training, losses, baselines and the test part)
 from study.data.encoding import Input, named_alike, row_text
 from study.data.file_columns import made_up_names
 from study.data.readers import DECIMAL_COMMA, columns, stamp, wanted_names
@@ -60,7 +65,11 @@ def resolve_task(settings: UserTable) -> str:
 
 @lru_cache(maxsize=16)
 def _task(settings: UserTable, _: tuple[int, int]) -> str:
-    column = columns(settings, lambda names: _kept(settings, names) and [settings.target]).columns[settings.target]
+    if len(settings.targets) > 1:
+        return REGRESSION
+    [name] = settings.targets
+    column = columns(settings, lambda names: _kept(settings, names) and [name]).columns[name]
+    column = targets.without_nan(column).drop_null()
     if is_text(column.type):
         return REGRESSION if _slips(settings, _levels(column)) else CLASSIFICATION
     if not _is_whole(column):
@@ -79,29 +88,42 @@ def _is_whole(column: Column) -> bool:
 def read(settings: UserTable) -> Rows:
     """Read a table's rows.
 
-    The target is float [n, 1] for regression and int32 [n] for classification, classes in sorted order. Text and boolean columns
+    The target is float [n, targets] for regression and int32 [n] for classification, classes in sorted order; rows without one are
+    left out. Text and boolean columns
     are one-hot, by the sorted levels of the whole table, so that every part of it has the same columns. A missing number is NaN.
     Raises BadInput with all faults of the content.
     """
     content = columns(settings, partial(_kept, settings))
     remaining, notes = dict(content.columns), list(content.notes)
-    rows = len(remaining[settings.target])
+    rows = len(remaining[settings.targets[0]])
     if rows < 2:
         raise BadInput([Fault("data.path", f"a table of {rows} rows", "2 or more rows below the line of names")])
     if settings.test_path:
         remaining = _with_test_rows(settings, remaining, content.made_up)
-        rows, tested = len(remaining[settings.target]), len(remaining[settings.target]) - rows
+        tested = len(remaining[settings.targets[0]]) - rows
         if not tested:
             raise BadInput([Fault("data.test_path", "a table of 0 rows", "1 or more rows below the line of names")])
     else:
         tested = 0
+    remaining, tested, unlabelled = targets.labelled(settings.targets, remaining, tested)
+    rows = len(remaining[settings.targets[0]])
+    if rows - tested < 2:
+        got = f"a column {settings.target!r} with a value in {rows - tested} rows"
+        raise BadInput([Fault("data.target", got, "a value in 2 or more rows")])
+    if settings.test_path and not tested:
+        raise BadInput([Fault("data.test_path", "no row with a value of the target", "a value in 1 or more rows")])
+    notes += unlabelled
     faults: list[Fault] = []
     groups = _group_numbers(settings.group, remaining.pop(settings.group), faults) if settings.group else None
     times = _time_numbers(settings.time, remaining.pop(settings.time), faults) if settings.time else None
+    weights = None
+    if settings.weight:
+        weights, note = targets.weights(settings.weight, remaining.pop(settings.weight), faults)
+        notes.append(note)
     unusable: list[Unusable] = []
     gaps: list[Unusable] = []
     notes += _sentinels(settings, remaining)
-    y, target_names = _target(settings, remaining.pop(settings.target), faults)
+    y, target_names = _targets(settings, {name: remaining.pop(name) for name in settings.targets}, faults)
     if not remaining:
         faults.append(Fault("data.path", "no column besides the target", "at least one input"))
     levels = {
@@ -124,7 +146,7 @@ def read(settings: UserTable) -> Rows:
     faults += [*_column_faults(settings, "data.path", unusable), *_column_faults(settings, "data.missing", gaps)]
     if faults:
         raise BadInput(faults)
-    return Rows(x, y, tuple(inputs), target_names, tuple(notes), content.made_up, tested, groups, times)
+    return Rows(x, y, tuple(inputs), target_names, tuple(notes), content.made_up, tested, groups, times, weights)
 
 
 def _column_faults(settings: UserTable, key: str, refused: Sequence[Unusable]) -> list[Fault]:
@@ -174,7 +196,7 @@ def _sentinels(settings: UserTable, table: dict[str, Column]) -> Iterator[str]:
             if len(others) and _is_far(number, float(others.min()), float(others.max())):
                 count = len(values) - len(others)
                 column_text = f"{name} {number:g} ({count} row{'s' * (count > 1)})"
-                if name == settings.target:
+                if name in settings.targets:
                     yield f"possible missing target: {column_text} (if so, remove these rows from the file)"
                 else:
                     suspects.append(column_text)
@@ -333,16 +355,19 @@ def _checked_numbers(settings: UserTable, name: str, column: Column, unusable: l
     return kept
 
 
-def _target(settings: UserTable, column: Column, faults: list[Fault]) -> tuple[Array, tuple[str, ...]]:
-    name, text = settings.target, is_text(column.type)
+def _targets(settings: UserTable, columns: Mapping[str, Column], faults: list[Fault]) -> tuple[Array, tuple[str, ...]]:
+    """Return the targets, [n, targets] or class numbers [n], and their names or the classes'; add faults of the columns."""
+    parts = [_target(settings, name, column, faults) for name, column in columns.items()]
+    return parts[0] if len(parts) == 1 else (np.hstack([y for y, _ in parts]), settings.targets)
+
+
+def _target(settings: UserTable, name: str, column: Column, faults: list[Fault]) -> tuple[Array, tuple[str, ...]]:
+    text = is_text(column.type)
     if not text and not is_numeric(column.type):
         faults.append(Fault("data.target", name, f"a column of numbers, text or booleans ({column.type})"))
         return np.zeros((len(column), 1)), (name,)
-    if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), None, column)
-    missing = pc.is_null(column).to_numpy()
-    if missing.any():
-        faults.append(Fault("data.target", f"column {name!r}: no value in {row_text(missing)}", "a target in every row"))
+    if pa.types.is_decimal(column.type):
+        column = pc.cast(column, pa.float64(), safe=False)
     distinct = pc.count_distinct(column).as_py()
     if distinct < 2:
         faults.append(Fault("data.target", f"column {name!r}: all values the same", "a column that varies"))
@@ -357,13 +382,13 @@ def _target(settings: UserTable, column: Column, faults: list[Fault]) -> tuple[A
         faults.append(Fault("data.target", got, f"a column of classes, {otherwise}"))
     elif settings.task == CLASSIFICATION:
         classes = _levels(column)
-        codes = pc.fill_null(pc.index_in(column, value_set=pa.array(classes, column.type)), 0)
+        codes = pc.index_in(column, value_set=pa.array(classes, column.type))
         return codes.to_numpy().astype(np.int32), tuple(map(_class_name, classes))
     elif text:
         faults.append(Fault("data.task", REGRESSION, f"classification (the target {name!r} isn't a column of numbers)"))
     elif distinct > 1:
         unusable: list[Unusable] = []
-        complete = UserTable(path=settings.path, target=name, missing="mean")  # missing values are reported above
+        complete = UserTable(path=settings.path, target=name, missing="mean")  # no value is missing
         y = _checked_numbers(complete, name, column, unusable, [])[:, None]
         faults += [Fault("data.path", f"column {name!r}: {column.got}", column.valid) for column in unusable]
         return y, (name,)
@@ -377,8 +402,9 @@ def _class_name(value: Any) -> str:
 def _kept(settings: UserTable, names: Sequence[str]) -> list[str]:
     """Return the names that aren't dropped. Raises BadInput if two are equal, or if the target or a name to drop is missing."""
     faults = named_alike("data.path", names)
-    wanted = [("data.target", settings.target), *(("data.drop", name) for name in settings.drop)]
-    wanted += [(key, name) for key, name in (("data.group", settings.group), ("data.time", settings.time)) if name is not None]
+    wanted = [*(("data.target", name) for name in settings.targets), *(("data.drop", name) for name in settings.drop)]
+    others = (("data.group", settings.group), ("data.time", settings.time), ("data.weight", settings.weight))
+    wanted += [(key, name) for key, name in others if name is not None]
     hint = ""
     if list(names) == made_up_names(len(names)):
         hint = "; the first line is read as a row: data.header=true reads it as names"

@@ -92,14 +92,16 @@ def stationarity(spec: TrialSpec, network: Network, data: Dataset, rows: int = 4
     )
     weights = np.concatenate([array.ravel() for array in network.trainable.values()]).astype(np.float64)
     settings = {name: tf.constant(value, tf.float64) for name, value in _settings(spec).items()}
-    gradient = derivatives.gradient(weights, *_tensors(data.x_train, data.y_train), settings).numpy()
-    norm, trivial = float(np.linalg.norm(gradient)), trivial_loss(spec.loss, data.y_train, data.outputs)
+    every = np.arange(len(data.x_train))
+    gradient = derivatives.gradient(weights, *_tensors(data, every), settings).numpy()
+    norm, trivial = float(np.linalg.norm(gradient)), trivial_loss(spec.loss, data.y_train, data.outputs, data.weights_train)
     if not np.isfinite(norm):
         return Stationarity(np.nan, np.nan, np.nan, trivial)
-    some = evenly(len(data.x_train), rows)
-    x, y = _tensors(data.x_train[some], data.y_train[some])
+    x, y, counted = _tensors(data, evenly(len(data.x_train), rows))
     at = tf.constant(weights)
-    smallest, largest = extreme_eigenvalues(lambda vector: derivatives.product(at, vector, x, y, settings).numpy(), len(weights))
+    smallest, largest = extreme_eigenvalues(
+        lambda vector: derivatives.product(at, vector, x, y, counted, settings).numpy(), len(weights)
+    )
     return Stationarity(norm, largest, smallest, trivial)
 
 
@@ -108,14 +110,20 @@ def _settings(spec: TrialSpec) -> dict[str, float]:
     return losses.settings_of(spec.loss) | penalties | {"norm_epsilon": spec.model.norm_epsilon}
 
 
-def _tensors(x: Array, y: Array) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return tensors [1, n, …]; class numbers stay integers."""
-    return tf.constant(x[None], tf.float64), tf.constant(y[None], None if task_of(y) == CLASSIFICATION else tf.float64)
+def _tensors(data: Dataset, rows: Array) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return x, y and the weights of training rows, [1, n, …]; class numbers stay integers."""
+    x, y = data.x_train[rows], data.y_train[rows]
+    weights = np.ones(len(rows)) if data.weights_train is None else data.weights_train[rows]
+    kind = None if task_of(y) == CLASSIFICATION else tf.float64
+    return tf.constant(x[None], tf.float64), tf.constant(y[None], kind), tf.constant(weights[None], tf.float64)
 
 
 @dataclass(frozen=True)
 class _Derivatives:
-    """gradient: (weights [P], x, y, settings) → [P]. product: (weights [P], vector [P], x, y, settings) → Hessian @ vector, [P]."""
+    """gradient: (weights [P], data, settings) → [P]. product: (weights [P], vector [P], data, settings) → Hessian @ vector, [P].
+
+    data: the three of `_tensors`.
+    """
 
     gradient: Any
     product: Any
@@ -129,7 +137,7 @@ def _derivatives(
     mean_loss = losses.mean_loss(loss)
     sizes = [int(np.prod(shape)) for _, shape in shapes]
 
-    def objective(weights: tf.Tensor, x: tf.Tensor, y: tf.Tensor, settings: losses.Settings) -> tf.Tensor:
+    def objective(weights: tf.Tensor, x: tf.Tensor, y: tf.Tensor, counted: tf.Tensor, settings: losses.Settings) -> tf.Tensor:
         pieces = tf.split(weights, sizes)
         parameters = {name: tf.reshape(piece, [1, *shape]) for (name, shape), piece in zip(shapes, pieces, strict=True)}
         if normalisation == BATCH:
@@ -137,18 +145,20 @@ def _derivatives(
         else:
             normalise = model.normaliser(normalisation, settings, parameters)
         outputs = model.outputs(parameters, x, activation, normalise)
-        return mean_loss(y, outputs, settings)[0] + penalty(parameters, settings)
+        return mean_loss(y, outputs, settings, counted)[0] + penalty(parameters, settings)
 
-    def gradient(weights: tf.Tensor, x: tf.Tensor, y: tf.Tensor, settings: losses.Settings) -> tf.Tensor:
+    def gradient(weights: tf.Tensor, x: tf.Tensor, y: tf.Tensor, counted: tf.Tensor, settings: losses.Settings) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            value = objective(weights, x, y, settings)
+            value = objective(weights, x, y, counted, settings)
         return tape.gradient(value, weights)
 
-    def product(weights: tf.Tensor, vector: tf.Tensor, x: tf.Tensor, y: tf.Tensor, settings: losses.Settings) -> tf.Tensor:
+    def product(
+        weights: tf.Tensor, vector: tf.Tensor, x: tf.Tensor, y: tf.Tensor, counted: tf.Tensor, settings: losses.Settings
+    ) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            slope = tf.tensordot(gradient(weights, x, y, settings), vector, 1)
+            slope = tf.tensordot(gradient(weights, x, y, counted, settings), vector, 1)
         # where L is linear in the weights, the slope doesn't depend on them
         return tape.gradient(slope, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 

@@ -76,9 +76,9 @@ LOSSES: dict[str, RowLosses] = {
 }
 
 
-def mean_loss(name: str) -> RowLosses:
-    """Return the loss `name` averaged over the rows: it takes the same arguments and returns [W]."""
-    return lambda y, outputs, settings: tf.reduce_mean(LOSSES[name](y, outputs, settings), axis=-1)
+def mean_loss(name: str) -> Callable[..., tf.Tensor]:
+    """Return the loss `name` averaged over the rows, [W]: it takes the same arguments, and the rows' weights [W, n]."""
+    return lambda y, outputs, settings, weights=1.0: tf.reduce_mean(LOSSES[name](y, outputs, settings) * weights, axis=-1)
 
 
 def settings_of(loss: Loss) -> dict[str, float]:

@@ -229,11 +229,14 @@ def _own_data(datasets: Sequence[Dataset], count: int) -> tuple[tf.Tensor, ...]:
     distinct = {id(data): data for data in datasets}
     places = {key: place for place, key in enumerate(distinct)}
     arrays = [arrays_of(data) for data in distinct.values()]
-    x, y, x_val, y_val = zip(*arrays, *arrays[:1] * (count - len(arrays)), strict=True)
+    x, y, x_val, y_val, *weights = zip(*arrays, *arrays[:1] * (count - len(arrays)), strict=True)
     own = np.array([places[id(data)] for data in datasets], np.int32)
-    return tuple(map(tf.constant, (np.concatenate(x), np.concatenate(y), np.stack(x_val), np.stack(y_val), own)))
+    # of weighted rows, those of the training parts come before those of the validation parts
+    weighted = (np.concatenate(weights[0]), np.stack(weights[1])) if weights else ()
+    return tuple(map(tf.constant, (np.concatenate(x), np.concatenate(y), np.stack(x_val), np.stack(y_val), *weighted, own)))
 
 
 def arrays_of(data: Dataset) -> tuple[Any, ...]:
-    """Return the arrays that the program takes, in its order."""
-    return data.x_train, data.y_train, data.x_val, data.y_val
+    """Return the arrays that the program takes, in its order; those of weights only where rows have some."""
+    weights = () if data.weights_train is None else (data.weights_train, data.weights_val)
+    return data.x_train, data.y_train, data.x_val, data.y_val, *weights

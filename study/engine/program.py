@@ -27,7 +27,8 @@ class Signature:
 
     settings: the names of the settings in use; clipping that is off, for instance, isn't in the program. datasets: how many the
     W replicates have among them; 0 where all of them share one. width: W. stops: a replicate may stop before the others. plateau:
-    patience and cooldown of a learning rate that is reduced on a plateau. motion: the networks are followed.
+    patience and cooldown of a learning rate that is reduced on a plateau. motion: the networks are followed. weighted: rows have
+    weights.
     """
 
     sizes: tuple[int, ...]
@@ -47,6 +48,7 @@ class Signature:
     patience: int | None
     plateau: tuple[int, int] | None
     motion: bool
+    weighted: bool
 
     @property
     def partial(self) -> bool:
@@ -84,19 +86,23 @@ def program(signature: Signature) -> Any:
     (state, data, orders [W, epochs, steps, batch], settings, by_step {name: [epochs × steps]}, dropout seeds [W], epochs) →
     `LegResult`. It trains only the first `epochs` of a leg, so a short last leg needs no program of its own. A replicate that has
     stopped keeps its state, and its losses are NaN from then on. data: as from `parts.arrays_of`; of several datasets, the training
-    parts follow one another, the validation parts are stacked, and the number of each replicate's dataset comes last, [W].
+    parts follow one another, the validation parts are stacked, and the number of each replicate's dataset comes last, [W]. Weights
+    multiply the losses of rows, whose mean is over their number, as in Keras.
     """
     sig, length = signature, signature.leg_epochs
     rule, row_losses = optimizers.RULES[sig.rule], losses.LOSSES[sig.loss]
 
     def leg(state, data, orders, settings, by_step, dropout_seeds, epochs):  # type: ignore[no-untyped-def]
-        x, y, x_val, y_val, *own = data
+        x, y, x_val, y_val, *more = data
+        weights, *weights_val = more[: 2 * sig.weighted] or [None]
         if sig.datasets:
-            [dataset] = own
-            x_val, y_val = (tf.gather(values, dataset) for values in (x_val, y_val))
+            dataset = more[-1]
+            x_val, y_val, *weights_val = (tf.gather(values, dataset) for values in (x_val, y_val, *weights_val))
             first = sig.rows * dataset[:, None]
         else:
-            x_val, y_val = (tf.broadcast_to(values, [sig.width, *values.shape]) for values in (x_val, y_val))
+            x_val, y_val, *weights_val = (
+                tf.broadcast_to(values, [sig.width, *values.shape]) for values in (x_val, y_val, *weights_val)
+            )
 
         def take(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
             return tf.gather(values, rows + first if sig.datasets else rows)
@@ -122,6 +128,8 @@ def program(signature: Signature) -> Any:
                 tape.watch(state.parameters)
                 outputs = model.outputs(state.parameters, take(x, taken), sig.activation, normalise, masks)
                 by_row = row_losses(take(y, taken), outputs, now)
+                if sig.weighted:
+                    by_row *= take(weights, taken)
                 loss, count = _mean_of_batch(by_row, rows) if sig.partial else (tf.reduce_mean(by_row, axis=1), 1.0)
                 # the gradient of the sum holds each replicate's own gradient
                 objective = tf.reduce_sum(loss) + penalty(state.parameters, settings)
@@ -140,7 +148,10 @@ def program(signature: Signature) -> Any:
             mean = total / (sig.rows if sig.partial else sig.steps)
             validated = state.validated
             outputs = predict(validated)
-            val = tf.reduce_mean(row_losses(y_val, outputs, settings), axis=1)
+            val_by_row = row_losses(y_val, outputs, settings)
+            if sig.weighted:
+                val_by_row *= weights_val[0]
+            val = tf.reduce_mean(val_by_row, axis=1)
             moved = None
             if state.motion is not None:
                 place, moved = after_epoch(state.motion, validated, outputs, sig.loss)

@@ -195,6 +195,7 @@ def signature_of(spec: TrialSpec, data: Dataset) -> Signature:
         patience=training.patience,
         plateau=(schedule.patience, schedule.cooldown) if isinstance(schedule, ReduceOnPlateau) else None,
         motion=training.motion,
+        weighted=data.weights_train is not None,
     )
 
 

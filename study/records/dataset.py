@@ -18,6 +18,7 @@ class Dataset:
     """The data that networks see, after splitting and normalisation.
 
     x: float32 [n, inputs]. y: float32 [n, outputs] for regression, int32 [n] class numbers for classification.
+    weights_train, weights_val: float32 [n], what each row counts for in the loss; None where all count alike.
     input_names: a name for each input. target_names: one for each output, which for classification is the class.
 
     >>> study.load_data(study.compose(["data=iris"]))
@@ -31,6 +32,8 @@ class Dataset:
     outputs: int
     input_names: tuple[str, ...] = ()
     target_names: tuple[str, ...] = ()
+    weights_train: Floats | None = None
+    weights_val: Floats | None = None
 
     def layer_sizes(self, spec: TrialSpec) -> tuple[int, ...]:
         """Return the numbers of units from the inputs to the outputs of the networks that a trial trains on these data."""

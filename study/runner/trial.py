@@ -134,13 +134,14 @@ def _sample(data: Dataset) -> Dataset:
     if len(data.x_train) <= LABEL_ROWS:
         return data
     rows = evenly(len(data.x_train), LABEL_ROWS)
-    return replace(data, x_train=data.x_train[rows], y_train=data.y_train[rows])
+    weights = None if data.weights_train is None else data.weights_train[rows]
+    return replace(data, x_train=data.x_train[rows], y_train=data.y_train[rows], weights_train=weights)
 
 
 def _loss(net: Network, data: Dataset, spec: TrialSpec) -> float:
     """Return a network's training loss, computed as training does."""
     outputs = forward.layer_outputs(Network.stack([net]), data.x_train, spec.model, training=True)[-1]
-    return float(forward.losses(outputs, data.y_train, spec.loss)[0])
+    return float(forward.losses(outputs, data.y_train, spec.loss, data.weights_train)[0])
 
 
 def run_trial(

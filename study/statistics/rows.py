@@ -59,6 +59,17 @@ def means(
     ]
 
 
+def weighted(values: Doubles, weights: Array | None) -> Doubles:
+    """Return values [k, n] whose means are the weighted means of `values`, and vary over resamples as these do, to first order.
+
+    weights: [n], with mean 1; None leaves the values. (A weighted mean is a ratio of means; this is its linearisation.)
+    """
+    if weights is None:
+        return values
+    centres = (values * weights).mean(axis=1, keepdims=True)
+    return centres + weights * (values - centres)
+
+
 def _resampled(sums: Doubles, sizes: Array, generator: np.random.Generator) -> Doubles:
     """Return the mean of each resample, [k, RESAMPLES]. sums: of each unit's values, [k, m]; sizes: rows of each unit, [m]."""
     stacked = np.concatenate([sums, sizes[None]]).astype(np.float32)
