@@ -14,13 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-<<<<<<< HEAD
-from study.data import number_texts
-from study.data.arrow_types import Column, is_numeric, is_text
-=======
 from study.data import number_texts, targets
-from study.data.arrow_types import Column
->>>>>>> a950f88 (Several targets, rows without one left out and counted, weights of classes and of rows in training, losses, baselines and the test part)
+from study.data.arrow_types import Column, is_numeric, is_text
 from study.data.encoding import Input, named_alike, row_text
 from study.data.file_columns import made_up_names
 from study.data.readers import DECIMAL_COMMA, columns, stamp, wanted_names

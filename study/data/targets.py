@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from study.data.arrow_types import Column, is_numeric
 from study.data.encoding import row_text
-from study.data.arrow_types import Column
-from study.data.readers import is_numeric
 from study.errors import Fault
 from study.records.arrays import Doubles
 from study.settings.data import LARGEST

@@ -1,4 +1,4 @@
-"""What rows count for in the loss: a table's own weights, and in training those of the classes."""
+"""Weights of rows in the loss: a table's own weights, and in training those of the classes."""
 
 from __future__ import annotations
 
