@@ -36,16 +36,23 @@ def test_a_long_curve_keeps_its_ends() -> None:
     assert (band.lines[0, 0], band.lines[0, -1]) == (0, 9_999)
 
 
-def test_bands_show_the_first_trials_replicates_and_training_and_hide_the_fourth_trial() -> None:
-    validation = [np.array([[4.0, 2.0], [6.0, 8.0]]) * (trial + 1) for trial in range(4)]
-    figure = losses.bands(["a", WILD, "c", "d"], [[7, 9]] * 4, validation, np.array([[1.0, 0.5], [3.0, 0.7]]))
+def test_bands_show_the_first_trials_replicates_and_each_trial_in_its_own_colour_and_dash() -> None:
+    several = [np.array([[4.0, 2.0], [6.0, 8.0]]) * (trial + 1) for trial in range(3)]
+    figure = losses.bands(["a", WILD, "c"], [[7, 9]] * 3, several, {"type": "linear"})
     highest, lowest, first, second, median = figure.data[:5]
     assert values(highest.y) == [6, 8] and values(lowest.y) == [4, 2] and lowest.fill == "tonexty"
     assert values(first.y) == [4, 2] and values(second.y) == [6, 8] and "replicate 9" in second.hovertemplate
     assert values(median.y) == [5, 5] and median.name == "a"
-    assert values(figure.data[-1].y) == [2, pytest.approx(0.6)] and figure.data[-1].line.dash == "dot"
-    medians = [trace for trace in figure.data if trace.name in ("a", SAFE, "c", "d")]
-    assert [trace.visible for trace in medians] == [True, True, True, "legendonly"]
+    medians = [trace for trace in figure.data if trace.name in ("a", SAFE, "c")]
+    assert len({(trace.line.color, trace.line.dash) for trace in medians}) == 3
+
+
+def test_the_axis_of_losses_cuts_off_the_first_epochs_and_what_diverges() -> None:
+    falling = np.concatenate([[1000.0] * 5, np.full(95, 2.0)])[None]
+    rising = np.linspace(1, 900, 100)[None]
+    low, high = (10**end for end in losses.shown_axis([[falling, falling, rising]])["range"])
+    assert low <= 1 <= 2 <= high < 10
+    assert losses.shown_axis([[np.full((1, 9), NAN)]]) == {"type": "linear"}
 
 
 def test_curves_are_those_of_each_network_and_of_both_parts() -> None:
@@ -96,11 +103,14 @@ def test_lines_between_networks_are_raw_and_matched() -> None:
 
 def test_rivals_are_drawn_by_standing_with_their_means_and_intervals() -> None:
     drawn = [
-        trials.Rival("trial 3", [1.0, 3.0], 0.5, "best", ["trial 3", WILD]),
-        trials.Rival("trial 1", [2.0, 4.0], 0.25, "tied", []),
-        trials.Rival("trial 2", [9.0], None, "worse", []),
+        trials.Rival("trial 3", WILD, [1.0, 3.0], 0.5, "best", ["trial 3", WILD]),
+        trials.Rival("trial 1", "1", [2.0, 4.0], 0.25, "tied", []),
+        trials.Rival("trial 2", "2", [9.0], None, "worse", []),
     ]
-    dots, best, tied, worse = trials.rivals(drawn, "loss").data
+    figure = trials.rivals(drawn, "loss")
+    dots, best, tied, worse = figure.data
+    assert list(figure.layout.yaxis.ticktext) == [SAFE, "1", "2"] and figure.layout.yaxis.tickvals[0] == "trial 3"
+    assert figure.layout.meta[style.NARROW]["yaxis"] == ["trial 3", "trial 1", "trial 2"]
     assert values(dots.x) == [1, 3, 2, 4, 9] and list(dots.y) == ["trial 3"] * 2 + ["trial 1"] * 2 + ["trial 2"]
     assert [(values(trace.x), values(trace.error_x.array)) for trace in (best, tied, worse)] == [
         ([2], [0.5]),
@@ -170,6 +180,15 @@ def test_a_slice_marks_the_best_trial_among_a_settings_values(column: list, kind
     [trace] = figure.data
     assert [str(value) for value in trace.x] == [style.escape(value) for value in column] and values(trace.y) == [0.3, 0.1, 0.2]
     assert np.argmax(trace.marker.size) == 1 and list(trace.customdata) == [4, 5, 6] and figure.layout.xaxis.type == kind
+
+
+@pytest.mark.parametrize(("less_is_better", "ranks"), [(True, [3, 1, 2]), (False, [1, 3, 2])])
+def test_a_pair_of_settings_is_coloured_by_rank(less_is_better: bool, ranks: list[int]) -> None:
+    figure = search.pair(("rate", [1e-4, 1e-1, 1e-2]), ("optimizer", ["a", WILD, "a"]), [0.9, 0.1, 0.5], [7, 8, 9], less_is_better)
+    [trace] = figure.data
+    assert values(trace.marker.color) == ranks and list(trace.y) == ["a", SAFE, "a"]
+    assert (figure.layout.xaxis.type, figure.layout.xaxis.dtick, figure.layout.yaxis.type) == ("log", 1, "category")
+    assert trace.marker.symbol[ranks.index(1)] == "diamond"
 
 
 def test_shares_have_a_panel_for_each_quantity_and_a_colour_for_each_trial() -> None:

@@ -121,8 +121,8 @@ def test_the_page_begins_with_the_decision_and_the_test_rows() -> None:
     ]
     study = findings(records, rules=Rules(most=4))
     content = study_page.build(study, networks(study))
-    assert study.decision and content.headline == f"{decisions.headline(study.decision, study.tested)}."
-    first, second = content.sections[:2]
+    assert study.decision and content.headline == f"{decisions.brief(study.decision, study.tested)}."
+    first, _, second = content.sections[:3]
     assert [row[0] for row in first.tables[0].table.rows] == ["mean of 8 networks", "one network, on average", "model0"]
     assert second.charts[0].title.startswith("Rivals")
     [everything] = [section for section in content.sections if section.title == "All trials"]
@@ -151,14 +151,14 @@ def test_the_page_shows_how_often_the_winner_is_right_beside_its_probabilities()
 
 def test_the_chart_of_the_race_holds_the_differences_the_margin_and_the_replicates() -> None:
     rivals = [
-        races.Contender("trial 1", 0.1, 0.05, 0.15, race.BETTER, 8, ["a"]),
-        races.Contender("trial 2", 0.2, 0.0, 0.4, race.NOT_WORSE, 12, ["<b>"]),
+        races.Contender("trial 1", "1", 0.1, 0.05, 0.15, race.BETTER, 8, ["a"]),
+        races.Contender("trial 2", "2", 0.2, 0.0, 0.4, race.NOT_WORSE, 12, ["<b>"]),
     ]
-    winner, not_worse, better, bars = races.race(rivals, "trial 0", 16, 0.02, "loss").data
+    winner, not_worse, better, bars = races.race(rivals, ("trial 0", "0"), 16, 0.02, "loss").data
     assert list(winner.x) == [0] and list(not_worse.x) == [0.2] and list(better.x) == [0.1]
     np.testing.assert_allclose(not_worse.error_x.array, [0.2])
     assert list(bars.x) == [16, 8, 12] and "<b>" not in not_worse.customdata[0]
-    figure = races.race(rivals, "trial 0", 16, 0.02, "loss")
+    figure = races.race(rivals, ("trial 0", "0"), 16, 0.02, "loss")
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (-0.02, 0.02)
 
 

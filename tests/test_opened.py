@@ -108,7 +108,11 @@ def test_answer_and_best_are_those_that_show_tells(opened: Study) -> None:
 
 
 def test_the_reports_charts_are_there_by_their_titles(opened: Study, tmp_path: Path) -> None:
-    assert {"Loss by epoch", "The networks of trial 0: Distance of the weights", "learning rate"} <= opened.figures.keys()
+    assert {
+        "Validation loss by epoch",
+        "The networks of trial 0: Distance of the weights",
+        "learning rate",
+    } <= opened.figures.keys()
     trials = opened.figures["learning rate"].data[0].customdata
     assert list(trials) == [0, 1]
     page = opened.report(tmp_path / "page.html")

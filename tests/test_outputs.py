@@ -13,7 +13,7 @@ from study import locations
 from study.errors import NotWritable
 from study.records.outcome import Blame, Summary
 from study.records.trial import TrialRecord
-from study.reporting import answers, narrative, outputs, report
+from study.reporting import answers, narrative, outputs, report, trials_table
 from study.reporting.study_results import Findings, Networks
 from study.statistics.objectives import Objective
 from study.tracking import reader, store
@@ -68,7 +68,7 @@ def test_the_page_of_the_best_trial_is_in_the_folder_of_the_launch_and_with_its_
     [winner] = [each for each in runs_of("trial") if each.info.run_id == best()]
     elements = Elements(page.read_text())
     assert f"{winner.info.run_name.capitalize()} of study tiny" in elements.words and "did not converge" in elements.words
-    assert sum("data-chart" in each for each in elements.of("div")) == 10  # losses, motion, blame, and how the networks compare
+    assert sum("data-chart" in each for each in elements.of("div")) == 11  # losses, motion, blame, and how the networks compare
     [other] = [each.info.run_id for each in runs_of("trial") if each.info.run_id != best()]
     assert "portrait.html" not in files_of(other)
 
@@ -172,10 +172,10 @@ def test_crossed_replicates_have_no_interval_and_win_nothing() -> None:
 def test_the_table_has_the_first_score_unless_the_search_goes_by_it() -> None:
     scored = dataclasses.replace(record(0, []).summary, scores={"accuracy": [0.5, 0.75], "auc": [0.6, 0.6]})
     trials = [dataclasses.replace(record(0, []), summary=scored), record(1, [])]
-    table = report.table(trials, [Objective()])
+    table = trials_table.table(trials, [Objective()])
     place = table.columns.index("accuracy")
-    assert table.columns[place - 1] == "val loss" and [row[place] for row in table.rows] == ["0.625", "–"]
-    assert report.table(trials, [Objective("accuracy", "maximize")]).columns.count("accuracy") == 1
+    assert table.columns[:2] == ("trial", "val loss") and [row[place] for row in table.rows] == ["0.625", "–"]
+    assert trials_table.table(trials, [Objective("accuracy", "maximize")]).columns.count("accuracy") == 1
 
 
 def test_a_crossed_summary_of_an_earlier_version_loses_its_interval() -> None:

@@ -13,9 +13,10 @@ import pytest
 
 from study.analysis.controlled_comparison import Effect, Means, Pair, Spread
 from study.records.outcome import Blame
+from study.records.tracked import Circumstances
 from study.records.trial import TrialRecord
 from study.reporting import factor_tables
-from study.reporting.pages import page, study_page
+from study.reporting.pages import packing, page, study_page
 from study.reporting.pages.charts import losses
 from study.reporting.pages.page import Chart, Code, Listing, Page, Section
 from study.reporting.report import Table
@@ -105,11 +106,39 @@ def test_every_study_has_a_sound_page(name: str) -> None:
 def test_the_answer_comes_first_and_the_way_to_reproduce_it_last() -> None:
     content = study_page.build(*STUDIES["whole"])
     *_, reproduce, glossary = content.sections
-    assert content.sections[0].charts[0].title == "validation loss with intervals"
+    first, _, rivals = content.sections[:3]
+    assert first.title == "Convergence" and rivals.charts[0].title == "validation loss with intervals"
+    assert WHOLE.win in rivals.texts
     assert "mlp-study reproduce tiny/" in "".join(code.text for code in reproduce.codes) and glossary.closed
     assert content.headline == f"{WHOLE.answer.headline}."
-    assert WHOLE.win in content.answer
-    assert content.facts["trials"] == "24 complete, 2 failed, 2 pruned"
+    assert content.evidence["trials"] == "24 complete, 2 failed, 2 pruned"
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_answer_is_one_short_sentence_with_at_most_three_facts(name: str) -> None:
+    content = study_page.build(*STUDIES[name])
+    assert 1 < words(content.headline) <= page.MOST_WORDS and len(content.facts) <= 3
+
+
+def test_the_strip_of_evidence_says_when_on_what_and_with_which_program() -> None:
+    known = Circumstances(
+        {"mlp_study": "0.2", "code_sha256": "c" * 64, "python": "3.11", "processor": "AMD EPYC 7 fpu vme", "threads": "2"},
+        data="houses.csv",
+        digest="d" * 64,
+        parts={"training": 1200, "test": 300, "inputs": 5},
+        commit="a" * 40 + "+",
+        ended=1000.0 + 90,
+    )
+    records = [dataclasses.replace(record, started=1000.0, ended=1060.0) for record in trials(2)]
+    strip = study_page.build(findings(records), Networks(circumstances=known)).evidence
+    assert strip["from start to end"] == "90 s" and strip["networks"] == "8"
+    assert strip["data"] == f"houses.csv (sha256 {'d' * 12})" and strip["rows"] == "1,200 to train on, 300 to judge by"
+    assert strip["program"] == f"mlp-study 0.2, commit {'a' * 12} with changes, code {'c' * 12}"
+    assert strip["versions"] == "Python 3.11" and strip["machine"].startswith("AMD EPYC 7, 2 threads")
 
 
 def test_failed_and_pruned_trials_are_listed_with_their_reasons() -> None:
@@ -134,7 +163,7 @@ def test_a_question_has_a_section_of_its_own(name: str, drawn: list[str]) -> Non
 
 def test_a_page_loads_nothing_and_asks_nobody() -> None:
     text = page.render(study_page.build(*STUDIES["whole"]))
-    own = text.replace(page._plotly(), "")
+    own = text.replace(page._plotly(), "").replace(packed_specs(text), "")
     assert len(own) < len(text)
     assert re.findall(r"(?:src|href)=\"(?!#)[^\"]*", own) == [] and "://" not in own
     assert "default-src 'none'" in own
@@ -148,8 +177,18 @@ def test_what_a_user_calls_things_is_shown_and_never_run() -> None:
     text = page.render(study_page.build(found, networks(found)))
     assert "alert(1)</script>" not in text and "<b>&amp;" not in text
     assert WILD in Elements(text).words
-    [specs] = re.findall(r'<script type="application/json" id="specs">(.*?)</script>', text, re.DOTALL)
-    assert json.loads(specs)
+    assert "alert(1)" in packing.unpacked(packed_specs(text)) and json.loads(packing.unpacked(packed_specs(text)))
+
+
+def packed_specs(text: str) -> str:
+    [specs] = re.findall(r'<script type="text/plain" id="specs">(.*?)</script>', text, re.DOTALL)
+    return specs
+
+
+def test_what_is_packed_ends_no_script_and_comes_back() -> None:
+    text = "</script><!-- ü 😀 \0" * 999
+    packed = packing.packed(text)
+    assert "<" not in packed and len(packed) < len(text) / 50 and packing.unpacked(packed) == text
 
 
 def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +197,8 @@ def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     table = Table(("correct-horse",), (("correct-horse",),))
     section = Section("correct-horse", ["correct-horse"], [chart], [Listing("correct-horse", table)], [Code("c", "correct-horse")])
     content = Page("correct-horse", "s", "h", ["correct-horse"], {"correct-horse": "correct-horse"}, [section])
-    assert "correct-horse" not in page.render(content)
+    text = page.render(content)
+    assert "correct-horse" not in text and "correct-horse" not in packing.unpacked(packed_specs(text))
 
 
 def test_words_and_numbers_are_told_apart() -> None:

@@ -45,10 +45,10 @@ def test_a_trials_page_shows_how_its_replicates_compare(name: str) -> None:
     content = trial_page.build("trial 0", "sgd on iris data", summary(0.5, 12), TRIALS[name])
     elements = Elements(page.render(content))
     assert elements.wrong == [] and elements.open == [] and "same loss only" in elements.words
-    [curves], charts = (section.charts for section in content.sections)
+    [_, curves], charts = (section.charts for section in content.sections)
     arrays, figures = TRIALS[name].comparison, {chart.title: chart.figure.data for chart in charts}
     numbers = [str(index) for index in arrays["places"]]
-    assert len(curves.figure.data) == 2 + 12 + 1 + 1
+    assert len(curves.figure.data) == 2 + 12 + 1
     for title, matrix in zip(
         ("Distance of the weights", "The same after matching neurons", "Disagreement of the functions"), MATRICES, strict=True
     ):

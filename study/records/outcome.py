@@ -160,7 +160,8 @@ class Summary:
     kinds: for a label that has kinds, how many replicates are of which: how they diverged. until_rest: the epochs of each replicate
     that was trained until it rests; empty for others.
     judged_by: what the validation loss is a number of (see `dataset.judged_by`); empty in records of earlier versions.
-    parameters: the weights of one network; seconds: its share of the time that training took.
+    parameters: the weights of one network; seconds: its share of the time that training took; predict_seconds: of one row, in a
+    batch of the validation part; 0 in records of earlier versions.
     Of each replicate: improvements, the interval of what as many epochs as `convergence` judges by would improve further, and
     relative_losses, the training loss; both in units of the trivial loss.
     """
@@ -196,6 +197,7 @@ class Summary:
     onward: Onward | None = None
     kinds: dict[str, dict[str, int]] = field(default_factory=dict)
     until_rest: list[int] = field(default_factory=list)
+    predict_seconds: float = 0.0
 
     @property
     def labels_text(self) -> str:

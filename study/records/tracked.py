@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,23 @@ def same_rows(networks: Sequence[TrackedNetwork]) -> bool:
 def trained(train_loss: Floats) -> list[int]:
     """Return each replicate's number of epochs, by the recorded losses [R, epochs]: after its stop they are NaN, before finite."""
     return np.isfinite(train_loss).sum(axis=1).tolist()
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """The circumstances under which a run was trained, as far as they were recorded.
+
+    environment: versions, processor and digests by name; data: the data's name, digest: of its rows; parts: rows and columns by
+    name; commit: of the program's repository, with a + where files
+    differed from it; ended: in seconds since 1970.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    data: str = ""
+    digest: str = ""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    commit: str = ""
+    ended: float | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class Asked:
 class TrialRecord:
     """A trial as the study's storage holds it. state: 'complete', 'pruned', 'failed', 'running' or 'waiting'.
 
-    values: of the study's objectives, if it has any.
+    values: of the study's objectives, if it has any. started, ended: seconds since 1970, None where that isn't known.
     """
 
     number: int
@@ -32,6 +32,8 @@ class TrialRecord:
     reason: str | None
     run_id: str | None
     seconds: dict[str, float]
+    started: float | None = None
+    ended: float | None = None
 
     @property
     def value(self) -> float | None:

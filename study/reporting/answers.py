@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from study.analysis.distance import UNRELATED_TEXT
 from study.records.arrays import Scalar
 from study.records.outcome import Onward, Summary
 from study.records.trial import TrialRecord
-from study.reporting import headlines
+from study.reporting import headlines, one_setting
 from study.reporting.reference_values import RATE
 from study.reporting.report import (
     COPIES,
@@ -32,8 +31,6 @@ from study.settings.values import Value
 from study.statistics.objectives import ACCURACY, R2, ROWS, Objective, unlike
 from study.statistics.ranking import FEWEST, PairedDifference, Ranking, choose
 
-# settings of Hydra that one trial has no use for
-OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
 LONGER = 100  # times as many epochs, at most, for a run that ends when it has plateaued
 ONWARD = 10  # the same of networks that were trained on
 MOST_NAMED = 10
@@ -229,15 +226,7 @@ def longer(
     if rest_within:
         stop = {"training.until": "settled", "training.epochs": ONWARD * rest_within}
         stop |= {} if settings.get("training.patience") is None else {"training.patience": "null"}
-    program, *words = shlex.split(command)
-    gone = {*record.params, *stop, *searched}
-    kept = [
-        word
-        for word in words
-        if word != "--multirun" and not word.lstrip("+~").startswith(OF_A_STUDY) and word.lstrip("+~").partition("=")[0] not in gone
-    ]
-    made = [f"{key}={spaces.text(value)}" for key, value in (record.params | stop).items()]
-    return shlex.join([program, *kept, *made])
+    return one_setting.command(command, record.params | stop, searched)
 
 
 # -- is the win real? ------------------------------------------------------------------------------------------------------------
@@ -273,6 +262,18 @@ def _unpaired(records: Sequence[TrialRecord]) -> list[str]:
     """Return the settings in which trials differ so that their replicates are no pairs."""
     done = [record.params for record in records if record.summary]
     return [key for key in PAIRING if len({str(params.get(key)) for params in done}) > 1]
+
+
+def choice_brief(ranking: Ranking | None) -> str:
+    """Return whether the best trial's win is more than chance in one short sentence; "" without a choice."""
+    if ranking is None:
+        return ""
+    if ranking.copies or ranking.too_few:
+        return "Too few replicates that differ to name a winner."
+    if ranking.decided:
+        return f"Trial {ranking.best} is better than every other by its paired differences."
+    count = len(ranking.tied) - 1
+    return f"Trial {ranking.best} has the best mean, but {count} other{'s' * (count > 1)} may be as good."
 
 
 def choice_text(ranking: Ranking | None, objective: Objective, differ: Sequence[str], completed: str = "") -> str:

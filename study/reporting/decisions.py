@@ -9,6 +9,7 @@ import numpy as np
 from study.records.arrays import Scalar
 from study.records.outcome import DEFAULT, Interval, Tested, TestScore
 from study.records.trial import TrialRecord
+from study.reporting import columns
 from study.reporting.report import Table, duration, listed, number, settings_text
 from study.statistics import race
 from study.statistics.objectives import Objective
@@ -63,12 +64,23 @@ def headline(decision: Decision, tested: Tested | None = None) -> str:
         )
     if tested and (gap := default_gap(tested)) and gap[2] < 0:
         first.append("The default setting is better than the winner on the test rows.")
-    return " ".join([*first, _outcome(decision)])
+    return " ".join([*first, _outcome(decision, number(decision.delta))])
 
 
-def _outcome(decision: Decision) -> str:
+def brief(decision: Decision, tested: Tested | None = None) -> str:
+    """Return the decision in one short sentence without numbers, for a reader who looks once."""
+    better = better_baselines(tested) if tested else []
+    if tested and (gap := default_gap(tested)) and gap[2] < 0:
+        better.append("the default setting")
+    if not better:
+        return _outcome(decision, "the margin")
+    first = f"{listed(better)} {'is' if len(better) == 1 else 'are'} better than the winner on the test rows"
+    return f"{first[0].upper()}{first[1:]}; of the searched settings, trial {decision.winner} is the best"
+
+
+def _outcome(decision: Decision, margin: str) -> str:
     """Return the outcome of the race in a few words."""
-    winner, margin = f"trial {decision.winner}", number(decision.delta)
+    winner = f"trial {decision.winner}"
     if decision.winner is None:
         return "No winner: every trial has diverged"
     if len(decision.used) < 2:
@@ -163,6 +175,22 @@ def difference(claim: Claim, objective: Objective) -> Interval:
     return value, low, high
 
 
+CLAIMED = {race.BETTER: "worse", race.EQUIVALENT: "equivalent", race.NOT_WORSE: "not better", race.UNDECIDED: "undecided"}
+
+
+def rivals_table(decision: Decision, objective: Objective, rivals: Sequence[int]) -> Table:
+    """Tabulate each rival's paired difference from the winner. rivals: in their order."""
+    differences = [difference(decision.claims[rival], objective) for rival in rivals]
+    values, lows, highs = (columns.fixed([part[place] for part in differences], differences[0]) for place in range(3))
+    claims = [decision.claims[rival] for rival in rivals]
+    rows = [
+        (str(rival), value, f"[{low}, {high}]", str(claim.pairs), CLAIMED[claim.kind])
+        for rival, value, low, high, claim in zip(rivals, values, lows, highs, claims, strict=True)
+    ]
+    leader = "winner" if decision.decided else "leader"
+    return Table(("trial", f"minus the {leader}'s", "interval", "pairs", "it is"), tuple(rows))
+
+
 def _why_not(decision: Decision, rules: Rules) -> str:
     if decision.reason == race.BUDGET:
         return f"The race ended at its limit of {rules.networks} networks; more may decide it (hydra.sweeper.networks)."
@@ -187,24 +215,27 @@ def _trials(decision: Decision, kind: str) -> str:
 
 
 def tested_table(tested: Tested) -> Table:
-    """Tabulate the models on the test rows, the winner's networks first."""
-    measures = ("accuracy",) if tested.scores[0].accuracy else ("RMSE", "MAE")
-    rows = [
-        (_model_name(score, tested), _estimate(score.loss), *_in_units(score), "–" if score.gap is None else _estimate(score.gap))
-        for score in tested.scores
-    ]
-    single = ("one network, on average", number(tested.single), *("–" for _ in measures), _estimate(tested.gain))
-    several = (single,) if tested.networks > 1 else ()
-    return Table(("model", "test loss", *measures, "minus the first"), (rows[0], *several, *rows[1:]))
-
-
-def _in_units(score: TestScore) -> tuple[str, ...]:
-    """Return the accuracy, or RMSE and MAE; of several targets without their intervals."""
-    if score.accuracy:
-        return (_estimate(score.accuracy),)
-    if len(score.rmse) == 1:
-        return (_estimate(score.rmse[0]), _estimate(score.mae[0]))
-    return tuple(", ".join(number(value) for value, *_ in estimates) for estimates in (score.rmse, score.mae))
+    """Tabulate the models on the test rows, the winner's networks first; of several targets, without intervals."""
+    scores, own = tested.scores, tested.scores[0]
+    found = {"model": [_model_name(score, tested) for score in scores]}
+    found["test loss"] = columns.estimates([score.loss for score in scores], own.loss[0])
+    if own.accuracy:
+        found["accuracy"] = columns.estimates([score.accuracy for score in scores], own.accuracy[0])
+    else:
+        for name, measure in (("RMSE", "rmse"), ("MAE", "mae")):
+            per_target = zip(*(getattr(score, measure) for score in scores), strict=True)
+            texts = [columns.estimates(estimates, estimates[0][0]) for estimates in per_target]
+            plain = [text if len(texts) == 1 else [value.partition(" ")[0] for value in text] for text in texts]
+            if plain:
+                found[name] = [", ".join(values) for values in zip(*plain, strict=True)]
+    gaps = [score.gap for score in scores]
+    single = [columns.estimates([tested.gain], own.loss[0] / 10)[0]]
+    found["minus the first"] = columns.estimates(gaps, own.loss[0] / 10)
+    rows = list(zip(*found.values(), strict=True))
+    if tested.networks > 1:
+        middle = (columns.MISSING for _ in range(len(found) - 3))
+        rows.insert(1, ("one network, on average", *columns.fixed([tested.single], [own.loss[0]]), *middle, *single))
+    return Table(tuple(found), tuple(rows))
 
 
 def _model_name(score: TestScore, tested: Tested) -> str:
@@ -258,6 +289,29 @@ def tested_text(tested: Tested) -> str:
         f"On {tested.rows:,} test rows, by which nothing was trained or chosen, {networks}{compared} Intervals are 95 %, over rows."
         f"{_calibration_text(tested)}"
     )
+
+
+def worth(tested: Tested) -> str:
+    """Return what the winner is worth on the test rows, and beside it what else is, in one short sentence."""
+    first, *others = tested.scores
+    measure, value = ("is right on", _share) if first.accuracy else ("has an RMSE of", _off)
+    baselines = [score for score in others if score.name != DEFAULT]
+    best = min(baselines, key=_badness, default=None)
+    beside = f"; the best baseline, {best.name}, {measure} {value(best)}" if best else ""
+    return f"On {tested.rows:,} rows by which nothing was trained or chosen, it {measure} {value(first)}{beside}."
+
+
+def _badness(score: TestScore) -> float:
+    """Return by what a reader compares models: their accuracy, or the RMSE of the only target."""
+    return -score.accuracy[0] if score.accuracy else score.rmse[0][0] if len(score.rmse) == 1 else score.loss[0]
+
+
+def _share(score: TestScore) -> str:
+    return f"{score.accuracy[0]:.1%}" if score.accuracy else "–"
+
+
+def _off(score: TestScore) -> str:
+    return listed([number(value) for value, *_ in score.rmse])
 
 
 def _calibration_text(tested: Tested) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from study.errors import visible
 from study.records.arrays import Scalar
 from study.records.outcome import Summary
 from study.records.trial import TrialRecord
+from study.reporting import columns
 from study.settings.values import as_text
 from study.statistics import intervals
-from study.statistics.objectives import ACCURACY, LOSS, NAMES, Objective
+from study.statistics.objectives import ACCURACY, NAMES, Objective
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class Table:
 def number(value: float | None, digits: int = 3) -> str:
     """Return a number to a few significant digits; '–' for none."""
     if value is None or math.isnan(value):
-        return "–"
+        return columns.MISSING
     magnitude = abs(value)
-    if magnitude and not 1e-3 <= magnitude < 1e5:
+    if magnitude and not columns.SMALLEST <= magnitude < columns.LARGEST:
         return f"{value:.{digits - 1}e}"
     return f"{value:.{max(0, digits - 1 - (math.floor(math.log10(magnitude)) if magnitude else 0))}f}"
 
@@ -110,47 +111,19 @@ def ranked(records: Sequence[TrialRecord], objective: Objective, winner: int | N
     return sorted(done, key=lambda record: (record.number != winner, objective.sign * record.value, record.number))  # type: ignore[operator]
 
 
-def table(
-    records: Sequence[TrialRecord], objectives: Sequence[Objective], front: Collection[int] = (), winner: int | None = None
-) -> Table:
-    """Tabulate the completed trials as `ranked` has them, then those that failed or were pruned, with the reason.
-
-    front: the numbers of the trials that no other beats in every one of several objectives.
-    """
-    keys = tuple(dict.fromkeys(key for record in records for key in record.params))
-    best = ranked(records, objectives[0], winner)
-    extra = [index for index, objective in enumerate(objectives) if objective.name != LOSS]
-    # the first score says most to a person, unless the search goes by it
-    known = [name for record in best if record.summary for name in list(record.summary.scores)[:1] if record.summary.scores[name]]
-    scores = [name for name in dict.fromkeys(known) if name not in {objective.name for objective in objectives}]
-    done = {record.number for record in best}
-    others = [record for record in records if record.number not in done]
-    rows = []
-    for record in [*best, *others]:
-        summary = record.summary
-        if summary:
-            alone = len(summary.val_losses) < 2
-            numbers = ("–",) * 3 if alone else (number(summary.distance), aligned_text(summary), number(summary.disagreement))
-            results = (loss_text(summary), *(score_text(summary, name) for name in scores), labels_text(summary), *numbers)
-        else:
-            results = ("–", *("–" for _ in scores), record.reason or record.state, "–", "–", "–")
-        settings = (setting(record.params[key]) if key in record.params else "–" for key in keys)
-        values = [
-            value_text(record.values[index]) + _majority_text(summary, objectives[index].name) if record.values else "–"
-            for index in extra
-        ]
-        rows.append((str(record.number), *settings, *values, *results, *(["●" * (record.number in front)] if front else [])))
-    result_columns = ("val loss", *scores, "convergence", "distance", "aligned", "disagreement", *(["front"] if front else []))
-    return Table(("trial", *map(short, keys), *(objectives[index].name for index in extra), *result_columns), tuple(rows))
+def score_mean(summary: Summary, name: str) -> float | None:
+    """Return the mean of a score over the replicates; None where it has none."""
+    values = summary.scores.get(name)
+    return sum(values) / len(values) if values else None
 
 
 def score_text(summary: Summary, name: str) -> str:
     """Return the mean over the replicates, an accuracy with that of always predicting the largest class."""
-    values = summary.scores.get(name)
-    return number(sum(values) / len(values)) + _majority_text(summary, name) if values else "–"
+    mean = score_mean(summary, name)
+    return "–" if mean is None else number(mean) + majority_text(summary, name)
 
 
-def _majority_text(summary: Summary | None, name: str) -> str:
+def majority_text(summary: Summary | None, name: str) -> str:
     known = name == ACCURACY and summary is not None and summary.majority is not None
     return f" (majority {number(summary.majority)})" if known and summary else ""
 
@@ -166,6 +139,17 @@ def markdown(content: Table) -> str:
 
 def trial_name(record: TrialRecord) -> str:
     return f"{record.number}: {settings_text(record.params)}" if record.params else f"trial {record.number}"
+
+
+def label(record: TrialRecord) -> str:
+    """Return a trial's number and the values of its settings, for a chart whose caption names them."""
+    return " · ".join([f"trial {record.number}", *map(setting, record.params.values())])
+
+
+def label_text(records: Sequence[TrialRecord]) -> str:
+    """Return how to read the labels of trials that have the same settings; "" where there is nothing to explain."""
+    keys = {tuple(map(short, record.params)) for record in records}
+    return f" Beside a trial's number stand its {listed(next(iter(keys)))}." if len(keys) == 1 and any(keys) else ""
 
 
 def duration(seconds: float) -> str:

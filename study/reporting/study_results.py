@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from study.records.arrays import Scalar
 from study.records.outcome import Blame, Tested
-from study.records.tracked import TrackedTrial
+from study.records.tracked import Circumstances, TrackedTrial
 from study.records.trial import TrialRecord
-from study.reporting import answers, claims, decisions, factor_tables, narrative, report, star
+from study.reporting import answers, claims, decisions, factor_tables, narrative, report, star, trials_table
 from study.reporting.answers import Answer
 from study.settings.values import Value
 from study.statistics import ranking, rounds, setting_effects
 from study.statistics.objectives import Objective
 from study.statistics.race import Decision, Rules
 from study.statistics.setting_effects import SettingEffect
+
+if TYPE_CHECKING:  # MLflow takes seconds to load
+    from study.tracking.store import Store
 
 MOST_SHOWN = 6
 
@@ -81,7 +85,7 @@ class Findings:
     @cached_property
     def table(self) -> report.Table:
         """The completed trials, best first, then the others."""
-        return report.table(self.records, self.objectives, self.front, self.decision.winner if self.decision else None)
+        return trials_table.table(self.records, self.objectives, self.front, self.decision.winner if self.decision else None)
 
     @property
     def decided(self) -> tuple[str, str]:
@@ -143,12 +147,15 @@ class Shown:
 class Networks:
     """The results that need the trials' networks.
 
-    shown: the best trials, best first; factor: the comparison of a study that varies one setting. centre: of a star of trials.
+    shown: the best trials, best first; factor: the comparison of a study that varies one setting. centre: of a star of trials;
+    default: the default setting, unless it is the best one. circumstances: of the best trial.
     """
 
     shown: list[Shown] = field(default_factory=list)
     factor: factor_tables.FactorComparison | None = None
     centre: Shown | None = None
+    default: Shown | None = None
+    circumstances: Circumstances | None = None
 
 
 def read(storage: str, name: str) -> Findings:
@@ -185,19 +192,22 @@ def networks(findings: Findings, uri: str) -> Networks:
             # only the motion of the best trial, or of a star's centre, is drawn
             shown.append(Shown(record, reader.load_trial(opened, record.run_id, motion=not shown)))
     number = findings.star.centre.number if findings.star else None
-    centre = next(
-        (
-            Shown(record, reader.load_trial(opened, record.run_id, motion=True))
-            for record in done
-            if record.number == number and record.run_id
-        ),
-        None,
-    )
+    centre = _of(opened, [record for record in done if record.number == number], motion=True)
+    default = _of(opened, [record for record in done[1:] if record.params == findings.default], motion=False)
+    circumstances = reader.circumstances(opened, shown[0].record.run_id) if shown and shown[0].record.run_id else None
     # the replicates of a crossed design are no restarts: they share sources
     key = None if findings.blamed else factor_tables.find_factor(findings.keys, findings.records, findings.objective)
     in_order = sorted(done, key=lambda record: record.number)
     if key is None:
-        return Networks(shown, centre=centre)
+        return Networks(shown, None, centre, default, circumstances)
     raced = findings.decision is not None
     factor = factor_tables.compare(opened, key, in_order, findings.objective, findings.settings, raced)
-    return Networks(shown, factor, centre)
+    return Networks(shown, factor, centre, default, circumstances)
+
+
+def _of(opened: Store, records: Sequence[TrialRecord], *, motion: bool) -> Shown | None:
+    """Return the first of these trials with what its run keeps; None without one that has a run."""
+    from study.tracking import reader
+
+    runs = ((record, record.run_id) for record in records)
+    return next((Shown(record, reader.load_trial(opened, run, motion=motion)) for record, run in runs if run), None)

@@ -219,7 +219,7 @@ def show_line(text: str, style: str = "") -> None:
 
 def show_findings(findings: Findings) -> None:
     """Print a study's decision, its table, whether training converges, and the effects of settings and sources."""
-    from study.reporting import decisions, narrative, report, star
+    from study.reporting import decisions, narrative, star, trials_table
 
     headline, text = findings.decided
     if headline:
@@ -244,7 +244,7 @@ def show_findings(findings: Findings) -> None:
         show_text("To settle it, train longer:")
         show_line(f"  {findings.answer.command}")
     if findings.finals:
-        show_table(report.table(findings.finals, [findings.objective]))
+        show_table(trials_table.table(findings.finals, [findings.objective]))
     if findings.win and not headline:
         show_text(findings.win)
     if findings.effects:

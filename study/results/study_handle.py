@@ -14,7 +14,7 @@ from study import locations
 from study.errors import BadInput, Fault
 from study.records.network import Network
 from study.records.trial import TrialRecord
-from study.reporting import listings, report, study_results
+from study.reporting import listings, report, study_results, trials_table
 from study.reporting.pages import study_page
 from study.results import champion, predictions
 from study.tracking import artifacts, predicting, reader, runs, store
@@ -220,7 +220,7 @@ class Study:
         return f"{text}; best: trial {best.number}, {report.loss_text(best.summary)}" if best and best.summary else text
 
     def _repr_html_(self) -> str:
-        table = report.table(self._findings.ranked[:MOST_SHOWN], self._findings.objectives, self._findings.front)
+        table = trials_table.table(self._findings.ranked[:MOST_SHOWN], self._findings.objectives, self._findings.front)
         head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
         rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
         paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in (repr(self), self.answer, self.win) if text)

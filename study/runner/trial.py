@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -296,7 +297,16 @@ def _analysed(
     examined = pairwise.examine(trained, datasets, moved) if compared and len(trained) > 1 else None
     marks = [fingerprints.digest(net) for net in trained.networks()]
     summary = summaries.summarise(trained, datasets, marks, examined, moved)
-    return trained, examined, marks, replace(summary, seconds=clock.seconds.get("train", 0.0) / len(trained))
+    seconds = clock.seconds.get("train", 0.0) / len(trained)
+    return trained, examined, marks, replace(summary, seconds=seconds, predict_seconds=_predict_seconds(trained, datasets[0]))
+
+
+def _predict_seconds(trained: Cohort, data: Dataset) -> float:
+    """Return the seconds that a network takes to predict one row of the validation part, the first LABEL_ROWS at once."""
+    network, x = trained.network.unstack()[0], data.x_val[:LABEL_ROWS]
+    start = time.perf_counter()
+    forward.layer_outputs(Network.stack([network]), x, trained.spec.model)
+    return (time.perf_counter() - start) / len(x)
 
 
 def _one_ulp_apart(spec: TrialSpec, datasets: Sequence[Dataset], clock: Clock, start: Sequence[Network] | None) -> Cohort:

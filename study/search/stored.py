@@ -345,4 +345,6 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         reason=kept.get("reason"),
         run_id=kept.get("run_id"),
         seconds=kept.get("seconds", {}),
+        started=trial.datetime_start.timestamp() if trial.datetime_start else None,
+        ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -16,14 +17,14 @@ from typing import Any
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.file_utils import local_file_uri_to_path
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_GIT_DIRTY, MLFLOW_PARENT_RUN_ID
 from mlflow.utils.uri import is_local_uri
 
 from study.analysis import fingerprints, similarity
 from study.analysis.similarity import Searchable
 from study.errors import BadInput, Corrupt, Fault
 from study.records.network import Network
-from study.records.tracked import TrackedNetwork, TrackedTrial
+from study.records.tracked import Circumstances, TrackedNetwork, TrackedTrial
 from study.settings.spec import build, flat
 from study.tracking import artifacts, schema
 from study.tracking.schema import KIND, OF_REPLICATE, OF_TRIAL, TRIAL, WHOLE, ReplicateTags, TrialTags
@@ -170,6 +171,22 @@ def load_trial(store: Store, run_id: str, *, motion: bool = False) -> TrackedTri
             own = numbers[: len(its_targets)]
             further = TrackedTrial(own, losses["train_loss"], losses["val_loss"], its_targets, {}, its_path)
         return TrackedTrial(numbers, curves["train_loss"], curves["val_loss"], targets, comparison, path, further)
+
+
+def circumstances(store: Store, run_id: str) -> Circumstances:
+    """Return how a finished trial's run came about. Raises as `load_trial` does."""
+    run = load_run(store, run_id)
+    with trial_files(store, run) as folder:
+        environment = artifacts.read_environment(folder)
+    used = run.inputs.dataset_inputs[0].dataset if run.inputs and run.inputs.dataset_inputs else None
+    return Circumstances(
+        environment,
+        data=used.name if used else "",
+        digest=environment.get("data_sha256", ""),
+        parts=json.loads(used.profile) if used and used.profile else {},
+        commit=run.data.tags.get(MLFLOW_GIT_COMMIT, "") + "+" * (run.data.tags.get(MLFLOW_GIT_DIRTY) == "true"),
+        ended=run.info.end_time / 1000 if run.info.end_time else None,
+    )
 
 
 def run_of(store: Store, study: str, number: int) -> str | None:

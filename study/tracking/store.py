@@ -23,7 +23,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 
 from study import collector, locations, sqlite
 from study.errors import BadInput, Fault, NotWritable
-from study.tracking import descriptions, relocation, schema, views
+from study.tracking import commit, descriptions, relocation, schema, views
 from study.tracking.schema import KILLED, KIND, OF_STUDY, OF_TRIAL, REASON, TRIAL, VAL_LOSS_MEAN, TrialRun
 
 with collector.held():
@@ -31,7 +31,14 @@ with collector.held():
     from mlflow.entities import Run, RunTag, ViewType
     from mlflow.exceptions import MlflowException
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
+    from mlflow.utils.mlflow_tags import (
+        MLFLOW_GIT_COMMIT,
+        MLFLOW_GIT_DIRTY,
+        MLFLOW_RUN_NOTE,
+        MLFLOW_SOURCE_NAME,
+        MLFLOW_SOURCE_TYPE,
+        MLFLOW_USER,
+    )
 
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -145,7 +152,10 @@ EXPERIMENT_TAGS = {
 
 def origin() -> dict[str, str]:
     """Return the tags of a run for who made it, and with what."""
-    return {MLFLOW_SOURCE_NAME: "mlp-study", MLFLOW_SOURCE_TYPE: "LOCAL", MLFLOW_USER: getpass.getuser()}
+    tags = {MLFLOW_SOURCE_NAME: "mlp-study", MLFLOW_SOURCE_TYPE: "LOCAL", MLFLOW_USER: getpass.getuser()}
+    if known := commit.commit():
+        tags |= {MLFLOW_GIT_COMMIT: known[0], MLFLOW_GIT_DIRTY: str(known[1]).lower()}
+    return tags
 
 
 def _pages(search: Callable[..., Any]) -> Iterator[Any]:

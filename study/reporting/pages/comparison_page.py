@@ -38,8 +38,8 @@ def build(networks: Sequence[TrackedNetwork], comparison: Comparison) -> Page:
         title=f"{len(networks)} networks side by side",
         subtitle=", ".join(dict.fromkeys(network.name for network in networks if network.name)),
         headline=f"{comparison.verdict.name}." if comparison.verdict else f"{comparison.distinct} different fingerprints.",
-        answer=[*filter(None, [comparison_tables.better(networks)]), answer],
-        facts={"networks": str(len(networks)), "different fingerprints": str(comparison.distinct)},
+        facts=[*filter(None, [comparison_tables.better(networks)]), answer],
+        evidence={"networks": str(len(networks)), "different fingerprints": str(comparison.distinct)},
         sections=[section for section in sections if not section.empty],
     )
 

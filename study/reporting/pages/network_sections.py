@@ -17,17 +17,30 @@ from study.reporting.pages.page import Chart, Section
 from study.settings.data import CLASSIFICATION
 
 
-def loss_curves(names: Sequence[str], trials: Sequence[TrackedTrial]) -> Section:
-    """Return the loss curves of trials, the first one with its replicates; empty without trials."""
+def loss_curves(names: Sequence[str], trials: Sequence[TrackedTrial], note: str = "") -> Section:
+    """Return the loss curves of at most three trials, the first one with its replicates; empty without trials.
+
+    note: on how to read the names.
+    """
     if not trials:
         return Section("Loss curves")
-    figure = losses.bands(names, [trial.numbers for trial in trials], [trial.val_loss for trial in trials], trials[0].train_loss)
-    alt = f"Validation loss by epoch of the replicates of {', '.join(names)}, and the training loss of the first."
+    numbers = [trial.numbers for trial in trials]
+    parts = {"Training": [trial.train_loss for trial in trials], "Validation": [trial.val_loss for trial in trials]}
+    axis = losses.shown_axis(list(parts.values()))
     caption = (
-        "Each band is the range over a trial's replicates, with their median. Thin lines are the replicates of "
-        f"{names[0]}, the dotted line is their median training loss. Click a name to show or hide it."
+        f"A thick line is the median over a trial's replicates, a band their range; thin lines are the replicates of {names[0]}. "
+        f"Both charts have one scale, which cuts off the first epochs.{note}"
     )
-    return Section("Loss curves", charts=[Chart("Loss by epoch", figure, alt, caption, wide=True)])
+    charts = [
+        Chart(
+            f"{part} loss by epoch",
+            losses.bands(names, numbers, of_part, axis),
+            f"{part} loss by epoch of the replicates of {', '.join(names)}.",
+            caption if part == "Validation" else "",
+        )
+        for part, of_part in parts.items()
+    ]
+    return Section("Loss curves", charts=charts)
 
 
 def verdict(summary: Summary) -> str:

@@ -1,7 +1,7 @@
 """A self-contained HTML page of sections with charts and tables.
 
-It contains everything that it shows, including Plotly's program, and makes no request: it opens offline, in MLflow's artifact
-viewer, and in ten years. Text from a user's settings and columns is escaped.
+It contains everything that it shows, including Plotly's program, packed, and makes no request: it opens offline, in MLflow's
+artifact viewer, and in ten years. Text from a user's settings and columns is escaped.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from study.errors import visible_lines
 from study.redaction import redact
+from study.reporting.pages.packing import packed
 from study.reporting.report import Table
 from study.tracking.artifacts import write_atomically
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
+MOST_WORDS = 25
 # cells that hold numbers: 0.604 ± 0.010, 0.700 (94%), 15% [0%, 56%], 6.25e-04, 200 / 200 / 18.9, –
 NUMBERS = re.compile(r"[-+–.,\d\s±%()\[\]/e]*")
 
@@ -87,13 +89,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """headline: the answer in a few words; answer: paragraphs with its evidence; facts: name → value, below them."""
+    """headline: the answer in at most MOST_WORDS words; facts: a few short sentences; evidence: name → value, below them."""
 
     title: str
     subtitle: str
     headline: str
-    answer: Sequence[str]
-    facts: Mapping[str, str]
+    facts: Sequence[str]
+    evidence: Mapping[str, str]
     sections: Sequence[Section] = field(default_factory=list)
 
 
@@ -105,10 +107,12 @@ def write(content: Page, file: Path) -> None:
 def render(content: Page) -> str:
     charts = [chart for section in content.sections for chart in section.charts]
     numbers = {id(chart): number for number, chart in enumerate(charts)}
-    page = _template().render(
-        page=content, number=lambda chart: numbers[id(chart)], specs=_script([_spec(chart.figure) for chart in charts])
+    return _template().render(
+        page=content,
+        number=lambda chart: numbers[id(chart)],
+        specs=_script([_spec(chart.figure) for chart in charts]),
+        plotly=_plotly() if charts else "",
     )
-    return page.replace("/*plotly*/", _plotly(), 1) if charts else page
 
 
 def _spec(figure: go.Figure) -> dict[str, Any]:
@@ -119,9 +123,8 @@ def _spec(figure: go.Figure) -> dict[str, Any]:
 
 
 def _script(content: object) -> Markup:
-    """Return JSON that is safe in a script element, whatever text it holds."""
-    text = json.dumps(_redacted(content), separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+    """Return JSON for a script element, packed."""
+    return Markup(packed(json.dumps(_redacted(content), separators=(",", ":"), allow_nan=False)))
 
 
 def _redacted(content: Any) -> Any:
@@ -150,7 +153,8 @@ def _template() -> Template:
     return environment.get_template("page.html")
 
 
-def _plotly() -> str:
+@cache
+def _plotly() -> Markup:
     from plotly.offline import get_plotlyjs
 
-    return str(get_plotlyjs())
+    return Markup(packed(str(get_plotlyjs())))

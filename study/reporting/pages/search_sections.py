@@ -6,13 +6,14 @@ import itertools
 from collections.abc import Iterator
 
 from study.records.trial import TrialRecord
-from study.reporting import answers, decisions, narrative, report
+from study.reporting import answers, decisions, narrative, report, trials_table
 from study.reporting.pages.charts import races, search, trials
 from study.reporting.pages.page import Chart, Listing, Section
 from study.reporting.study_results import Findings
 from study.statistics import intervals
 
 MOST_RIVALS, MOST_DESCRIBED = 20, 5
+FEW_VALUES = 3  # a setting with fewer makes a poor axis
 
 
 def race(findings: Findings) -> Section:
@@ -25,28 +26,31 @@ def race(findings: Findings) -> Section:
     ranked = {record.number: record for record in findings.ranked}
     rivals = [
         races.Contender(
-            f"trial {trial}",
+            name(ranked[trial]),
+            report.label(ranked[trial]),
             *decisions.difference(decision.claims[trial], findings.objective),
             decision.claims[trial].kind,
             decision.used[trial],
-            [f"trial {trial}", *_settings_lines(ranked[trial])] if trial in ranked else [f"trial {trial}"],
+            [name(ranked[trial]), *_settings_lines(ranked[trial])],
         )
         for trial in nearest[:MOST_RIVALS]
     ]
-    winner = f"trial {decision.winner}"
-    quantity = f"{findings.objective.quantity} minus {winner}'s"
-    figure = races.race(rivals, winner, decision.used[decision.winner], decision.delta, quantity)
+    best = ranked[decision.winner]
+    quantity = f"{findings.objective.quantity} minus {name(best)}'s"
+    figure = races.race(rivals, (name(best), report.label(best)), decision.used[best.number], decision.delta, quantity)
     described = "; ".join(f"{rival.name}: {report.number(rival.difference)}" for rival in rivals[:MOST_DESCRIBED])
     caption = (
         f"Each rival's mean difference from the {leader} over pairs of replicates; the intervals hold for all rivals together. "
         f"The band is the margin, ±{report.number(decision.delta)}: differences inside it don't matter. Intervals may reach "
         "past it, being wider than the decision needs. The bars count replicates: a rival gets more only while it may win. "
-        "Rivals that are far off lie beyond the edge."
+        f"Rivals that are far off lie beyond the edge.{report.label_text([best])}"
     )
     if len(nearest) > MOST_RIVALS:
         caption += f" These are the {MOST_RIVALS} nearest of {len(nearest)} rivals."
     chart = Chart(f"Rivals compared with the {leader}", figure, f"{quantity}: {described}.", caption, wide=True)
-    return Section(title, charts=[chart])
+    foot = f"The intervals hold jointly. “Not better” means not by more than the margin, {report.number(decision.delta)}."
+    table = decisions.rivals_table(decision, findings.objective, nearest)
+    return Section(title, [findings.decided[1]], [chart], [Listing("Rivals in numbers, nearest first", table, foot)])
 
 
 def rivals(findings: Findings) -> Section:
@@ -67,8 +71,9 @@ def rivals(findings: Findings) -> Section:
         caption += "." * (not decided)
     if len(findings.ranked) > len(shown):
         caption += f" These are the {len(shown)} best of {len(findings.ranked)} completed trials."
+    caption += report.label_text(shown)
     chart = Chart(f"{quantity} with intervals", trials.rivals(drawn, quantity), alt, caption, wide=True)
-    return Section("Winner and rivals" if decided else "Trials side by side", charts=[chart])
+    return Section("Winner and rivals" if decided else "Trials side by side", [findings.win] if findings.win else [], [chart])
 
 
 def _rival(findings: Findings, record: TrialRecord) -> trials.Rival:
@@ -79,6 +84,7 @@ def _rival(findings: Findings, record: TrialRecord) -> trials.Rival:
     tied = findings.choice.tied if findings.choice else ()
     return trials.Rival(
         name(record),
+        report.label(record),
         values,
         None if alone else intervals.mean_halfwidth(values),
         "best" if record is findings.best else "tied" if record.number in tied else "worse",
@@ -123,11 +129,13 @@ def _settings_charts(findings: Findings) -> Iterator[Chart]:
             f"The mark across a bar is the largest effect that chance explains. Grey bars do not exceed it.{not_shown}",
         )
     yield Chart(
-        "History",
+        "Best so far, by trial",
         trials.history([record.number for record in in_order], _values(in_order), less_is_better, quantity),
         f"The {quantity} of each trial and the best so far.",
-        "Trials in the order in which the search proposed them.",
+        f"Trials in the order in which the search proposed them. {_last_gain(in_order, less_is_better)}",
     )
+    yield from _by_time(done, less_is_better, quantity)
+    yield from _by_pair(findings, less_is_better)
     if findings.keys:
         columns = {key: [record.params.get(key) for record in done] for key in findings.keys}
         yield Chart(
@@ -155,6 +163,46 @@ def _settings_charts(findings: Findings) -> Iterator[Chart]:
         yield Chart(f"{names[x]} against {names[y]}", figure, front, front, wide=True)
 
 
+def _last_gain(in_order: list[TrialRecord], less_is_better: bool) -> str:
+    """Return how many trials ago the best one came, in a sentence: whether more trials may help."""
+    values = _values(in_order)
+    since = len(values) - 1 - values.index((min if less_is_better else max)(values))
+    return f"The last {since} of {len(values)} brought nothing better." if since else "The last one is the best."
+
+
+def _by_time(done: list[TrialRecord], less_is_better: bool, quantity: str) -> Iterator[Chart]:
+    """Draw the best so far by seconds; earlier versions didn't record when trials ended."""
+    timed = [(record.ended, record) for record in done if record.ended and record.started]
+    if len(timed) == len(done):
+        start = min(record.started for record in done if record.started)
+        timed.sort(key=lambda each: each[0])
+        values = _values([record for _, record in timed])
+        yield Chart(
+            "Best so far, by time",
+            trials.history([end - start for end, _ in timed], values, less_is_better, quantity, "seconds"),
+            f"The {quantity} of each trial by the time at which it ended, and the best so far.",
+            "Seconds from the start of the first trial to the end of each; later replicates of a race come after all of them.",
+        )
+
+
+def _by_pair(findings: Findings, less_is_better: bool) -> Iterator[Chart]:
+    """Draw the trials by the two settings with the largest effects, those that take many values first."""
+    effects = [setting.key for setting in findings.effects] or findings.keys
+    values = {key: {record.params.get(key) for record in findings.ranked} for key in effects}
+    chosen = sorted(effects, key=lambda key: (len(values[key]) < FEW_VALUES, effects.index(key)))[:2]
+    both = [record for record in findings.ranked if all(key in record.params for key in chosen)]
+    if len(chosen) < 2 or len(both) < FEW_VALUES:
+        return
+    names = [report.short(key).replace("_", " ") for key in chosen]
+    first, second = ((name, [record.params[key] for record in both]) for name, key in zip(names, chosen, strict=True))
+    yield Chart(
+        " and ".join(names),
+        search.pair(first, second, _values(both), [record.number for record in both], less_is_better),
+        f"The rank of each trial by its {findings.objective.quantity}, by {' and '.join(names)}.",
+        "Two of the settings with the largest effects. Orange is best, grey worst; the diamond is the best trial.",
+    )
+
+
 def _values(records: list[TrialRecord]) -> list[float]:
     return [record.value for record in records if record.value is not None]
 
@@ -172,7 +220,8 @@ def all_trials(findings: Findings) -> Section:
     completed = table.rows[: len(findings.ranked)]
     marked = frozenset(index for index, row in enumerate(completed) if int(row[0]) in tied)
     marks = " The best and those that may be as good are marked." if findings.choice or findings.decision else ""
-    tables = [Listing("", table, f"Best first.{marks} Click a heading to sort.", marked)]
+    foot = f"Best first.{marks} Click a heading to sort.{trials_table.same_text(findings.ranked)}"
+    tables = [Listing("", table, foot, marked)]
     ended = [record for record in findings.records if record.state in ("failed", "pruned")]
     if ended:
         rows = tuple(
@@ -181,5 +230,5 @@ def all_trials(findings: Findings) -> Section:
         )
         tables.append(Listing("Failed and pruned trials", report.Table(("trial", "state", "settings", "reason"), rows)))
     if findings.finals:
-        tables.append(Listing("Finalists, retrained", report.table(findings.finals, [findings.objective])))
+        tables.append(Listing("Finalists, retrained", trials_table.table(findings.finals, [findings.objective])))
     return Section(title, tables=tables)

@@ -6,16 +6,14 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from study.reporting import decisions, report
-from study.reporting.pages import cause_sections, motion_section, network_sections, page, search_sections, trial_page
+from study.reporting import decisions, one_setting, report
+from study.reporting.pages import cause_sections, evidence, motion_section, network_sections, page, search_sections, trial_page
 from study.reporting.pages.charts import reliability
 from study.reporting.pages.charts.style import UNRELATED_TEXT
 from study.reporting.pages.page import Chart, Code, Listing, Page, Section
 from study.reporting.pages.search_sections import name
 from study.reporting.study_results import Findings, Networks, Shown
 from study.settings.values import as_texts
-from study.statistics import objectives
-from study.statistics.objectives import LOSS
 
 REPRODUCE = "Reproduce this study"
 DECIDED_QUESTION = "Which setting is best, and does it converge?"
@@ -29,12 +27,19 @@ def write(findings: Findings, networks: Networks, file: Path) -> None:
 def build(findings: Findings, networks: Networks) -> Page:
     """Build a study's page; without `networks`, from the records of its trials alone."""
     shown = networks.shown
-    sections = [
-        _claims(findings),
+    evidenced = [
         _tested(findings),
         _calibration(findings),
+        _winner(findings),
         search_sections.race(findings) if findings.decision else search_sections.rivals(findings),
-        network_sections.loss_curves([name(trial.record) for trial in shown], [trial.kept for trial in shown]),
+    ]
+    converges = _convergence(findings)
+    raced = findings.decision is not None
+    sections = [
+        _claims(findings),
+        *(evidenced if raced else [converges, *evidenced]),
+        _loss_curves(networks),
+        *([converges] if raced else []),
         *_motion([networks.centre] if networks.centre else shown[:1]),
         cause_sections.factor(networks.factor),
         cause_sections.blame(findings.blamed),
@@ -44,20 +49,46 @@ def build(findings: Findings, networks: Networks) -> Page:
         _reproduce(findings),
         Section("Glossary", tables=[Listing("", report.Table(("term", "meaning"), GLOSSARY))], closed=True),
     ]
-    answer = findings.answer
-    settle = f"To settle it, train longer: run the first command under “{REPRODUCE}”." if answer.command else ""
-    headline, decided = findings.decided
-    texts = [answer.text, settle, findings.win]
-    if headline:
-        texts = [decided, f"{trial_page.QUESTION} {answer.headline}. {answer.text}", settle]
+    decided = findings.decision and decisions.brief(findings.decision, findings.tested)
     return Page(
-        title=DECIDED_QUESTION if headline else trial_page.QUESTION,
+        title=DECIDED_QUESTION if decided else trial_page.QUESTION,
         subtitle=f"Study {findings.name}, on {findings.settings.get('data', 'unknown')} data",
-        headline=headline or f"{answer.headline}.",
-        answer=[text for text in texts if text],
-        facts=_facts(findings),
+        headline=f"{decided or findings.answer.headline}.",
+        facts=evidence.facts(findings),
+        evidence=evidence.strip(findings, networks.circumstances),
         sections=[section for section in sections if not section.empty],
     )
+
+
+def _convergence(findings: Findings) -> Section:
+    """Return whether training converges to a single, stable value, with its evidence."""
+    answer = findings.answer
+    settle = f"To settle it, train longer: run the first command under “{REPRODUCE}”." if answer.command else ""
+    return Section("Convergence", [text for text in (f"{trial_page.QUESTION} {answer.headline}.", answer.text, settle) if text])
+
+
+def _loss_curves(networks: Networks) -> Section:
+    """Return the loss curves of the best two trials, and of the default setting or else the third."""
+    drawn = networks.shown[:2]
+    numbers = [trial.record.number for trial in drawn]
+    third = [networks.default] if networks.default and networks.default.record.number not in numbers else networks.shown[2:3]
+    drawn = [*drawn, *third]
+    records = [trial.record for trial in drawn]
+    names = [report.label(record) for record in records]
+    return network_sections.loss_curves(names, [trial.kept for trial in drawn], report.label_text(records))
+
+
+def _winner(findings: Findings) -> Section:
+    """Return the best setting to copy, as a command and as a file; empty where the launch isn't known or searched nothing."""
+    best = findings.best
+    if best is None or not best.params or not findings.command:
+        return Section("")
+    file = one_setting.file(findings.command, best.params, findings.space)
+    codes = [Code("Train it alone", one_setting.command(findings.command, best.params, findings.space))]
+    if file:
+        path = f"{one_setting.GROUP}/{one_setting.FILE}.yaml"
+        codes.append(Code(f"As a file: save it as {path}, and run mlp-study --config-dir . +{path[:-5].replace('/', '=')}", file))
+    return Section("The best setting, to copy", codes=codes)
 
 
 def _tested(findings: Findings) -> Section:
@@ -95,18 +126,6 @@ def _claims(findings: Findings) -> Section:
         return Section(title)
     table, text = findings.claims
     return Section(title, tables=[Listing("Medians over the replicates at the end of training, with 95 % intervals", table, text)])
-
-
-def _facts(findings: Findings) -> dict[str, str]:
-    states = [record.state for record in findings.records]
-    facts = {"trials": ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "none"}
-    best, objective = findings.best, findings.objective
-    if best and best.summary:
-        facts["listed first" if objectives.unlike(findings.records, objective) else "best"] = name(best)
-        if objective.name != LOSS and best.value is not None:
-            facts[objective.name] = report.value_text(best.value)
-        facts |= trial_page.facts(best.summary)
-    return facts
 
 
 def _motion(best: Sequence[Shown]) -> list[Section]:

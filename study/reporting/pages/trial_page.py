@@ -29,8 +29,8 @@ def build(name: str, description: str, summary: Summary, trial: TrackedTrial) ->
         title=QUESTION,
         subtitle=description,
         headline=f"{headlines.headline(summary)}.",
-        answer=[network_sections.verdict(summary)],
-        facts=facts(summary),
+        facts=[text for text in (network_sections.verdict(summary),) if text],
+        evidence=facts(summary),
         sections=[section for section in sections if not section.empty],
     )
 

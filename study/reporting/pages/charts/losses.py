@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,7 +15,9 @@ from study.reporting.pages.charts.style import COLOURS, axis_type, escape, legen
 from study.sampling import evenly
 
 MOST_LINES, MOST_POINTS = 24, 400
-MOST_VISIBLE = 3  # further trials are drawn when the reader clicks their names
+DASHES = ("solid", "dash", "dot")
+EARLY = 20  # the first of so many parts of training is cut off above
+CLIPPED = 3.0  # times the usual highest loss
 
 
 @dataclass(frozen=True)
@@ -41,16 +45,16 @@ def band(losses: Floats) -> Band:
     return Band((chosen + 1).astype(np.float64), lines, *quantiles)
 
 
-def bands(names: Sequence[str], numbers: Sequence[Sequence[int]], val_losses: Sequence[Floats], train_loss: Floats) -> go.Figure:
-    """Draw each trial's validation loss [R, epochs] as its range over the replicates and their median, in a colour of its own.
+def bands(names: Sequence[str], numbers: Sequence[Sequence[int]], losses: Sequence[Floats], axis: Mapping[str, Any]) -> go.Figure:
+    """Draw each trial's losses [R, epochs] as their range over the replicates and their median, in a colour and a dash of its own.
 
-    The first trial also has its replicates' curves and the median of its training loss [R, epochs]. numbers: of the replicates.
+    The first trial also has its replicates' curves. numbers: of the replicates; axis: of the losses, from `shown_axis`.
     """
-    figure = new_figure(420, legend=legend_below(), showlegend=True, hovermode="closest")
-    for index, (name, replicates, losses) in enumerate(zip(names, numbers, val_losses, strict=True)):
-        colour, visible = COLOURS[index % len(COLOURS)], True if index < MOST_VISIBLE else "legendonly"
-        trial = band(losses)
-        common = {"legendgroup": name, "visible": visible, "x": trial.epochs, "mode": "lines"}
+    figure = new_figure(400, legend=legend_below(-0.3) | {"orientation": "v"}, showlegend=True, hovermode="closest")
+    for index, (name, replicates, of_trial) in enumerate(zip(names, numbers, losses, strict=True)):
+        colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
+        trial = band(of_trial)
+        common = {"legendgroup": name, "x": trial.epochs, "mode": "lines"}
         edge = {"line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
         figure.add_scatter(**common, **edge, y=trial.highest)
         figure.add_scatter(**common, **edge, y=trial.lowest, fill="tonexty", fillcolor=_faint(colour))
@@ -58,25 +62,35 @@ def bands(names: Sequence[str], numbers: Sequence[Sequence[int]], val_losses: Se
             figure.add_scatter(
                 **common,
                 y=trial.lines[line],
-                line={"width": 0.8, "color": colour},
-                opacity=0.45,
+                line={"width": 0.6, "color": colour},
+                opacity=0.35,
                 showlegend=False,
                 hovertemplate=f"replicate {replicates[line]}, epoch %{{x}}: %{{y:.4g}}<extra></extra>",
             )
         hover = f"{escape(name)}, median, epoch %{{x}}: %{{y:.4g}}<extra></extra>"
-        figure.add_scatter(**common, y=trial.median, name=escape(name), line={"width": 2.5, "color": colour}, hovertemplate=hover)
-    training = band(train_loss)
-    figure.add_scatter(
-        x=training.epochs,
-        y=training.median,
-        name=f"{escape(names[0])}, training",
-        mode="lines",
-        line={"width": 2, "color": COLOURS[0], "dash": "dot"},
-        hovertemplate="training, median, epoch %{x}: %{y:.4g}<extra></extra>",
-    )
+        line = {"width": 2.5, "color": colour, "dash": dash}
+        figure.add_scatter(**common, y=trial.median, name=escape(name), line=line, hovertemplate=hover)
     figure.update_xaxes(title="epoch")
-    figure.update_yaxes(title="loss", **axis_type(np.concatenate([losses.ravel() for losses in (*val_losses, train_loss)]), 4))
+    figure.update_yaxes(title="loss", **axis)
     return figure
+
+
+def shown_axis(parts: Sequence[Sequence[Floats]]) -> dict[str, Any]:
+    """Return the axis of several panels of trials' losses [R, epochs]: from the lowest loss to where training has begun to work.
+
+    What lies higher, the first epochs and the networks that diverge, is cut off.
+    """
+    drawn = [band(losses) for part in parts for losses in part]
+    begun = [trial.highest[len(trial.epochs) // EARLY :] for trial in drawn]
+    lows = [float(np.nanmin(trial.lowest)) for trial in drawn if np.isfinite(trial.lowest).any()]
+    highs = [float(np.nanmax(highest)) for highest in begun if np.isfinite(highest).any()]
+    if not lows or not highs:
+        return {"type": "linear"}
+    low, high = min(lows), min(max(highs), CLIPPED * float(np.median(highs)))
+    kind = axis_type([low, high], 4)
+    if kind["type"] == "log":
+        return kind | {"range": [math.log10(0.95 * low), math.log10(1.05 * high)]}
+    return kind | {"range": [low - 0.05 * (high - low), high + 0.05 * (high - low)]}
 
 
 def curves(names: Sequence[str], val_losses: Sequence[Floats], train_losses: Sequence[Floats]) -> go.Figure:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from study.reporting.pages.charts.style import BLUE, GREEN, GREY, ORANGE, PINK, escape, legend_below, new_figure
+from study.reporting.pages.charts.style import BLUE, GREEN, GREY, ORANGE, PINK, escape, legend_below, name_rows, new_figure
 from study.statistics import race as rule
 
 # each claim about the winner, as it is said of the rival
@@ -23,9 +23,13 @@ NEAREST = 8  # rivals whose intervals the axis holds; the others may reach beyon
 
 @dataclass(frozen=True)
 class Contender:
-    """A rival's value minus the winner's, with the ends of its interval. kind: the claim; hover: lines of text."""
+    """A rival's value minus the winner's, with the ends of its interval. kind: the claim; hover: lines of text.
+
+    label: its name and more, where there is room for it.
+    """
 
     name: str
+    label: str
     difference: float
     low: float
     high: float
@@ -34,8 +38,12 @@ class Contender:
     hover: Sequence[str]
 
 
-def race(rivals: Sequence[Contender], winner: str, replicates: int, margin: float, quantity: str) -> go.Figure:
-    """Draw the winner and its rivals, nearest first: differences with intervals, and counts of replicates at the right."""
+def race(rivals: Sequence[Contender], best: tuple[str, str], replicates: int, margin: float, quantity: str) -> go.Figure:
+    """Draw the winner and its rivals, nearest first: differences with intervals, and counts of replicates at the right.
+
+    best: the winner's name and label.
+    """
+    winner = best[0]
     names = [winner, *(rival.name for rival in rivals)]
     figure = new_figure(130 + 24 * len(names), legend=legend_below(-70 / (24 * len(names) + 60)), showlegend=True)
     figure.add_vrect(x0=-margin, x1=margin, fillcolor=ORANGE, opacity=0.15, line_width=0)
@@ -81,7 +89,7 @@ def race(rivals: Sequence[Contender], winner: str, replicates: int, margin: floa
         # at the top, where a narrow screen has room for its title
         xaxis2={
             "domain": [0.8, 1],
-            "title": "replicates",
+            "title": {"text": "replicates", "font": {"size": 11}},
             "side": "top",
             "range": [0, 1.35 * max(counts)],
             "showgrid": False,
@@ -89,5 +97,5 @@ def race(rivals: Sequence[Contender], winner: str, replicates: int, margin: floa
             "automargin": True,
         },
     )
-    figure.update_yaxes(autorange="reversed", type="category", categoryarray=names, categoryorder="array")
+    name_rows(figure, names, [best[1], *(rival.label for rival in rivals)])
     return figure

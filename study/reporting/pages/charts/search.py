@@ -9,11 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from study.records.arrays import Scalar
-from study.reporting.pages.charts.style import BLUE, GREY, ORANGE, SKY, axis_type, escape, new_figure
+from study.reporting.pages.charts.style import BLUE, GREY, ORANGE, axis_type, escape, new_figure
 from study.statistics.setting_effects import SettingEffect
 
 BEST_TO_WORST = [[0, ORANGE], [0.3, BLUE], [1, GREY]]
-EARLY_TO_LATE = [[0, SKY], [1, "#1c4f7c"]]
+EARLY_TO_LATE = [[0, "#9ccbe8"], [1, BLUE]]
 MISSING = "–"
 MOST_TICKS = 6  # an axis of more values has ticks at even steps
 
@@ -94,10 +94,9 @@ def setting_slice(
     values: Sequence[Scalar], results: Sequence[float], numbers: Sequence[int], best: int, quantity: str
 ) -> go.Figure:
     """Draw one setting's values against the trials' results. The best trial stands out; later trials are darker."""
-    numeric = all(map(_is_number, values))
     figure = new_figure(260)
     figure.add_scatter(
-        x=list(values) if numeric else [escape(value) for value in values],
+        x=_shown(values),
         y=list(results),
         mode="markers",
         marker={
@@ -109,8 +108,48 @@ def setting_slice(
         customdata=list(numbers),
         hovertemplate="trial %{customdata}: %{x} → %{y:.4g}<extra></extra>",
     )
-    figure.update_xaxes(**axis_type(np.array(values, float)) if numeric else {"type": "category"})
-    if numeric and len(set(values)) <= MOST_TICKS:
-        figure.update_xaxes(tickvals=sorted({float(value) for value in values if value is not None}))
+    figure.update_xaxes(**_scale(values))
     figure.update_yaxes(title=escape(quantity), **axis_type(results))
     return figure
+
+
+def pair(
+    first: tuple[str, Sequence[Scalar]],
+    second: tuple[str, Sequence[Scalar]],
+    values: Sequence[float],
+    numbers: Sequence[int],
+    less_is_better: bool,
+) -> go.Figure:
+    """Draw trials by two of their settings, each a name and its values, coloured by the rank of the trial's value."""
+    figure = new_figure(400)
+    ranks = np.argsort(np.argsort(values if less_is_better else -np.asarray(values, float)))
+    figure.add_scatter(
+        x=_shown(first[1]),
+        y=_shown(second[1]),
+        mode="markers",
+        marker={
+            "size": [16 if rank == 0 else 11 for rank in ranks],
+            "symbol": ["diamond" if rank == 0 else "circle" for rank in ranks],
+            "color": 1 + ranks,
+            "colorscale": BEST_TO_WORST,
+            "colorbar": {"thickness": 12, "outlinewidth": 0, "title": {"text": "rank", "side": "right"}, "tickformat": "d"},
+            "line": {"width": 0.5, "color": GREY},
+        },
+        customdata=list(zip(numbers, values, strict=True)),
+        hovertemplate="trial %{customdata[0]}: %{x}, %{y} → %{customdata[1]:.4g}<extra></extra>",
+    )
+    figure.update_xaxes(title=escape(first[0]), **_scale(first[1]))
+    figure.update_yaxes(title=escape(second[0]), **_scale(second[1]))
+    return figure
+
+
+def _shown(values: Sequence[Scalar]) -> list[object]:
+    return list(values) if all(map(_is_number, values)) else [escape(value) for value in values]
+
+
+def _scale(values: Sequence[Scalar]) -> dict[str, Any]:
+    """Return the axis of a setting's values: categories, or numbers with a tick at each of a few."""
+    if not all(map(_is_number, values)):
+        return {"type": "category"}
+    few = {"tickvals": sorted({float(value) for value in values if value is not None})} if len(set(values)) <= MOST_TICKS else {}
+    return axis_type(np.array(values, float)) | few

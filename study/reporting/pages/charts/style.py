@@ -18,6 +18,12 @@ COLOURS = (ORANGE, BLUE, GREEN, PINK, YELLOW, SKY)
 UNRELATED_TEXT = f"{distance.UNRELATED_TEXT}, whatever they compute"
 
 
+# up to this factor between its ends, an axis has room for labels at 1, 2 and 5
+FEW_DECADES = 30.0
+# the key in a layout's `meta` of the texts of an axis on a narrow screen
+NARROW = "narrow"
+
+
 def escape(text: object) -> str:
     """Escape a user's setting or column for Plotly, which renders some HTML in its texts."""
     return html.escape(str(text), quote=False)
@@ -34,14 +40,21 @@ def legend_below(y: float = -0.22) -> dict[str, Any]:
     return {"orientation": "h", "x": 0, "y": y, "yanchor": "top"}
 
 
+def name_rows(figure: go.Figure, names: Sequence[str], labels: Sequence[str]) -> None:
+    """Name the rows of a chart from top to bottom; where the page is wide, by their labels."""
+    rows = {"autorange": "reversed", "type": "category", "categoryarray": list(names), "categoryorder": "array"}
+    figure.update_yaxes(**rows, tickvals=list(names), ticktext=[escape(label) for label in labels])
+    figure.update_layout(meta={NARROW: {"yaxis": [escape(name) for name in names]}})
+
+
 def axis_type(values: Sequence[float] | Doubles | Floats, factor: float = 20) -> dict[str, Any]:
     """Return an axis's type: logarithmic for positive values that span more than a factor, otherwise linear."""
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
     if not known.size or known.min() <= 0 or known.max() <= factor * known.min():
         return {"type": "linear"}
-    # labels at 1, 2 and 5 only, since all nine would overlap
-    return {"type": "log"} | ({"dtick": "D2"} if known.max() > 8 * known.min() else {})
+    # labels at 1, 2 and 5, since all nine would overlap, or at decades alone
+    return {"type": "log", "dtick": "D2" if known.max() <= FEW_DECADES * known.min() else 1}
 
 
 def mark_unrelated(figure: go.Figure) -> None:

@@ -9,16 +9,20 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from study.reporting.pages.charts.style import BLUE, GREY, ORANGE, axis_type, escape, legend_below, new_figure
+from study.reporting.pages.charts.style import BLUE, GREY, ORANGE, axis_type, escape, legend_below, name_rows, new_figure
 
 STANDINGS = {"best": ORANGE, "tied": BLUE, "worse": GREY}
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A trial's value for each replicate, and the half-width of their mean's interval, if it has one. hover: lines of text."""
+    """A trial's value for each replicate, and the half-width of their mean's interval, if it has one. hover: lines of text.
+
+    label: its name and more, where there is room for it.
+    """
 
     name: str
+    label: str
     values: Sequence[float]
     halfwidth: float | None
     standing: Literal["best", "tied", "worse"]
@@ -47,22 +51,23 @@ def rivals(trials: Sequence[Rival], quantity: str) -> go.Figure:
             hovertemplate="%{customdata}<extra></extra>",
         )
     figure.update_xaxes(title=escape(quantity), **axis_type([value for trial in trials for value in trial.values]))
-    names = [trial.name for trial in trials]
-    figure.update_yaxes(autorange="reversed", type="category", categoryarray=names, categoryorder="array")
+    name_rows(figure, [trial.name for trial in trials], [trial.label for trial in trials])
     return figure
 
 
-def history(numbers: Sequence[int], values: Sequence[float], less_is_better: bool, quantity: str) -> go.Figure:
-    """Draw each completed trial's value in the order of the trials, and the best so far."""
+def history(
+    numbers: Sequence[float], values: Sequence[float], less_is_better: bool, quantity: str, axis: str = "trial"
+) -> go.Figure:
+    """Draw each completed trial's value, and the best so far. numbers: of the trials, or the seconds at their ends; they grow."""
     figure = new_figure(260, legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}, showlegend=True)
-    hover = "trial %{x}: %{y:.4g}<extra></extra>"
+    hover = f"{axis} %{{x:.0f}}: %{{y:.4g}}<extra></extra>"
     figure.add_scatter(
         x=list(numbers), y=list(values), mode="markers", name="trial", marker={"color": BLUE, "size": 6}, hovertemplate=hover
     )
     best = (np.minimum if less_is_better else np.maximum).accumulate(np.asarray(values, float))
     line = {"color": ORANGE, "shape": "hv", "width": 2}
     figure.add_scatter(x=list(numbers), y=best, mode="lines", name="best so far", line=line, hoverinfo="skip")
-    figure.update_xaxes(title="trial")
+    figure.update_xaxes(title=axis)
     figure.update_yaxes(title=escape(quantity), **axis_type(values))
     return figure
 
