@@ -85,7 +85,7 @@ def test_every_run_says_what_came_of_it_and_how_to_go_on() -> None:
     assert "mlp-study similar tiny/0/1" in note(second)
     (own,) = runs_of("study")
     assert own.data.tags["answer"] in note(own)
-    assert "| trial | learning_rate | val loss |" in note(own)
+    assert "| trial | val loss | learning_rate |" in note(own)
 
 
 @pytest.mark.usefixtures("here")
