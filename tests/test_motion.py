@@ -76,21 +76,46 @@ def squared(steps: Doubles) -> Doubles:
 @pytest.mark.parametrize("settings", [("data=diabetes",), ("data=iris",)], ids=["regression", "classes"])
 def test_sums_and_sketches_are_those_of_the_weights_and_predictions(settings: Sequence[str]) -> None:
     path, weights, function, classes = path_of(*settings)
+    first = int(path.epochs[0]) - 1
     for values, step, dot, sketches in (
         (weights, path.weights_step, path.weights_dot, path.weights),
         (function, path.function_step, path.function_dot, path.function),
     ):
-        steps = np.diff(values, axis=0)
-        assert np.allclose(step[:, 1:], squared(steps), rtol=1e-3, atol=1e-9)
-        assert np.allclose(dot[:, 2:], np.sum(steps[1:] * steps[:-1], axis=2).T, rtol=1e-2, atol=1e-5 * step[:, 1:].max())
-        first, last = (values[index] for index in (path.epochs[0] - 1, path.epochs[-1] - 1))
-        exact = np.linalg.norm(last - first, axis=1)
+        steps = np.diff(values[first:], axis=0)
+        assert np.allclose(step[:, first + 1 :], squared(steps), rtol=1e-3, atol=1e-9)
+        products = np.sum(steps[1:] * steps[:-1], axis=2).T
+        assert np.allclose(dot[:, first + 2 :], products, rtol=1e-2, atol=1e-5 * step[:, first + 1 :].max())
+        exact = np.linalg.norm(values[-1] - values[first], axis=1)
         sketched = np.linalg.norm(sketches[:, -1] - sketches[:, 0], axis=1)
         assert np.all(np.abs(sketched / exact - 1) < 0.2), "251 buckets: 4.5 % at one SD"
-    assert np.allclose(path.weights_norm, np.sum(weights**2, axis=2).T, rtol=1e-4)
+    assert np.allclose(path.weights_norm[:, first:], np.sum(weights[first:] ** 2, axis=2).T, rtol=1e-4)
     if path.votes is not None:
-        differing = np.sum(classes[path.epochs[0] - 1] != classes[-1], axis=1)
+        differing = np.sum(classes[first] != classes[-1], axis=1)
         assert np.allclose(np.sum((path.votes[:, -1] - path.votes[:, 0]) ** 2, axis=1), differing, rtol=0.3, atol=1e-3)
+
+
+def test_where_the_end_is_known_only_the_tail_is_followed() -> None:
+    path = trained("data=diabetes").trajectory
+    open_end = trained("data=diabetes", "training.patience=1000").trajectory
+    assert path and open_end
+    for one in (path, open_end):
+        assert one.epochs.tolist() == list(range(4, 25))
+    assert np.isnan(path.weights_step[:, :4]).all() and np.isfinite(path.weights_step[:, 4:]).all()
+    assert np.isnan(path.weights_dot[:, :5]).all() and np.isfinite(path.weights_dot[:, 5:]).all()
+    assert np.isfinite(open_end.weights_step).all()
+    np.testing.assert_allclose(path.weights_step[:, 4:], open_end.weights_step[:, 4:], rtol=1e-3)
+    np.testing.assert_allclose(path.function[:, -1], open_end.function[:, -1], rtol=1e-3, atol=1e-4)
+
+
+def test_a_training_that_is_ended_before_its_tail_shows_no_motion() -> None:
+    spec = study.compose([*SMALL, "data=diabetes", "training.epochs=100"])
+    training = CohortTraining(spec, dataset.load_replicates(spec), Clock())
+    for _, leg in zip(range(2), training.legs(), strict=False):
+        rates = leg.learning_rate
+    path, weights = training.trajectory(), training.weights()
+    assert path and path.epochs.size == 0
+    moved = motion.measure(path, weights.trained.tolist(), np.tile(rates.T, 2), weights.predictions, [np.zeros((71, 1))] * 3)
+    assert moved.weights_labels == moved.function_labels == (UNDECIDED,) * 3
 
 
 @pytest.mark.long
@@ -116,7 +141,7 @@ def test_motion_is_the_same_whatever_the_legs() -> None:
     """A replicate's motion, with its label, doesn't depend on where the program is called again."""
     at_once, in_legs = (trained("data=diabetes", f"training.leg_epochs={length}") for length in (24, 7))
     assert at_once.trajectory and in_legs.trajectory
-    assert np.array_equal(at_once.trajectory.weights_step, in_legs.trajectory.weights_step)
+    assert np.array_equal(at_once.trajectory.weights_step, in_legs.trajectory.weights_step, equal_nan=True)
     assert np.array_equal(at_once.trajectory.weights, in_legs.trajectory.weights)
     assert np.array_equal(at_once.trajectory.epochs, in_legs.trajectory.epochs)
     assert study.motion(at_once).weights_labels == study.motion(in_legs).weights_labels

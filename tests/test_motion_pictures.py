@@ -116,7 +116,7 @@ def test_lags_of_thinned_sketches_are_in_epochs() -> None:
 
 
 def test_a_long_training_keeps_few_sketches_of_both_sides_of_a_ladder() -> None:
-    log = TrajectoryLog(np.zeros((1, 31), np.float32))
+    log = TrajectoryLog(np.zeros((1, 31), np.float32), 1)
     sides = np.resize(np.array([1.0, -1.0], np.float32), (500, 1, 1)) * OTHER.astype(np.float32)
     curves = {"sums": np.ones((500, 1, len(SUMS)), np.float32), "sketches": np.stack([sides, sides], axis=2)}
     for last in range(500, 5001, 500):

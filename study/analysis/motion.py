@@ -249,8 +249,8 @@ def _measured(
 ) -> dict[str, Any]:
     length, inside = tail(path, epochs)
     held = epochs > 0 and bool(rates[epochs - max(length, 1) : epochs].mean() <= limits.held * rates[:epochs].max())
-    if length < limits.shortest:
-        label = UNDECIDED if epochs == 0 or np.isfinite(path.weights_norm[index, epochs - 1]) else DIVERGED
+    if length < limits.shortest or np.sum(inside) <= limits.shortest:
+        label = DIVERGED if epochs in path.epochs and not np.isfinite(path.weights_norm[index, epochs - 1]) else UNDECIDED
         nothing = dict.fromkeys((each.name for each in fields(Motion)), np.nan)
         return nothing | {"held": held, "weights_labels": label, "function_labels": label}
 

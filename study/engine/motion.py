@@ -36,8 +36,9 @@ class MotionCurves(Nested):
     sketches: tf.Tensor
 
     @classmethod
-    def blank(cls, epochs: int, width: int, loss: str) -> MotionCurves:
-        return cls(tf.zeros([epochs, width, len(SUMS)]), tf.zeros([epochs, width, 2 + _of_classes(loss), SKETCH]))
+    def blank(cls, width: int, loss: str) -> MotionCurves:
+        """Return those of an epoch that isn't followed: NaN."""
+        return cls(tf.fill([width, len(SUMS)], np.nan), tf.fill([width, 2 + _of_classes(loss), SKETCH], np.nan))
 
 
 def start(parameters: Tensors, function_size: int) -> MotionState:

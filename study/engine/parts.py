@@ -35,10 +35,15 @@ Inputs = Mapping[str, tf.Tensor]
 
 @dataclass(frozen=True)
 class LegPlan:
-    """The epochs of one leg. by_step: the inputs that change from step to step, {name: [epochs of a whole leg × steps]}."""
+    """The epochs of one leg.
+
+    followed_from: networks are followed from this one of them on, counted from 0; none of them where the leg has fewer.
+    by_step: the inputs that change from step to step, {name: [epochs of a whole leg × steps]}.
+    """
 
     start: int
     epochs: int
+    followed_from: int
     by_step: dict[str, Floats]
 
 
@@ -46,8 +51,9 @@ class LegPlan:
 class Stage:
     """A part after a leg. Its arrays hold the n replicates of the part, without the padding; the state is padded to [W, …].
 
-    curves: {name: [epochs of the leg, n]}; motion: {name: [epochs of the leg, n, …]}, the arrays of `MotionCurves`; finite: [n],
-    parameters and losses are finite numbers; val_loss: [n], of the weights that each replicate has kept so far.
+    curves: {name: [epochs of the leg, n]}; motion: {name: [epochs of the leg, n, …]}, the arrays of `MotionCurves`, none where the
+    leg isn't followed; finite: [n], parameters and losses are finite numbers; val_loss: [n], of the weights that each replicate has
+    kept so far.
     """
 
     state: State
@@ -166,7 +172,8 @@ class Part:
         sig = self._signature
         orders = tf.zeros([sig.width, sig.leg_epochs, sig.steps, sig.batch_size], tf.int32)
         blank = {name: tf.zeros(len(values)) for name, values in leg.by_step.items()}
-        arguments = (self.before_training.state, self._data, orders, settings, blank, self._dropout_seeds, tf.constant(0))
+        none = tf.constant(0)
+        arguments = (self.before_training.state, self._data, orders, settings, blank, self._dropout_seeds, none, none)
         return compiled(sig, arguments)
 
     def queue(self, leg: LegPlan, traced: Program, settings: Inputs, threads: Threads) -> Future[Stage]:
@@ -193,12 +200,14 @@ class Part:
     def _advance(self, before: Future[Stage], leg: LegPlan, orders: Future[Integers], traced: Program, settings: Inputs) -> Stage:
         by_step = {name: tf.constant(values) for name, values in leg.by_step.items()}
         order, stage = tf.constant(orders.result()), before.result()
-        arguments = (stage.state, self._data, order, settings, by_step, self._dropout_seeds, tf.constant(leg.epochs))
-        return self._stage(stage, leg.epochs, traced(*arguments))
+        bounds = tf.constant(leg.epochs), tf.constant(leg.followed_from)
+        arguments = (stage.state, self._data, order, settings, by_step, self._dropout_seeds, *bounds)
+        return self._stage(stage, leg, traced(*arguments))
 
-    def _stage(self, before: Stage, epochs: int, result: LegResult) -> Stage:
-        """Return the stage after a leg of `epochs`."""
-        curves, moved = (_unpadded(of, epochs, self._count) for of in (result.curves, result.curves.motion))
+    def _stage(self, before: Stage, leg: LegPlan, result: LegResult) -> Stage:
+        """Return the stage after a leg."""
+        epochs, followed = leg.epochs, result.curves.motion if leg.followed_from < leg.epochs else None
+        curves, moved = (_unpadded(of, epochs, self._count) for of in (result.curves, followed))
         trained = result.state.trained.numpy()[: self._count] - before.trained
         # after a replicate's stop its losses are NaN, which is no fault
         active = np.arange(epochs)[:, None] < trained

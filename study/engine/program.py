@@ -83,16 +83,18 @@ class LegResult(Nested):
 def program(signature: Signature) -> Any:
     """Return the `tf.function` that trains a leg of this signature; its first call compiles it.
 
-    (state, data, orders [W, epochs, steps, batch], settings, by_step {name: [epochs × steps]}, dropout seeds [W], epochs) →
-    `LegResult`. It trains only the first `epochs` of a leg, so a short last leg needs no program of its own. A replicate that has
-    stopped keeps its state, and its losses are NaN from then on. data: as from `parts.arrays_of`; of several datasets, the training
-    parts follow one another, the validation parts are stacked, and the number of each replicate's dataset comes last, [W]. Weights
-    multiply the losses of rows, whose mean is over their number, as in Keras.
+    (state, data, orders [W, epochs, steps, batch], settings, by_step {name: [epochs × steps]}, dropout seeds [W], epochs,
+    first epoch that is followed) → `LegResult`.
+
+    It trains only the first `epochs` of a leg, so a short last leg needs no program of its own. A replicate that has stopped keeps
+    its state, and its losses are NaN from then on. data: as from `parts.arrays_of`; of several datasets, the training parts follow
+    one another, the validation parts are stacked, and the number of each replicate's dataset comes last, [W].
+    Weights multiply the losses of rows, whose mean is over their number, as in Keras.
     """
     sig, length = signature, signature.leg_epochs
     rule, row_losses = optimizers.RULES[sig.rule], losses.LOSSES[sig.loss]
 
-    def leg(state, data, orders, settings, by_step, dropout_seeds, epochs):  # type: ignore[no-untyped-def]
+    def leg(state, data, orders, settings, by_step, dropout_seeds, epochs, followed_from):  # type: ignore[no-untyped-def]
         x, y, x_val, y_val, *more = data
         weights, *weights_val = more[: 2 * sig.weighted] or [None]
         if sig.datasets:
@@ -154,7 +156,12 @@ def program(signature: Signature) -> Any:
             val = tf.reduce_mean(val_by_row, axis=1)
             moved = None
             if state.motion is not None:
-                place, moved = after_epoch(state.motion, validated, outputs, sig.loss)
+                # a loop of one turn or none: XLA copies what a condition passes through, every epoch
+                _, place, moved = tf.while_loop(
+                    lambda left, *_: left,
+                    lambda left, place, _: (False, *after_epoch(place, validated, outputs, sig.loss)),
+                    (epoch >= followed_from, before.motion, unfollowed),
+                )
                 state = replace(state, motion=place)
             ended = EpochCurves(mean, val, before.plateau.factor if sig.plateau else None, moved)
             if sig.plateau:
@@ -174,7 +181,8 @@ def program(signature: Signature) -> Any:
             return epoch + 1, curves, state
 
         blank = tf.zeros([length, sig.width])
-        followed = MotionCurves.blank(length, sig.width, sig.loss) if sig.motion else None
+        unfollowed = MotionCurves.blank(sig.width, sig.loss)
+        followed = tf.nest.map_structure(lambda values: tf.zeros([length, *values.shape]), unfollowed) if sig.motion else None
         curves = EpochCurves(blank, blank, blank if sig.plateau else None, followed)
         _, curves, state = tf.while_loop(lambda e, *_: e < epochs, train_epoch, (0, curves, state))
         kept = state.kept

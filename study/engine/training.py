@@ -67,8 +67,15 @@ class CohortTraining:
             self._parts = [Part(part, spec, self.signature, datasets, tensors, start) for part in members]
             self._stages: list[Stage] = []
             self._done = np.zeros(spec.replicates.count, np.bool_)
-            followed = spec.training.motion
-            self._trajectory = TrajectoryLog(np.concatenate([part.start_sketch for part in self._parts])) if followed else None
+            # where the end is known beforehand, the epochs before the tail needn't be followed
+            fixed = spec.training.until == ALL_EPOCHS and spec.training.patience is None
+            epochs = spec.training.epochs
+            self._followed_from = max(epochs - convergence.tail_length(epochs), 1) if fixed else 1
+            self._trajectory = (
+                TrajectoryLog(np.concatenate([part.start_sketch for part in self._parts]), self._followed_from)
+                if spec.training.motion
+                else None
+            )
 
     @property
     def initial(self) -> Network:
@@ -86,7 +93,7 @@ class CohortTraining:
 
     def _plans(self, rates: Floats) -> list[LegPlan]:
         by_step = {"learning_rate": rates} | optimizers.settings_by_step(self._spec.optimizer, len(rates))
-        return _plans(by_step, self._spec.training.epochs, self.signature)
+        return _plans(by_step, self._spec.training.epochs, self._followed_from, self.signature)
 
     def legs(self) -> Iterator[Leg]:
         """Train leg by leg until the epochs are done, every replicate has stopped, or the caller stops iterating."""
@@ -225,8 +232,11 @@ def _settings(spec: TrialSpec) -> dict[str, float]:
     return settings
 
 
-def _plans(by_step: Mapping[str, Floats], epochs: int, signature: Signature) -> list[LegPlan]:
-    """Cut a training of `epochs` into legs. by_step: {name: [epochs × steps]}; a short last leg's is padded with zeros."""
+def _plans(by_step: Mapping[str, Floats], epochs: int, followed_from: int, signature: Signature) -> list[LegPlan]:
+    """Cut a training of `epochs` into legs. followed_from: the first epoch, from 1, that is followed.
+
+    by_step: {name: [epochs × steps]}; a short last leg's is padded with zeros.
+    """
     plans = []
     for start in range(0, epochs, signature.leg_epochs):
         first, length = start * signature.steps, signature.leg_epochs * signature.steps
@@ -234,7 +244,8 @@ def _plans(by_step: Mapping[str, Floats], epochs: int, signature: Signature) -> 
         for name, values in by_step.items():
             own = values[first : first + length]
             inputs[name][: len(own)] = own
-        plans.append(LegPlan(start, min(signature.leg_epochs, epochs - start), inputs))
+        followed = max(followed_from - 1 - start, 0)
+        plans.append(LegPlan(start, min(signature.leg_epochs, epochs - start), followed, inputs))
     return plans
 
 

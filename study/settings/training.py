@@ -21,8 +21,8 @@ class Training(SettingsSection):
     them as a smaller batch. patience: a replicate stops when its validation loss has not fallen by more than `min_delta` for this
     many epochs, and keeps its best weights. until 'plateaued': a replicate stops when its training loss has plateaued (see
     `convergence`) at the ends of two legs in a row, and until 'settled' when its weights and its function are at rest (see
-    `analysis.motion`); `epochs` is then the maximum. motion: follow weights and predictions from epoch to epoch, which changes no
-    result.
+    `analysis.motion`); `epochs` is then the maximum. motion: follow weights and predictions from epoch to epoch, in the tail at
+    least, which changes no result.
     """
 
     epochs: int = setting(100, integer(1, 1_000_000))
