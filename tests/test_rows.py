@@ -13,6 +13,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.tree import DecisionTreeRegressor
 
 from study.analysis import forward, worth
+from study.data.scaling import ColumnScale
 from study.settings.loss import BinaryCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
 from study.statistics import calibration, conformal, rows
 
@@ -118,10 +119,14 @@ def test_huge_values_keep_their_precision() -> None:
 # -- worth of models ---------------------------------------------------------------------------------------------------------
 
 
+def scales(*spreads: float) -> list[ColumnScale]:
+    return [ColumnScale(None, 0.0, spread) for spread in spreads]
+
+
 def test_regression_in_the_targets_own_units() -> None:
     y = np.zeros((4, 2), np.float32)
     outputs = np.array([[[1, 0], [1, 0], [-1, 2], [-1, 2]], [[0, 0]] * 4], float)
-    first, exact = worth.of_models(outputs, y, MeanSquaredError(), [10, 0.5], rng())
+    first, exact = worth.of_models(outputs, y, MeanSquaredError(), scales(10, 0.5), rng())
     assert first.loss.value == 1.5 and first.accuracy is None  # the mean of (1 + 0) / 2 and (1 + 4) / 2, twice each
     assert [rmse.value for rmse in first.rmse] == pytest.approx([10, 0.5 * math.sqrt(2)])
     assert [mae.value for mae in first.mae] == pytest.approx([10, 0.5])
@@ -133,7 +138,7 @@ def test_regression_in_the_targets_own_units() -> None:
 
 def test_a_target_that_is_constant_in_the_training_part_has_no_unit() -> None:
     y = np.array([[0, 1], [0, 2], [0, 4]], np.float32)
-    (model,) = worth.of_models(np.array([[[0, 0], [1, 0], [0, 0]]]), y, MeanSquaredError(), [math.inf, 2], rng())
+    (model,) = worth.of_models(np.array([[[0, 0], [1, 0], [0, 0]]]), y, MeanSquaredError(), scales(math.inf, 2), rng())
     assert math.isnan(model.rmse[0].value) and math.isnan(model.mae[0].low)
     assert model.rmse[1].value == pytest.approx(2 * math.sqrt(7)) and math.isfinite(model.loss.high)
 

@@ -16,8 +16,8 @@ class StudySweeperConf:
     """Settings under `hydra.sweeper`; the sampler and the pruner are config groups of their own."""
 
     _target_: str = "hydra_plugins.study_sweeper.study_sweeper.StudySweeper"
-    # loss, spread, size, time, or a score (r2, mae; accuracy, auc); a list gives a Pareto front; null: the loss, or r2 or accuracy
-    # if the trials' losses aren't comparable
+    # loss, spread, size, time, or a score, such as rmse or balanced_accuracy (see data.md); a list gives a Pareto front; null: the
+    # loss, or r2 or accuracy if the trials' losses aren't comparable
     objective: Any = None
     # minimize or maximize, a list for several objectives; null: the better direction of each objective
     direction: Any = None

@@ -11,14 +11,14 @@ import numpy as np
 from study.analysis import blas, convergence, disagreement, distance, forward, metrics, motion, rescaling, similarity
 from study.analysis.motion import Motion
 from study.analysis.pairwise import Examination
-from study.records.arrays import Floats, Integers
+from study.data import scaling
+from study.records.arrays import Array, Floats, Integers
 from study.records.cohort import Cohort
 from study.records.dataset import Dataset, splits, task_of
 from study.records.outcome import MotionSummary, Summary
 from study.settings.data import CLASSIFICATION
 from study.settings.training import SETTLED
 from study.statistics import intervals, ranking
-from study.statistics.objectives import SCORES_OF_TASK
 
 WIDEST_SEARCHABLE = 256
 
@@ -119,10 +119,18 @@ def _examined(examination: Examination | None) -> dict[str, Any]:
 
 def _scores(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, list[float]]:
     """Return each replicate's scores on its validation part, without those that a part can't give, such as the AUC of one class."""
-    measures = {name: metrics.MEASURES[name] for name in SCORES_OF_TASK[trained.spec.data.task]}
-    rows = list(zip(trained.predictions[:, None], datasets, strict=True))
-    scores = {name: [float(measure(outputs, data.y_val)[0]) for outputs, data in rows] for name, measure in measures.items()}
+    found = [metrics.scores(*_in_units(trained, datasets, index), datasets[index].weights_val) for index in range(len(trained))]
+    scores = {name: [float(of_one[name][0]) for of_one in found] for name in found[0]}
     return {name: values for name, values in scores.items() if np.all(np.isfinite(values))}
+
+
+def _in_units(trained: Cohort, datasets: Sequence[Dataset], index: int) -> tuple[Array, Array]:
+    """Return a replicate's outputs for its validation rows, [1, n, units], and their targets, both in the targets' own unit."""
+    outputs, truth = trained.predictions[index], datasets[index].y_val
+    if task_of(truth) == CLASSIFICATION:
+        return outputs[None], truth
+    scales = scaling.targets_of(trained.spec, trained.spec.replicates.numbers[index])
+    return scaling.in_units(scales, outputs.astype(np.float64))[None], scaling.in_units(scales, truth.astype(np.float64))
 
 
 @blas.one_thread()

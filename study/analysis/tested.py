@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from study import seeds
-from study.analysis import baselines, blas, ensemble, forward, worth
+from study.analysis import baselines, blas, ensemble, forward, metrics, worth
 from study.data import dataset, scaling, splits
 from study.data.scaling import ColumnScale
-from study.records.arrays import Array, Doubles
+from study.records.arrays import Array
 from study.records.cohort import Cohort
 from study.records.network import Network
 from study.records.outcome import DEFAULT, Calibration, Interval, Tested, TestScore
@@ -46,10 +46,15 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
     draw, groups = seeds.generator(spec.seed, splits.TEST), _groups(spec)
     outputs = np.stack(list(models.values()))
     weights = data.weights_val
-    scores = worth.of_models(outputs, data.y_val, spec.loss, [scale.spread for scale in common], draw, groups, weights)
+    scores = worth.of_models(outputs, data.y_val, spec.loss, common, draw, groups, weights)
     single = forward.row_losses(predictions, data.y_val, spec.loss).mean(axis=0)
     own, *losses = forward.row_losses(outputs, data.y_val, spec.loss)
     gaps = rows.means(rows.weighted(np.stack([single, *losses]) - own, weights), draw, groups)
+    in_units: Array = outputs
+    truth: Array = data.y_val
+    if spec.data.task != CLASSIFICATION:
+        in_units, truth = scaling.in_units(common, outputs), scaling.in_units(common, data.y_val.astype(np.float64))
+    every = metrics.scores(in_units, truth, weights)
     curves: dict[str, Calibration] = {}
     if spec.data.task == CLASSIFICATION:
         curves["calibration"] = calibration.calibration(forward.probabilities(outputs[0]), data.y_val, draw)
@@ -67,8 +72,9 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
                 [_interval(estimate) for estimate in score.mae],
                 _interval(score.accuracy) if score.accuracy else None,
                 _interval(gap) if gap else None,
+                {measure: float(values[number]) for measure, values in every.items()},
             )
-            for name, score, gap in zip(models, scores, [None, *gaps[1:]], strict=True)
+            for number, (name, score, gap) in enumerate(zip(models, scores, [None, *gaps[1:]], strict=True))
         ],
         **curves,
     )
@@ -96,11 +102,4 @@ def _outputs(spec: TrialSpec, number: int, network: Network, common: Sequence[Co
     outputs = forward.layer_outputs(Network.stack([network]), x, spec.model)[-1][0]
     if spec.data.task == CLASSIFICATION:
         return outputs
-    return _in_units(_in_units(outputs.astype(np.float64), np.array(own), back=True), np.array(common))
-
-
-def _in_units(values: Doubles, scales: Doubles, *, back: bool = False) -> Doubles:
-    """Scale targets [n, outputs], or undo that. scales: `ColumnScale` of each, [outputs, 3]; of constant ones the spread is 1."""
-    centre, spread = (scales[:, column].astype(np.float64) for column in (1, 2))
-    spread = np.where(np.isfinite(spread), spread, 1)
-    return values * spread + centre if back else (values - centre) / spread
+    return scaling.from_units(common, scaling.in_units(own, outputs.astype(np.float64)))

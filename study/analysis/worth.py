@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from study.analysis.forward import predicted_classes, row_losses
+from study.data.scaling import ColumnScale
 from study.records.arrays import Array, Doubles
 from study.settings.data import CLASSIFICATION
 from study.settings.loss import Loss
@@ -34,15 +35,15 @@ def of_models(
     outputs: Array,
     y: Array,
     loss: Loss,
-    spreads: Sequence[float],
+    scales: Sequence[ColumnScale],
     generator: np.random.Generator,
     groups: Array | None = None,
     weights: Array | None = None,
 ) -> list[Worth]:
     """Return each model's worth. The intervals are of 95 %, by the bootstrap over rows, or over groups of rows.
 
-    outputs: [k, n, units], logits for classification; y: [n, units], or class numbers [n]. spreads: of each target column, the
-    `ColumnScale.spread` by which its values were divided; none for classes. groups: [n], equal for rows that belong together.
+    outputs: [k, n, units], logits for classification; y: [n, units], or class numbers [n]. scales: of each target column;
+    none for classes. groups: [n], equal for rows that belong together.
     weights: of the rows, [n], with mean 1.
     """
     losses = row_losses(outputs, y, loss)
@@ -53,11 +54,11 @@ def of_models(
         accuracies = [_proportion(row) for row in right] if plain else estimates[len(outputs) :]
         return [Worth(mean, accuracy=accuracy) for mean, accuracy in zip(estimates[: len(outputs)], accuracies, strict=True)]
     with np.errstate(invalid="ignore"):  # an infinite spread, times an error of zero
-        errors = (outputs - y.astype(np.float64)) * np.asarray(spreads)
+        errors = (outputs - y.astype(np.float64)) * np.array([scale.spread for scale in scales])
     by_column = np.moveaxis(errors, 2, 1)  # [k, units, n]
     scores = np.concatenate([losses[:, None], np.square(by_column), np.abs(by_column)], axis=1)
     estimates = rows.means(rows.weighted(scores.reshape(-1, len(y)), weights), generator, groups)
-    units, width = len(spreads), scores.shape[1]
+    units, width = len(scales), scores.shape[1]
     return [
         Worth(estimates[at], tuple(map(_root, estimates[at + 1 : at + 1 + units])), tuple(estimates[at + 1 + units : at + width]))
         for at in range(0, len(estimates), width)

@@ -24,7 +24,6 @@ from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
 from study.records.outcome import Completed, TrialResult
 from study.reporting import headlines, narrative, progress, report, terminal
 from study.runner import job
-from study.statistics.objectives import MAE
 from study.tracking import spool
 
 # Hydra's options that print something, or launch a job of their own
@@ -132,8 +131,7 @@ def _show_result(result: TrialResult) -> None:
         pairs = f"; {apart}, disagreement {report.number(summary.disagreement)}" if count > 1 else ""
         terminal.show_text(f"validation loss {report.loss_text(summary)}{over}; {report.labels_text(summary)}{pairs}")
         if scores := report.scores_text(summary):
-            notes = ["means over the replicates"] * (count > 1) + ["MAE on the normalised target"] * (MAE in summary.scores)
-            terminal.show_text(f"{scores} ({', '.join(notes)})" if notes else scores)
+            terminal.show_text(f"{scores} (means over the replicates)" if count > 1 else scores)
         if summary.verdict:
             terminal.show_text(f"{headlines.headline(summary)}.", "bold")
             terminal.show_text(f"verdict: {summary.verdict}: {'; '.join(summary.reasons)}")

@@ -119,8 +119,9 @@ def _flipped(labels: Integers, share: float, classes: int, seed: int) -> Integer
 def judged_by(spec: TrialSpec) -> dict[str, str]:
     """Return texts that identify the quantity a trial's validation loss measures: losses compare only where all texts are equal.
 
-    loss: the quantity; target: the scaling of the target, for regression; rows: a digest of the first replicate's validation rows,
-    their targets before scaling and their weights, and of whether the other replicates have rows of their own.
+    loss: the quantity; target: the scaling of the target, for regression; unit: of the scores; rows: a digest of the first
+    replicate's validation rows, their targets before scaling and their weights, and of whether the other replicates have rows of
+    their own.
     """
     rows, _, val = splits.replicate_parts(spec, spec.replicates.first)
     content = hashlib.sha256(f"{'data' in spec.replicates.vary}{val.tolist()}".encode())
@@ -128,4 +129,5 @@ def judged_by(spec: TrialSpec) -> dict[str, str]:
     if rows.weights is not None:
         content.update(rows.weights[val].tobytes())
     target = spec.data.normalise_target if isinstance(spec.data, Regression) and rows.labels is None else ""
-    return {"loss": measured(spec.loss), "target": target, "rows": content.hexdigest()[:16]}
+    unit = "the target's own" if target else ""
+    return {"loss": measured(spec.loss), "target": target, "unit": unit, "rows": content.hexdigest()[:16]}

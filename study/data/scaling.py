@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -88,6 +88,11 @@ def tested_by(spec: TrialSpec, number: int) -> tuple[Floats, tuple[ColumnScale, 
     return x, _targets(spec.data, rows, train, val)
 
 
+def targets_of(spec: TrialSpec, number: int) -> tuple[ColumnScale, ...]:
+    """Return the scaling of replicate `number`'s targets; none for classes. Raises BadInput if the data can't be loaded."""
+    return _targets(spec.data, *splits.replicate_parts(spec, number))
+
+
 def learn_scaling(spec: TrialSpec, number: int) -> Scaling:
     """Learn the scaling of replicate `number`. Raises BadInput if the data can't be loaded."""
     data = spec.data
@@ -105,6 +110,23 @@ def _targets(data: Data, rows: Rows, train: Array, val: Array) -> tuple[ColumnSc
     if not isinstance(data, Regression) or rows.labels is not None:
         return ()
     return tuple(scale for scale, _, _ in _columns(rows.y, train, val, data.normalise_target, fill_rule(data)))
+
+
+def in_units(scales: Sequence[ColumnScale], values: Doubles) -> Doubles:
+    """Undo the scaling of targets, [n, outputs]; a constant one's values are taken for differences from it."""
+    centre, spread = _affine(scales)
+    return values * spread + centre
+
+
+def from_units(scales: Sequence[ColumnScale], values: Doubles) -> Doubles:
+    """Scale targets, [n, outputs]: undo `in_units`."""
+    centre, spread = _affine(scales)
+    return (values - centre) / spread
+
+
+def _affine(scales: Sequence[ColumnScale]) -> tuple[Doubles, Doubles]:
+    centre, spread = np.array([(scale.centre, scale.spread) for scale in scales]).T
+    return centre, np.where(np.isfinite(spread), spread, 1)
 
 
 def scaled(values: Array, train: Array, val: Array, scale: str, missing: str) -> tuple[Floats, Floats]:

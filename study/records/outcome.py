@@ -43,7 +43,8 @@ class TestScore:
     """A model on the test rows, with intervals over the rows.
 
     loss: the mean of the trial's own; rmse, mae: of each target, in its own unit, none for classes; accuracy: None for regression.
-    gap: its loss minus the ensemble's, None for the ensemble.
+    gap: its loss minus the ensemble's, None for the ensemble. scores: by the names of `objectives.SCORES`, in the target's own
+    unit; of several targets, their means. None in records of earlier versions.
     """
 
     name: str
@@ -52,6 +53,7 @@ class TestScore:
     mae: list[Interval]
     accuracy: Interval | None
     gap: Interval | None
+    scores: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> TestScore:
@@ -148,7 +150,8 @@ class Summary:
 
     val_loss_halfwidth: of the mean's 95 % interval; None for one replicate, and for crossed ones, which share seeds: an interval as
     of independent ones would be far too narrow.
-    scores: of each replicate on its validation part, what else is asked of it: r2 and mae, or accuracy and auc.
+    scores: of each replicate on its validation part, by the names of `objectives.SCORES`, in the target's own unit. (In records
+    whose `judged_by` lacks a unit, mae is of the normalised target.)
     The rest is about the pairs of replicates (see `examination`), and None where there is none, or where those with data of their
     own can't be compared: aligned, the mean distance after matching, and null, what that is for fresh networks; barrier and
     aligned_barrier, the largest; cka, the mean. finite_test: the share of the variance of the error (rate, or squared) over the

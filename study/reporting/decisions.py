@@ -12,7 +12,7 @@ from study.records.trial import TrialRecord
 from study.reporting import columns
 from study.reporting.report import Table, duration, listed, number, settings_text
 from study.statistics import race
-from study.statistics.objectives import Objective
+from study.statistics.objectives import NAMES, Objective
 from study.statistics.race import Claim, Decision, Rules
 
 MOST_NAMED = 10
@@ -236,6 +236,14 @@ def tested_table(tested: Tested) -> Table:
         middle = (columns.MISSING for _ in range(len(found) - 3))
         rows.insert(1, ("one network, on average", *columns.fixed([tested.single], [own.loss[0]]), *middle, *single))
     return Table(tuple(found), tuple(rows))
+
+
+def scores_table(tested: Tested) -> Table:
+    """Tabulate the models' scores on the test rows, in the target's own unit; no rows for records of earlier versions."""
+    names, models = list(tested.scores[0].scores), tested.scores
+    found = [columns.numbers([of.scores[name] for of in models]) for name in names]
+    rows = zip([_model_name(of, tested) for of in models], *found, strict=True) if names else ()
+    return Table(("model", *(NAMES.get(name, name) for name in names)), tuple(rows))
 
 
 def _model_name(score: TestScore, tested: Tested) -> str:

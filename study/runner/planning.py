@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from study import locations, sqlite
 from study.clock import Clock
 from study.config import decode, overrides, precedence, refusals, source
-from study.data import dataset, inputs
+from study.data import dataset, inputs, loading
 from study.engine.width import available_cores
 from study.errors import BadInput, Corrupt, Fault, check_writable
 from study.reporting import answers, terminal
@@ -308,10 +308,17 @@ def _something_to_search(config: DictConfig) -> str:
 
 
 def _check_judged(goals: Sequence[Objective], base: TrialSpec) -> None:
-    """Raise BadInput for auc if validation parts have a single class, since every trial would fail."""
-    if any(goal.name == "auc" for goal in goals) and (classes := inputs.classes_judged(base)) < 2:
-        valid = "an objective that a single class allows, such as loss or accuracy"
-        raise BadInput([Fault("hydra.sweeper.objective", f"auc, but every validation part has {classes} class", valid)])
+    """Raise BadInput for a score that validation rows can't give, since every trial would fail."""
+    names = {goal.name for goal in goals}
+    faults = []
+    if (ranked := names & {objectives.AUC, objectives.PRECISION}) and (classes := inputs.classes_judged(base)) < 2:
+        got = f"{min(ranked)}, but every validation part has {classes} class"
+        faults.append(Fault("hydra.sweeper.objective", got, "an objective that a single class allows, such as loss or accuracy"))
+    if objectives.MAPE in names and not loading.rows(base).y.all():
+        got = f"{objectives.MAPE}, but the target is 0 in some rows, where a percentage has no meaning"
+        faults.append(Fault("hydra.sweeper.objective", got, f"{objectives.MAE}, {objectives.RMSE} or another"))
+    if faults:
+        raise BadInput(faults)
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:

@@ -22,23 +22,47 @@ MEASURES: Mapping[str, Callable[[Summary], float]] = MappingProxyType(
         "time": lambda summary: summary.seconds,
     }
 )
-R2, MAE, ACCURACY, AUC = "r2", "mae", "accuracy", "auc"
-# scores on the validation part, and the better direction
-SCORES = {R2: MAXIMIZE, MAE: MINIMIZE, ACCURACY: MAXIMIZE, AUC: MAXIMIZE}
+R2, RMSE, MAE, MAPE, MEDIAN = "r2", "rmse", "mae", "mape", "median_absolute_error"
+ACCURACY, BALANCED, F1, MCC = "accuracy", "balanced_accuracy", "f1", "mcc"
+AUC, PRECISION, LOG_LOSS, BRIER = "auc", "average_precision", "log_loss", "brier"
+# scores on the validation part whose better direction is up
+UPWARDS = (R2, ACCURACY, BALANCED, F1, MCC, AUC, PRECISION)
 # the first score of a task compares networks whose losses can't be compared
-SCORES_OF_TASK = {CLASSIFICATION: (ACCURACY, AUC), REGRESSION: (R2, MAE)}
-NAMES = {LOSS: "validation loss", SPREAD: "spread of the validation loss", R2: "R²", MAE: "MAE", AUC: "AUC"}
+SCORES_OF_TASK = {
+    CLASSIFICATION: (ACCURACY, AUC, BALANCED, F1, MCC, PRECISION, LOG_LOSS, BRIER),
+    REGRESSION: (R2, MAE, RMSE, MAPE, MEDIAN),
+}
+SCORES = {name: MAXIMIZE if name in UPWARDS else MINIMIZE for names in SCORES_OF_TASK.values() for name in names}
+NAMES = {
+    LOSS: "validation loss",
+    SPREAD: "spread of the validation loss",
+    R2: "R²",
+    RMSE: "RMSE",
+    MAE: "MAE",
+    MAPE: "MAPE",
+    MEDIAN: "median absolute error",
+    BALANCED: "balanced accuracy",
+    F1: "macro F1",
+    MCC: "MCC",
+    AUC: "AUC",
+    PRECISION: "average precision",
+    LOG_LOSS: "log loss",
+    BRIER: "Brier score",
+}
 
 # the parts of `dataset.judged_by` that must be equal where values are compared
-ROWS = "rows"
-ALIKE = {LOSS: ("loss", "target", ROWS), SPREAD: ("loss", "target", ROWS), MAE: ("target", ROWS)} | dict.fromkeys(
-    (R2, ACCURACY, AUC), (ROWS,)
-)
+ROWS, UNIT = "rows", "unit"
+ALIKE = dict.fromkeys(SCORES, (ROWS,)) | {
+    LOSS: ("loss", "target", ROWS),
+    SPREAD: ("loss", "target", ROWS),
+    MAE: (UNIT, ROWS),
+}
 # the settings that decide these parts, for records of earlier versions, which lack them
 DECIDING: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "loss": ("loss", "loss.delta", "loss.label_smoothing"),
         "target": ("data.normalise_target",),
+        UNIT: ("data.normalise_target",),
         ROWS: ("data", "data.path", "data.target", "data.validation_fraction", "data.resample", "data.folds", "seed"),
     }
 )
@@ -87,15 +111,16 @@ class Objective:
         return summary.val_losses if self.name == LOSS else summary.scores.get(self.name, [])
 
     def unlike(self, judged_by: Iterable[Mapping[str, str]]) -> list[str]:
-        """Return the parts ('loss', 'target', 'rows') in which trials differ, so that their values can't be compared."""
+        """Return the parts ('loss', 'target', 'unit', 'rows') in which trials differ, so that their values can't be compared."""
         judges = list(judged_by)
         return [part for part in ALIKE.get(self.name, ()) if len({judge.get(part, "") for judge in judges}) > 1]
 
 
 def judged_by(record: TrialRecord) -> Mapping[str, str]:
     """Return `dataset.judged_by` of a completed trial; for an earlier version's record, the settings in DECIDING that it varies."""
-    if record.summary and record.summary.judged_by:
-        return record.summary.judged_by
+    if record.summary and (judged := record.summary.judged_by):
+        # earlier versions had the MAE of the normalised target
+        return {UNIT: judged.get("target", "")} | judged
     return {part: str([record.params.get(key) for key in keys]) for part, keys in DECIDING.items()}
 
 

@@ -7,6 +7,7 @@ here, and every reader takes them apart with the same ones. The names of a run's
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -215,7 +216,7 @@ def _motion_means(summary: Summary) -> dict[str, float]:
 def _test_metrics(summary: Summary) -> dict[str, float]:
     """Return the loss on the test part of a winner's ensemble, with its interval, of a single network and of the baselines.
 
-    For classes, also the ECE of the ensemble.
+    Also the ensemble's scores, and for classes its ECE.
     """
     if summary.tested is None:
         return {}
@@ -224,6 +225,7 @@ def _test_metrics(summary: Summary) -> dict[str, float]:
     own = {"test_loss": ensemble.loss[0], "test_loss_low": low, "test_loss_high": high, "test_loss_single": summary.tested.single}
     if summary.tested.calibration:
         own["test_ece"] = summary.tested.calibration.ece
+    own |= {f"test_{name}": value for name, value in ensemble.scores.items() if math.isfinite(value)}
     return own | {f"test_loss_{score.name}": score.loss[0] for score in others}
 
 
