@@ -209,9 +209,10 @@ def _hits_and_misses(ranked: Doubles, positive: npt.NDArray[np.bool_], weights: 
     return np.cumsum(counted * hit)[ends], np.cumsum(counted * ~hit)[ends]
 
 
-def majority(y: Array) -> float:
+def majority(y: Array, weights: Weights = None) -> float:
     """Return the largest class's share of the rows: the accuracy of always predicting it. y: class numbers [n]."""
-    return float(np.bincount(y).max() / len(y))
+    shares = np.bincount(y, weights)
+    return float(shares.max() / shares.sum())
 
 
 def one_class(outputs: Floats) -> npt.NDArray[np.bool_]:

@@ -72,7 +72,7 @@ def _classes(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
     """Return the accuracy of predicting the largest class, and how many networks predict one class though there are more."""
     if trained.spec.data.task != CLASSIFICATION:
         return {}
-    shares = [metrics.majority(data.y_val) for data in datasets]
+    shares = [metrics.majority(data.y_val, data.weights_val) for data in datasets]
     return {"majority": float(np.mean(shares)), "one_class": int(metrics.one_class(trained.predictions)[np.less(shares, 1)].sum())}
 
 
