@@ -125,7 +125,7 @@ PARAMETERS = {
     "seed.init, seed.order, …": "replicate runs: the seed of each source",
 }
 CURVES = {
-    "train_loss": "by epoch: mean over the epoch's batches, as in Keras' `fit`",
+    "train_loss": "by epoch: mean over the epoch's batches, as in Keras' `fit`; beyond 1,000 epochs, some (the artifacts have all)",
     "val_loss": "by epoch: on the validation part, after the epoch",
 }
 REPLICATES = {

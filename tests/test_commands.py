@@ -141,8 +141,8 @@ def test_show_tells_a_trial_by_itself(told) -> None:
 def test_show_tells_a_replicate_by_itself(told) -> None:
     found = told("show", "tiny/1/1", "--json")
     assert (found["study"], found["trial"], found["number"]) == ("tiny", 1, 1)
-    assert list(map(len, found["curves"].values())) == [3, 3] and len(found["fingerprint"]) == 64
-    assert found["curves"]["val_loss"][-1] == pytest.approx(found["metrics"]["val_loss"])
+    assert [curve["epochs"] for curve in found["curves"].values()] == [[1, 2, 3]] * 2 and len(found["fingerprint"]) == 64
+    assert found["curves"]["val_loss"]["losses"][-1] == pytest.approx(found["metrics"]["val_loss"])
     shown = told("show", "tiny/1/1")
     assert found["fingerprint"] in shown and str(found["seeds"]["init"]) in shown
     assert re.search(rf"\d [{listings.BARS}]{{3}} \d", shown)

@@ -14,7 +14,8 @@ import study
 from study import locations
 from study.data import inputs
 from study.records.cohort import Leg
-from study.tracking import descriptions, spool
+from study.tracking import descriptions, runs, schema, spool, store
+from tests import command
 from tests.command import client, ran, runs_of
 
 TINY = ["training.epochs=3", "replicates.count=2", "model.units=[4]"]
@@ -124,3 +125,37 @@ def _points() -> dict[str, float]:
     runs = [each for each in runs_of("replicate") if each.info.status == "RUNNING"]
     found = {each.info.run_name: each.data.metrics["val_loss"] for each in runs if "val_loss" in each.data.metrics}
     return found if len(found) == 2 else {}
+
+
+@pytest.mark.parametrize(("epochs", "points"), [(20, 20), (1_000, 1_000), (10_000, 2_000), (100_000, 3_111)])
+def test_a_curve_has_a_thousand_points_for_each_power_of_ten(epochs: int, points: int) -> None:
+    charted = [epoch for epoch in range(1, epochs + 1) if schema.charted(epoch)]
+    assert len(charted) == points
+    gaps = np.diff(charted)
+    assert (gaps[1:] >= gaps[:-1] - 81).all() and (gaps[:999] == 1).all()
+
+
+@pytest.mark.long
+def test_a_long_curve_has_its_last_epoch_in_mlflow_and_all_of_them_in_the_artifact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran(
+        tmp_path,
+        "--multirun",
+        *TINY,
+        "training.epochs=1100",
+        "training.leg_epochs=500",
+        "hydra.sweeper.n_trials=1",
+        "hydra.sweeper.study_name=tiny",
+    )
+    monkeypatch.chdir(tmp_path)
+    child = runs_of("replicate")[0].info.run_id
+    for key in schema.CURVES:
+        steps = [point.step for point in client().get_metric_history(child, key)]
+        assert steps == [*range(1, 1001), *range(1008, 1100, 9), 1100]
+    opened = store.existing(locations.tracking_uri(None))
+    assert runs.curves(opened, runs_of("trial")[0].info.run_id)["train_loss"].shape == (2, 1100)
+    assert command.run("doctor", "--thorough") == 0
+    capsys.readouterr()
+    assert command.run("show", "tiny/0/0") == 0
+    assert "train loss, 1100 epochs" in capsys.readouterr().out

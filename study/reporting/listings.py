@@ -144,7 +144,7 @@ def _replicates(replicates: Sequence[Replicate]) -> Table:
 
 
 def replicate(
-    replicate: Replicate, curves: dict[str, list[float]], trial: Trial, moved: Motion | None, index: int
+    replicate: Replicate, curves: dict[str, dict[int, float]], trial: Trial, moved: Motion | None, index: int
 ) -> Iterator[tuple[str, Table | str]]:
     """Yield titles with their contents: a replicate's losses by epoch, its motion, its fingerprint and its seeds.
 
@@ -157,9 +157,10 @@ def replicate(
         f"run {replicate.run_id}",
     )
     for key, title in CURVES.items():
-        if losses := curves.get(key):
+        if by_epoch := curves.get(key):
+            losses = list(by_epoch.values())
             span = f"{number(losses[0], 4)} {sparkline(losses)} {number(losses[-1], 4)}"
-            yield f"{title}, {len(losses)} epochs", span
+            yield f"{title}, {max(by_epoch)} epochs", span
     if moved:
         yield f"motion: {replicate.motion}", _motion(moved, lambda values: number(float(values[index])))
     if replicate.fingerprint:
@@ -216,13 +217,14 @@ def trial_plain(trial: Trial, moved: Motion | None) -> dict[str, Any]:
 
 
 def replicate_plain(
-    replicate: Replicate, curves: dict[str, list[float]], trial: Trial, moved: Motion | None, index: int
+    replicate: Replicate, curves: dict[str, dict[int, float]], trial: Trial, moved: Motion | None, index: int
 ) -> dict[str, Any]:
     """For JSON."""
     numbers_of_motion = (
         {} if moved is None else {key: _finite(getattr(moved, key)[index]) for keys in MOTION for key in keys[:2] if key}
     )
-    content = dataclasses.asdict(replicate) | {"curves": curves, "motion_numbers": numbers_of_motion}
+    points = {key: {"epochs": list(by_epoch), "losses": list(by_epoch.values())} for key, by_epoch in curves.items()}
+    content = dataclasses.asdict(replicate) | {"curves": points, "motion_numbers": numbers_of_motion}
     return {"study": trial.study, "trial": trial.number, **content}
 
 

@@ -218,7 +218,9 @@ def _gap(replicate: ReplicateRun, key: str, history: Sequence[Metric], curve: Fl
         """The time of the nearest point, which is most likely of the same leg."""
         return min(history, key=lambda point: abs(point.step - epoch)).timestamp if history else replicate.ended
 
-    missing = [Metric(key, value, time_of(epoch), epoch) for epoch, value in recorded.items() if epoch not in logged]
+    last = max(recorded, default=0)
+    expected = {epoch: value for epoch, value in recorded.items() if schema.charted(epoch) or epoch == last}
+    missing = [Metric(key, value, time_of(epoch), epoch) for epoch, value in expected.items() if epoch not in logged]
     return Gap(replicate, key, missing, [epoch for epoch, values in logged.items() if values != [recorded.get(epoch)]])
 
 

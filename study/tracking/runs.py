@@ -96,12 +96,12 @@ def motion_of(store: Store, run_id: str) -> Motion | None:
     return motion.measure(path, tracked.trained(losses["train_loss"]), losses["learning_rate"], predictions, targets)
 
 
-def history(store: Store, run_id: str) -> dict[str, list[float]]:
-    """Return a replicate's logged losses in the order of the epochs. Trials that keep no files have them too."""
+def history(store: Store, run_id: str) -> dict[str, dict[int, float]]:
+    """Return a replicate's logged losses by epoch, in their order. Trials that keep no files have them too."""
     losses = {}
     for key in schema.CURVES:
         points = sorted(store.client.get_metric_history(run_id, key), key=lambda point: point.step)
-        losses[key] = [float(point.value) for point in points]
+        losses[key] = {point.step: float(point.value) for point in points}
     return losses
 
 

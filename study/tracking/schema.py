@@ -171,6 +171,21 @@ SEED_PREFIX = "seed."
 # -- metrics -------------------------------------------------------------------------------------------------------------------
 
 TRAIN_LOSS, VAL_LOSS = CURVES = ("train_loss", "val_loss")
+ALL_POINTS = 1000  # epochs of which a curve has every point
+
+
+def charted(epoch: int) -> bool:
+    """Return whether MLflow's curves have a point of this epoch, from 1; they have their last one too.
+
+    All of the first thousand, every ninth to 10,000, every 81st to 100,000, and so on: an odd stride shows what goes back and
+    forth. The artifacts have all epochs.
+    """
+    stride, last = 1, ALL_POINTS
+    while epoch > last:
+        stride, last = stride * 9, last * 10
+    return epoch % stride == 0
+
+
 VAL_LOSS_MEAN = "val_loss_mean"
 # of a trial's run: the validation loss of each replicate of a race, whose number is the step
 RACE_VAL_LOSS = "race_val_loss"

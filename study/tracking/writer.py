@@ -77,7 +77,7 @@ class TrialRuns:
         _twice(partial(self._client.log_inputs, run, [used]))
 
     def curves(self, legs: Sequence[LegCurves]) -> None:
-        """Send what has not been sent of the curves: every epoch for the replicates, one point per leg for the trial's mean."""
+        """Send what has not been sent of the curves: the replicates' charted epochs, one point per leg for the trial's mean."""
         new = [leg for leg in legs if leg.epochs_done > self._epochs_sent]
         if not new:
             return
@@ -94,6 +94,8 @@ class TrialRuns:
     def close(self, record: SpoolRecord) -> None:
         """Send the rest of a complete record and end the runs."""
         self.curves(record.curves)
+        for index, child in enumerate(self._children):
+            self._log(child, [point for key in schema.CURVES for point in _last_point(record.curves, key, index)])
         if record.trained:
             self._close_trained(record, record.trained)
         note = descriptions.of_trial(record, self._experiment, self.run_id, self._children)
@@ -141,10 +143,24 @@ class TrialRuns:
 
 
 def _points(leg: LegCurves, key: str, index: int) -> list[Metric]:
-    """A replicate's losses by epoch, from 1; what was not finite is left out, since MLflow would keep infinity as 1.8e308."""
-    losses = [row[index] for row in (leg.train_loss if key == schema.TRAIN_LOSS else leg.val_loss)]
-    first = leg.epochs_done - len(losses) + 1
-    return [Metric(key, loss, leg.time, epoch) for epoch, loss in enumerate(losses, first) if loss is not None]
+    """A replicate's charted losses; what was not finite is left out, since MLflow would keep infinity as 1.8e308."""
+    by_epoch = _losses(leg, key, index).items()
+    return [Metric(key, loss, leg.time, epoch) for epoch, loss in by_epoch if loss is not None and schema.charted(epoch)]
+
+
+def _last_point(legs: Sequence[LegCurves], key: str, index: int) -> list[Metric]:
+    """A replicate's last loss, unless it is charted anyway."""
+    for leg in reversed(legs):
+        for epoch, loss in reversed(_losses(leg, key, index).items()):
+            if loss is not None:
+                return [] if schema.charted(epoch) else [Metric(key, loss, leg.time, epoch)]
+    return []
+
+
+def _losses(leg: LegCurves, key: str, index: int) -> dict[int, float | None]:
+    """A replicate's losses by epoch, from 1."""
+    rows = leg.train_loss if key == schema.TRAIN_LOSS else leg.val_loss
+    return dict(enumerate((row[index] for row in rows), leg.epochs_done - len(rows) + 1))
 
 
 class Server:
