@@ -5,9 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 STARTED = time.perf_counter()
+_launched: ContextVar[float] = ContextVar("launched", default=STARTED)
+
+
+def since_launch() -> float:
+    """Return the seconds since the launch: a command's begins with its process."""
+    return time.perf_counter() - _launched.get()
+
+
+@contextmanager
+def launch() -> Iterator[None]:
+    """Begin a launch of a Python program's, whose process may have run for long."""
+    token = _launched.set(time.perf_counter())
+    try:
+        yield
+    finally:
+        _launched.reset(token)
 
 
 @dataclass

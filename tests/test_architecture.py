@@ -46,7 +46,7 @@ HOMES = {
     "optuna": {"search"},
     "sqlalchemy": {"search"},
     "mlflow": {"tracking"},
-    "rich": {"reporting.terminal", "reporting.progress"},
+    "rich": {"reporting.streams", "reporting.terminal", "reporting.progress"},
     "plotly": {"reporting.pages", "reporting.pages.charts", "results.study_handle"},
     "jinja2": {"reporting.pages"},
     "charset_normalizer": {"data.table_text"},

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from study import locations, sqlite
-from study.reporting import terminal
+from study.reporting import streams
 
 STORAGE = click.option("--storage", help="Optuna's storage; the default is MLP_STUDY_STORAGE, else optuna.db in this folder.")
 TRACKING = click.option(
@@ -54,5 +54,5 @@ def print_json(content: Any) -> None:
 
     # indented only for a person, since that takes several times as long
     text = json.dumps(plain(content), indent=2 if sys.stdout.isatty() else None, allow_nan=False)
-    with terminal.writing_output():
+    with streams.writing_output():
         click.echo(text)

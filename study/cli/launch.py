@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import os
 import sys
-import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,8 +15,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from study import processes
-from study.clock import STARTED
+from study.clock import since_launch
 from study.config import composition, grammar, precedence, source
 from study.config.refusals import REFUSALS
 from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
@@ -56,10 +54,12 @@ def launch(arguments: list[str], dry_run: bool) -> None:
         # the sweeper reads dry_run from a setting
         searched = [*precedence.allow_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run, "hydra.mode=MULTIRUN"]
         try:
-            application.multirun(chosen.name, _run_job, searched)
+            launched = application.multirun(chosen.name, job.run_composed, searched)
         except REFUSALS:
             composition.check_fixed(lines, chosen)
             raise
+        if launched and not launched.whole:
+            raise SystemExit(FAILED_TRIALS_EXIT_CODE)
 
 
 def _let_hydra_answer(options: list[str], lines: list[str], multirun: bool) -> None:
@@ -71,7 +71,8 @@ def _let_hydra_answer(options: list[str], lines: list[str], multirun: bool) -> N
     sys.argv = [sys.argv[0], *options, *lines]
     answer = hydra.main(version_base=source.VERSION_BASE, config_path=str(source.config_folder()), config_name=source.CONFIG_NAME)
     try:
-        answer(_run_job)()
+        with source.own_resolvers():
+            answer(job.run_composed)()
     except ValueError as error:  # options that exclude each other
         raise BadInput(str(error)) from error
 
@@ -94,14 +95,6 @@ def _launch_trial(application: Hydra, config: DictConfig, name: str, dry_run: bo
 
 def _refuse(message: str) -> NoReturn:
     raise BadInput(f"{message}; see mlp-study --help and --hydra-help")
-
-
-def _run_job(config: DictConfig) -> TrialResult:
-    if HydraConfig.get().runtime.choices["hydra/launcher"] != "basic":
-        processes.end_with_parent()
-    # paths of records and tables don't depend on the folder that `hydra.job.chdir` changes to
-    with contextlib.chdir(HydraConfig.get().runtime.cwd):
-        return job.run(job.from_config(config))
 
 
 def _train(asked: job.Job) -> TrialResult:
@@ -142,7 +135,7 @@ def _show_result(result: TrialResult) -> None:
         terminal.show_text(getattr(result.outcome, "reason", ""), "red")
     if result.run_id:
         terminal.show_text(f"run {result.run_id}")
-    terminal.message(report.seconds_text(result.seconds, _since_start()), "dim")
+    terminal.message(report.seconds_text(result.seconds, since_launch()), "dim")
 
 
 def _portray(result: TrialResult, asked: job.Job) -> None:
@@ -158,7 +151,3 @@ def _portray(result: TrialResult, asked: job.Job) -> None:
         if page:
             spool.writer(asked.uri).keep_files(result.run_id, [page])
             terminal.message(f"networks: {page}", "dim")
-
-
-def _since_start() -> float:
-    return time.perf_counter() - STARTED

@@ -18,9 +18,10 @@ from study import collector, flags, locations, processes, redaction
 from study.cli import completion, runs, studies
 from study.cli.group import commands
 from study.errors import BadInput, Stopped, StudyError, refused
-from study.reporting import terminal
+from study.reporting import streams, terminal
 from study.settings.rules import suggestion
 
+streams.settle()
 # each module adds its commands at its import
 MODULES = (runs, studies)
 commands.add_command(completion.completion)
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(completion.answer(commands, asked))
         return
     if of_process:
+        collector.own()
         processes.settle_user()
         faulthandler.enable(all_threads=False)  # or else a library that gets no memory may end the process without a word
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 signal.signal(number, _stop)
     try:
         _run(arguments)
-        terminal.check_output()
+        streams.check_output()
     except BrokenPipeError:
         sys.exit(128 + signal.SIGPIPE)
     except (KeyboardInterrupt, click.Abort) as stopped:

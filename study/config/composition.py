@@ -13,14 +13,15 @@ from omegaconf import DictConfig, open_dict
 
 from study.config import decode, grammar, precedence, refusals
 from study.config.refusals import REFUSALS
-from study.config.source import OWN, Source, only_stock, settings_in_files
+from study.config.source import OWN, Source, only_stock, own_resolvers, settings_in_files
 from study.errors import BadInput, Fault, collecting
 from study.settings.spec import TrialSpec
 
 
 def compose(overrides: Sequence[str] = ()) -> TrialSpec:
     """Return the trial that a launch with these overrides would train, for instance `["data=digits", "training.epochs=20"]`."""
-    return decode.trial_spec(compose_config(overrides))
+    with own_resolvers():
+        return decode.trial_spec(compose_config(overrides))
 
 
 def compose_config(lines: Sequence[str], source: Source = OWN) -> DictConfig:

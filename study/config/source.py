@@ -11,13 +11,17 @@ from typing import Any
 
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_automatic_config_search_path
-from hydra.core import global_hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobRuntime
 from hydra.types import RunMode
-from hydra.version import setbase
+from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.basecontainer import BaseContainer
 from omegaconf.resolvers import oc
 
 from study import redaction
@@ -28,6 +32,8 @@ from study.settings.spec import KINDS
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
+# Hydra keeps one of each in a process
+OF_AN_APPLICATION: tuple[type, ...] = (GlobalHydra, HydraConfig, JobRuntime, VersionBase)
 # the choices that the program ships
 STOCK: dict[str, Collection[str]] = {**KINDS, "model": ("mlp",), "training": ("default",), "replicates": ("default",)}
 
@@ -39,7 +45,15 @@ def _variable(name: str, *default: str | None) -> str | None:
     return oc.env(name, *default)
 
 
-OmegaConf.register_new_resolver("oc.env", _variable, replace=True)
+@contextmanager
+def own_resolvers() -> Iterator[None]:
+    """Resolve interpolations by the program's rules in the block, and by those of the caller's program afterwards."""
+    before = dict(BaseContainer._resolvers)
+    OmegaConf.register_new_resolver("oc.env", _variable, replace=True)
+    try:
+        yield
+    finally:
+        BaseContainer._resolvers = before
 
 
 def config_folder() -> Path:
@@ -66,20 +80,22 @@ class Source:
 
     @contextmanager
     def application(self) -> Iterator[Hydra]:
-        """Make this source's Hydra application, and restore the current one, such as a multirun's, afterwards."""
-        current = global_hydra.GlobalHydra.instance()
-        running = current.hydra
-        current.clear()
+        """Make this source's Hydra application, and restore what Hydra keeps of the current one, such as a multirun's."""
+        kept = Singleton._instances
+        running = {kind: kept.pop(kind) for kind in OF_AN_APPLICATION if kind in kept}
         try:
-            setbase(VERSION_BASE)
-            search = create_automatic_config_search_path(__file__, None, self.path or str(config_folder()))
-            if self.folder:
-                search.prepend("command-line", f"file://{os.path.abspath(self.folder)}", SearchPathQuery(provider="schema"))
-            application = Hydra("mlp-study", Loader(search))
-            current.initialize(application)
-            yield application
+            with own_resolvers():
+                setbase(VERSION_BASE)
+                search = create_automatic_config_search_path(__file__, None, self.path or str(config_folder()))
+                if self.folder:
+                    search.prepend("command-line", f"file://{os.path.abspath(self.folder)}", SearchPathQuery(provider="schema"))
+                application = Hydra("mlp-study", Loader(search))
+                GlobalHydra.instance().initialize(application)
+                yield application
         finally:
-            current.hydra = running
+            for kind in OF_AN_APPLICATION:
+                kept.pop(kind, None)
+            kept.update(running)
 
 
 OWN = Source()

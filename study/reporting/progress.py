@@ -14,8 +14,8 @@ from study.records.cohort import Leg
 from study.records.outcome import Completed, Failed, Pruned, TrialResult
 from study.records.trial import Asked
 from study.redaction import redact
-from study.reporting import report, terminal
-from study.reporting.terminal import MOVES
+from study.reporting import report, streams, terminal
+from study.reporting.streams import moves
 from study.statistics.objectives import Objective
 
 
@@ -30,7 +30,7 @@ class _Left(ProgressColumn):
 def _bar() -> Progress:
     note = TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis"))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), _Left(), note)
-    return Progress(*columns, console=terminal.err, transient=True, disable=not MOVES)
+    return Progress(*columns, console=streams.err, transient=True, disable=not moves())
 
 
 class TrialProgress:
@@ -115,7 +115,7 @@ class StudyProgress:
         line = f"trial {asked.number:>3}  {redact(outcome)} with {report.settings_text(asked.params)}"
         style = {Pruned: "dim", Failed: "red"}.get(type(result.outcome), "")
         # a terminal shows the counts in the bar below
-        counts = "" if MOVES else f"[{self._done}/{self._total}, {best}{others}, {pace}, {report.duration(left)} left]  "
+        counts = "" if moves() else f"[{self._done}/{self._total}, {best}{others}, {pace}, {report.duration(left)} left]  "
         terminal.message_line(f"{counts}{line}", style)
         if terminal.is_verbose():
             took = report.seconds_text(result.seconds, sum(result.seconds.values()))

@@ -2,113 +2,30 @@
 
 from __future__ import annotations
 
-import atexit
 import io
-import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from study.errors import NotWritable, visible, visible_lines
+from study.errors import visible, visible_lines
 from study.redaction import redact
+from study.reporting.streams import err, moves, out, writing_output
 
 if TYPE_CHECKING:  # a start loads little
     from study.reporting import report
     from study.reporting.study_results import Findings
 
-
-def _open_streams() -> None:
-    """Open what a caller has closed: otherwise the next file, a database perhaps, would get its number, and the output."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # which gets the lowest free number
-    sys.stdout = sys.stdout or os.fdopen(os.dup(1), "w")
-    sys.stderr = sys.stderr or os.fdopen(os.dup(2), "w")
-
-
-class _Output(Console):
-    """Standard output."""
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        with writing_output():
-            super().print(*objects, **options)
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
-class _Messages(io.FileIO):
-    """Standard error: what can't be written there, as on a closed terminal, is lost, and the work goes on."""
-
-    def write(self, data: Any) -> int:
-        with suppress(OSError):
-            return super().write(data)
-        return len(data)
-
-
-_lost: OSError | None = None
-
-
-@contextmanager
-def writing_output() -> Iterator[None]:
-    """Keep an error of standard output for `check_output`: what it takes no more of is lost, and the work goes on."""
-    global _lost
-    try:
-        yield
-    except OSError as error:
-        _lost = _lost or error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def show_file(write: Callable[[TextIO], object]) -> None:
-    """Write to standard output: unchanged, but on a terminal, which would obey control characters, with these escaped."""
-    with writing_output():
-        if not sys.stdout.isatty():
-            write(sys.stdout)
-            return
-        content = io.StringIO(newline="")
-        write(content)
-        sys.stdout.write(visible_lines(content.getvalue()))
-
-
-def check_output() -> None:
-    """Raise BrokenPipeError if the reader has closed the pipe, as `head` does, and NotWritable for another error of the output."""
-    with writing_output():
-        sys.stdout.flush()
-    if isinstance(_lost, BrokenPipeError):
-        raise _lost
-    if _lost:
-        raise NotWritable(f"standard output: {_lost.strerror}") from _lost
-
-
-_open_streams()
-# an encoding that lacks a sign of ours is no reason to stop
-sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-# wide when piped, where nothing needs to fit
-out = _Output(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
-# a descriptor of its own, so that progress stays visible while TensorFlow's start-up chatter on descriptor 2 is muted
-_messages = io.TextIOWrapper(io.BufferedWriter(_Messages(os.dup(2), "w")), errors="backslashreplace", line_buffering=True)
-err = Console(file=_messages, highlight=False, emoji=False)
-
-
-atexit.register(_messages.close)
-
-# FORCE_COLOR may colour a file, but progress never moves in one
-MOVES = err.file.isatty() and not err.is_dumb_terminal
 ROWS = 40
 PROSE_WIDTH = len("8 still improving")
 _verbose = False
@@ -138,7 +55,7 @@ def status(message: str) -> Iterator[None]:
 @contextmanager
 def steps(message: str) -> Iterator[Callable[[str], None]]:
     """Show a spinner as `status` does, with a message that the block changes by calling the yielded function."""
-    if not MOVES:
+    if not moves():
         yield lambda text: None
         return
     with err.status(message) as shown:
@@ -162,7 +79,7 @@ def error(text: str, cause: BaseException | None = None) -> None:
 
 def message_line(text: str, style: str) -> None:
     """Print a message on one line, cut off at a terminal's edge but complete in a file."""
-    err.print(Text(visible(text), style), no_wrap=MOVES, overflow="ellipsis" if MOVES else "ignore", soft_wrap=not MOVES)
+    err.print(Text(visible(text), style), no_wrap=(cut := moves()), overflow="ellipsis" if cut else "ignore", soft_wrap=not cut)
 
 
 @cache
@@ -206,6 +123,17 @@ def _width(column: str, cells: Sequence[str]) -> int:
     """Return the minimum width of a column: its widest cell (or a label) or the longest word of its heading."""
     words = max(map(cell_len, column.replace("_", " ").split() or [""]))
     return max(words, PROSE_WIDTH if column in _prose() else max(map(cell_len, cells), default=0))
+
+
+def show_file(write: Callable[[TextIO], object]) -> None:
+    """Write to standard output: unchanged, but on a terminal, which would obey control characters, with these escaped."""
+    with writing_output():
+        if not sys.stdout.isatty():
+            write(sys.stdout)
+            return
+        content = io.StringIO(newline="")
+        write(content)
+        sys.stdout.write(visible_lines(content.getvalue()))
 
 
 def show_text(text: str, style: str = "") -> None:

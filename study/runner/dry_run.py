@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from study import locations, sqlite
-from study.clock import STARTED
+from study.clock import since_launch
 from study.config import composition, decode, precedence
 from study.records.arrays import Scalar
 from study.records.trial import TrialRecord
@@ -59,7 +59,7 @@ def show_study(plan: Plan) -> None:
     with terminal.steps("loading TensorFlow") as step:
         from study.runner import estimate
 
-        loaded, sampled = time.perf_counter() - STARTED, [plan.base]
+        loaded, sampled = since_launch(), [plan.base]
         if remaining:
             time_estimate, sampled = _time(plan, standing, step)
     if remaining:
@@ -92,7 +92,7 @@ def show_trial(config: DictConfig, asked: job.Job, reading: str) -> None:
     with terminal.steps("loading TensorFlow") as step:
         from study.runner import estimate
 
-        loaded = time.perf_counter() - STARTED
+        loaded = since_launch()
         probes = _probes([spec], uri, step)
     _show_estimate(estimate.from_probes(probes, [spec], 1, 1, 0.0), loaded)
     _show_disk(_by_server(estimate.trial_bytes(spec, uri is not None), uri))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from study import locations, sqlite
+from study import locations, processes, sqlite
 from study.clock import Clock
-from study.config import decode
+from study.config import decode, source
 from study.errors import BadInput, Fault, check_writable, collecting
 from study.records.cohort import Leg
 from study.records.outcome import TrialResult
@@ -75,6 +77,15 @@ def from_config(config: DictConfig, *, single: bool = False) -> Job:
     if faults:
         raise BadInput(faults)
     return Job(spec, study, decode.section(config, "pruner"), uri)
+
+
+def run_composed(config: DictConfig) -> TrialResult:
+    """Run a job of a study, for Hydra's launchers. config: without Hydra's own settings."""
+    if HydraConfig.get().runtime.choices["hydra/launcher"] != "basic":
+        processes.end_with_parent()
+    # paths of records and tables don't depend on the folder that `hydra.job.chdir` changes to
+    with contextlib.chdir(HydraConfig.get().runtime.cwd), source.own_resolvers():
+        return run(from_config(config))
 
 
 def check(job: Job) -> str:

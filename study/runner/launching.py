@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn
 
 from study import sqlite
-from study.clock import STARTED, Clock
+from study.clock import Clock, since_launch
 from study.config import grammar, overrides
 from study.data import dataset
 from study.engine.width import available_cores
-from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
+from study.errors import BadInput, StudyError
 from study.records.arrays import Scalar
 from study.records.outcome import Completed, TrialResult
 from study.records.trial import Asked, TrialRecord
@@ -85,24 +85,33 @@ class Launching:
         return specs
 
 
-def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequence[str]) -> list[TrialRecord]:
-    """Run or resume the study and report it; return its trials' records. A dry run only prints its plan.
+@dataclass(frozen=True)
+class Launched:
+    """A study after a launch. whole: all trials have a result, and none failed."""
 
-    All checks come before the first trial, and before anything is written. Exits with 5 if a trial failed.
+    name: str
+    storage: str
+    uri: str | None
+    whole: bool
+
+
+def run_study(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequence[str]) -> Launched | None:
+    """Run or resume the study and report it; return where it is. A dry run only prints its plan.
+
+    All checks come before the first trial, and before anything is written.
     """
     clock = Clock()
     plan = planning.check(sweeper, settings, arguments, clock)
     if settings["dry_run"]:
         dry_run.show_study(plan)
-        return []
+        return None
     with ExitStack() as stack:
         opened = _open(plan, clock, stack.enter_context(open_ahead()) if plan.in_process else None)
         _run(opened)
         _race(opened)
-    records = _conclude(opened)
-    if _report_unfinished(opened.study) or opened.study.failures():
-        raise SystemExit(FAILED_TRIALS_EXIT_CODE)
-    return records
+    _conclude(opened)
+    whole = not _report_unfinished(opened.study) and not opened.study.failures()
+    return Launched(plan.name, plan.storage, plan.uri, whole)
 
 
 def _report_unfinished(study: Search) -> bool:
@@ -177,7 +186,8 @@ def _open(plan: Plan, clock: Clock, ahead: Ahead | None) -> Launching:
 
 def _deadline(settings: Mapping[str, Any], share: float = 1.0) -> float:
     """Return when this share of the launch's time is over, by `time.perf_counter`; infinite without `minutes`."""
-    return STARTED + 60 * share * settings["minutes"] if settings["minutes"] else math.inf
+    left = 60 * share * settings["minutes"] - since_launch() if settings["minutes"] else math.inf
+    return time.perf_counter() + left
 
 
 def _race(opened: Launching) -> None:
@@ -254,7 +264,7 @@ def _run(opened: Launching) -> None:
         )
 
 
-def _conclude(opened: Launching) -> list[TrialRecord]:
+def _conclude(opened: Launching) -> None:
     """Show the study's findings, and store them with its records."""
     plan, study, writer, clock = opened.plan, opened.study, opened.writer, opened.clock
     findings = study_results.read(study.storage, study.name)
@@ -290,13 +300,12 @@ def _conclude(opened: Launching) -> list[TrialRecord]:
                 writer.keep_files(portrait.run_id, [portrait.file])
         if plan.uri:
             _crown(findings, plan.uri, clock)
-    terminal.message(f"study {study.name}: {report.seconds_text(clock.seconds, time.perf_counter() - STARTED)}", "dim")
+    terminal.message(f"study {study.name}: {report.seconds_text(clock.seconds, since_launch())}", "dim")
     where = f" --storage {shlex.quote(plan.settings['storage'])}" if plan.settings["storage"] else ""
     terminal.message(f"again: mlp-study show {shlex.quote(study.name)}{where}", "dim")
     if plan.uri:
         server = plan.uri.rstrip("/") if plan.uri.startswith("http") else "mlp-study ui, then http://127.0.0.1:5000"
         terminal.message(f"in the browser: {server}{opened.page}", "dim")
-    return findings.records
 
 
 def _keep(findings: study_results.Findings, answered: Sequence[AnsweredTable], page: Path, writer: spool.Writer) -> None:

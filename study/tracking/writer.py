@@ -26,7 +26,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
-from study import processes, redaction, sqlite
+from study import collector, processes, redaction, sqlite
 from study.errors import BadInput, Corrupt, NotWritable, StudyError, Unreachable
 from study.tracking import descriptions, messages, reader, schema, spool, store
 from study.tracking.messages import LegCurves, RacedTrial, SpoolRecord, Trained, TrialStart
@@ -347,6 +347,7 @@ class AbsenceReport(logging.Handler):
 
 def main() -> None:
     sys.excepthook = redaction.excepthook
+    collector.own()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     uri, folder, lock = sys.argv[1:]
     http = logging.getLogger("urllib3.connectionpool")
