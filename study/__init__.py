@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from study.errors import BadInput, Fault, StudyError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import keras
 
     from study.analysis.alignment import align
@@ -37,15 +39,19 @@ __all__ = [
     "align",
     "attribute",
     "batch_orders",
+    "choice",
     "compare",
     "compose",
     "fingerprint",
+    "interval",
     "keras_model",
     "load_data",
+    "log",
     "motion",
     "open",
     "stationarity",
     "train",
+    "tune",
 ]
 
 # Imports inside the functions keep `import study`, and so every start of the command, free of what it doesn't need.
@@ -182,6 +188,77 @@ def open(name: str, storage: str | None = None, tracking_uri: str | None = None)
     from study.results import study_handle
 
     return study_handle.open_study(name, storage, tracking_uri)
+
+
+def tune(
+    rows: object | None = None,
+    target: object | None = None,
+    space: Mapping[str, object] | None = None,
+    *,
+    n_trials: int | None = None,
+    settings: Sequence[str] = (),
+    name: str | None = None,
+    progress: bool = True,
+) -> Study:
+    """Run a study in this process, or resume it, and open it: `mlp-study --multirun` from Python.
+
+    rows: a pandas or polars frame, an Arrow table, a mapping of names to columns, an array [n, columns], or the path of a table;
+    None for data that the settings name. target: the name of the column to predict, or its values, [n]. space: settings to search,
+    each with a list of choices, a Python range, or a domain from `study.log`, `study.interval` or `study.choice`; None searches
+    optimizer, learning rate, batch size, width and depth. n_trials: the total over all calls. settings: overrides as on the command
+    line, such as "training.epochs=50" or "hydra.sweeper.minutes=10". name: the study's; by default the same call makes the same
+    one. progress: False prints nothing.
+
+    Records lie in the working directory, as those of a command do; rows in memory are kept there as a Parquet file named after its
+    content. A call that was interrupted, or killed, is resumed by the same call, or by the command that `mlp-study show` prints.
+    A trial that fails is listed in `trials`, with its reason. Raises BadInput with all faults before anything is trained,
+    Unreachable, NotWritable and Corrupt.
+
+    >>> short = ["data=iris", "training.epochs=2", "replicates.count=2", "model.units=[4]"]
+    >>> found = study.tune(space={"optimizer": ["adam", "sgd"]}, settings=short, name="brief", progress=False)
+    >>> found.trials["optimizer"].to_dict()
+    {0: 'adam', 1: 'sgd'}
+    """
+    from study.results import study_handle
+    from study.runner import tune
+
+    launched = tune.tune(rows, target, space, n_trials, settings, name, progress)
+    return study_handle.open_study(launched.name, launched.storage, launched.uri)
+
+
+def choice(*values: object, when: Mapping[str, object] | None = None) -> str:
+    """A domain of these values, in the grammar of the command line, for the space of `study.tune`.
+
+    when: settings with their values, to search this setting only with them.
+
+    >>> study.choice(0.5, 0.9, when={"optimizer": ["sgd", "rmsprop"]})
+    'tag(optimizer:sgd|rmsprop,choice(0.5,0.9))'
+    """
+    from study.config import domains
+
+    return domains.choice(*values, when=when)
+
+
+def interval(low: float, high: float, *, whole: bool = False, when: Mapping[str, object] | None = None) -> str:
+    """A domain of all numbers from `low` to `high`, or of the whole ones. when: as for `study.choice`.
+
+    >>> study.interval(0, 0.5), study.interval(8, 128, whole=True)
+    ('interval(0,0.5)', 'int(interval(8,128))')
+    """
+    from study.config import domains
+
+    return domains.interval(low, high, whole=whole, when=when)
+
+
+def log(low: float, high: float, *, whole: bool = False, when: Mapping[str, object] | None = None) -> str:
+    """A domain as `study.interval` makes it, on a logarithmic scale.
+
+    >>> study.log(1e-4, 1e-1)
+    'tag(log,interval(0.0001,0.1))'
+    """
+    from study.config import domains
+
+    return domains.log(low, high, whole=whole, when=when)
 
 
 LAZY = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.table import Column
@@ -27,7 +28,10 @@ class _Left(ProgressColumn):
         return Text(f"{report.duration(max(0.0, ends - time.monotonic()))} left" if ends else "")
 
 
-def _bar() -> Progress:
+def _bar() -> Any:
+    """Return a bar of Rich's, or the notebook's cell, which can as much as is used here."""
+    if streams.err.cell:
+        return streams.err.cell
     note = TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis"))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), _Left(), note)
     return Progress(*columns, console=streams.err, transient=True, disable=not moves())
@@ -37,7 +41,7 @@ class TrialProgress:
     """A single trial's progress, by epochs."""
 
     def __init__(self, epochs: int) -> None:
-        self._bar = _bar()
+        self._bar, self._epochs = _bar(), epochs
         self._task = self._bar.add_task("loading", total=epochs, note="", ends=None)
         self._first: tuple[float, int] | None = None
 
@@ -55,7 +59,7 @@ class TrialProgress:
             self._first = now, done
         elif now > self._first[0]:
             pace = (done - self._first[1]) / (now - self._first[0])
-            ends = now + ((self._bar.tasks[0].total or 0) - done) / pace
+            ends = now + (self._epochs - done) / pace
         networks = f"{len(leg.current)} networks × {report.number(pace)} epochs/s, " if pace else ""
         note = f"{networks}val loss {leg.current.mean():.4g}"
         self._bar.update(self._task, description="training", completed=done, note=note, ends=ends)
@@ -114,8 +118,10 @@ class StudyProgress:
         # the result first, since a narrow terminal cuts off the end
         line = f"trial {asked.number:>3}  {redact(outcome)} with {report.settings_text(asked.params)}"
         style = {Pruned: "dim", Failed: "red"}.get(type(result.outcome), "")
-        # a terminal shows the counts in the bar below
-        counts = "" if moves() else f"[{self._done}/{self._total}, {best}{others}, {pace}, {report.duration(left)} left]  "
+        # a bar shows the counts
+        counts = ""
+        if not (moves() or streams.err.cell):
+            counts = f"[{self._done}/{self._total}, {best}{others}, {pace}, {report.duration(left)} left]  "
         terminal.message_line(f"{counts}{line}", style)
         if terminal.is_verbose():
             took = report.seconds_text(result.seconds, sum(result.seconds.values()))

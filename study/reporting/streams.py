@@ -8,11 +8,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.text import Text
 
 from study.errors import NotWritable
+
+if TYPE_CHECKING:
+    from study.reporting.notebook import Cell
 
 PIPED_WIDTH = 200  # wide when piped, where nothing needs to fit
 
@@ -28,6 +32,17 @@ class _Output(Console):
         raise BrokenPipeError
 
 
+class _Errors(Console):
+    """Standard error, or a notebook's cell in its place."""
+
+    cell: Cell | None = None
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        if self.cell and isinstance(text := objects[0], Text):
+            self.cell.line(text.plain, str(text.style))
+        super().print(*objects, **options)
+
+
 class _Messages(io.FileIO):
     """Standard error: what can't be written there, as on a closed terminal, is lost, and the work goes on."""
 
@@ -39,7 +54,7 @@ class _Messages(io.FileIO):
 
 # a notebook's own output would show each line apart
 out = _Output(highlight=False, emoji=False, force_jupyter=False)
-err = Console(stderr=True, highlight=False, emoji=False, force_jupyter=False)
+err = _Errors(stderr=True, highlight=False, emoji=False, force_jupyter=False)
 _lost: OSError | None = None
 
 
@@ -71,19 +86,22 @@ def _own_messages() -> io.TextIOWrapper:
 
 
 @contextmanager
-def of_a_program(*, quiet: bool) -> Iterator[None]:
-    """Print only messages in the block, and none if `quiet`: results are for the Python program that asked for them."""
-    before = out.quiet, err.quiet
-    out.quiet, err.quiet = True, quiet
+def of_a_program(*, quiet: bool, cell: Cell | None = None) -> Iterator[None]:
+    """Print only messages in the block, and none if `quiet`: results are for the Python program that asked for them.
+
+    cell: where the messages go, in place of standard error.
+    """
+    before = out.quiet, err.quiet, err.cell
+    out.quiet, err.quiet, err.cell = True, quiet or cell is not None, cell
     try:
         yield
     finally:
-        out.quiet, err.quiet = before
+        out.quiet, err.quiet, err.cell = before
 
 
 def moves() -> bool:
     """Return whether progress can move on standard error; FORCE_COLOR may colour a file, but nothing moves in one."""
-    return err.file.isatty() and not err.is_dumb_terminal
+    return not err.quiet and err.file.isatty() and not err.is_dumb_terminal
 
 
 @contextmanager

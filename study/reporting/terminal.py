@@ -55,6 +55,10 @@ def status(message: str) -> Iterator[None]:
 @contextmanager
 def steps(message: str) -> Iterator[Callable[[str], None]]:
     """Show a spinner as `status` does, with a message that the block changes by calling the yielded function."""
+    if err.cell:
+        err.cell.note(message)
+        yield err.cell.note
+        return
     if not moves():
         yield lambda text: None
         return

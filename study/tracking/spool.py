@@ -49,12 +49,24 @@ def writers() -> set[int]:
     return {writer.number for writer in WRITERS}
 
 
-def close_all(seconds: float) -> None:
+def close_all(seconds: float | None) -> None:
     """Close this process's writers as `Writer.close` does."""
     for writer in WRITERS:
         with contextlib.suppress(StudyError):
             writer.send(messages.Drain(_key()))  # takes over what workers have left whose writers were killed with them
         writer.close(seconds)
+
+
+def end_writers(seconds: float | None) -> None:
+    """Close this process's writers as `close_all` does, and forget them: another launch begins others."""
+    try:
+        close_all(seconds)
+    finally:
+        for writer in WRITERS:
+            atexit.unregister(writer.close)
+        WRITERS.clear()
+        _start.cache_clear()
+        _check.cache_clear()
 
 
 def _key() -> str:
