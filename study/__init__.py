@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from study.records.arrays import Integers
     from study.records.cohort import Cohort
     from study.records.dataset import Dataset
+    from study.results.fitted import Fitted
     from study.results.study_handle import Study
     from study.settings.spec import TrialSpec
     from study.statistics.variance_components import attribute
@@ -43,6 +44,7 @@ __all__ = [
     "compare",
     "compose",
     "fingerprint",
+    "fit",
     "interval",
     "keras_model",
     "load_data",
@@ -224,6 +226,24 @@ def tune(
 
     launched = tune.tune(rows, target, space, n_trials, settings, name, progress)
     return study_handle.open_study(launched.name, launched.storage, launched.uri)
+
+
+def fit(rows: object | None = None, target: object | None = None, settings: Sequence[str] = ()) -> Fitted:
+    """Train the networks of one setting, without records, for use: their mean prediction.
+
+    rows, target: as for `study.tune`. settings: overrides as on the command line. Where they don't say otherwise, no row is kept
+    back as a test part, each network has a validation part of its own, and a batch has no more rows than there are. Networks that
+    diverge are left out. Raises BadInput with all faults, and if all networks diverge.
+
+    >>> import numpy as np
+    >>> x = np.linspace(-1, 1, 60)[:, None]
+    >>> fitted = study.fit(x, 3 * x[:, 0], ["model.units=[8]", "training.epochs=5", "replicates.count=2"])
+    >>> fitted.predict(x[:2]).shape
+    (2, 1)
+    """
+    from study.runner import fit
+
+    return fit.fit(rows, target, settings)
 
 
 def choice(*values: object, when: Mapping[str, object] | None = None) -> str:

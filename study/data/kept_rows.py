@@ -57,9 +57,9 @@ def table_of(rows: object, y: object = None, *, target: str = "target") -> Table
     return pa.table(dict(columns))
 
 
-def keep(table: Table) -> Path:
+def keep(table: Table, folder: Path = KEPT) -> Path:
     """Write a table as `keep_rows` does."""
-    folder = KEPT.absolute()
+    folder = folder.absolute()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with sqlite.lock(folder / "rows"):

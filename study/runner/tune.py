@@ -28,7 +28,7 @@ LEAVE_SECONDS = 2.5  # for the records' writer after an interrupt; it continues 
 # libraries that report what a study does by itself, or that a study deals with
 TALKATIVE = ("optuna", "tensorflow")
 # Hydra, OmegaConf and this process's writers are one for all threads
-_one_at_a_time = threading.RLock()
+one_at_a_time = threading.RLock()
 
 
 def tune(
@@ -47,7 +47,7 @@ def tune(
     if name is not None:
         lines.append(f"hydra.sweeper.study_name={grammar.encode(name)}")
     locations.check_arguments(lines)
-    with _one_at_a_time, undisturbed(), _told(progress), _records(), clock.launch():
+    with one_at_a_time, undisturbed(), _told(progress), _records(), clock.launch():
         return _launch(grammar.quote_columns(lines))
 
 

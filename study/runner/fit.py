@@ -1,0 +1,47 @@
+"""Train one setting for a Python program, without records."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from study.config import composition
+from study.data import dataset, kept_rows
+from study.results import fitted
+from study.results.fitted import Fitted
+from study.runner import given_rows
+from study.runner.tune import one_at_a_time, undisturbed
+
+# unless the settings say otherwise: no row is kept back for a last look, and each network chooses on other rows than its neighbours
+BY_DEFAULT = {
+    "data.test_fraction": "data.test_fraction=0",
+    "replicates.": "replicates.vary=[init,order,data]",
+    "training.motion": "training.motion=false",
+}
+BATCH_SIZE = "training.batch_size"
+
+
+def fit(rows: object | None, target: object | None, settings: Sequence[str]) -> Fitted:
+    """Train one setting. Arguments and errors as for `study.fit`."""
+    with tempfile.TemporaryDirectory(prefix="mlp-study-") as folder, undisturbed():
+
+        def keep(table: kept_rows.Table) -> Path:
+            return kept_rows.keep(table, Path(folder))
+
+        given = [*given_rows.lines(rows, target, keep), *settings]
+        defaults = [line for key, line in BY_DEFAULT.items() if not any(_key(line).startswith(key) for line in settings)]
+        with one_at_a_time:
+            spec = composition.compose([*defaults, *given])
+        if not any(_key(line) == BATCH_SIZE for line in settings) and spec.training.batch_size:
+            # few rows are no fault of a caller's who didn't speak of batches
+            least = min(len(dataset.load_replicate(spec, number).x_train) for number in spec.replicates.numbers)
+            spec = replace(spec, training=replace(spec.training, batch_size=min(spec.training.batch_size, least)))
+        from study.runner import trial
+
+        return fitted.fitted(trial.train(spec))
+
+
+def _key(line: str) -> str:
+    return line.partition("=")[0].lstrip("+")
