@@ -35,6 +35,7 @@ __all__ = [
     "BadInput",
     "Cohort",
     "Dataset",
+    "Fitted",
     "StudyError",
     "TrialSpec",
     "align",
@@ -232,8 +233,8 @@ def fit(rows: object | None = None, target: object | None = None, settings: Sequ
     """Train the networks of one setting, without records, for use: their mean prediction.
 
     rows, target: as for `study.tune`. settings: overrides as on the command line. Where they don't say otherwise, no row is kept
-    back as a test part, each network has a validation part of its own, and a batch has no more rows than there are. Networks that
-    diverge are left out. Raises BadInput with all faults, and if all networks diverge.
+    back as a test part, each network has a validation part of its own, and a batch has no more rows than there are. Networks
+    whose numbers aren't finite are left out. Raises BadInput with all faults, and if no network is left.
 
     >>> import numpy as np
     >>> x = np.linspace(-1, 1, 60)[:, None]
@@ -284,6 +285,7 @@ def log(low: float, high: float, *, whole: bool = False, when: Mapping[str, obje
 LAZY = {
     "Cohort": "study.records.cohort",
     "Dataset": "study.records.dataset",
+    "Fitted": "study.results.fitted",
     "TrialSpec": "study.settings.spec",
     "align": "study.analysis.alignment",
     "attribute": "study.statistics.variance_components",

@@ -31,11 +31,12 @@ ORDER = (
     "reporting",
     "results",
     "runner",
+    "estimators",
     "cli",
     "__main__",
     "hydra_plugins",
 )
-MOST_FLAT = 12  # modules beside the packages, with __init__ and __main__
+MOST_FLAT = 13  # modules beside the packages, with __init__ and __main__
 # Optuna, MLflow and TensorFlow are behind packages that don't know one another
 ADAPTERS = {"search", "tracking", "engine"}
 
@@ -51,8 +52,8 @@ HOMES = {
     "jinja2": {"reporting.pages"},
     "charset_normalizer": {"data.table_text"},
     "pyarrow": {"data", "tracking.artifacts"},
-    "pandas": {"results", "tracking"},
-    "sklearn": {"data.loading", "analysis.baselines"},
+    "pandas": {"results", "tracking", "estimators"},
+    "sklearn": {"data.loading", "analysis.baselines", "estimators"},
     "click": {"cli"},
     "hydra": {"config", "runner", "cli", "hydra_plugins"},
     "omegaconf": {"config", "runner", "cli", "hydra_plugins"},
@@ -205,6 +206,9 @@ def loaded_by(module: str) -> set[str]:
         ("study", "mlflow"),
         ("study", "optuna"),
         ("study", "sklearn"),
+        ("study.estimators", "tensorflow"),
+        ("study.estimators", "mlflow"),
+        ("study.estimators", "optuna"),
         ("study.cli.program", "tensorflow"),
         ("study.cli.program", "mlflow"),
         ("study.cli.program", "optuna"),

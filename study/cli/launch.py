@@ -69,7 +69,7 @@ def _let_hydra_answer(options: list[str], lines: list[str], multirun: bool) -> N
         options = [option for option in options if option not in ("--multirun", "-m")]
         lines = [line for line in lines if not composition.searches(line)]
     sys.argv = [sys.argv[0], *options, *lines]
-    answer = hydra.main(version_base=source.VERSION_BASE, config_path=str(source.config_folder()), config_name=source.CONFIG_NAME)
+    answer = hydra.main(version_base=grammar.VERSION_BASE, config_path=str(source.config_folder()), config_name=source.CONFIG_NAME)
     try:
         with source.own_resolvers():
             answer(job.run_composed)()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
+from hydra.version import VersionBase, setbase
 
 from study.errors import BadInput, Fault
 from study.search import space as spaces
 
+VERSION_BASE = "1.3"
 # settings that hold free text
 COLUMN, COLUMNS = "data.target", "data.drop"
 TEXTS = {
@@ -32,12 +35,25 @@ TEXTS = {
 TEXTS |= {"hydra.sweeper.study_name", "hydra.sweeper.storage", "hydra.sweeper.from"}
 
 
+@contextmanager
+def of_version() -> Iterator[None]:
+    """Let Hydra act as this version of it in the block: it keeps one for the whole process, which may be another program's."""
+    kept = VersionBase.instance()
+    before = kept.version_base
+    setbase(VERSION_BASE)
+    try:
+        yield
+    finally:
+        kept.version_base = before
+
+
 def parse(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
     """Parse overrides. Raises BadInput with a fault for each line that breaks the grammar."""
     parser, parsed, faults = OverridesParser.create(config_loader=loader), [], []
     for line in lines:
         try:
-            parsed += parser.parse_overrides([line])
+            with of_version():
+                parsed += parser.parse_overrides([line])
         except HydraException as error:
             valid = f"key=value in Hydra's grammar ({str(error).splitlines()[0]}){_quoted(line)}"
             faults.append(Fault(line.split("=")[0], line, valid))

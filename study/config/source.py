@@ -26,12 +26,12 @@ from omegaconf.resolvers import oc
 
 from study import redaction
 from study.config import decode, precedence
+from study.config.grammar import VERSION_BASE
 from study.config.loader import Loader
 from study.errors import BadInput, Fault
 from study.settings.spec import KINDS
 
 CONFIG_NAME = "config"
-VERSION_BASE = "1.3"
 # Hydra keeps one of each in a process
 OF_AN_APPLICATION: tuple[type, ...] = (GlobalHydra, HydraConfig, JobRuntime, VersionBase)
 # the choices that the program ships

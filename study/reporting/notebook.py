@@ -33,7 +33,7 @@ def in_notebook() -> bool:
 
 
 class Cell:
-    """What a launch prints on standard error elsewhere: its plan, its progress, and its other lines folded together.
+    """Shows what goes to standard error elsewhere: a launch's plan, its progress, and its other lines folded together.
 
     It stands in for a bar of Rich's too: `start`, `stop`, `add_task`, `update`.
     """

@@ -23,7 +23,6 @@ from study.settings.data import CLASSIFICATION, LARGEST, UserTable
 from study.settings.spec import TrialSpec
 from study.tracking import served
 
-DIVERGED = "diverged"
 AT_ONCE = 20_000_000  # numbers in a layer's outputs
 
 
@@ -31,9 +30,9 @@ AT_ONCE = 20_000_000  # numbers in a layer's outputs
 class Fitted:
     """The trained networks of one setting, which predict together.
 
-    spec: the setting; networks: R of them, those that diverged left out; members: their numbers; labels: of each, whether its
-    training has converged; val_loss: [R], of each on its validation part. names: the targets, or the classes in order. reading: how
-    the rows were read, one line each.
+    spec: the setting; networks: R of them, without those whose numbers aren't finite; members: their numbers; labels: of each,
+    whether its training has converged; val_loss: [R], of each on its validation part. names: the targets, or the classes in order.
+    reading: how the rows were read, one line each. columns: those that are inputs.
 
     >>> fitted = study.fit(settings=["data=iris", "training.epochs=2", "replicates.count=2", "model.units=[4]"])
     >>> fitted.names, fitted.networks
@@ -94,38 +93,40 @@ class Fitted:
 
     def _predict(self, x: Array) -> Doubles:
         outputs = []
-        for net, fill, scale in zip(self.networks.unstack(), self._fills, self._inputs, strict=True):
+        # in double precision, a row's prediction doesn't depend on the rows beside it
+        doubles = Network({name: array.astype(np.float64)[:, None] for name, array in self.networks.parameters.items()})  # type: ignore[misc]
+        for net, fill, scale in zip(doubles.unstack(), self._fills, self._inputs, strict=True):
             filled = np.where(np.isnan(x), fill, x)
             with np.errstate(invalid="ignore"):
                 scaled = np.clip((filled - scale[1]) / scale[0], -LARGEST, LARGEST)
             scaled[~np.isfinite(filled)] = np.nan
-            outputs.append(forward.layer_outputs(Network.stack([net]), scaled.astype(np.float32), self.spec.model)[-1][0])
+            outputs.append(forward.layer_outputs(net, scaled, self.spec.model)[-1][0])
         predicted = np.stack(outputs)
         if self.classifies:
             return forward.probabilities(predicted)
         # a target that is constant in the training part has an infinite spread, and is predicted as what it was
         spread, centre = np.where(np.isinf(self._targets[:, 0]), 0, self._targets[:, 0]), self._targets[:, 1]
-        return predicted.astype(np.float64) * spread[:, None] + centre[:, None]
+        return predicted * spread[:, None] + centre[:, None]
 
 
 def fitted(cohort: Cohort) -> Fitted:
-    """Return a trained cohort for use. Raises BadInput if all of its networks diverged."""
+    """Return a trained cohort for use. Raises BadInput if no network's numbers are finite."""
     from study.engine import export
 
     spec, numbers = cohort.spec, list(cohort.spec.replicates.numbers)
-    kept = [at for at, label in enumerate(cohort.labels) if label != DIVERGED]
+    losses, networks = cohort.final(cohort.val_loss), cohort.networks()
+    kept = [at for at, net in enumerate(networks) if np.isfinite([losses[at], *map(np.max, net.parameters.values())]).all()]
     if not kept:
         rate = Fault("optimizer.learning_rate", spec.optimizer.learning_rate, f"less: all {len(cohort)} networks diverged")
         raise BadInput([rate])
     scalings = [learn_scaling(spec, numbers[at]) for at in kept]
     rows = loading.rows(spec)
-    networks = cohort.networks()
     return Fitted(
         spec=spec,
         networks=Network.stack([networks[at] for at in kept]),
         members=tuple(numbers[at] for at in kept),
         labels=tuple(cohort.labels[at] for at in kept),
-        val_loss=cohort.final(cohort.val_loss)[kept],
+        val_loss=losses[kept],
         names=rows.target_names,
         reading=inputs.reading(spec, load_data(spec)),
         columns=tuple(dict.fromkeys(item.column for item in rows.inputs)),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from study.data import kept_rows
-from study.data.readers import made_up_names
+from study.data.file_columns import made_up_names
 from study.errors import BadInput, Fault
 
 MADE_UP = re.compile(r"column_(\d+)")  # see `made_up_names`

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from study import locations
 from study.errors import BadInput, Fault
 from study.records.network import Network
 from study.records.trial import TrialRecord
-from study.reporting import listings, report, study_results, trials_table
+from study.reporting import listings, report, study_cell, study_results
 from study.reporting.pages import study_page
 from study.results import champion, predictions
 from study.tracking import artifacts, predicting, reader, runs, store
@@ -24,7 +23,6 @@ from study.tracking.runs import Replicate
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-MOST_SHOWN = 10
 OF_PAIRS = ("distance", "aligned", "null", "barrier", "aligned_barrier", "cka", "disagreement", "distinct", "finite_test")
 MEASURED = ("val_loss_mean", "val_loss_std", "val_loss_halfwidth", "train_loss_mean", *OF_PAIRS, "parameters", "verdict")
 
@@ -220,11 +218,7 @@ class Study:
         return f"{text}; best: trial {best.number}, {report.loss_text(best.summary)}" if best and best.summary else text
 
     def _repr_html_(self) -> str:
-        table = trials_table.table(self._findings.ranked[:MOST_SHOWN], self._findings.objectives, self._findings.front)
-        head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
-        rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
-        paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in (repr(self), self.answer, self.win) if text)
-        return f"{paragraphs}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        return study_cell.page(repr(self), self._findings)
 
 
 def open_study(name: str, storage: str | None = None, tracking_uri: str | None = None) -> Study:

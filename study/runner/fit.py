@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from study.config import composition
+from study.config import composition, overrides
 from study.data import dataset, kept_rows
+from study.errors import BadInput
+from study.reporting import study_results
 from study.results import fitted
 from study.results.fitted import Fitted
-from study.runner import given_rows
+from study.runner import given_rows, tune
 from study.runner.tune import one_at_a_time, undisturbed
 
 # unless the settings say otherwise: no row is kept back for a last look, and each network chooses on other rows than its neighbours
@@ -21,6 +23,8 @@ BY_DEFAULT = {
     "training.motion": "training.motion=false",
 }
 BATCH_SIZE = "training.batch_size"
+# of a search whose best setting is trained again
+NOT_KEPT = ("tracking=none", "hydra.sweeper.baselines=false", "hydra.sweeper.settle=false")
 
 
 def fit(rows: object | None, target: object | None, settings: Sequence[str]) -> Fitted:
@@ -45,3 +49,18 @@ def fit(rows: object | None, target: object | None, settings: Sequence[str]) -> 
 
 def _key(line: str) -> str:
     return line.partition("=")[0].lstrip("+")
+
+
+def best(
+    rows: object, target: object, space: Mapping[str, object], n_trials: int | None, settings: Sequence[str], name: str | None
+) -> list[str]:
+    """Search a space and return its best setting as overrides. name: of a study to keep; None leaves no records."""
+    with tempfile.TemporaryDirectory(prefix="mlp-study-") as folder:
+        places = [f"hydra.sweeper.storage=sqlite:///{folder}/optuna.db", f"hydra.sweep.dir={folder}/multirun"]
+        apart = [] if name else [*NOT_KEPT, *places]
+        launched = tune.tune(rows, target, space, n_trials, [*settings, *apart], name, progress=False)
+        findings = study_results.read(launched.storage, launched.name)
+    if findings.best is None:
+        reasons = {record.reason for record in findings.records if record.reason}
+        raise BadInput(f"no trial of the search is complete: {'; '.join(sorted(reasons))}")
+    return overrides.assignments(findings.best.params, {})
