@@ -102,7 +102,8 @@ class Reader:
     def follow(self, block: Block) -> None:
         if block.language == "python":
             forget()
-            exec(compile(block.code, f"{self.page.name}:{block.line}", "exec"), self.names)
+            code = re.sub(r"\bn_trials=\d+", f"n_trials={SHORT['hydra.sweeper.n_trials']}", block.code)
+            exec(compile(code, f"{self.page.name}:{block.line}", "exec"), self.names)
         if block.language == "console":
             for command in block.commands():
                 try:
