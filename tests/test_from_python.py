@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -143,12 +142,11 @@ def test_what_is_fitted_predicts_what_its_networks_do(fitted: study.Fitted) -> N
     rows = frame()
     x = np.column_stack([rows.area, rows.district == "North", rows.district == "South"])
     each = []
-    for position, network in enumerate(fitted.networks.unstack()):
-        spread, centre = fitted._inputs[position]
-        seen = ((x - centre) / spread).astype(np.float32)
-        outputs = forward.layer_outputs(Network.stack([network]), seen, fitted.spec.model)[-1][0]
-        spread, centre = fitted._targets[position]
-        each.append(outputs * spread + centre)
+    plain = fitted.predictor.networks
+    for network, inputs, [price] in zip(fitted.networks.unstack(), plain.inputs, plain.targets, strict=True):
+        seen = np.column_stack([(values - scale.centre) / scale.spread for values, scale in zip(x.T, inputs, strict=True)])
+        outputs = forward.layer_outputs(Network.stack([network]), seen.astype(np.float32), fitted.spec.model)[-1][0]
+        each.append(outputs * price.spread + price.centre)
     mean, std = fitted.predict(rows.drop(columns="price"), return_std=True)
     np.testing.assert_allclose(mean.price, np.mean(each, axis=0)[:, 0], rtol=1e-4)
     np.testing.assert_allclose(std.price, np.std(each, axis=0, ddof=1)[:, 0], rtol=1e-2)
@@ -246,16 +244,19 @@ def test_a_picture_has_every_value_within_its_frame(bars: list[Bar], ticks: list
 # -- whole studies -----------------------------------------------------------------------------------------------------------
 
 
+# variables that TensorFlow and MLflow set, or read where the user hasn't
+OF_LIBRARIES = ("TF", "XLA_", "KMP_", "TPU_", "HDF5_", "ENABLE_RUNTIME_", "MLFLOW_")
+
+
 def state() -> dict[str, object]:
     """What a program shares with whatever runs in its process."""
     return {
         "folder": os.getcwd(),
-        "environment": {key: value for key, value in os.environ.items() if not key.startswith(("TF_", "XLA_"))},
+        "environment": {key: value for key, value in os.environ.items() if not key.startswith(OF_LIBRARIES)},
         "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
         "threads": {thread.name for thread in threading.enumerate() if not thread.daemon},
         "children": spool.writers(),
         "logging": [(logger.level, list(logger.handlers)) for logger in (logging.getLogger(), logging.getLogger("optuna"))],
-        "warnings": list(warnings.filters),
         "hydra": (GlobalHydra.instance().is_initialized(), HydraConfig.instance().cfg, VersionBase.instance().version_base),
         "resolvers": dict(BaseContainer._resolvers),
         "streams": (sys.stdout, sys.stderr, sys.excepthook, terminal.out.quiet, terminal.err.quiet, terminal.err.cell),

@@ -91,7 +91,7 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
     scalings = [learned[level] for level in levels]
     model = export.predictor(spec, [member.network for member in members], scalings)
     rows = loading.rows(spec)
-    meaning = _meaning(spec, rows.input_names, rows.target_names, members[0].network.kernels[-1].shape[1])
+    meaning = meaning_of(spec, rows.input_names, rows.target_names, members[0].network.kernels[-1].shape[1])
     meaning["made_of"] = [list(source) for source in rows.inputs]
     errors = out_of_fold.errors(spec, numbers, model)
     meaning[ERRORS] = None if errors is None else errors.tolist()
@@ -100,7 +100,7 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
     if isinstance(spec.data, UserTable):
         filled = zip(rows.input_names, fills.tolist(), optional, strict=True)
         meaning["instead_of_missing"] = {name: fill for name, fill, gaps in filled if gaps}
-        meaning["reading"] = _reading(spec.data, rows.made_up)
+        meaning["reading"] = reading_of(spec.data, rows.made_up)
         meaning["encoding"] = "a text or boolean column becomes one input per level, 1 for that level and 0 otherwise"
     whence = {"study": study, "trial": record.number, "members": numbers, "run_id": run_id, "fingerprint": fingerprint}
     return Champion(
@@ -114,7 +114,7 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
     )
 
 
-def _reading(table: UserTable, made_up: Sequence[str]) -> dict[str, Any]:
+def reading_of(table: UserTable, made_up: Sequence[str]) -> dict[str, Any]:
     """Return the settings that read new rows as the table was read. made_up: its column names if the file has none."""
     return {
         "decimal": table.decimal,
@@ -144,7 +144,7 @@ def _columns(inputs: Sequence[Input], example: Doubles, optional: Sequence[bool]
     return columns
 
 
-def _meaning(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], outputs: int) -> dict[str, Any]:
+def meaning_of(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], outputs: int) -> dict[str, Any]:
     """Return the names of inputs and outputs, in order."""
     if spec.data.task != CLASSIFICATION:
         return {"inputs": list(inputs), "outputs": list(targets), "outputs_are": "the targets, in their own units"}

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import pandas as pd
 
 from study import locations
+from study.data.encoding import columns_of
 from study.errors import BadInput, Fault
 from study.records.network import Network
 from study.records.trial import TrialRecord
 from study.reporting import listings, report, study_cell, study_results
 from study.reporting.pages import study_page
-from study.results import champion, predictions
+from study.results import champion, new_rows, predictions
 from study.tracking import artifacts, predicting, reader, runs, store
 from study.tracking.predicting import Predictor
 from study.tracking.runs import Replicate
@@ -134,21 +135,23 @@ class Study:
 
     @overload
     def predict(
-        self, rows: pd.DataFrame, *, member: int | None = None, return_std: Literal[False] = False, interval: float | None = None
+        self, rows: object, *, member: int | None = None, return_std: Literal[False] = False, interval: float | None = None
     ) -> pd.DataFrame: ...
 
     @overload
     def predict(
-        self, rows: pd.DataFrame, *, member: int | None = None, return_std: Literal[True], interval: float | None = None
+        self, rows: object, *, member: int | None = None, return_std: Literal[True], interval: float | None = None
     ) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 
     def predict(
-        self, rows: pd.DataFrame, *, member: int | None = None, return_std: bool = False, interval: float | None = None
+        self, rows: object, *, member: int | None = None, return_std: bool = False, interval: float | None = None
     ) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
         """Predict new rows with the study's champion, the mean of the best trial's networks; return a table with the rows' index.
 
-        rows: the columns of the training table by name, unscaled and unencoded; others are ignored. The result has one column per
-        target, in its own units, or one per class, with its probability. A gap in a column without gaps in training gives NaN.
+        rows: the columns of the training table by name, unscaled and unencoded, in any form that `study.tune` takes; others are
+        ignored. An array without names has as many columns as the training table has inputs, in their order. The result has one
+        column per target, in its own units, or one per class, with its probability. A gap in a column without gaps in training
+        gives NaN.
         member: the number of a replicate to take alone. return_std: also return a table with the standard deviation over the
         networks, NaN for one alone; it is no interval of the outcome. interval: add columns with prediction intervals that contain
         this share of new rows' outcomes: `lower` and `upper`, for classes `prediction set` (see `Predictor.intervals`).
@@ -157,10 +160,11 @@ class Study:
         """
         kept = self._champion
         widths = None if interval is None else predictions.halfwidths(kept, interval, member, lambda: self._findings.command)
-        predicted = kept.predict(predicting.columns(rows), member)
-        mean, std = (pd.DataFrame(part, index=rows.index, columns=list(kept.names)) for part in predicted)
+        table = new_rows.table(rows, list(columns_of(kept.inputs)))
+        predicted = kept.predict(predicting.columns(table), member)
+        mean, std = (pd.DataFrame(part, index=table.index, columns=list(kept.names)) for part in predicted)
         if widths is not None:
-            mean = pd.concat([mean, pd.DataFrame(kept.intervals(mean.to_numpy(), widths), index=rows.index)], axis=1)
+            mean = pd.concat([mean, pd.DataFrame(kept.intervals(mean.to_numpy(), widths), index=table.index)], axis=1)
         return (mean, std) if return_std else mean
 
     @cached_property

@@ -26,7 +26,7 @@ from study.tracking import spool
 
 LEAVE_SECONDS = 2.5  # for the records' writer after an interrupt; it continues alone
 # libraries that report what a study does by itself, or that a study deals with
-TALKATIVE = ("optuna", "tensorflow")
+TALKATIVE = ("alembic", "mlflow", "optuna", "tensorflow")
 # Hydra, OmegaConf and this process's writers are one for all threads
 one_at_a_time = threading.RLock()
 
