@@ -54,7 +54,8 @@ class Cell:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self._note = "" if kind is None else ENDED.get(kind, "stopped by an error")
+        # what is refused before the study has a plan is said by the error alone
+        self._note = "" if kind is None or not self._plan else ENDED.get(kind, "stopped by an error")
         self._draw()
 
     def line(self, text: str, style: str) -> None:

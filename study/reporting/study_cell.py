@@ -19,7 +19,7 @@ SCROLLS = "overflow-x: auto; margin: 8px 0"
 
 def page(title: str, findings: Findings) -> str:
     """Return a study as HTML without scripts, in the colours of the page around it. title: says what it is, on one line."""
-    shown = findings.ranked[:MOST_SHOWN]
+    shown, winner = findings.ranked[:MOST_SHOWN], findings.decision.winner if findings.decision else None
     headline, text = findings.decided
     parts = [f'<div style="opacity: .7">{html.escape(title)}</div>']
     if headline:
@@ -27,7 +27,7 @@ def page(title: str, findings: Findings) -> str:
     parts += [f"<p>{html.escape(paragraph)}</p>" for paragraph in (text or ("" if headline else findings.win),) if paragraph]
     if shown:
         parts.append(f'<div style="{SCROLLS}">{picture(shown, findings)}</div>')
-        parts.append(f'<div style="{SCROLLS}">{_table(report.table(shown, findings.objectives, findings.front))}</div>')
+        parts.append(f'<div style="{SCROLLS}">{_table(report.table(shown, findings.objectives, findings.front, winner))}</div>')
     if len(findings.ranked) > len(shown):
         parts.append(f'<div style="opacity: .7">{len(findings.ranked) - len(shown)} more trials are in its table `trials`</div>')
     answer = html.escape(str(findings.answer))

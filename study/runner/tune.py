@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -18,7 +19,7 @@ from study import clock, locations
 from study.config import composition, domains, grammar, precedence
 from study.config.refusals import REFUSALS
 from study.config.source import OWN
-from study.errors import StudyError
+from study.errors import BadInput, StudyError
 from study.reporting import notebook, streams
 from study.runner import given_rows, job
 from study.runner.launching import Launched
@@ -46,9 +47,13 @@ def tune(
         lines.append(f"hydra.sweeper.n_trials={grammar.encode(n_trials)}")
     if name is not None:
         lines.append(f"hydra.sweeper.study_name={grammar.encode(name)}")
-    locations.check_arguments(lines)
-    with one_at_a_time, undisturbed(), _told(progress), _records(), clock.launch():
-        return _launch(grammar.quote_columns(lines))
+    try:
+        locations.check_arguments(lines)
+        with one_at_a_time, undisturbed(), _told(progress), _records(), clock.launch():
+            return _launch(grammar.quote_columns(lines))
+    except BadInput as bad:
+        # the caller's fault is none of ours to look for in these frames
+        raise bad.with_traceback(None) from None
 
 
 def _launch(lines: Sequence[str]) -> Launched:
@@ -73,7 +78,10 @@ def undisturbed() -> Iterator[None]:
     for logger in loaded:
         logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            # of tqdm, at the import of Optuna and MLflow in a notebook
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            yield
     finally:
         for logger, level in zip(loaded, levels, strict=True):
             logger.setLevel(level)
