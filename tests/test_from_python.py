@@ -220,8 +220,9 @@ def test_a_notebooks_cell_shows_the_plan_the_bar_and_at_its_end_no_more_than_the
     last = display.pages[-1]
     assert "study &lt;x&gt;" in last and "lost &amp; found" in last and "best 0.5" not in last
     assert last.index("details</pre>") > last.index("<details>") and "<script" not in last
-    with pytest.raises(KeyboardInterrupt), notebook.Cell(display) as cell:
-        cell.line("a plan", "bold")
+    stopped = notebook.Cell(display)
+    stopped.line("a plan", "bold")
+    with pytest.raises(KeyboardInterrupt), stopped:
         raise KeyboardInterrupt
     assert "interrupted; the same call resumes" in display.pages[-1] and notebook.cell() is None
 

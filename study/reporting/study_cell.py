@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from study.records.trial import TrialRecord
-from study.reporting import cell_picture, report
+from study.reporting import cell_picture, report, trials_table
 from study.reporting.cell_picture import Bar
 from study.reporting.report import Table
 from study.reporting.study_results import Findings
@@ -27,7 +27,9 @@ def page(title: str, findings: Findings) -> str:
     parts += [f"<p>{html.escape(paragraph)}</p>" for paragraph in (text or ("" if headline else findings.win),) if paragraph]
     if shown:
         parts.append(f'<div style="{SCROLLS}">{picture(shown, findings)}</div>')
-        parts.append(f'<div style="{SCROLLS}">{_table(report.table(shown, findings.objectives, findings.front, winner))}</div>')
+        parts.append(
+            f'<div style="{SCROLLS}">{_table(trials_table.table(shown, findings.objectives, findings.front, winner))}</div>'
+        )
     if len(findings.ranked) > len(shown):
         parts.append(f'<div style="opacity: .7">{len(findings.ranked) - len(shown)} more trials are in its table `trials`</div>')
     answer = html.escape(str(findings.answer))
