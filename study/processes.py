@@ -11,6 +11,8 @@ import atexit
 import contextlib
 import fcntl
 import getpass
+import itertools
+import math
 import os
 import signal
 import socket
@@ -27,6 +29,11 @@ ENDED = "ended"
 FOLDER = Path(".mlp-study", "owners")
 PARENT_SECONDS = 1.0
 FORGOTTEN_SECONDS = 90 * 86400
+# of both versions of control groups: the files with the limit and with what is used, and memory.stat's entry for cached files
+CONTROL_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 LESS_MEMORY = "fewer replicates (replicates.count), smaller layers (model.units) or smaller batches (training.batch_size) need less"
 
@@ -210,6 +217,24 @@ def control_groups() -> Iterator[Path]:
                 root = CONTROL_GROUPS / "memory" if controllers else CONTROL_GROUPS
                 own = root / path.lstrip("/")
                 yield from (own, *(folder for folder in own.parents if folder.is_relative_to(root)))
+
+
+def free_memory() -> float:
+    """Return how many more bytes this process may use, by its control groups and the machine; infinity where nothing says."""
+    return min((free for free, _ in memory_left()), default=math.inf)
+
+
+def memory_left() -> Iterator[tuple[float, str]]:
+    """Yield how many more bytes this process may use, and who limits them: each of its control groups, and the machine."""
+    for folder, (allowed, used, reclaimable) in itertools.product(control_groups(), CONTROL_FILES):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            most, now = (int((folder / name).read_text()) for name in (allowed, used))
+            parts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            # files that were read count as used until somebody needs the memory
+            yield most - now + int(parts[reclaimable]), "the limit of this container"
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        available = Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]
+        yield int(available) * 1024, "what this machine has free"
 
 
 def memory_kills() -> int:

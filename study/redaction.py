@@ -56,11 +56,22 @@ def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
 def _without_password(match: re.Match[str]) -> str:
     head = match[0][:-1]
     before, slashes, user = head.partition("://") if "://" in head else ("", "", head)
-    user, colon, _ = user.partition(":")
+    user, colon, password = user.partition(":")
+    if colon and variable_of(password):
+        return match[0]
     if colon:
         return f"{before}{slashes}{user}:{MASK}@"
     # PostgreSQL accepts a user name alone; for a web server it could only be a secret
     return f"{before}{slashes}{MASK}@" if before.lower().endswith(("http", "https")) else match[0]
+
+
+def variable_of(password: str) -> str | None:
+    """Return the name of the environment variable that stands for a password in a URL, such as $DB_PASSWORD; None if none does.
+
+    It must be there: a password may begin with the same sign.
+    """
+    name = password.removeprefix("$")
+    return name if name != password and name in os.environ else None
 
 
 def holds_credentials(url: str) -> bool:

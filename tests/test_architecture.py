@@ -45,7 +45,8 @@ HOMES = {
     "tensorflow": {"engine.backend", "engine.stored_programs"},  # its public names; its private interface for functions
     "keras": {"engine.backend", "__init__"},  # the type of study.keras_model
     "optuna": {"search"},
-    "sqlalchemy": {"search"},
+    "sqlalchemy": {"data.queries", "search"},
+    "openpyxl": {"data.workbooks"},
     "mlflow": {"tracking"},
     "rich": {"reporting.streams", "reporting.terminal", "reporting.progress"},
     "plotly": {"reporting.pages", "reporting.pages.charts", "results.study_handle"},

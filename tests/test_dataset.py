@@ -593,7 +593,7 @@ def test_all_columns_faults_are_told_at_once(tmp_path: Path) -> None:
         ({"drop": "id"}, "drop"),
         ({"drop": [3]}, "drop"),
         ({"missing": "zero"}, "missing"),
-        ({"delimiter": ",,"}, "delimiter"),
+        ({"delimiter": ",,,,"}, "delimiter"),
         ({"delimiter": "a"}, "delimiter"),
         ({"encoding": "utf-9"}, "encoding"),
         ({"max_levels": 1}, "max_levels"),

@@ -223,7 +223,7 @@ def test_a_study_predicts_for_rows_as_they_come(
     for arguments, fault in [
         ([str(file)], "FILE: got \"no column 'district'\"; valid: new, area"),
         (["absent.csv"], "FILE: got "),
-        ([str(file), "--delimiter", "aa"], "--delimiter: got 'aa'; valid: one character"),
+        ([str(file), "--delimiter", "aa"], "--delimiter: got 'aa'; valid: one to three characters"),
         ([str(file), "--encoding", "no such"], "--encoding: got 'no such'; valid: a text encoding"),
         ([str(file), "out.txt"], "FILE: got 'out.txt'; valid: a name that ends in .csv or .parquet"),
         ([str(file), str(output)], "--force"),

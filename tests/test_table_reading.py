@@ -460,7 +460,23 @@ def test_new_rows_are_read_as_the_table_was(tmp_path: Path) -> None:
 def test_later_settings_leave_the_identity_of_earlier_studies(tmp_path: Path) -> None:
     content = lines("a,y", lambda n: f"{n},{n}.5")
     usual, other = of(content, tmp_path), of(content, tmp_path, "data.index=keep", "data.thousands=','")
-    names = ("decimal", "thousands", "header", "index", "gaps", "test_path", "split", "group", "time")
+    names = (
+        "decimal",
+        "thousands",
+        "header",
+        "index",
+        "gaps",
+        "test_path",
+        "split",
+        "group",
+        "time",
+        "quote",
+        "skip",
+        "sheet",
+        "sql",
+        "weight",
+        "class_weight",
+    )
     later = {f"data.{name}" for name in names} | {"replicates.per_split", "training.motion"}
     assert set(flat(usual)) - set(identifying(usual)) == later
     assert later & set(identifying(other)) == {"data.index", "data.thousands"}

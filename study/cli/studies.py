@@ -112,6 +112,9 @@ OPTIONS = {
     "data.encoding": "--encoding",
     "encoding": "--encoding",
     "delimiter": "--delimiter",
+    "data.sheet": "--sheet",
+    "data.sql": "--sql",
+    "sql": "--sql",
     "member": "--member",
     "interval": "--interval",
     "keep": "--keep",
@@ -120,7 +123,7 @@ OPTIONS = {
 
 @commands.command()
 @click.argument("study_name", metavar="STUDY")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE", type=click.Path())
 @click.argument("output", metavar="[OUTPUT.csv|.parquet]", required=False, type=click.Path(path_type=Path))
 @click.option("--member", type=int, metavar="N", help="Take one network alone, replicate N, in place of the mean of all.")
 @click.option(
@@ -130,11 +133,13 @@ OPTIONS = {
 @click.option("--decimal", type=click.Choice((".", ",")), help="Decimal mark in FILE; the default is the study's.")
 @click.option("--delimiter", help="Separator of FILE's fields; detected by default.")
 @click.option("--encoding", help="Encoding of FILE; detected by default.")
+@click.option("--sheet", help="Sheet of FILE, a workbook; the first by default.")
+@click.option("--sql", metavar="QUERY", help="Query whose rows are predicted, with FILE a SQLite file or a database's URL.")
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 @TRACKING
 def predict(
     study_name: str,
-    file: Path,
+    file: str,
     output: Path | None,
     member: int | None,
     level: float | None,
@@ -146,10 +151,11 @@ def predict(
     """Predict new rows with a study's champion, the mean of the best setting's networks: one row per row of FILE, to OUTPUT or as
     CSV to standard output.
 
-    FILE is a table like the study's own, with the same column names, unscaled and unencoded; other columns are ignored. Regression
-    predicts the target in its own units. Classification predicts the class and its probability, then the probability of each class,
-    one column per class. `SD over members` shows how far the networks differ; it is no interval of the outcome. --interval 0.9 adds
-    one: from `lower` to `upper`, or for classes a `prediction set`, as wide as errors on rows that networks weren't trained on.
+    FILE is a table like the study's own, in any format that studies read, with the same column names, unscaled and unencoded; other
+    columns are ignored. Regression predicts the target in its own units. Classification predicts the class and its probability,
+    then the probability of each class, one column per class. `SD over members` shows how far the networks differ; it is no interval
+    of the outcome. --interval 0.9 adds one: from `lower` to `upper`, or for classes a `prediction set`, as wide as errors on rows
+    that networks weren't trained on.
     """
     with terminal.status("loading the champion"):
         from study.results import export

@@ -18,7 +18,7 @@ from study.search import space as spaces
 
 VERSION_BASE = "1.3"
 # settings that hold free text
-COLUMN, COLUMNS = "data.target", "data.drop"
+COLUMN, COLUMNS, QUERY = "data.target", "data.drop", "data.sql"
 TEXTS = {
     COLUMN,
     "data.path",
@@ -29,6 +29,9 @@ TEXTS = {
     "data.delimiter",
     "data.decimal",
     "data.encoding",
+    "data.quote",
+    "data.sheet",
+    "data.sql",
     "init.same_as",
     "tracking.uri",
 }
@@ -94,12 +97,14 @@ def is_grammatical(line: str) -> bool:
 
 
 def quote_columns(lines: Sequence[str]) -> list[str]:
-    """Quote column names that the grammar would read as another type, such as 2019, null or true."""
+    """Quote column names that the grammar would read as another type, such as 2019, null or true, and queries."""
     return [_quote_columns(line) for line in lines]
 
 
 def _quote_columns(line: str) -> str:
     written, _, text = line.partition("=")
+    if written.lstrip("+") == QUERY and text not in ("", "null") and not text.startswith("choice("):
+        return f"{written}={_in_quotes(text)}"  # its commas separate no choices
     if written.lstrip("+") not in (COLUMN, COLUMNS) or not is_grammatical(line):
         return line
     value = parse([line])[0]._value

@@ -46,6 +46,13 @@ def _each(column: Column, change: Callable[[Any], Any]) -> Column:
     return pa.chunked_array(chunks) if chunks else pa.chunked_array([pa.array([], pa.null())])
 
 
+def as_texts(column: Column) -> Column:
+    """Return a column of numbers as texts, whole ones without decimals, as Python and a text file write them."""
+    if pa.types.is_floating(column.type) and pc.all(pc.equal(pc.floor(column), column)).as_py():
+        column = pc.cast(column, pa.int64())
+    return pc.cast(column, pa.string())
+
+
 def is_text(kind: Any) -> bool:
     return pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
 

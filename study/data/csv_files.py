@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from study.data import number_texts, table_text
+from study.data import dialects, number_texts, table_text, unpacking
+from study.data.arrow_blocks import with_long_lines
 from study.data.arrow_types import Column, is_numeric
-from study.data.file_columns import ChooseColumns, FileContent, by_name, made_up_names, selected
+from study.data.dialects import BLANKS, COMMENT, QUOTE, Dialect
+from study.data.file_columns import ChooseColumns, FileContent, by_name, given_names, has_header, selected
 from study.errors import BadInput, Fault
-from study.settings.data import AUTO, UserTable
+from study.settings.data import UserTable
 
 UTF8 = ("utf-8", "utf-8-sig", "utf8")
-DELIMITER_NAMES = {"\t": "tab"}
+DELIMITER_NAMES = {"\t": "tab", BLANKS: "blanks"}
 
 
 def read(settings: UserTable, choose: ChooseColumns, texts: Collection[str], made_up: Sequence[str]) -> FileContent:
@@ -40,27 +45,50 @@ def _parse_csv(
 ) -> FileContent:
     """Parse the table. Raises UnicodeError if it isn't in this encoding."""
     text = table_text.decoded(head, encoding)
-    delimiter = settings.delimiter or table_text.delimiter_of(text)
-    rows = table_text.first_rows(text, delimiter)
-    header = _has_header(settings, rows, made_up)
+    ascii_bytes = not encoding.lower().startswith(("utf-16", "utf-32", "utf_16", "utf_32"))
+    dialect = dialects.dialect_of(text, settings.delimiter, settings.quote, settings.skip, ascii_bytes)
+    rows = dialects.fields(text, dialect)
+    header = has_header(settings, rows, made_up)
     # under the name 'utf8', Arrow decodes by itself, and quickly
     reading = arrow_csv.ReadOptions(encoding="utf8" if encoding in UTF8 else encoding, autogenerate_column_names=not header)
-    parsing = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    reading.skip_rows = dialect.above
+    comments = Counter[str]()
+    parsing = arrow_csv.ParseOptions(
+        delimiter=dialect.separator,
+        quote_char=dialect.quote,
+        escape_char=dialect.escape or False,
+        newlines_in_values=True,
+        # Arrow prints an error of its own where a row that it gives to Python is no UTF-8
+        invalid_row_handler=partial(_without_comments, comments) if _any_comment(text) else None,
+    )
     converting = arrow_csv.ConvertOptions(strings_can_be_null=True, decimal_point=settings.decimal)
 
     def parse(parser: Callable[..., Any], threads: bool = True) -> Any:
         reading.use_threads = threads
-        with table_text.open_binary(settings.path) as stream:
-            result = parser(stream, reading, parsing, converting)
-            return result.schema if parser is arrow_csv.open_csv else result
+
+        def in_blocks(size: int) -> Any:
+            reading.block_size = size
+            comments.clear()
+            with unpacking.open_binary(settings.path) as file:
+                stream = io.BufferedReader(dialects.Rewritten(file, dialect)) if dialect.is_rewritten else file
+                result = parser(stream, reading, parsing, converting)
+                return result.schema if parser is arrow_csv.open_csv else result
+
+        return with_long_lines(in_blocks)
 
     try:
+        given: list[str] = []
+        if header and dialect.lacking:
+            given = _completed(rows, dialect.lacking)
+            reading.column_names = [str(position) for position in range(len(given))]
+            reading.skip_rows_after_names = _lines_to_names(text, dialect)
         schema = parse(arrow_csv.open_csv)
-        column_names = list(schema.names) if header else _made_up(len(schema.names), settings, made_up)
+        column_names = given or (list(schema.names) if header else given_names(len(schema.names), settings, made_up))
+        column_names = [name.strip() for name in column_names] if dialect.padded else column_names
         keys, names, notes = selected(settings, column_names, choose)
         if keys != schema.names:
             reading.autogenerate_column_names, reading.column_names = False, keys
-            reading.skip_rows_after_names = _lines_to_names(text) if header else 0
+            reading.skip_rows_after_names = _lines_to_names(text, dialect) if header else 0
         converting.include_columns = list(names)
         as_text = {key: pa.string() for key, name in names.items() if name in texts}
         # with known types, Arrow doesn't keep the text until the end, which halves the memory
@@ -73,11 +101,13 @@ def _parse_csv(
     except pa.ArrowInvalid as error:
         if "UTF8" in str(error):
             raise UnicodeError from error
-        raise BadInput([Fault("data.path", settings.path, _csv_problem(parse, str(error), header))]) from error
+        raise BadInput([Fault("data.path", settings.path, _csv_problem(parse, str(error), header + dialect.above))]) from error
     if any(pa.types.is_binary(kind) for kind in table.schema.types):  # Arrow's type for text in another encoding
         raise UnicodeError
     kept = by_name(table, names, notes)
-    notes = [*_guessed(settings, encoding, delimiter, text), *notes]
+    notes = [*_guessed(settings, encoding, dialect, text), *notes]
+    if comments:
+        notes.append(f"left out: {comments.total()} line{'s' * (comments.total() > 1)} of comments, which begin with {COMMENT}")
     if not header:
         notes.append(
             f"no names: the first line is a row like those below, so the columns are named {column_names[0]} to {column_names[-1]} "
@@ -89,36 +119,47 @@ def _parse_csv(
     return FileContent(kept, tuple(notes), () if header else tuple(column_names))
 
 
-def _has_header(settings: UserTable, rows: Sequence[Sequence[str]], made_up: Sequence[str]) -> bool:
-    if made_up:
-        return bool(rows) and any(field in made_up for field in rows[0])
-    return settings.header is True or (settings.header == AUTO and (not rows or table_text.holds_names(rows)))
+def _any_comment(text: str) -> bool:
+    return any(line.lstrip().startswith(COMMENT) for line in text.splitlines())
 
 
-def _made_up(count: int, settings: UserTable, known: Sequence[str]) -> list[str]:
-    """Name the columns of a file that has no names. known: their names in training; the target may be missing now."""
-    if not known:
-        return made_up_names(count)
-    inputs = [name for name in known if name not in settings.targets]
-    if count not in (len(known), len(inputs)):
-        valid = f"{len(known)} columns without names, as in training, or {len(inputs)} without the target"
-        raise BadInput([Fault("data.path", f"a table of {count} columns", valid)])
-    return list(known) if count == len(known) else inputs
+def _without_comments(comments: Counter[str], row: Any) -> str:
+    """Skip a line with a wrong number of fields that is a comment, and count it."""
+    if not row.text.lstrip().startswith(COMMENT):
+        return "error"
+    comments[COMMENT] += 1
+    return "skip"
 
 
-def _lines_to_names(text: str) -> int:
-    """Return how many of a text's first lines Arrow must skip: the blank ones and the line of names."""
-    return next((number for number, line in enumerate(text.splitlines()) if line), 0) + 1
+def _completed(rows: Sequence[Sequence[str]], lacking: int) -> list[str]:
+    """Return the names with as many fields as the rows: R names no row labels, and lines may end with a delimiter."""
+    names, below = list(rows[0]), rows[1:]
+    if lacking < 0:
+        return names[:lacking]
+    return [*names, ""] if all(not row[-1] for row in below) else ["", *names]
 
 
-def _guessed(settings: UserTable, encoding: str, delimiter: str, text: str) -> list[str]:
+def _lines_to_names(text: str, dialect: Dialect) -> int:
+    """Return how many lines Arrow must skip, below those above the table: the blank ones and the line of names."""
+    return next((number for number, line in enumerate(text.splitlines()[dialect.above :]) if line), 0) + 1
+
+
+def _guessed(settings: UserTable, encoding: str, dialect: Dialect, text: str) -> list[str]:
     """Report anything unusual about how a text file was read."""
     notes = []
     if encoding not in UTF8:
         word = table_text.foreign_word(text)
         notes.append(f"encoding {encoding}" + (f", as in {word!r}" if word else "") + " (data.encoding)" * (not settings.encoding))
-    if delimiter != ",":
-        notes.append(f"delimiter {DELIMITER_NAMES.get(delimiter, repr(delimiter))}")
+    if dialect.delimiter != ",":
+        notes.append(f"delimiter {DELIMITER_NAMES.get(dialect.delimiter, repr(dialect.delimiter))}")
+    if dialect.quote != QUOTE:
+        notes.append(f"quotes {dialect.quote}")
+    if dialect.escape:
+        notes.append(f"{dialect.escape} before quotes within quotes")
+    if dialect.above:
+        notes.append(
+            f"{dialect.above} line{'s' * (dialect.above > 1)} above the table left out" + " (data.skip)" * (settings.skip is None)
+        )
     if settings.decimal != ".":
         notes.append(f"decimal mark {settings.decimal!r}")
     return ["; ".join(notes)] if notes else []
@@ -141,13 +182,13 @@ def _types(settings: UserTable, types: dict[str, Any]) -> Iterator[tuple[str, An
             yield name, pa.float64() if pa.types.is_integer(kind) and name not in settings.targets else kind
 
 
-def _csv_problem(parse: Callable[..., Any], message: str, header: bool) -> str:
-    """Explain the fault of a CSV file; only a parse without threads reports the row with a wrong number of fields."""
+def _csv_problem(parse: Callable[..., Any], message: str, above: int) -> str:
+    """Explain the fault of a text. above: lines above its rows. Only a parse without threads reports the row of a ragged one."""
     try:
         parse(arrow_csv.read_csv, threads=False)
     except pa.ArrowInvalid as error:
         message = str(error)
     if ragged := re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", message):
         line, expected, got = map(int, ragged.groups())
-        return f"a table with {expected} fields in each row (row {line - header} has {got})"  # Arrow counts the line of names
+        return f"a table with {expected} fields in each row (row {line - above} has {got})"  # Arrow counts all lines
     return f"a table with names in its first line ({message.splitlines()[0]})"

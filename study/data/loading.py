@@ -83,9 +83,9 @@ def stamp(data: Data) -> object:
     """Return a value that changes when one of the data's files does; None for data without a file."""
     if not isinstance(data, UserTable):
         return None
-    from study.data import readers
+    from study.data import readers, tables
 
-    return readers.stamp(data.path), data.test_path and readers.stamp(data.test_path)
+    return readers.stamp_of(data), data.test_path and readers.stamp_of(tables.tested(data))
 
 
 @lru_cache(maxsize=1)

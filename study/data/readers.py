@@ -1,9 +1,8 @@
-"""The columns of a CSV, TSV or Parquet file, read by Arrow: the file's content, before it is checked for training."""
+"""The columns of a file of any format, or of a query: their content, before it is checked for training."""
 
 from __future__ import annotations
 
 import textwrap
-import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,15 +11,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as parquet
 
-from study.data import csv_files, kept_rows, number_texts
-from study.data.arrow_types import Column, is_numeric, is_text, plain
+from study.data import arrow_files, csv_files, formats, kept_rows, number_texts, queries, unpacking, workbooks
+from study.data.arrow_types import Column, as_texts, is_numeric, is_text, plain
 from study.data.encoding import absent, named_alike
-from study.data.file_columns import ChooseColumns, FileContent, by_name, selected
+from study.data.file_columns import ChooseColumns, FileContent
 from study.errors import BadInput, Fault
 from study.records.arrays import Array
-from study.settings.data import KEEP, UserTable
+from study.settings.data import KEEP, UserTable, is_url
 
 MOST_TEXT = 300
 DECIMAL_COMMA = "\"data.decimal=','\""  # quoted for a shell
@@ -41,22 +39,48 @@ def stamp(path: str) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
+def stamp_of(settings: UserTable) -> tuple[int, int]:
+    """Return what `stamp` does; for the rows of a query, which are kept, a constant where their database isn't a file here."""
+    if settings.sql is not None and (is_url(settings.path) or not Path(settings.path).exists()):
+        return 0, 0
+    return stamp(settings.path)
+
+
 def columns(settings: UserTable, choose: ChooseColumns, texts: Collection[str] = (), made_up: Sequence[str] = ()) -> FileContent:
     """Read the chosen columns; texts without dictionaries and without surrounding blanks, null where empty.
 
-    texts: names of columns that hold texts in a text file, whatever they look like. made_up: as for `values`. Raises BadInput for a
-    file that can't be read.
+    texts: names of columns that hold texts in a text file, whatever they look like. made_up: as for `values`. The rows of a query
+    are kept. Raises BadInput for a file that can't be read.
     """
+    if settings.sql is None:
+        return _read(settings, choose, texts, made_up)
+    path, notes = queries.kept(settings)
+    content = _read(replace(settings, path=path, sql=None), choose, texts, made_up, is_typed=False)
+    return replace(content, notes=(*notes, *content.notes))
+
+
+def _read(
+    settings: UserTable, choose: ChooseColumns, texts: Collection[str], made_up: Sequence[str], is_typed: bool | None = None
+) -> FileContent:
+    """Read a file. is_typed: its texts are texts although they look like numbers; None if its format decides."""
     settings = replace(settings, path=kept_rows.found(settings.path))
     stamp(settings.path)
-    file = Path(settings.path)
     try:
-        with file.open("rb") as stream:
-            head = stream.read(4)
-        is_parquet = head == b"PAR1" or file.suffix in (".parquet", ".pq")
-        read = _read_parquet(settings, choose) if is_parquet else csv_files.read(settings, choose, texts, made_up)
-    except (OSError, EOFError, zlib.error) as error:
+        kind = formats.format_of(settings.path)
+        if kind == formats.TEXT:
+            read = csv_files.read(settings, choose, texts, made_up)
+        elif kind == formats.EXCEL:
+            read = workbooks.read(settings, choose, made_up)
+        elif kind == formats.SQLITE:
+            read = arrow_files.chosen(queries.rows(settings), settings, choose)
+        else:
+            read = arrow_files.read(kind, settings, choose)
+    except unpacking.DAMAGE as error:
         raise BadInput([Fault("data.path", settings.path, f"a file that can be read ({str(error).splitlines()[0]})")]) from error
+    return _finished(read, settings, texts, kind in formats.TYPED if is_typed is None else is_typed)
+
+
+def _finished(read: FileContent, settings: UserTable, texts: Collection[str], is_typed: bool) -> FileContent:
     table, notes = dict(read.columns), list(read.notes)
     numbers: dict[str, str] = {}
     for name, column in table.items():
@@ -64,11 +88,12 @@ def columns(settings: UserTable, choose: ChooseColumns, texts: Collection[str] =
         if is_text(column.type) and not pa.types.is_boolean(column.type):
             column = pc.utf8_trim_whitespace(column)  # a blank at a text's end is invisible
             column = _without(column, ["", *map(str, settings.gaps)])
-            if not is_parquet and name not in texts:
+            if not is_typed and name not in texts:
                 column, example = _numbers_in_texts(column, settings)
                 numbers |= {name: example} if example else {}
         if is_numeric(column.type):
             column = _without_numbers(column, settings.gaps)
+            column = as_texts(column) if name in texts else column
         table[name] = column
     if numbers:
         notes.append("texts read as numbers: " + textwrap.shorten("; ".join(map(" ".join, numbers.items())), MOST_TEXT))
@@ -91,8 +116,11 @@ def values(settings: UserTable, wanted: Collection[str], texts: Collection[str],
     all but the target, or names. Raises as `columns` does, and BadInput if two columns share a name or one is missing.
     """
     settings = replace(settings, index=KEEP)  # only wanted columns are read, so row labels need no detection
-
-    table = columns(settings, partial(wanted_names, wanted), texts, made_up).columns
+    choose = partial(wanted_names, wanted)
+    if settings.sql is None:
+        table = _read(settings, choose, texts, made_up).columns
+    else:
+        table = _finished(arrow_files.chosen(queries.rows(settings), settings, choose), settings, texts, is_typed=False).columns
     return {
         name: column.to_numpy()
         if name not in texts and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
@@ -129,15 +157,3 @@ def _numbers_in_texts(column: Column, settings: UserTable) -> tuple[Column, str]
     doubtful = first.mark == "," and not settings.thousands and number_texts.ambiguous(texts, ",")
     otherwise = f" (if the comma is a decimal mark: {DECIMAL_COMMA})" if doubtful else ""
     return column, f"{text!r} is {first.value:.15g}{otherwise}"
-
-
-def _read_parquet(settings: UserTable, choose: ChooseColumns) -> FileContent:
-    try:
-        with parquet.ParquetFile(settings.path) as file:
-            _, names, notes = selected(settings, file.schema_arrow.names, choose)
-            # reading all at once would hold the file's pages beside the columns
-            table = pa.table({key: file.read(columns=[name]).column(0) for key, name in names.items()})
-            table.validate(full=True)
-            return FileContent(by_name(table, names, notes), tuple(notes))
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise BadInput([Fault("data.path", settings.path, f"a Parquet file ({str(error).splitlines()[0]})")]) from error

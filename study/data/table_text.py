@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import itertools
 import re
 from collections.abc import Sequence
-from typing import IO
 
+from study.data import unpacking
 from study.data.number_texts import CURRENCIES
 from study.errors import BadInput, Fault
 
 SNIFFED_BYTES, SNIFFED_LINES = 1 << 16, 100
+MOST_SNIFFED, FEW_LINES = 1 << 26, 3
 SAMPLE_BYTES = 1 << 13
 DELIMITERS = ",;\t|"
 MISSING = {"", "?", "-", "na", "n/a", "nan", "null", "none"}
 # encodings that differ in their letters; in the first ones a character takes two bytes
 PAIRS, SINGLES = ("gb18030", "cp932", "euc_jp", "cp949", "big5"), ("cp1251", "koi8_r", "cp1253", "cp1252")
+csv.field_size_limit(MOST_SNIFFED)  # under another delimiter, a wide table's line of names is one field
 BY_CHANCE = 0.25  # the largest share of lines in a two-byte encoding that are valid UTF-8 by chance
 
 
-def open_binary(path: str) -> IO[bytes]:
-    """Open the file's bytes, uncompressed if it is a gzip file."""
-    with open(path, "rb") as stream:
-        compressed = stream.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if compressed else open(path, "rb")  # type: ignore[return-value]
-
-
 def head_of(path: str) -> bytes:
-    with open_binary(path) as stream:
-        return stream.read(SNIFFED_BYTES)
+    """Return the beginning of a file, unpacked: whole lines, unless these are very long."""
+    with unpacking.open_binary(path) as stream:
+        head = bytearray(stream.read(SNIFFED_BYTES))
+        # a wide table has names alone in its first bytes
+        while len(head) < MOST_SNIFFED and head.count(b"\n") < FEW_LINES and (more := stream.read(len(head))):
+            head += more
+    return bytes(head)
 
 
 def decoded(head: bytes, encoding: str) -> str:
@@ -60,7 +59,7 @@ def marked_encoding(head: bytes) -> str | None:
 def older_encoding(path: str) -> str:
     """Guess the encoding of a file that isn't UTF-8. Raises BadInput if only some of its lines aren't, or if none fits."""
     utf8, others, first, sample = 0, 0, (0, b""), bytearray()
-    with open_binary(path) as stream:
+    with unpacking.open_binary(path) as stream:
         for number, line in enumerate((piece for block in stream for piece in block.splitlines()), 1):
             if line.isascii():
                 continue
@@ -127,12 +126,6 @@ def delimiter_of(text: str) -> str:
         return (counts[0] - 1) * counts.count(counts[0]) / len(counts) if counts else 0
 
     return max(DELIMITERS, key=columns)
-
-
-def first_rows(text: str, delimiter: str) -> list[list[str]]:
-    """Return the fields of the first rows, including the names, without blank lines."""
-    rows = [row for row in itertools.islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), SNIFFED_LINES) if row]
-    return [[field.strip() for field in row] for row in (rows[:-1] if len(text) >= SNIFFED_BYTES / 4 and len(rows) > 2 else rows)]
 
 
 def holds_names(rows: Sequence[Sequence[str]]) -> bool:

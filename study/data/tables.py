@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.data import number_texts, targets
+from study.data import number_texts, queries, targets
 from study.data.arrow_types import Column, is_numeric, is_text
 from study.data.encoding import Input, named_alike, row_text
 from study.data.file_columns import made_up_names
-from study.data.readers import DECIMAL_COMMA, columns, stamp, wanted_names
+from study.data.readers import DECIMAL_COMMA, columns, stamp_of, wanted_names
 from study.data.rows import Rows
 from study.errors import BadInput, Fault
 from study.records.arrays import Array, Floats, Integers
@@ -55,7 +55,7 @@ def resolve_task(settings: UserTable) -> str:
     """Resolve `task: auto`: classification for text, booleans, and whole numbers with few values; otherwise regression."""
     source = settings.source()
     assert isinstance(source, UserTable)
-    return _task(source, stamp(settings.path))
+    return _task(source, stamp_of(settings))
 
 
 @lru_cache(maxsize=16)
@@ -218,20 +218,25 @@ def _dates(settings: UserTable, levels: dict[str, list[Any]]) -> Iterator[str]:
 # -- parts ---------------------------------------------------------------------------------------------------------------------
 
 
+def tested(settings: UserTable) -> UserTable:
+    """Return the settings that read the test part's own table: with the same query, if that is a database too."""
+    assert settings.test_path
+    return replace(settings, path=settings.test_path, sql=settings.sql if queries.is_database(settings.test_path) else None)
+
+
 def _with_test_rows(settings: UserTable, table: Mapping[str, Column], made_up: Sequence[str]) -> dict[str, Column]:
     """Return the columns with the rows of the test part's table below. Raises BadInput for faults of that table.
 
     made_up: the names given to the columns of a table whose file has none.
     """
-    assert settings.test_path
     texts = [name for name, column in table.items() if is_text(column.type) and not pa.types.is_boolean(column.type)]
-    source = replace(settings, path=settings.test_path, index=KEEP)
+    source = replace(tested(settings), index=KEEP)
     try:
-        tested = columns(source, partial(wanted_names, table), texts, made_up)
+        below = columns(source, partial(wanted_names, table), texts, made_up)
     except BadInput as bad:
         keys = {"data.path": "data.test_path", "rows": "data.test_path"}
         raise BadInput([Fault(keys.get(fault.key, fault.key), fault.got, fault.valid) for fault in bad.faults]) from bad
-    return {name: _joined(name, column, tested.columns[name]) for name, column in table.items()}
+    return {name: _joined(name, column, below.columns[name]) for name, column in table.items()}
 
 
 def _joined(name: str, column: Column, tested: Column) -> Column:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -22,7 +21,7 @@ from study.tracking.predicting import Predictor
 def of_file(
     name: str,
     tracking_uri: str,
-    file: Path,
+    file: str,
     *,
     member: int | None,
     level: float | None,
@@ -30,20 +29,22 @@ def of_file(
     decimal: str | None,
     delimiter: str | None,
     encoding: str | None,
+    sheet: str | None = None,
+    sql: str | None = None,
 ) -> pd.DataFrame:
     """Predict the rows of a file as `Study.predict` does.
 
     The result has the standard deviation over the members too, unless one is taken alone; for classes it begins with the likeliest
     one, its probability and the deviation of that. level: of intervals to add, see `predicting.halfwidths`. keep: names of columns
     of the file that the result begins with. decimal: the mark; None for that of the study's table. delimiter, encoding: None
-    detects them. Also raises BadInput for a file that can't be read.
+    detects them. sheet, sql: of a workbook, and the query on a database. Also raises BadInput for a file that can't be read.
     """
     predictor = champion.load(name, tracking_uri)
     settings = {"target": predictor.names[0]} | dict(predictor.reading)
     made_up = settings.pop("made_up", ())
     if decimal and decimal != settings["decimal"]:
         settings |= {"decimal": decimal, "thousands": None}
-    source = UserTable(path=str(file), delimiter=delimiter, encoding=encoding, **settings)
+    source = UserTable(path=file, delimiter=delimiter, encoding=encoding, sheet=sheet, sql=sql, **settings)
     known = columns_of(predictor.inputs)
     # a text may look like a number; Arrow reads truth values as training did
     texts = [name for name, of_column in known.items() if of_column[0].level is not None and not is_boolean(of_column)]

@@ -19,7 +19,7 @@ from study.settings.spec import TrialSpec
 from study.settings.values import Value, as_text, as_texts
 
 # a table is identified by its content
-PATHS = ("data.path", "data.test_path")
+PATHS = ("data.path", "data.test_path", "data.sql", "data.sheet")
 
 
 def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -> dict[str, Value]:

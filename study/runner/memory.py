@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import math
 import resource
 from collections.abc import Iterator
@@ -27,11 +25,6 @@ LOADED, LOADED_ADDRESSES = 1.1e9, 3.3e9
 RESERVED = 2.0
 COPIES, MOTION_COPIES = 8.2, 10
 GIGABYTE = 1e9
-# of both versions of control groups: the files with the limit and with what is used, and memory.stat's entry for cached files
-CONTROL_FILES = (
-    ("memory.max", "memory.current", "inactive_file"),
-    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-)
 
 
 @dataclass(frozen=True)
@@ -78,16 +71,8 @@ def limits() -> Iterator[Limit]:
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
         yield Limit(soft, LOADED_ADDRESSES, "the limit of this process (ulimit -v)", RESERVED, shared=False)
-    for folder, (allowed, used, reclaimable) in itertools.product(processes.control_groups(), CONTROL_FILES):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            most, now = (int((folder / name).read_text()) for name in (allowed, used))
-            parts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            # files that were read count as used until somebody needs the memory
-            others = now - int(parts[reclaimable]) - _resident()
-            yield Limit(most - others, LOADED, "the limit of this container")
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        available = Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]
-        yield Limit(int(available) * 1024 + _resident(), LOADED, "what this machine has free")
+    for free, reason in processes.memory_left():
+        yield Limit(free + _resident(), LOADED, reason)
 
 
 def _resident() -> int:

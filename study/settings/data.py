@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
+from study import redaction, sqlite
 from study.errors import BadInput, Fault
 from study.settings.rules import TEXT, Kind, Rule, integer, later, listing, number, one_of, optional, registry, setting
 
@@ -165,10 +166,22 @@ class Iris(Classification):
 # -- the user's table --------------------------------------------------------------------------------------------------------
 
 
+def is_url(path: str) -> bool:
+    """Return True for a database's URL, in place of a file's path."""
+    return "://" in path
+
+
 def _accept_path(value: object) -> str:
     text = TEXT.accept(value)
     if "\0" in text:
         raise ValueError
+    if is_url(text):
+        if (file := sqlite.path_of(text)) is not None:
+            return str(file)
+        # Hydra's files and MLflow would keep a password
+        if text.startswith(ELSEWHERE) or any(character.isspace() for character in text) or redaction.holds_credentials(text):
+            raise ValueError
+        return text
     try:
         return str(Path(text).expanduser().absolute())
     except RuntimeError as error:  # the home of an unknown user
@@ -178,7 +191,7 @@ def _accept_path(value: object) -> str:
 def _accept_delimiter(value: object) -> str:
     text = {"tab": "\t", "\\t": "\t"}.get(TEXT.accept(value), str(value))
     # characters of a field's own text can't separate fields
-    if len(text) != 1 or not text.isascii() or text.isalnum() or text in '"\r\n.-+_':
+    if len(text) > 3 or not text.isascii() or any(sign.isalnum() or sign in '"\r\n.-+_' for sign in text):
         raise ValueError
     return text
 
@@ -216,22 +229,36 @@ def _accept_gap(value: object) -> str | float:
     return value
 
 
+def _accept_quote(value: object) -> str:
+    if value not in QUOTES:
+        raise ValueError
+    return str(value)
+
+
+ELSEWHERE = ("http:", "https:", "ftp:", "file:", "s3:", "gs:", "abfs:")
+QUOTES = ('"', "'")
+PATHS = (
+    "the path of a file (CSV, JSON lines, Parquet, Arrow, Feather, .xlsx or SQLite), or a database's URL without a password, in "
+    "place of which an environment variable may stand, such as $DB_PASSWORD"
+)
 NAMES = Rule("""names of columns, with numbers and null in quotes, as in 'data.drop=["2019"]'""", _accept_name)
 
 
 @dataclass(frozen=True)
 class UserTable(Regression):
-    """A CSV, TSV or Parquet file, one row per line. Text and booleans become one column per level.
+    """A table in a file or a database. Text and booleans become one column per level.
 
     task: `auto` is resolved when settings are composed, so here it is always one of the two.
     target: one column, or several numeric ones. Rows without a value in one of them are left out. weight: the column with what each
     row counts for in losses and scores; it is no input. class_weight: as for `Classification`.
     normalise_target has no effect on classification. missing: the statistic of the training part that replaces a missing number; a
     missing text or boolean is zero in all its levels' columns.
-    delimiter, encoding: None detects them. decimal: the decimal mark of a text file's numbers; thousands: the separator between
-    groups of three digits, None accepts any. max_levels: a text column with more is refused. header: whether the first line of a
-    text file holds the columns' names; auto detects it. index: auto leaves out the row labels that pandas and R write, keep makes
-    an input of them. gaps: texts and numbers that stand for a missing value, besides the usual ones.
+    path: of a file, or a database's URL. sql: the query whose rows are the table, in a SQLite file or on a server. sheet: of a
+    workbook, the first by default. delimiter, encoding, quote, and skip, the number of lines above a text's names: None detects
+    them. A delimiter of a blank is any number of blanks and tabs. decimal: the decimal mark of a text file's numbers; thousands:
+    the separator between groups of three digits, None accepts any. max_levels: a text column with more is refused. header: whether
+    the first line of a text file holds the columns' names; auto detects it. index: auto leaves out the row labels that pandas and R
+    write, keep makes an input of them. gaps: texts and numbers that stand for a missing value, besides the usual ones.
     test_path: a table with the same columns whose rows are the test part, in place of `test_fraction`.
     split: 'random'; 'group': no value of the column `group` is in two parts; 'time': by the column `time`, the test part is the
     latest, and each validation part comes after its training part. Neither column is an input.
@@ -239,17 +266,24 @@ class UserTable(Regression):
 
     name = "table"
     test_fraction: float = later(TESTED, SHARE, before=0.0)
-    path: str = setting("", Rule("the path of a .csv, .tsv or .parquet file (.csv.gz too)", _accept_path))
+    path: str = setting("", Rule(PATHS, _accept_path))
     target: str | tuple[str, ...] = setting("", Rule("the name of the column to predict, or a list of them", _accept_target))
     task: str = setting(  # type: ignore[misc]  # the other kinds have a fixed one
         REGRESSION, Rule("auto, regression, classification", one_of((REGRESSION, CLASSIFICATION)).accept)
     )
     drop: tuple[str, ...] = setting((), listing(NAMES, at_least=0, distinct=True))
     missing: str = setting(REFUSE, one_of((REFUSE, MEAN, MEDIAN, MOST_FREQUENT)))
-    delimiter: str | None = setting(None, optional(Rule("one character, such as ',' or ';', or tab", _accept_delimiter)))
+    delimiter: str | None = setting(
+        None,
+        optional(Rule("one to three characters, such as ',' or ';', or tab; a blank for any number of them", _accept_delimiter)),
+    )
     decimal: str = later(".", Rule("'.' or ','", one_of((".", ",")).accept))
     thousands: str | None = later(None, optional(Rule("one of , . ' ’ or a blank", one_of(THOUSANDS).accept)))
     encoding: str | None = setting(None, optional(Rule("a text encoding, such as utf-8 or cp1252", _accept_encoding)))
+    quote: str | None = later(None, optional(Rule("\" or '", _accept_quote)))
+    skip: int | None = later(None, optional(integer(0, 1_000_000)))
+    sheet: str | None = later(None, optional(TEXT))
+    sql: str | None = later(None, optional(TEXT))
     max_levels: int = setting(50, integer(2, 10_000))
     header: bool | str = later(AUTO, Rule("auto, true or false", _accept_header))
     index: str = later(AUTO, one_of((AUTO, KEEP)))
@@ -273,6 +307,8 @@ class UserTable(Regression):
             faults.append(Fault("target_noise", self.target_noise, "a share of the labels, a number >= 0 and <= 1"))
         if self.thousands == self.decimal:
             faults.append(Fault("thousands", self.thousands, "a mark other than data.decimal"))
+        if is_url(self.path) and self.sql is None:
+            faults.append(Fault("sql", None, "a query, such as 'SELECT * FROM houses', for a database's URL"))
         faults += [Fault("drop", name, "columns other than the target") for name in self.targets if name in self.drop]
         if self.task == CLASSIFICATION and len(self.targets) > 1:
             faults.append(Fault("target", list(self.targets), "one column for classification; several targets are for regression"))
