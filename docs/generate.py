@@ -146,6 +146,7 @@ TRIALS = {
     "val_loss_std": "standard deviation over the replicates",
     "val_loss_halfwidth": "half of Student's 95 % interval of the mean; none for crossed replicates",
     "train_loss_mean": "mean training loss over the replicates",
+    "threshold": "the decision threshold of two classes, where `data.threshold` asks for one",
     "val_r2, val_mae, val_accuracy, val_auc": "means of the replicates' scores, like the others of [these](data.md#scores)",
     "wander, wobble": "means of the replicates' own",
     "distance": "mean relative L2 between the replicates' raw weights, over the pairs",

@@ -266,6 +266,7 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "split": st.just("random"),
     "group": st.none(),
     "time": st.none(),
+    "threshold": st.sampled_from((None, 0.25, "f1")),
     "weight": st.sampled_from((None, "counts")),
     "class_weight": st.sampled_from((None, "balanced", '{"no": 1.0, "yes": 2.5}')),
     "per_split": st.just(1),
@@ -360,7 +361,12 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "first": st.integers(0, 1_000_000_000),
 }
 # a setting that means something else in one kind
-OWN_SETTINGS = {("teacher", "activation"): st.sampled_from(("tanh", "relu")), ("table", "class_weight"): st.none()}
+OWN_SETTINGS = {
+    ("teacher", "activation"): st.sampled_from(("tanh", "relu")),
+    # a regression has none
+    ("table", "class_weight"): st.none(),
+    ("table", "threshold"): st.none(),
+}
 REQUIRED = {"table": ("path", "target")}
 # settings that aren't given together
 APART = (("clip_value", "clip_norm"), ("patience", "until"), ("motion", "until"))

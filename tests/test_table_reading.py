@@ -476,6 +476,7 @@ def test_later_settings_leave_the_identity_of_earlier_studies(tmp_path: Path) ->
         "sql",
         "weight",
         "class_weight",
+        "threshold",
     )
     later = {f"data.{name}" for name in names} | {"replicates.per_split", "training.motion"}
     assert set(flat(usual)) - set(identifying(usual)) == later

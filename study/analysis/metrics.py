@@ -25,15 +25,20 @@ from study.statistics.objectives import SCORES_OF_TASK
 Weights = Array | None
 
 
-def scores(outputs: Array, y: Array, weights: Weights = None) -> dict[str, Doubles]:
+def scores(outputs: Array, y: Array, weights: Weights = None, decided: Array | None = None) -> dict[str, Doubles]:
     """Return all scores of a task by name, [R] each: NaN where the rows can't give one, such as the AUC of a single class.
 
     For regression, outputs and y are in the targets' own unit, and so are errors; several targets have the mean of their scores.
+    decided: outputs that predict the classes, where a threshold does (`decision_threshold.decided`).
     """
     task = task_of(y)
     diverged = np.isnan(outputs).any(axis=(1, 2))
     with np.errstate(over="ignore", invalid="ignore"):  # a diverged network's outputs
-        return {name: np.where(diverged, np.nan, MEASURES[name](outputs, y, weights)) for name in SCORES_OF_TASK[task]}
+        found = {
+            name: MEASURES[name](outputs if decided is None or name not in OF_COUNTS else decided, y, weights)
+            for name in SCORES_OF_TASK[task]
+        }
+    return {name: np.where(diverged, np.nan, values) for name, values in found.items()}
 
 
 # -- of numbers ------------------------------------------------------------------------------------------------------------------
@@ -85,7 +90,7 @@ def median_absolute_error(outputs: Array, y: Array, weights: Weights = None) -> 
 # -- of predicted classes --------------------------------------------------------------------------------------------------------
 
 
-def accuracy(outputs: Floats, y: Array, weights: Weights = None) -> Doubles:
+def accuracy(outputs: Array, y: Array, weights: Weights = None) -> Doubles:
     """Return the share of rows whose class is predicted, [R]. y: class numbers [n]."""
     right = np.average(predicted_classes(outputs) == y, axis=-1, weights=weights)
     return np.where(np.isnan(outputs).any(axis=(1, 2)), np.nan, right)
@@ -93,25 +98,47 @@ def accuracy(outputs: Floats, y: Array, weights: Weights = None) -> Doubles:
 
 def balanced_accuracy(outputs: Array, y: Array, weights: Weights = None) -> Doubles:
     """Return the mean over the classes with rows of the share that is predicted, [R]."""
-    right, rows, _ = _counts(outputs, y, weights)
-    return (right[:, rows > 0] / rows[rows > 0]).mean(axis=-1)
+    return _balanced_accuracy(*_counts(outputs, y, weights))
 
 
 def f1(outputs: Array, y: Array, weights: Weights = None) -> Doubles:
     """Return the mean over the classes with rows or predictions of 2 · right / (rows + predicted), [R]: the macro F1."""
-    right, rows, predicted = _counts(outputs, y, weights)
+    return _f1(*_counts(outputs, y, weights))
+
+
+def mcc(outputs: Array, y: Array, weights: Weights = None) -> Doubles:
+    """Return Matthews' correlation of classes and predicted classes, [R]; 0 where either is always the same."""
+    return _mcc(*_counts(outputs, y, weights))
+
+
+def _accuracy(right: Doubles, rows: Doubles, predicted: Doubles) -> Doubles:
+    return right.sum(axis=-1) / rows.sum()
+
+
+def _balanced_accuracy(right: Doubles, rows: Doubles, predicted: Doubles) -> Doubles:
+    return (right[:, rows > 0] / rows[rows > 0]).mean(axis=-1)
+
+
+def _f1(right: Doubles, rows: Doubles, predicted: Doubles) -> Doubles:
     both = rows + predicted
     shares = np.divide(2 * right, both, out=np.zeros_like(both), where=both > 0)
     return shares.sum(axis=-1) / (both > 0).sum(axis=-1)
 
 
-def mcc(outputs: Array, y: Array, weights: Weights = None) -> Doubles:
-    """Return Matthews' correlation of classes and predicted classes, [R]; 0 where either is always the same."""
-    right, rows, predicted = _counts(outputs, y, weights)
+def _mcc(right: Doubles, rows: Doubles, predicted: Doubles) -> Doubles:
     total = rows.sum()
     covariance = right.sum(axis=-1) * total - predicted @ rows
-    spread = np.sqrt((total**2 - np.square(predicted).sum(axis=-1)) * (total**2 - np.square(rows).sum()))
+    spread = np.sqrt(np.maximum((total**2 - np.square(predicted).sum(axis=-1)) * (total**2 - np.square(rows).sum()), 0))
     return np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 0)
+
+
+# the scores of predicted classes, from what `_counts` returns
+OF_COUNTS: Mapping[str, Callable[[Doubles, Doubles, Doubles], Doubles]] = {
+    objectives.ACCURACY: _accuracy,
+    objectives.BALANCED: _balanced_accuracy,
+    objectives.F1: _f1,
+    objectives.MCC: _mcc,
+}
 
 
 def _counts(outputs: Array, y: Array, weights: Weights) -> tuple[Doubles, Doubles, Doubles]:

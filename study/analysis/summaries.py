@@ -8,7 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from study.analysis import blas, convergence, disagreement, distance, forward, metrics, motion, rescaling, similarity
+from study.analysis import (
+    blas,
+    convergence,
+    decision_threshold,
+    disagreement,
+    distance,
+    forward,
+    metrics,
+    motion,
+    rescaling,
+    similarity,
+)
+from study.analysis.decision_threshold import of_replicate
 from study.analysis.motion import Motion
 from study.analysis.pairwise import Examination
 from study.data import scaling
@@ -53,6 +65,7 @@ def summarise(
         labels={name: trained.labels.count(name) for name in convergence.LABELS if name in trained.labels},
         kinds=_kinds(trained.labels, its_motion),
         scores=_scores(trained, datasets),
+        threshold=decision_threshold.of_cohort(trained),
         finite_test=None if numbers.any() else _finite_test(trained.predictions, datasets[0].y_val),
         parameters=sum(array[0].size for array in trained.network.trainable.values()),
         **_classes(trained, datasets),
@@ -119,7 +132,10 @@ def _examined(examination: Examination | None) -> dict[str, Any]:
 
 def _scores(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, list[float]]:
     """Return each replicate's scores on its validation part, without those that a part can't give, such as the AUC of one class."""
-    found = [metrics.scores(*_in_units(trained, datasets, index), datasets[index].weights_val) for index in range(len(trained))]
+    found = []
+    for index, data in enumerate(datasets):
+        outputs, truth = _in_units(trained, datasets, index)
+        found.append(metrics.scores(outputs, truth, data.weights_val, of_replicate(outputs, data, trained.spec.data)))
     scores = {name: [float(of_one[name][0]) for of_one in found] for name in found[0]}
     return {name: values for name, values in scores.items() if np.all(np.isfinite(values))}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from study import seeds
-from study.analysis import baselines, blas, ensemble, forward, metrics, worth
+from study.analysis import baselines, blas, decision_threshold, ensemble, forward, metrics, worth
 from study.data import dataset, scaling, splits
 from study.data.scaling import ColumnScale
 from study.records.arrays import Array
@@ -46,7 +46,8 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
     draw, groups = seeds.generator(spec.seed, splits.TEST), _groups(spec)
     outputs = np.stack(list(models.values()))
     weights = data.weights_val
-    scores = worth.of_models(outputs, data.y_val, spec.loss, common, draw, groups, weights)
+    decided = _decided(cohort, default, outputs)
+    scores = worth.of_models(outputs, data.y_val, spec.loss, common, draw, groups, weights, decided)
     single = forward.row_losses(predictions, data.y_val, spec.loss).mean(axis=0)
     own, *losses = forward.row_losses(outputs, data.y_val, spec.loss)
     gaps = rows.means(rows.weighted(np.stack([single, *losses]) - own, weights), draw, groups)
@@ -54,7 +55,7 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
     truth: Array = data.y_val
     if spec.data.task != CLASSIFICATION:
         in_units, truth = scaling.in_units(common, outputs), scaling.in_units(common, data.y_val.astype(np.float64))
-    every = metrics.scores(in_units, truth, weights)
+    every = metrics.scores(in_units, truth, weights, None if spec.data.task != CLASSIFICATION else decided)
     curves: dict[str, Calibration] = {}
     if spec.data.task == CLASSIFICATION:
         curves["calibration"] = calibration.calibration(forward.probabilities(outputs[0]), data.y_val, draw)
@@ -78,6 +79,19 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
         ],
         **curves,
     )
+
+
+def _decided(cohort: Cohort, default: Cohort | None, outputs: Array) -> Array:
+    """Return the outputs of `judge`'s models that predict classes, [k, n, units].
+
+    A threshold that is chosen is each ensemble's own; baselines have none, and predict the likelier class.
+    """
+    setting = decision_threshold.of_settings(cohort.spec.data)
+    if not isinstance(setting, str):
+        return decision_threshold.decided(outputs, setting)
+    own = [decision_threshold.of_cohort(each) for each in (cohort, default) if each]
+    every = [*own, *[None] * (len(outputs) - len(own))]
+    return np.stack([decision_threshold.decided(each, of) for each, of in zip(outputs, every, strict=True)])
 
 
 def _interval(estimate: RowEstimate) -> Interval:

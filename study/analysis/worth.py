@@ -39,16 +39,17 @@ def of_models(
     generator: np.random.Generator,
     groups: Array | None = None,
     weights: Array | None = None,
+    decided: Array | None = None,
 ) -> list[Worth]:
     """Return each model's worth. The intervals are of 95 %, by the bootstrap over rows, or over groups of rows.
 
     outputs: [k, n, units], logits for classification; y: [n, units], or class numbers [n]. scales: of each target column;
     none for classes. groups: [n], equal for rows that belong together.
-    weights: of the rows, [n], with mean 1.
+    weights: of the rows, [n], with mean 1. decided: outputs that predict the classes, where a threshold does.
     """
     losses = row_losses(outputs, y, loss)
     if loss.task == CLASSIFICATION:
-        right = (predicted_classes(outputs) == y).astype(np.float64)
+        right = (predicted_classes(outputs if decided is None else decided) == y).astype(np.float64)
         estimates = rows.means(rows.weighted(np.concatenate([losses, right]), weights), generator, groups)
         plain = groups is None and weights is None
         accuracies = [_proportion(row) for row in right] if plain else estimates[len(outputs) :]

@@ -36,6 +36,8 @@ def load_data(spec: TrialSpec) -> Dataset:
     data = load_replicate(spec, spec.replicates.first)
     if fault := unsuitable(spec.loss, data.outputs):
         raise BadInput([fault])
+    if data.outputs != 2 and (threshold := getattr(spec.data, "threshold", None)) is not None:
+        raise BadInput([Fault("data.threshold", threshold, f"null: a threshold is of two classes (the data have {data.outputs})")])
     if spec.training.batch_size is not None and spec.training.batch_size > len(data.x_train):
         valid = f"a whole number from 1 to {len(data.x_train)}, the rows in the training part"
         raise BadInput([Fault("training.batch_size", spec.training.batch_size, valid)])

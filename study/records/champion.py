@@ -2,3 +2,4 @@
 
 MEMBERS = "members"  # the Keras model's layer with each network's own prediction, [n, R, outputs]
 ERRORS = "out_of_fold_errors"  # in the metadata; null for rows in time
+THRESHOLD = "decision_threshold"  # in the metadata, of two classes where the settings ask for one

@@ -162,6 +162,7 @@ class Summary:
     onward: the replicates trained on, of the winner of a study alone.
     kinds: for a label that has kinds, how many replicates are of which: how they diverged. until_rest: the epochs of each replicate
     that was trained until it rests; empty for others.
+    threshold: the probability of the second of two classes above which the networks' mean decides for it; None without.
     judged_by: what the validation loss is a number of (see `dataset.judged_by`); empty in records of earlier versions.
     parameters: the weights of one network; seconds: its share of the time that training took; predict_seconds: of one row, in a
     batch of the validation part; 0 in records of earlier versions.
@@ -200,6 +201,7 @@ class Summary:
     onward: Onward | None = None
     kinds: dict[str, dict[str, int]] = field(default_factory=dict)
     until_rest: list[int] = field(default_factory=list)
+    threshold: float | None = None
     predict_seconds: float = 0.0
 
     @property

@@ -89,8 +89,9 @@ def interval_text(mean: float, halfwidth: float | None) -> str:
 
 
 def scores_text(summary: Summary) -> str:
-    """Return a trial's scores as means over its replicates; "" where it has none."""
-    return ", ".join(f"{NAMES.get(name, name)} {score_text(summary, name)}" for name in summary.scores)
+    """Return a trial's scores as means over its replicates, and its decision threshold; "" where it has none."""
+    scores = [f"{NAMES.get(name, name)} {score_text(summary, name)}" for name in summary.scores]
+    return ", ".join(scores if summary.threshold is None else [*scores, f"decision threshold {number(summary.threshold)}"])
 
 
 def labels_text(summary: Summary) -> str:

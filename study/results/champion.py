@@ -15,7 +15,7 @@ from study.data.encoding import Input
 from study.data.scaling import learn_scaling
 from study.errors import BadInput, Fault
 from study.records.arrays import Doubles
-from study.records.champion import ERRORS
+from study.records.champion import ERRORS, THRESHOLD
 from study.records.network import Network
 from study.records.tracked import TrackedNetwork
 from study.records.trial import TrialRecord
@@ -95,6 +95,8 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
     meaning["made_of"] = [list(source) for source in rows.inputs]
     errors = out_of_fold.errors(spec, numbers, model)
     meaning[ERRORS] = None if errors is None else errors.tolist()
+    if record.summary and record.summary.threshold is not None:
+        meaning[THRESHOLD] = record.summary.threshold
     fills = export.fills(scalings).T
     optional = [not np.isnan(fill).any() for fill in fills]
     if isinstance(spec.data, UserTable):

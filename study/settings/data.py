@@ -22,7 +22,7 @@ THOUSANDS = (",", ".", "'", "’", " ", "\u00a0", "\u202f")  # the last two are 
 LARGEST = 1e37  # single precision holds values up to more than ten times this
 
 BALANCED = "balanced"
-OF_CLASSES = ("class_weight",)  # settings that don't decide which rows there are, and only classification has
+OF_CLASSES = ("class_weight", "threshold")  # settings that don't decide which rows there are, and only classification has
 
 ROWS, COLUMNS = integer(2, 100_000_000), integer(1, 65_536)
 SD = number(0, 1e6)
@@ -43,6 +43,15 @@ def _accept_class_weight(value: object) -> str:
     return json.dumps({str(name): weight.accept(each) for name, each in sorted(given.items(), key=str)}, ensure_ascii=False)
 
 
+# scores of predicted classes, by which a decision threshold may be chosen
+THRESHOLD_SCORES = ("accuracy", "balanced_accuracy", "f1", "mcc")
+
+
+def _accept_threshold(value: object) -> float | str:
+    return value if isinstance(value, str) and value in THRESHOLD_SCORES else number(0, 1, above=True, below=True).accept(value)
+
+
+THRESHOLD = optional(Rule(f"a number > 0 and < 1, or the score to choose it by: {', '.join(THRESHOLD_SCORES)}", _accept_threshold))
 CLASS_WEIGHT = optional(
     Rule(f"{BALANCED}, or weights from 0 to {MOST_WEIGHT:g} by class, as in {{no: 1, yes: 5}}", _accept_class_weight)
 )
@@ -149,6 +158,7 @@ class Digits(Classification):
 class BreastCancer(Classification):
     name = "breast_cancer"
     test_fraction: float = later(TESTED, SHARE, before=0.0)
+    threshold: float | str | None = later(None, THRESHOLD)
 
 
 @dataclass(frozen=True)
@@ -250,7 +260,8 @@ class UserTable(Regression):
 
     task: `auto` is resolved when settings are composed, so here it is always one of the two.
     target: one column, or several numeric ones. Rows without a value in one of them are left out. weight: the column with what each
-    row counts for in losses and scores; it is no input. class_weight: as for `Classification`.
+    row counts for in losses and scores; it is no input. class_weight: as for `Classification`. threshold: of two
+    classes, the probability of the second above which it is predicted, or the score to choose it by; None for the likelier class.
     normalise_target has no effect on classification. missing: the statistic of the training part that replaces a missing number; a
     missing text or boolean is zero in all its levels' columns.
     path: of a file, or a database's URL. sql: the query whose rows are the table, in a SQLite file or on a server. sheet: of a
@@ -294,6 +305,7 @@ class UserTable(Regression):
     time: str | None = later(None, optional(Rule("the name of a column", TEXT.accept)))
     weight: str | None = later(None, optional(Rule("the name of a column", TEXT.accept)))
     class_weight: str | None = later(None, CLASS_WEIGHT)
+    threshold: float | str | None = later(None, THRESHOLD)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -312,8 +324,9 @@ class UserTable(Regression):
         faults += [Fault("drop", name, "columns other than the target") for name in self.targets if name in self.drop]
         if self.task == CLASSIFICATION and len(self.targets) > 1:
             faults.append(Fault("target", list(self.targets), "one column for classification; several targets are for regression"))
-        if self.task == REGRESSION and self.class_weight is not None:
-            faults.append(Fault("class_weight", self.class_weight, "null for regression"))
+        if self.task == REGRESSION:
+            given = {name: getattr(self, name) for name in OF_CLASSES}
+            faults += [Fault(name, value, "null for regression") for name, value in given.items() if value is not None]
         if self.weight is not None and self.weight in (*self.targets, *self.drop, self.group, self.time):
             faults.append(Fault("weight", self.weight, "a column of its own: no target, dropped, group or time column"))
         for kind in (GROUP, TIME):

@@ -53,6 +53,8 @@ def joined(rounds: Sequence[Summary], per_split: int = 1) -> Summary:
         },
         improvements=[ends for part in rounds for ends in part.improvements],
         relative_losses=[loss for part in rounds for loss in part.relative_losses],
+        # the winner's is that of all its replicates, which are trained once more together
+        threshold=None if first.threshold is None else mean([part.threshold or 0.0 for part in rounds]),
         one_class=sum(part.one_class for part in rounds),
         majority=None if first.majority is None else mean([part.majority or 0.0 for part in rounds]),
         seconds=mean([part.seconds for part in rounds]),

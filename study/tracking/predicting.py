@@ -16,7 +16,7 @@ import pandas as pd
 
 from study.data.encoding import NUMBERS, Input, encode, named_alike, without_gaps
 from study.errors import BadInput, Fault
-from study.records.champion import ERRORS, MEMBERS
+from study.records.champion import ERRORS, MEMBERS, THRESHOLD
 from study.statistics import conformal
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Predictor:
     networks: takes encoded rows, [n, inputs], and returns each member's prediction, [n, R, outputs]. members: the replicates'
     numbers; names: of its outputs; classifies: these are classes; reading: how its table was read (`results.champion`).
     records_errors: False for a champion of an earlier version; errors: those out of fold, [m, outputs], None for rows in time.
+    threshold: the probability of the second of two classes above which it is predicted; None for the likelier class.
     """
 
     networks: Callable[[Array], Array]
@@ -48,6 +49,7 @@ class Predictor:
     reading: Mapping[str, Any]
     records_errors: bool
     errors: Doubles | None
+    threshold: float | None = None
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any], networks: Callable[[Array], Array]) -> Predictor:
@@ -64,6 +66,7 @@ class Predictor:
             reading=reading,
             records_errors=ERRORS in metadata,
             errors=None if recorded is None else np.array(recorded, np.float64),
+            threshold=metadata.get(THRESHOLD),
         )
 
     def encoded(self, columns: Mapping[str, Array]) -> Doubles:
@@ -115,14 +118,15 @@ class Predictor:
         }
 
     def table(self, columns: Mapping[str, Array], member: int | None = None, widths: Doubles | None = None) -> pd.DataFrame:
-        """Return one row per row: the targets, or the likeliest class, its probability and each class's, with spreads.
+        """Return one row per row: the targets, or the predicted class, its probability and each class's, with spreads.
 
         There are no spreads for one member alone. widths: half-widths of intervals to add, from `halfwidths`. Raises as `predict`.
         """
         mean, std = self.predict(columns, member)
         between = {} if widths is None else self.intervals(mean, widths)
         if self.classifies:
-            rows, best = np.arange(len(mean)), mean.argmax(axis=1)
+            rows = np.arange(len(mean))
+            best = mean.argmax(axis=1) if self.threshold is None else (mean[:, 1] > self.threshold).astype(int)
             probability, spreads = mean[rows, best], {SPREAD: std[rows, best]}
             likeliest = np.where(np.isnan(probability), None, np.array(self.names, object)[best])
             first, last = {LIKELIEST: likeliest, PROBABILITY: probability}, dict(zip(self.names, mean.T, strict=True))

@@ -203,7 +203,7 @@ def score_metric(name: str) -> str:
 
 def trial_metrics(summary: Summary) -> dict[str, float]:
     """Return the metrics of a trial's run that have a single value."""
-    known = {key: getattr(summary, key) for key in SUMMARY_METRICS}
+    known = {key: getattr(summary, key) for key in (*SUMMARY_METRICS, "threshold")}
     return _known(known) | _score_means(summary) | _motion_means(summary) | _test_metrics(summary)
 
 
