@@ -86,7 +86,9 @@ def _classes(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
     if trained.spec.data.task != CLASSIFICATION:
         return {}
     shares = [metrics.majority(data.y_val, data.weights_val) for data in datasets]
-    return {"majority": float(np.mean(shares)), "one_class": int(metrics.one_class(trained.predictions)[np.less(shares, 1)].sum())}
+    decided = (of_replicate(trained.predictions[[index]], data, trained.spec.data) for index, data in enumerate(datasets))
+    alike = np.concatenate([metrics.one_class(outputs) for outputs in decided])
+    return {"majority": float(np.mean(shares)), "one_class": int(alike[np.less(shares, 1)].sum())}
 
 
 def _progress(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
