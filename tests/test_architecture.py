@@ -54,7 +54,7 @@ HOMES = {
     "charset_normalizer": {"data.table_text"},
     "pyarrow": {"data", "tracking.artifacts"},
     "pandas": {"results", "tracking", "estimators"},
-    "sklearn": {"data.loading", "analysis.baselines", "estimators"},
+    "sklearn": {"data.loading", "data.shapes", "data.target_codes", "analysis.baselines", "estimators"},
     "click": {"cli"},
     "hydra": {"config", "runner", "cli", "hydra_plugins"},
     "omegaconf": {"config", "runner", "cli", "hydra_plugins"},

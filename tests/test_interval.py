@@ -146,7 +146,7 @@ def predictor(spec: TrialSpec) -> Predictor:
     model = export.predictor(spec, study.train(spec).networks(), [learn_scaling(spec, number) for number in numbers])
     errors, rows = out_of_fold.errors(spec, numbers, model), loading.rows(spec)
     by_member = predicting.networks(model)
-    return Predictor(by_member, numbers, rows.inputs, rows.target_names, rows.labels is not None, {}, True, errors)
+    return Predictor(by_member, numbers, rows.columns, rows.target_names, rows.labels is not None, {}, True, errors)
 
 
 def on_test_rows(spec: TrialSpec, level: float) -> tuple[pd.DataFrame, np.ndarray]:

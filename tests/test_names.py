@@ -112,7 +112,7 @@ def test_a_column_of_any_name_is_the_target_and_others_are_left_out(name: str, s
     others = ",".join(override(other) for other in [*ODD.values(), "y"] if other != name)
     target = "null" if name == "null" else override(name)
     spec = study.compose([*of_file(odd_tables / f"t.{suffix}"), f"data.target={target}", f"data.drop=[{others}]"])
-    assert rows(spec).target_names == (name,) and [item.name for item in rows(spec).inputs] == ["x"]
+    assert rows(spec).target_names == (name,) and list(rows(spec).input_names) == ["x"]
     lines = inputs.reading(spec, load_data(spec)).split("\n")
     assert all(line.isprintable() and len(line) < 1_000 for line in lines)
 
@@ -120,7 +120,7 @@ def test_a_column_of_any_name_is_the_target_and_others_are_left_out(name: str, s
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_columns_of_all_names_are_inputs(suffix: str, odd_tables: Path) -> None:
     spec = study.compose([*of_file(odd_tables / f"t.{suffix}"), "data.target=y"])
-    assert [item.name for item in rows(spec).inputs] == ["x", *ODD.values()]
+    assert list(rows(spec).input_names) == ["x", *ODD.values()]
     assert all(line.isprintable() for line in inputs.reading(spec, load_data(spec)).split("\n"))
 
 

@@ -7,6 +7,7 @@ import io
 import random
 import subprocess
 import sys
+import warnings
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from scipy import special
 import study
 from study import locations
 from study.data import encoding, inputs, readers, splits
-from study.data.encoding import Input
+from study.data.encoding import NewInRows
 from study.errors import BadInput
 from study.runner import planning
 from study.search import space
@@ -28,14 +29,15 @@ from study.settings.data import UserTable
 from study.tracking import artifacts
 from tests.command import ran, run, runs_of
 
-# `a=b` is a column of numbers, and beside it `a` has the levels `b=c` and `b=d`
-INPUTS = [
-    *(Input("district", level, gaps=True) for level in ("Centre", "North")),
-    *(Input("area"), Input("a=b")),
-    *(Input("a", level) for level in ("b=c", "b=d")),
-    *(Input("new", level, gaps=True) for level in ("False", "True")),
-    *(Input("masonry", level) for level in ("None", "Brick")),
+# as earlier versions kept them: [column, level, gaps]; `a=b` is a column of numbers, and `a` has the levels `b=c` and `b=d`
+TRIPLES = [
+    *(["district", level, True] for level in ("Centre", "North")),
+    *(["area", None, False], ["a=b", None, False]),
+    *(["a", level, False] for level in ("b=c", "b=d")),
+    *(["new", level, True] for level in ("False", "True")),
+    *(["masonry", level, False] for level in ("None", "Brick")),
 ]
+INPUTS = encoding.from_plain(TRIPLES)
 ROWS = {
     "id": ["x", "y", "z"],
     "district": ["North", None, " Centre"],
@@ -58,11 +60,14 @@ def test_rows_become_the_inputs_that_training_had() -> None:
         [0, 0, nan, 2, 0, 1, 1, 0, 1, 0],  # the text None is what pandas takes for nothing
         [1, 0, 50.5, 1, nan, nan, 0, 0, 0, 1],  # nothing, in a column that had no gaps
     ]
-    np.testing.assert_array_equal(encoding.encode(INPUTS, columns()), wanted)
+    with pytest.warns(NewInRows, match="(area|a): 1 row has no value, though training had no gaps: so there is no prediction"):
+        np.testing.assert_array_equal(encoding.encode(INPUTS, columns()), wanted)
     numbers = columns() | {"area": np.array([30, nan, 50.5], np.float32), "a=b": np.array([1, 2, 1], np.uint8)}
-    np.testing.assert_array_equal(encoding.encode(INPUTS, numbers), wanted)
+    with pytest.warns(NewInRows):
+        np.testing.assert_array_equal(encoding.encode(INPUTS, numbers), wanted)
     texts = columns() | {"area": np.array(["30", " ", "50,5"], object), "a=b": np.array(["1", "2", " $1"], object)}
-    np.testing.assert_array_equal(encoding.encode(INPUTS, texts, ","), wanted)
+    with pytest.warns(NewInRows):
+        np.testing.assert_array_equal(encoding.encode(INPUTS, texts, ","), wanted)
     assert encoding.encode(INPUTS, {name: column[:0] for name, column in columns().items()}).shape == (0, 10)
 
 
@@ -75,12 +80,6 @@ def test_rows_become_the_inputs_that_training_had() -> None:
         ({"a": [], "a ": ["b=c"] * 3}, "no column 'a'\"; valid: did you mean a ? id, district"),
         ({"area": [1, "two", 3]}, "column 'area': 'two' in row 2"),
         ({"area": [1, object, 3]}, "column 'area': <class 'object'> in row 2"),
-        (
-            {"district": ["North", "Nort", "Sud"]},
-            "'Nort' in row 2 (first of 2)\"; valid: an empty cell, did you mean North? Centre, North",
-        ),
-        ({"new": [1, 0, 1]}, "column 'new': 1 in row 1 (first of 3)"),
-        ({"new": list(np.ones(3))}, "column 'new': 1.0 in row 1 (first of 3)"),
     ],
 )
 def test_a_column_that_does_not_fit_is_told(changed: dict[str, list[object]], told: str) -> None:
@@ -129,7 +128,9 @@ def test_mlflow_serves_a_tables_own_columns_by_name_in_any_order(here: Path) -> 
     whole = rows.dropna().astype({"area": int})  # MLflow itself takes no int64 for a double
     pd.testing.assert_frame_equal(model.predict(whole)[[*wanted]], wanted.loc[whole.index], check_dtype=False)
     texts = whole.assign(area=[f" {area:,}" for area in 1000 * whole["area"]])
-    pd.testing.assert_frame_equal(model.predict(texts), model.predict(whole.assign(area=1000 * whole["area"])))
+    with warnings.catch_warnings():  # of numbers outside those of training, in the model's own class
+        warnings.simplefilter("ignore")
+        pd.testing.assert_frame_equal(model.predict(texts), model.predict(whole.assign(area=1000 * whole["area"])))
     # training had gaps in this column alone
     assert model.metadata.signature.inputs.optional_input_names() == ["area"]
     gaps = study.open("tiny").predict(rows.assign(area=None))
@@ -137,9 +138,7 @@ def test_mlflow_serves_a_tables_own_columns_by_name_in_any_order(here: Path) -> 
     for refused, told in [
         (rows.drop(columns="new"), "missing inputs \\['new'\\]"),
         (rows.assign(district=1), "column district"),
-        (rows.assign(district="Nort"), "column 'district': 'Nort' in row 1 .* did you mean North"),
         (rows.assign(area="sixty"), "column 'area': 'sixty' in row 1"),
-        (rows.assign(new="yes"), "column 'new': 'yes' in row 1"),
         (rows.to_numpy(), "missing inputs \\['district', 'new'\\]"),
     ]:
         with pytest.raises(MlflowException, match=told):
@@ -255,7 +254,7 @@ def test_odd_names_stay_in_their_line(tmp_path: Path) -> None:
     pd.DataFrame(columns).to_csv(file, index=False)
     spec = study.compose(["data=table", f"data.path={file}", f"data.target='{target}'", "training.batch_size=8"])
     told = inputs.reading(spec, study.load_data(spec))
-    assert told.isprintable() and len(told) < 400
+    assert told.replace("\n", "").isprintable() and len(told) < 500
     assert r"classification of a\nb" in told and r"tab\there" in told and f"{'x' * 59}…" in told
 
 
@@ -265,9 +264,12 @@ def test_how_a_table_was_read_is_told(tmp_path: Path) -> None:
     spec = study.compose(table)
     told = (
         "flats.csv: 77 rows to train on, 19 to validate on, 24 to test; classification of rent, 2 classes: cheap, dear; "
-        "5 inputs from district (2 levels), area, new (2 levels)"
+        "4 inputs\n"
+        "  number               area (14 missing)\n"
+        "  boolean              new\n"
+        "  category             district (2 levels)"
     )
     assert inputs.reading(spec, study.load_data(spec)) == planning._reading(spec, {}) == told
     searched = space.ordered({"data.missing": space.Choice("data.missing", ("mean", "median"))})
-    assert planning._reading(spec, searched) == f"{told} (in the first setting)"
+    assert planning._reading(spec, searched) == told.replace("inputs\n", "inputs (in the first setting)\n")
     assert planning._reading(study.compose(["data=iris"]), searched) == ""

@@ -251,21 +251,31 @@ BELOW_ONE = st.floats(0, 0.999999)
 VALUE, SPREAD = st.floats(-1e6, 1e6), st.floats(0, 1e6)
 EPOCHS = st.floats(0, 1e9, exclude_min=True)
 COLUMNS = st.integers(5, 65_536)
-TARGET_SCALES = ("none", "standard", "minmax")
+TARGET_SCALES = ("none", "standard", "minmax", "log", "power", "quantile")
 SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     # data
     "validation_fraction": st.floats(0, 1, exclude_min=True, exclude_max=True),
-    "normalise": st.sampled_from((*TARGET_SCALES, "robust")),
+    "normalise": st.sampled_from(("none", "standard", "minmax", "robust", "quantile", "power")),
     "normalise_target": st.sampled_from(TARGET_SCALES),
     "feature_noise": SPREAD,
     "target_noise": SHARE,
     "resample": st.sampled_from(("split", "kfold", "bootstrap")),
     "folds": st.integers(2, 1_000_000),
     "test_fraction": st.sampled_from([0.0, 0.2, 0.5]),
+    "columns": st.sampled_from([None, ["zip: category", "when: date %d.%m.%Y"]]),
+    "roles": st.sampled_from(("auto", "types")),
+    "encode": st.sampled_from(("auto", "onehot", "target", "ordinal")),
+    "min_count": st.none() | st.integers(1, 1_000_000),
+    "clip": st.none() | st.floats(1, 1e6),
+    "soft_clip": st.none() | st.floats(1, 1e6),
     "test_path": st.sampled_from([None, "/more.csv"]),
     "split": st.just("random"),
     "group": st.none(),
     "time": st.none(),
+    "quote": st.sampled_from((None, "'", '"')),
+    "skip": st.none(),
+    "sheet": st.none(),
+    "sql": st.none(),
     "threshold": st.sampled_from((None, 0.25, "f1")),
     "weight": st.sampled_from((None, "counts")),
     "class_weight": st.sampled_from((None, "balanced", '{"no": 1.0, "yes": 2.5}')),

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from study.analysis.forward import predicted_classes, row_losses
-from study.data.scaling import ColumnScale
+from study.data.scaling import ColumnScale, in_units
 from study.records.arrays import Array, Doubles
 from study.settings.data import CLASSIFICATION
 from study.settings.loss import Loss
@@ -54,8 +54,12 @@ def of_models(
         plain = groups is None and weights is None
         accuracies = [_proportion(row) for row in right] if plain else estimates[len(outputs) :]
         return [Worth(mean, accuracy=accuracy) for mean, accuracy in zip(estimates[: len(outputs)], accuracies, strict=True)]
-    with np.errstate(invalid="ignore"):  # an infinite spread, times an error of zero
-        errors = (outputs - y.astype(np.float64)) * np.array([scale.spread for scale in scales])
+    if any(scale.shape for scale in scales):
+        of_each = np.stack([in_units(scales, of_model.astype(np.float64)) for of_model in outputs])
+        errors = of_each - in_units(scales, y.astype(np.float64))
+    else:
+        with np.errstate(invalid="ignore"):  # an infinite spread, times an error of zero
+            errors = (outputs - y.astype(np.float64)) * np.array([scale.spread for scale in scales])
     by_column = np.moveaxis(errors, 2, 1)  # [k, units, n]
     scores = np.concatenate([losses[:, None], np.square(by_column), np.abs(by_column)], axis=1)
     estimates = rows.means(rows.weighted(scores.reshape(-1, len(y)), weights), generator, groups)

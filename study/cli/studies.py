@@ -6,6 +6,7 @@ import dataclasses
 import os
 import socket
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import click
 
 from study import collector, locations, sqlite
 from study.cli.group import JSON, STORAGE, TRACKING, commands, print_json
-from study.errors import BadInput, Corrupt, Fault
+from study.errors import BadInput, Corrupt, Fault, visible
 from study.reporting import terminal
 
 HOST = "127.0.0.1"
@@ -162,16 +163,22 @@ def predict(
 
         if output:
             export.check(output, force=force)
+        from study.data.encoding import NewInRows
         from study.results import predictions
 
         try:
             uri = locations.tracking_uri(tracking_uri)
-            predicted = predictions.of_file(study_name, uri, file, member=member, level=level, keep=keep, **reading)
+            with warnings.catch_warnings(record=True) as news:
+                warnings.simplefilter("always", NewInRows)
+                predicted = predictions.of_file(study_name, uri, file, member=member, level=level, keep=keep, **reading)
         except BadInput as bad:
             renamed = [dataclasses.replace(fault, key=OPTIONS.get(fault.key, fault.key)) for fault in bad.faults]
             raise (BadInput(renamed) if renamed else bad) from None
         if output:
             export.write(predicted, output)
+    for notice in news:
+        if issubclass(notice.category, NewInRows):
+            print(visible(str(notice.message)), file=sys.stderr)
     if output:
         terminal.show_line(f"{output}: {len(predicted)} rows, {len(predicted.columns)} columns")
     else:

@@ -61,7 +61,7 @@ def _parse_csv(
         # Arrow prints an error of its own where a row that it gives to Python is no UTF-8
         invalid_row_handler=partial(_without_comments, comments) if _any_comment(text) else None,
     )
-    converting = arrow_csv.ConvertOptions(strings_can_be_null=True, decimal_point=settings.decimal)
+    converting = arrow_csv.ConvertOptions(decimal_point=settings.decimal)
 
     def parse(parser: Callable[..., Any], threads: bool = True) -> Any:
         reading.use_threads = threads

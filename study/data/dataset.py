@@ -16,12 +16,13 @@ import numpy as np
 
 from study import seeds
 from study.data import loading, splits, weighting
+from study.data.encoding import row_text
 from study.data.rows import Rows
-from study.data.scaling import fill_rule, scaled
+from study.data.scaling import input_names, scaled_inputs, scaled_targets
 from study.errors import BadInput, Fault
 from study.records.arrays import Array, Floats, Integers
 from study.records.dataset import Dataset
-from study.settings.data import Data, Regression
+from study.settings.data import LOG, Data, Regression
 from study.settings.loss import measured, unsuitable
 from study.settings.spec import TrialSpec
 
@@ -90,18 +91,21 @@ def load_tested(spec: TrialSpec) -> Dataset | None:
 
 
 def _dataset(data: Data, rows: Rows, train: Array, val: Array, noise_seed: int) -> Dataset:
-    missing = fill_rule(data)
-    x_train, x_val = scaled(rows.x, train, val, data.normalise, missing)
+    x_train, x_val = scaled_inputs(data, rows, train, val)
+    names = input_names(rows)
     _add_noise(x_train, data.feature_noise, noise_seed, ON_INPUTS)
     if isinstance(data, Regression) and rows.labels is None:
-        y_train, y_val = scaled(rows.y, train, val, data.normalise_target, missing)
+        if data.normalise_target == LOG and rows.y.min() <= 0:
+            valid = f"power, quantile or standard: the target isn't positive in {row_text((rows.y <= 0).max(axis=1))}"
+            raise BadInput([Fault("data.normalise_target", LOG, valid)])
+        y_train, y_val = scaled_targets(data, rows, train, val)
         _add_noise(y_train, data.target_noise, noise_seed, ON_TARGET)
         weights = weighting.of_parts(data, rows, train, val, None)
-        return Dataset(x_train, y_train, x_val, y_val, y_train.shape[1], rows.input_names, rows.target_names, *weights)
+        return Dataset(x_train, y_train, x_val, y_val, y_train.shape[1], names, rows.target_names, *weights)
     classes = len(rows.target_names)
     labels = _flipped(rows.y[train], data.target_noise, classes, noise_seed)
     weights = weighting.of_parts(data, rows, train, val, labels)
-    return Dataset(x_train, labels, x_val, rows.y[val], classes, rows.input_names, rows.target_names, *weights)
+    return Dataset(x_train, labels, x_val, rows.y[val], classes, names, rows.target_names, *weights)
 
 
 def _add_noise(values: Floats, sd: float, seed: int, stream: int) -> None:

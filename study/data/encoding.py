@@ -1,51 +1,257 @@
-"""Encode new rows as the inputs that a network was trained on; report by column what can't be encoded."""
+"""Encode the columns of a table as numbers, the same for training and for new rows; report what new rows hold that is new.
+
+Nothing here is learned from the target or from one part of the rows: that is `scaling`.
+"""
 
 from __future__ import annotations
 
-import itertools
 import math
 import textwrap
+import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from study.data import number_texts
+from study.data import dates, number_texts
 from study.errors import BadInput, Fault
-from study.settings.rules import nearest, suggestion
+from study.settings.rules import suggestion
 
 if TYPE_CHECKING:  # this module is logged with a champion, and `records` isn't
-    from study.records.arrays import Array, Doubles
+    from study.records.arrays import Array, Doubles, Integers
 
 NUMBERS = "iuf"  # NumPy's kinds of numbers
+# roles of columns: BOOLEAN is one input; LEVELS has one per level; CODES is the level's number, which is encoded by the targets of
+# the training part; ORDINAL is its place among the sorted levels
+NUMBER, BOOLEAN, DATE, LEVELS, CODES, ORDINAL = "number", "boolean", "date", "levels", "codes", "ordinal"
+# kinds of inputs: a number of any size, 0 or 1, and a level's number
+AMOUNT, FLAG, CODE = "amount", "flag", "code"
+OTHER, MISSING = "(other)", "(missing)"
+TRUTHS = {"False", "True"}
+# texts that stand for a missing value, unless they are a level
+USUAL_GAPS = (
+    *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "N/A", "NA", "NULL"),
+    *("NaN", "n/a", "nan", "null"),
+)
+MOST_SHOWN = 200  # characters of a list of columns
 
 
-class Input(NamedTuple):
-    """A network's input: a column of numbers, or one level of a column of texts or booleans, 1 in rows that have it.
+class TableColumn(NamedTuple):
+    """The inputs that a table's column becomes, as plain data.
 
-    gaps: values are missing in the column of texts.
+    levels: of a BOOLEAN those for 0 and 1. rare: it had other levels, which share an input. gaps: values were missing in training.
+    indicates: a missing value has an input of its own if there were gaps, and is filled. parts, written: of a date, its inputs and
+    its notation (`dates`). origin: subtracted from a number, or from a date's days. low, high: the numbers seen, without origin.
     """
 
-    column: str
-    level: str | None = None
+    name: str
+    role: str = NUMBER
+    levels: tuple[str, ...] = ()
+    rare: bool = False
     gaps: bool = False
+    indicates: bool = False
+    parts: tuple[str, ...] = ()
+    written: str = ""
+    origin: float = 0.0
+    low: float | None = None
+    high: float | None = None
 
     @property
-    def name(self) -> str:
-        return self.column if self.level is None else f"{self.column}={self.level}"
+    def inputs(self) -> list[tuple[str, str]]:
+        """Each input's name and kind, in order."""
+        missing = [(f"{self.name}={MISSING}", FLAG)] if self.gaps and self.indicates else []
+        if self.role == LEVELS:
+            names = [*self.levels, *([OTHER] if self.rare else [])]
+            return [*((f"{self.name}={level}", FLAG) for level in names), *missing]
+        if self.role == CODES:
+            return [(self.name, CODE)]
+        if self.role == BOOLEAN:
+            return [(f"{self.name}={self.levels[1]}", FLAG), *missing]
+        names = [f"{self.name} {part}" for part in self.parts] or [self.name]
+        return [*((name, AMOUNT) for name in names), *missing]
+
+    @property
+    def is_text(self) -> bool:
+        """True if its values are texts, though they may look like numbers."""
+        return bool(self.levels) and not set(self.levels) <= TRUTHS
+
+    @property
+    def codes(self) -> int:
+        """The number of different codes of a CODES column: its levels, then all others, then a missing value."""
+        return len(self.levels) + 2
 
 
-def columns_of(inputs: Sequence[Input]) -> dict[str, list[Input]]:
-    """Return the columns by name, each with the inputs that are made of it."""
-    return {name: list(group) for name, group in itertools.groupby(inputs, lambda item: item.column)}
+def plain(columns: Sequence[TableColumn]) -> list[dict[str, Any]]:
+    """Return columns as JSON holds them, without the fields that have their defaults."""
+    usual = TableColumn("")._asdict()
+    listed = [{key: value for key, value in column._asdict().items() if value != usual[key]} for column in columns]
+    return [{key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()} for fields in listed]
 
 
-def is_boolean(of_column: Sequence[Input]) -> bool:
-    """Return True if the levels of these inputs of one column show that it holds booleans."""
-    return {item.level for item in of_column} <= {"False", "True"}
+def from_plain(content: Sequence[Any]) -> tuple[TableColumn, ...]:
+    """Return the columns of which `plain` made JSON, or those of an earlier version: [column, level, gaps] for each input."""
+    if content and not isinstance(content[0], Mapping):
+        grouped: dict[str, list[Sequence[Any]]] = {}
+        for item in content:
+            grouped.setdefault(item[0], []).append(item)
+        return tuple(_from_triples(name, items) for name, items in grouped.items())
+    return tuple(_from_fields(fields) for fields in content)
+
+
+def _from_triples(name: str, items: Sequence[Sequence[Any]]) -> TableColumn:
+    if items[0][1] is None:
+        return TableColumn(name)
+    return TableColumn(name, LEVELS, tuple(item[1] for item in items), gaps=items[0][2])
+
+
+def _from_fields(fields: Mapping[str, Any]) -> TableColumn:
+    kept: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+    return TableColumn(**kept)
+
+
+class NewInRows(UserWarning):
+    """Rows to predict hold something that training hadn't seen: another text, a number outside its range, a new gap."""
+
+
+def encode(columns: Sequence[TableColumn], table: Mapping[str, Array], decimal: str = ".", thousands: str | None = None) -> Doubles:
+    """Return rows as inputs, [n, inputs], NaN where missing. Warns of what training hadn't seen, with a sentence for each column.
+
+    table: [n] each, numbers or Python values, NaN or None where missing; other columns are ignored. decimal, thousands: how texts
+    write numbers, see `number_texts.read`. Raises BadInput for a missing column, and for text that is no number or no date.
+    """
+    faults = absent([column.name for column in columns], list(table))
+    parts, notices = [np.zeros((len(next(iter(table.values()), ())), 0))], list[str]()
+    for column in columns:
+        if column.name in table:
+            values = table[column.name]
+            try:
+                if column.role == NUMBER:
+                    values = numbers(column.name, values, decimal, thousands)
+                parts.append(encode_column(column, values))
+            except BadInput as bad:
+                faults += bad.faults
+                continue
+            notices += _notices(column, values, parts[-1])
+    if faults:
+        raise BadInput(faults)
+    for notice in notices:
+        warnings.warn(notice, NewInRows, stacklevel=2)
+    return np.hstack(parts)
+
+
+def encode_column(column: TableColumn, values: Array) -> Doubles:
+    """Return the inputs of one column, [n, inputs of it]. values: as for `encode`. Raises BadInput as that does."""
+    if column.role == NUMBER:
+        amounts = numbers(column.name, values) - column.origin
+        return _with_indicator(column, amounts[:, None])
+    if column.role == DATE:
+        return _with_indicator(column, dates.parts(dates.read(column.name, values, column.written), column.parts, column.origin))
+    codes = level_codes(column, values)
+    missing = codes == len(column.levels) + 1
+    if column.role == CODES:
+        return codes[:, None].astype(np.float64)
+    if column.role in (BOOLEAN, ORDINAL):
+        known = np.where(codes < len(column.levels), codes, math.nan)[:, None]
+        return np.hstack([known, missing[:, None]]) if column.gaps and column.indicates else known
+    encoded = (codes[:, None] == range(len(column.inputs) - (column.gaps and column.indicates))).astype(np.float64)
+    if column.gaps and column.indicates:
+        return np.hstack([encoded, missing[:, None]])
+    if not column.gaps and not column.indicates:  # earlier versions predict nothing for such a row
+        encoded[missing] = math.nan
+    return encoded
+
+
+def decode_column(column: TableColumn, encoded: Array) -> list[Any]:
+    """Return the values that `encode_column` makes these inputs of, [n, inputs of it]; None where missing or unknown."""
+    if column.role == NUMBER:
+        return [None if math.isnan(value) else float(value) + column.origin for value in encoded[:, 0]]
+    if column.role == DATE:
+        return [dates.write(value + column.origin, column.written) for value in encoded[:, len(column.parts) - 1]]
+    if column.role == LEVELS:
+        one_hot = encoded[:, : len(column.levels)]
+        codes = np.where(one_hot.any(axis=1), one_hot.argmax(axis=1), len(column.levels))
+    else:
+        codes = encoded[:, 0]
+    levels = [level == "True" for level in column.levels] if set(column.levels) <= TRUTHS else column.levels
+    return [levels[int(code)] if code < len(levels) else None for code in codes]
+
+
+def _with_indicator(column: TableColumn, values: Doubles) -> Doubles:
+    return np.hstack([values, np.isnan(values[:, :1])]) if column.gaps and column.indicates else values
+
+
+def level_codes(column: TableColumn, values: Array) -> Integers:
+    """Return each value's number among the levels, [n]: after them comes any other text, and then a missing value."""
+    # pandas takes the text None for a missing value
+    nothing = "None" if "None" in column.levels and not column.gaps else ""
+    code_of = dict.fromkeys(("", *USUAL_GAPS), len(column.levels) + 1) | {
+        level: number for number, level in enumerate(column.levels)
+    }
+    return np.array([code_of.get(level_text(value, nothing), len(column.levels)) for value in values], np.int32)
+
+
+def level_text(value: object, nothing: str = "") -> str:
+    """Return a value as a level: a whole number without decimals, whatever its type. nothing: stands for a missing value."""
+    if value is None or value != value:
+        return nothing
+    if isinstance(value, float | np.floating) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def numbers(name: str, column: Array, decimal: str = ".", thousands: str | None = None) -> Doubles:
+    """Return [n] numbers, NaN where missing or blank. Raises BadInput for text that is no number, see `number_texts.read`."""
+    if column.dtype.kind in NUMBERS:
+        return column.astype(np.float64)
+    known = [_number(value, decimal, thousands) for value in column]
+    wrong = np.array([number is None for number in known], bool)
+    if wrong.any():
+        got = f"column {name!r}: {column[int(np.argmax(wrong))]!r} in {row_text(wrong)}"
+        raise BadInput([Fault("rows", got, "numbers, or an empty cell")])
+    return np.array(known, np.float64)
+
+
+def _number(value: object, decimal: str, thousands: str | None) -> float | None:
+    """Return a cell's number; None if it has another content."""
+    if value is None:
+        return math.nan
+    if isinstance(value, str):
+        written = number_texts.read(text, decimal, thousands) if (text := value.strip()) else number_texts.Written(math.nan)
+        return written.value if written else None
+    return float(value) if isinstance(value, Real | Decimal | np.bool_) else None
+
+
+def _notices(column: TableColumn, values: Array, encoded: Doubles) -> Iterator[str]:
+    """Report what these rows hold that training hadn't seen. encoded: from `encode_column`."""
+    missing = np.isnan(encoded[:, 0])
+    if column.levels:
+        codes = level_codes(column, values)
+        new, missing = codes == len(column.levels), codes == len(column.levels) + 1
+        if new.any():
+            texts = Counter(level_text(value) for value in values[new])
+            shown = textwrap.shorten(", ".join(map(repr, texts)), MOST_SHOWN)
+            what = {LEVELS: "other", CODES: "other"}.get(column.role, "missing")
+            if not column.rare:
+                shown += ", which training hadn't"
+            yield f"{column.name}: {_rows(new)} {shown}, taken as {what}"
+    elif column.low is not None and column.high is not None:
+        amounts = numbers(column.name, values)
+        beyond = (amounts < column.low) | (amounts > column.high)
+        if beyond.any():
+            furthest = amounts[beyond][np.argmax(np.abs(amounts[beyond] - (column.low + column.high) / 2))]
+            seen = f"{column.low:.6g} to {column.high:.6g}"
+            yield f"{column.name}: {_rows(beyond)} numbers outside those of training, {seen}, such as {furthest:.6g}"
+    if missing.any() and not column.gaps:
+        outcome = "filled as in training" if column.indicates else "so there is no prediction for them"
+        yield f"{column.name}: {_rows(missing)} no value, though training had no gaps: {outcome}"
+
+
+def _rows(rows: Array) -> str:
+    count = int(np.count_nonzero(rows))
+    return f"{count:,} row{'s have' if count > 1 else ' has'}"
 
 
 def row_text(rows: Array) -> str:
@@ -79,69 +285,3 @@ def absent(wanted: Collection[str], names: Sequence[str]) -> list[Fault]:
         for name in wanted
         if name not in names
     ]
-
-
-def encode(inputs: Sequence[Input], columns: Mapping[str, Array], decimal: str = ".", thousands: str | None = None) -> Doubles:
-    """Return the rows as inputs, [n, inputs].
-
-    A missing number becomes NaN. A missing text or boolean becomes NaN if its column had none in training, else zero in all levels.
-    columns: [n] each, numbers or Python values, NaN or None where missing; columns without an input are ignored. decimal,
-    thousands: how texts write numbers, see `number_texts.read`. Raises BadInput for a missing column, a text that is no number or
-    no level.
-    """
-    x, faults = np.zeros((len(next(iter(columns.values()), ())), len(inputs))), absent(columns_of(inputs), list(columns))
-    for name, group in itertools.groupby(enumerate(inputs), key=lambda item: item[1].column):
-        positions, of_column = zip(*group, strict=True)
-        if name not in columns:
-            continue
-        if of_column[0].level is None:
-            x[:, positions[0]] = _numbers(name, columns[name], decimal, thousands, faults)
-        else:
-            x[:, positions] = _levels(of_column, columns[name], faults)
-    if faults:
-        raise BadInput(faults)
-    return x
-
-
-def _numbers(name: str, column: Array, decimal: str, thousands: str | None, faults: list[Fault]) -> Doubles:
-    """Return [n] numbers, NaN where missing or blank."""
-    if column.dtype.kind in NUMBERS:
-        return column.astype(np.float64)
-    numbers = [_number(value, decimal, thousands) for value in column]
-    wrong = np.array([number is None for number in numbers], bool)
-    if wrong.any():
-        got = f"column {name!r}: {column[int(np.argmax(wrong))]!r} in {row_text(wrong)}"
-        faults.append(Fault("rows", got, "numbers, or an empty cell"))
-        return np.zeros(len(column))
-    return np.array(numbers, np.float64)
-
-
-def _number(value: object, decimal: str, thousands: str | None) -> float | None:
-    """Return a cell's number; None if it has another content."""
-    if value is None:
-        return math.nan
-    if isinstance(value, str):
-        written = number_texts.read(text, decimal, thousands) if (text := value.strip()) else number_texts.Written(math.nan)
-        return written.value if written else None
-    return float(value) if isinstance(value, Real | Decimal | np.bool_) else None
-
-
-def _levels(inputs: Sequence[Input], column: Array, faults: list[Fault]) -> Doubles:
-    """Return [n, levels]."""
-    known, gaps = [str(item.level) for item in inputs], inputs[0].gaps
-    # pandas takes the text None for a missing value
-    nothing = "None" if "None" in known and not gaps else ""
-    texts = np.array([nothing if value is None or value != value else str(value).strip() for value in column], object)
-    missing = texts == ""
-    numbers = {level: number for number, level in enumerate(known)}
-    codes = np.array([numbers.get(text, -1) for text in texts], int)
-    wrong = ~missing & (codes < 0)
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        value = column[first].item() if isinstance(column[first], np.generic) else column[first]
-        got = f"column {inputs[0].column!r}: {value!r} in {row_text(wrong)}"
-        faults.append(Fault("rows", got, f"an empty cell, {nearest(texts[first], known)}"))
-    encoded = (codes[:, None] == range(len(known))).astype(np.float64)
-    if not gaps:
-        encoded[missing] = math.nan
-    return encoded

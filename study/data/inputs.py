@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePath
 
 import numpy as np
 import numpy.typing as npt
 
-from study.data import dataset, loading, splits
+from study.data import dataset, loading, scaling, splits
 from study.errors import visible
 from study.records.arrays import Array
 from study.records.dataset import Dataset, task_of
@@ -45,28 +44,33 @@ def reading(spec: TrialSpec, data: Dataset) -> str:
 
     data: as for `describe`.
     """
-    lines = [_table(spec, spec.data, data), *map(visible, loading.rows(spec).notes)] if isinstance(spec.data, UserTable) else []
+    lines = list[str]()
+    if isinstance(spec.data, UserTable):
+        rows = loading.rows(spec)
+        lines = [_table(spec, spec.data, data), *rows.block, *map(visible, rows.notes), *_clipped(spec)]
     return "\n".join([*lines, *_lacking(spec, data)])
 
 
 def _table(spec: TrialSpec, settings: UserTable, data: Dataset) -> str:
-    made_of = loading.rows(spec).inputs
-    levels = Counter(item.column for item in made_of if item.level is not None)
-    names = (
-        f"{_brief(name)} ({levels[name]} levels)" if levels[name] else _brief(name)
-        for name in dict.fromkeys(item.column for item in made_of)
-    )
-    columns = textwrap.shorten(", ".join(names), MOST_TEXT)
     target = textwrap.shorten(", ".join(map(_brief, settings.targets)), MOST_NAME)
     if task_of(data.y_train) == CLASSIFICATION:
         target += f", {data.outputs} classes: {textwrap.shorten(', '.join(map(_brief, data.target_names)), MOST_NAME)}"
         if all(_is_number(name) for name in data.target_names):
             target += " (data.task=regression treats them as numbers)"
+    width = data.x_train.shape[1]
     tested = f", {count:,} to test" if (count := _tested(spec)) else ""
     return (
         f"{PurePath(settings.path).name}: {len(data.x_train):,} rows to train on, {len(data.x_val):,} to validate on{tested}; "
-        f"{settings.task} of {target}; {len(made_of)} input{'s' * (len(made_of) > 1)} from {columns}"
+        f"{settings.task} of {target}; {width} input{'s' * (width > 1)}"
     )
+
+
+def _clipped(spec: TrialSpec) -> Iterator[str]:
+    """Report the columns with numbers that data.clip changes."""
+    beyond = scaling.clipped(spec).items()
+    if beyond:
+        listed = ", ".join(f"{_brief(name)} ({count:,} beyond {low:.4g} to {high:.4g})" for name, (count, low, high) in beyond)
+        yield f"numbers far from all others, brought nearer (data.clip=null keeps them): {textwrap.shorten(listed, MOST_TEXT)}"
 
 
 def _tested(spec: TrialSpec) -> int:

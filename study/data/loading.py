@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from study import collector, seeds
-from study.data.encoding import Input
+from study.data.encoding import TableColumn
 from study.data.rows import Rows
 from study.records.arrays import Array
 from study.settings.data import Data, Friedman1, Noise, Teacher, UserTable
@@ -29,14 +29,14 @@ def _sklearn() -> Any:
 
 def _bundled(data: Data, _: int) -> Rows:
     bunch = getattr(_sklearn(), f"load_{data.name}")()
-    inputs = tuple(map(Input, bunch.feature_names))
+    columns = tuple(map(TableColumn, bunch.feature_names))
     if "target_names" not in bunch:
-        return Rows(bunch.data, bunch.target[:, None], inputs, ("target",))
-    return Rows(bunch.data, bunch.target.astype(np.int32), inputs, tuple(map(str, bunch.target_names)))
+        return Rows(bunch.data, bunch.target[:, None], columns, ("target",))
+    return Rows(bunch.data, bunch.target.astype(np.int32), columns, tuple(map(str, bunch.target_names)))
 
 
 def _made(x: Array, y: Array) -> Rows:
-    return Rows(x, y, tuple(Input(f"x{i}") for i in range(x.shape[1])), tuple(f"y{i}" for i in range(y.shape[1])))
+    return Rows(x, y, tuple(TableColumn(f"x{i}") for i in range(x.shape[1])), tuple(f"y{i}" for i in range(y.shape[1])))
 
 
 def _noise(data: Noise, seed: int) -> Rows:

@@ -14,14 +14,19 @@ import pyarrow.compute as pc
 
 from study.data import arrow_files, csv_files, formats, kept_rows, number_texts, queries, unpacking, workbooks
 from study.data.arrow_types import Column, as_texts, is_numeric, is_text, plain
-from study.data.encoding import absent, named_alike
+from study.data.encoding import USUAL_GAPS, absent, named_alike
 from study.data.file_columns import ChooseColumns, FileContent
 from study.errors import BadInput, Fault
 from study.records.arrays import Array
-from study.settings.data import KEEP, UserTable, is_url
+from study.settings.data import CATEGORY, KEEP, UserTable, is_url
 
 MOST_TEXT = 300
 DECIMAL_COMMA = "\"data.decimal=','\""  # quoted for a shell
+# what people write where a number is missing
+AMONG_NUMBERS = (
+    *("?", "-", "–", ".", "..", "*", "none", "None", "NONE", "missing", "Missing", "unknown", "Unknown"),
+    *("n.a.", "N.A.", "na"),
+)
 
 
 def stamp(path: str) -> tuple[int, int]:
@@ -64,6 +69,7 @@ def _read(
 ) -> FileContent:
     """Read a file. is_typed: its texts are texts although they look like numbers; None if its format decides."""
     settings = replace(settings, path=kept_rows.found(settings.path))
+    texts = {*texts, *_as_written(settings)}
     stamp(settings.path)
     try:
         kind = formats.format_of(settings.path)
@@ -81,7 +87,8 @@ def _read(
 
 
 def _finished(read: FileContent, settings: UserTable, texts: Collection[str], is_typed: bool) -> FileContent:
-    table, notes = dict(read.columns), list(read.notes)
+    table, notes, gaps = dict(read.columns), list(read.notes), list[str]()
+    as_written = _as_written(settings)
     numbers: dict[str, str] = {}
     for name, column in table.items():
         column = plain(column)
@@ -89,14 +96,23 @@ def _finished(read: FileContent, settings: UserTable, texts: Collection[str], is
             column = pc.utf8_trim_whitespace(column)  # a blank at a text's end is invisible
             column = _without(column, ["", *map(str, settings.gaps)])
             if not is_typed and name not in texts:
-                column, example = _numbers_in_texts(column, settings)
-                numbers |= {name: example} if example else {}
+                without, removed = _without_words(column, (*USUAL_GAPS, *AMONG_NUMBERS))
+                as_numbers, example = _numbers_in_texts(without, settings)
+                if is_numeric(as_numbers.type):
+                    column, numbers = as_numbers, numbers | ({name: example} if example else {})
+                    gaps += [f"{name} {text}" for text in removed]
+            if not is_numeric(column.type) and not is_typed and name not in as_written:
+                column, removed = _without_words(column, USUAL_GAPS)
+                gaps += [f"{name} {text}" for text in removed]
         if is_numeric(column.type):
             column = _without_numbers(column, settings.gaps)
             column = as_texts(column) if name in texts else column
         table[name] = column
     if numbers:
         notes.append("texts read as numbers: " + textwrap.shorten("; ".join(map(" ".join, numbers.items())), MOST_TEXT))
+    if gaps:
+        kept = "; data.columns={NAME: category} keeps them as texts"
+        notes.append(f"taken for missing values: {textwrap.shorten(', '.join(gaps), MOST_TEXT)}{kept}")
     if settings.gaps:
         notes.append(f"additional missing values: {', '.join(map(str, settings.gaps))}")
     return FileContent(table, tuple(notes), read.made_up)
@@ -127,6 +143,20 @@ def values(settings: UserTable, wanted: Collection[str], texts: Collection[str],
         else np.fromiter(column.to_pylist(), object, len(column))
         for name, column in table.items()
     }
+
+
+def _as_written(settings: UserTable) -> set[str]:
+    """Return the columns that are said to be categories: their texts stay what they are."""
+    return {name for name, role in settings.named_roles.items() if role == CATEGORY}
+
+
+def _without_words(column: Column, words: Collection[str]) -> tuple[Column, list[str]]:
+    """Return a column of texts without these, and which of them it held, with the number of rows."""
+    found = pc.value_counts(column.filter(pc.is_in(column, value_set=pa.array(words, column.type)))).to_pylist()
+    if not found:
+        return column, []
+    listed = [f"{item['values']!r} ({item['counts']:,} row{'s' * (item['counts'] > 1)})" for item in found]
+    return _without(column, [item["values"] for item in found]), listed
 
 
 def _without(column: Column, texts: Sequence[str]) -> Column:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from study.data.encoding import Input
+from study.data.encoding import TableColumn
 from study.records.arrays import Array, Doubles, Integers
 
 
 class Rows(NamedTuple):
     """All rows before they are split.
 
-    x: [n, inputs], NaN where a table's cell is empty. y: float [n, outputs], or class numbers [n].
-    notes: sentences that report how the file was read. made_up: the names given to the columns of a table whose file has none.
-    test_rows: how many of the last rows are the test part's, if it has a file of its own. groups, times: [n], the number of each
-    row's group, and its place in time; None where the split doesn't need them. weights: [n], what each row counts for; None if all
-    count alike.
+    x: [n, inputs], NaN where a table's cell is empty. y: float [n, outputs], or class numbers [n]. columns: what x is made of.
+    notes: sentences that report how the file was read. block: lines that list the columns by role. made_up: the names given to the
+    columns of a table whose file has none. test_rows: how many of the last rows are the test part's, if it has a file of its own.
+    groups, times: [n], the number of each row's group, and its place in time; None where the split doesn't need them.
+    weights: [n], what each row counts for; None if all count alike.
     """
 
     x: Array
     y: Array
-    inputs: tuple[Input, ...]
+    columns: tuple[TableColumn, ...]
     target_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    block: tuple[str, ...] = ()
     made_up: tuple[str, ...] = ()
     test_rows: int = 0
     groups: Integers | None = None
@@ -31,7 +32,12 @@ class Rows(NamedTuple):
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.inputs)
+        return tuple(name for column in self.columns for name, _ in column.inputs)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of each column of x: `encoding.AMOUNT`, FLAG or CODE."""
+        return tuple(kind for column in self.columns for _, kind in column.inputs)
 
     @property
     def labels(self) -> Integers | None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from study.data import splits
+from study.data import shapes, splits, target_codes
+from study.data.encoding import AMOUNT, CODE, FLAG, TableColumn
 from study.data.rows import Rows
+from study.data.shapes import Shape
 from study.records.arrays import Array, Doubles, Floats
 from study.settings.data import (
+    AUTO,
     LARGEST,
+    LOG,
     MEAN,
     MEDIAN,
     MINMAX,
     MOST_FREQUENT,
     NONE,
+    POWER,
+    QUANTILE,
     ROBUST,
     STANDARD,
     Data,
@@ -26,13 +32,20 @@ from study.settings.data import (
 )
 from study.settings.spec import TrialSpec
 
-# each returns a column's centre and spread
+
+def _standard(column: Array) -> tuple[float, float]:
+    return float(column.mean()), float(column.std())
+
+
+# each returns a column's centre and spread, after its curve if it has one
 SCALES: dict[str, Callable[[Array], tuple[float, float]]] = {
     NONE: lambda column: (0.0, 1.0),
-    STANDARD: lambda column: (float(column.mean()), float(column.std())),
+    STANDARD: _standard,
     MINMAX: lambda column: (float(column.min()), float(np.ptp(column))),
     ROBUST: lambda column: (float(np.median(column)), float(np.subtract(*np.percentile(column, [75, 25])))),
+    **dict.fromkeys((LOG, POWER, QUANTILE), _standard),
 }
+NORMAL_IQR = 1.349  # the interquartile range of a normal distribution, in SDs
 
 
 def _most_frequent(column: Array) -> float:
@@ -40,39 +53,91 @@ def _most_frequent(column: Array) -> float:
     return float(values[np.argmax(counts)])
 
 
+def _median(column: Array) -> float:
+    return float(np.median(column))
+
+
 FILLS: dict[str, Callable[[Array], float]] = {
+    AUTO: _median,
     MEAN: lambda column: float(column.mean()),
-    MEDIAN: lambda column: float(np.median(column)),
+    MEDIAN: _median,
     MOST_FREQUENT: _most_frequent,
 }
 
 
 class ColumnScale(NamedTuple):
-    """One column's scaling: a missing value becomes `fill` (None if none is missing), and a value (value − centre) / spread.
+    """One column's scaling: a missing value becomes `fill` (None if none is missing), one beyond low and high the nearer of them.
 
-    A column that is constant in the training part teaches nothing: its spread is infinite, and all of its values become zero.
+    Then `shape` bends it, if there is one, and it becomes (value − centre) / spread. A column that is constant in the training part
+    teaches nothing: its spread is infinite, and all of its values become zero. soft: the number of spreads that a smooth limit
+    keeps values below, x / √(1 + (x / soft)²).
     """
 
     fill: float | None
     centre: float
     spread: float
+    low: float = -math.inf
+    high: float = math.inf
+    shape: Shape | None = None
+    soft: float | None = None
+
+    def apply(self, column: Array) -> Doubles:
+        """Scale values without gaps, [n]. Far outside the training part's range, a value might not fit into single precision."""
+        if not math.isfinite(self.spread):
+            return np.zeros(len(column))
+        if math.isfinite(self.low):
+            column = np.clip(column, self.low, self.high)
+        if self.shape:
+            column = shapes.bent(self.shape, column)
+        scaled = np.clip((column - self.centre) / self.spread, -LARGEST, LARGEST)
+        return scaled / np.sqrt(1 + np.square(scaled / self.soft)) if self.soft else scaled
 
 
 class Scaling(NamedTuple):
     """The scaling between the rows as they were loaded and a replicate's `Dataset`.
 
-    inputs, targets: one per column; no targets for classes. x_val: the validation part as it was loaded, missing values filled,
-    [n, inputs].
+    inputs, targets: one per column; no targets for classes, and no inputs for codes. codes: for each column of codes what each of
+    them becomes, [codes, outputs]. kinds: of the columns of x, as in `Rows.kinds`. x_val: the validation part as it was loaded,
+    missing values filled, [n, columns of x].
     """
 
     inputs: tuple[ColumnScale, ...]
     targets: tuple[ColumnScale, ...]
     x_val: Doubles
+    codes: tuple[Doubles, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    def apply(self, x: Doubles, fills: Doubles) -> Doubles:
+        """Return rows as the replicate's networks see them, [n, inputs]. x: [n, columns], NaN where missing.
+
+        fills: what replaces a gap in each column but those of codes, NaN for none. A gap that nothing fills, or an infinite number,
+        makes all of the row's inputs from that column NaN.
+        """
+        coded = np.array([kind == CODE for kind in self.kinds or [AMOUNT] * x.shape[1]])
+        numbers = np.where(np.isnan(x[:, ~coded]), fills, x[:, ~coded])
+        known = np.isfinite(numbers)
+        scaled = [scale.apply(np.where(ok, column, 0)) for scale, column, ok in zip(self.inputs, numbers.T, known.T, strict=True)]
+        plain = np.where(known, np.stack(scaled, axis=1) if scaled else numbers, np.nan)
+        return np.hstack([plain, *(table[codes.astype(np.int64)] for table, codes in zip(self.codes, x[:, coded].T, strict=True))])
+
+
+class ScaleRules(NamedTuple):
+    """Rules by which columns are scaled. scale: a key of SCALES; missing: of FILLS. clip, soft: as in `UserTable`."""
+
+    scale: str
+    missing: str
+    clip: float | None = None
+    soft: float | None = None
 
 
 def fill_rule(data: Data) -> str:
     """Return the key in FILLS of the statistic that replaces missing numbers."""
     return data.missing if isinstance(data, UserTable) else MEAN
+
+
+def _of_inputs(data: Data) -> ScaleRules:
+    table = isinstance(data, UserTable) and data.normalise != NONE
+    return ScaleRules(data.normalise, fill_rule(data), data.clip if table else None, data.soft_clip if table else None)  # type: ignore[attr-defined]
 
 
 def tested_targets(spec: TrialSpec) -> tuple[ColumnScale, ...]:
@@ -84,8 +149,7 @@ def tested_by(spec: TrialSpec, number: int) -> tuple[Floats, tuple[ColumnScale, 
     """Return the inputs of the test part as replicate `number` sees them, [n, inputs], and its scaling of the targets."""
     rows, train, val = splits.replicate_parts(spec, number)
     _, _, test = splits.tested_parts(spec)
-    x = scaled(rows.x, train, test, spec.data.normalise, fill_rule(spec.data))[1]
-    return x, _targets(spec.data, rows, train, val)
+    return scaled_inputs(spec.data, rows, train, test)[1], _targets(spec.data, rows, train, val)
 
 
 def targets_of(spec: TrialSpec, number: int) -> tuple[ColumnScale, ...]:
@@ -97,36 +161,68 @@ def learn_scaling(spec: TrialSpec, number: int) -> Scaling:
     """Learn the scaling of replicate `number`. Raises BadInput if the data can't be loaded."""
     data = spec.data
     rows, train, val = splits.replicate_parts(spec, number)
-    missing = fill_rule(data)
-    x_val = np.empty((len(val), rows.x.shape[1]))
-    inputs = []
-    for column, (scale, _, x_column) in enumerate(_columns(rows.x, train, val, data.normalise, missing)):
+    rules, x_val = _of_inputs(data), np.empty((len(val), rows.x.shape[1]))
+    inputs, codes = [], []
+    for column, kind in enumerate(rows.kinds):
+        if kind == CODE:
+            codes.append(_coded(data, rows, column, train, val).table)
+            x_val[:, column] = rows.x[val, column]
+            continue
+        scale, _, x_val[:, column] = _learned(rows.x[:, column], train, val, rules, kind)
         inputs.append(scale)
-        x_val[:, column] = x_column
-    return Scaling(tuple(inputs), _targets(data, rows, train, val), x_val)
+    return Scaling(tuple(inputs), _targets(data, rows, train, val), x_val, tuple(codes), rows.kinds)
+
+
+def clipped(spec: TrialSpec) -> dict[str, tuple[int, float, float]]:
+    """Return the columns with values that data.clip brings nearer: how many in all rows, and the limits, of the first replicate."""
+    rows, train, val = splits.replicate_parts(spec, spec.replicates.first)
+    rules, found = _of_inputs(spec.data), {}
+    for name, kind, column in zip(rows.input_names, rows.kinds, rows.x.T, strict=True):
+        if kind == AMOUNT and rules.clip:
+            scale = _learned(column, train, val[:0], rules, kind)[0]
+            if count := int(np.count_nonzero((column < scale.low) | (column > scale.high))):
+                found[name] = count, scale.low, scale.high
+    return found
 
 
 def _targets(data: Data, rows: Rows, train: Array, val: Array) -> tuple[ColumnScale, ...]:
     if not isinstance(data, Regression) or rows.labels is not None:
         return ()
-    return tuple(scale for scale, _, _ in _columns(rows.y, train, val, data.normalise_target, fill_rule(data)))
+    rules = ScaleRules(data.normalise_target, fill_rule(data))
+    return tuple(_learned(column, train, val, rules, AMOUNT)[0] for column in rows.y.T)
 
 
-def in_units(scales: Sequence[ColumnScale], values: Doubles) -> Doubles:
-    """Undo the scaling of targets, [n, outputs]; a constant one's values are taken for differences from it."""
-    centre, spread = _affine(scales)
-    return values * spread + centre
+def scaled_inputs(data: Data, rows: Rows, train: Array, val: Array) -> tuple[Floats, Floats]:
+    """Return both parts' inputs as a network sees them, [n, inputs]: the columns of x but codes, and then what codes become.
+
+    train, val: row numbers; all statistics are of the training part.
+    """
+    plain = [at for at, kind in enumerate(rows.kinds) if kind != CODE]
+    coded = [_coded(data, rows, at, train, val) for at, kind in enumerate(rows.kinds) if kind == CODE]
+    width = len(plain) + sum(codes.table.shape[1] for codes in coded)
+    parts = np.zeros((len(train), width), np.float32), np.zeros((len(val), width), np.float32)
+    kinds, rules = [rows.kinds[at] for at in plain], _of_inputs(data)
+    _fill(parts, (rows.x[:, at] for at in plain), train, val, rules, kinds)
+    at = len(plain)
+    for codes in coded:
+        till = at + codes.table.shape[1]
+        parts[0][:, at:till], parts[1][:, at:till] = codes.train, codes.val
+        at = till
+    return parts
 
 
-def from_units(scales: Sequence[ColumnScale], values: Doubles) -> Doubles:
-    """Scale targets, [n, outputs]: undo `in_units`."""
-    centre, spread = _affine(scales)
-    return (values - centre) / spread
+def scaled_targets(data: Regression, rows: Rows, train: Array, val: Array) -> tuple[Floats, Floats]:
+    """Return both parts' targets as a network sees them, [n, outputs]."""
+    return scaled(rows.y, train, val, data.normalise_target, fill_rule(data))
 
 
-def _affine(scales: Sequence[ColumnScale]) -> tuple[Doubles, Doubles]:
-    centre, spread = np.array([(scale.centre, scale.spread) for scale in scales]).T
-    return centre, np.where(np.isfinite(spread), spread, 1)
+def input_names(rows: Rows) -> tuple[str, ...]:
+    """Return the names of the inputs of `scaled_inputs`."""
+    named = list(zip(rows.input_names, rows.kinds, strict=True))
+    outputs = rows.target_names if rows.labels is None else rows.target_names[1 if len(rows.target_names) == 2 else 0 :]
+    alone = len(outputs) == 1
+    coded = [f"{name} by target" if alone else f"{name} by {output}" for name, kind in named if kind == CODE for output in outputs]
+    return (*(name for name, kind in named if kind != CODE), *coded)
 
 
 def scaled(values: Array, train: Array, val: Array, scale: str, missing: str) -> tuple[Floats, Floats]:
@@ -135,33 +231,105 @@ def scaled(values: Array, train: Array, val: Array, scale: str, missing: str) ->
     train, val: row numbers. scale: a key of SCALES. missing: a key of FILLS.
     """
     parts = np.zeros((len(train), values.shape[1]), np.float32), np.zeros((len(val), values.shape[1]), np.float32)
-    for number, (column_scale, *columns) in enumerate(_columns(values, train, val, scale, missing)):
-        for part, column in zip(parts, columns, strict=True):
-            if math.isfinite(column_scale.spread):
-                # far outside the training part's range, a value may not fit into single precision
-                part[:, number] = np.clip((column - column_scale.centre) / column_scale.spread, -LARGEST, LARGEST)
+    _fill(parts, values.T, train, val, ScaleRules(scale, missing), [AMOUNT] * values.shape[1])
     return parts
 
 
-def _columns(values: Array, train: Array, val: Array, scale: str, missing: str) -> Iterator[tuple[ColumnScale, Doubles, Doubles]]:
-    """Each column's scale, and its two parts in double precision with missing values filled."""
-    for column in values.T:
-        in_train, in_val = column[train].astype(np.float64), column[val].astype(np.float64)
-        gaps = bool(np.isnan(in_train).any() or np.isnan(in_val).any())
-        column_scale = _learn(in_train, gaps, scale, missing)
-        if gaps:
-            in_train, in_val = (np.where(np.isnan(part), column_scale.fill, part) for part in (in_train, in_val))
-        yield column_scale, in_train, in_val
+def in_units(scales: Sequence[ColumnScale], values: Doubles) -> Doubles:
+    """Undo the scaling of targets, [..., outputs]; a constant one's values are taken for differences from it."""
+    centre, spread = _affine(scales)
+    return _each(scales, values * spread + centre, shapes.unbent)
 
 
-def _learn(column: Doubles, gaps: bool, scale: str, missing: str) -> ColumnScale:
-    """Learn from the training part of a column, [n]. gaps: a value is missing in it or in the validation part."""
+def from_units(scales: Sequence[ColumnScale], values: Doubles) -> Doubles:
+    """Scale targets, [..., outputs]: undo `in_units`."""
+    centre, spread = _affine(scales)
+    return (_each(scales, values, shapes.bent) - centre) / spread
+
+
+def _affine(scales: Sequence[ColumnScale]) -> tuple[Doubles, Doubles]:
+    centre, spread = np.array([(scale.centre, scale.spread) for scale in scales]).T
+    return centre, np.where(np.isfinite(spread), spread, 1)
+
+
+def _each(scales: Sequence[ColumnScale], values: Doubles, curve: Callable[..., Doubles]) -> Doubles:
+    if not any(scale.shape for scale in scales):
+        return values
+    pairs = zip(scales, np.moveaxis(values, -1, 0), strict=True)
+    return np.stack([curve(scale.shape, column) if scale.shape else column for scale, column in pairs], axis=-1)
+
+
+class _Coded(NamedTuple):
+    """One column of codes as inputs: of both parts, [n, outputs], and of each code."""
+
+    train: Doubles
+    val: Doubles
+    table: Doubles
+
+
+def _coded(data: Data, rows: Rows, column: int, train: Array, val: Array) -> _Coded:
+    levels = next(of.codes for of, first in _first_inputs(rows) if first == column)
+    codes = rows.x[:, column].astype(np.int64)
+    learned = target_codes.learn(codes[train], levels, target_codes.targets(rows, train))
+    centre, spread = learned.train.mean(axis=0), learned.train.std(axis=0)
+    scale = NONE if data.normalise == NONE else STANDARD
+    if scale == NONE:
+        centre, spread = np.zeros_like(centre), np.ones_like(spread)
+    table = np.where(spread > 0, (learned.table - centre) / np.where(spread > 0, spread, 1), 0)
+    within = np.where(spread > 0, (learned.train - centre) / np.where(spread > 0, spread, 1), 0)
+    return _Coded(within, table[codes[val]], table)
+
+
+def _first_inputs(rows: Rows) -> Iterator[tuple[TableColumn, int]]:
+    at = 0
+    for column in rows.columns:
+        yield column, at
+        at += len(column.inputs)
+
+
+def _fill(
+    parts: Sequence[Floats], columns: Iterable[Array], train: Array, val: Array, rules: ScaleRules, kinds: Sequence[str]
+) -> None:
+    for at, (column, kind) in enumerate(zip(columns, kinds, strict=True)):
+        scale, *known = _learned(column, train, val, rules, kind)
+        for part, values in zip(parts, known, strict=True):
+            part[:, at] = scale.apply(values)
+
+
+def _learned(column: Array, train: Array, val: Array, rules: ScaleRules, kind: str) -> tuple[ColumnScale, Doubles, Doubles]:
+    """Return a column's scale, and its two parts in double precision with missing values filled."""
+    in_train, in_val = column[train].astype(np.float64), column[val].astype(np.float64)
+    gaps = bool(np.isnan(in_train).any() or np.isnan(in_val).any())
+    scale = _learn(in_train, gaps or rules.missing == AUTO, rules, kind)
+    if gaps:
+        in_train, in_val = (np.where(np.isnan(part), scale.fill or 0.0, part) for part in (in_train, in_val))
+    return scale, in_train, in_val
+
+
+def _learn(column: Doubles, gaps: bool, rules: ScaleRules, kind: str) -> ColumnScale:
+    """Learn from the training part of a column, [n]. gaps: a missing value in it, in the validation part or later is filled."""
     fill = None
     if gaps:
         holes = np.isnan(column)
-        fill = 0.0 if holes.all() else FILLS[missing](column[~holes])
+        fill = 0.0 if holes.all() else FILLS[rules.missing](column[~holes])
         column = np.where(holes, fill, column)
     if column.min() == column.max():
         return ColumnScale(fill, float(column[0]), math.inf)
-    centre, spread = SCALES[scale](column)
-    return ColumnScale(fill, centre, spread or 1.0)
+    low, high = _limits(column, rules.clip) if rules.clip and kind == AMOUNT else (-math.inf, math.inf)
+    if math.isfinite(low):
+        column = np.clip(column, low, high)
+    shape = shapes.learn(rules.scale, column, flag=kind == FLAG)
+    if shape:
+        column = shapes.bent(shape, column)
+    centre, spread = SCALES[rules.scale](column)
+    return ColumnScale(fill, centre, spread or 1.0, low, high, shape, rules.soft)
+
+
+def _limits(column: Doubles, clip: float) -> tuple[float, float]:
+    """Return the values that are `clip` SDs from the median, the SD judged by the middle half of the values."""
+    low, median, high = np.percentile(column, [25, 50, 75])
+    sd = (high - low) / NORMAL_IQR
+    if sd == 0:  # more than half of the values are the same: judged by the others
+        others = column[column != median]
+        sd = 2 * float(np.median(np.abs(others - median))) / NORMAL_IQR
+    return float(median - clip * sd), float(median + clip * sd)

@@ -3,52 +3,36 @@
 from __future__ import annotations
 
 import re
-import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.data import number_texts, queries, targets
+from study.data import queries, roles, targets
 from study.data.arrow_types import Column, is_numeric, is_text
-from study.data.encoding import Input, named_alike, row_text
+from study.data.encoding import named_alike, row_text
 from study.data.file_columns import made_up_names
-from study.data.readers import DECIMAL_COMMA, columns, stamp_of, wanted_names
+from study.data.mixed_columns import drop_hint, gaps_hint, levels_of, slip, slips_of
+from study.data.readers import columns, stamp_of, wanted_names
+from study.data.roles import Unusable
 from study.data.rows import Rows
 from study.errors import BadInput, Fault
-from study.records.arrays import Array, Floats, Integers
-from study.settings.data import CLASSIFICATION, KEEP, LARGEST, REFUSE, REGRESSION, UserTable
+from study.records.arrays import Array, Integers
+from study.settings.data import CLASSIFICATION, KEEP, REGRESSION, UserTable
 from study.settings.rules import nearest
 
 # a target of whole numbers is one of classes if they are this few, and frequent enough
 MOST_AUTO_CLASSES, LEAST_ROWS_A_CLASS = 20, 5
-# a text column is meant to hold numbers if at least this share of its different texts are numbers
-NUMERIC_SHARE = 0.5
+MOST_TEXT = 300
 MOST_LISTED = 10  # columns that get a line of their own
 # values that stand for a missing one in many files, where they lie far from all other values
 SENTINELS = {-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0, -999.25}
-MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
-DATE = re.compile(
-    r"(\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?"  # 2020-01, 3/4/2020
-    r"|\d{4}[ -]?[qwm]\d{1,2}"  # 2020Q1
-    rf"|(\d{{1,2}}[ -])?({MONTHS})[a-z]*\.?[ ,/-]*(\d{{1,2}}, ?)?\d{{2,4}})"  # Jan 2020, 3 January 2020, Jan 3, 2020
-    r"([ t]\d{1,2}:\d{2}(:\d{2})?)?",
-    re.IGNORECASE,
-)
 ISO_DATE = re.compile(r"\d{4}([-/.]?\d{2}){1,2}([ T].*)?$")  # sorts as a text does
-
-
-class Unusable(NamedTuple):
-    """A column that can't be trained on: its content, and the valid content."""
-
-    name: str
-    got: str
-    valid: str
 
 
 def resolve_task(settings: UserTable) -> str:
@@ -66,7 +50,7 @@ def _task(settings: UserTable, _: tuple[int, int]) -> str:
     column = columns(settings, lambda names: _kept(settings, names) and [name]).columns[name]
     column = targets.without_nan(column).drop_null()
     if is_text(column.type):
-        return REGRESSION if _slips(settings, _levels(column)) else CLASSIFICATION
+        return REGRESSION if slips_of(settings, levels_of(column)) else CLASSIFICATION
     if not _is_whole(column):
         return REGRESSION
     distinct = pc.count_distinct(column).as_py()
@@ -115,33 +99,31 @@ def read(settings: UserTable) -> Rows:
     if settings.weight:
         weights, note = targets.weights(settings.weight, remaining.pop(settings.weight), faults)
         notes.append(note)
-    unusable: list[Unusable] = []
-    gaps: list[Unusable] = []
     notes += _sentinels(settings, remaining)
     y, target_names = _targets(settings, {name: remaining.pop(name) for name in settings.targets}, faults)
-    if not remaining:
-        faults.append(Fault("data.path", "no column besides the target", "at least one input"))
-    levels = {
-        name: _checked_levels(settings, name, column, unusable, gaps) for name, column in remaining.items() if is_text(column.type)
-    }
-    notes += _dates(settings, levels)
-    # columns are written, and later normalised, one by one: contiguous ones are several times as fast
-    x = np.empty((rows, sum(len(levels.get(name, [name])) for name in remaining)), np.float32, order="F")
-    inputs: list[Input] = []
-    for name in list(remaining):
-        column, at = remaining.pop(name), len(inputs)  # pop gives its memory back
-        if name in levels:
-            codes = pc.index_in(column, value_set=pa.array(levels[name], column.type)).to_numpy()
-            for number, level in enumerate(levels[name]):
-                x[:, at + number] = codes == number
-                inputs.append(Input(name, str(level), column.null_count > 0))
-        else:
-            x[:, at] = _checked_numbers(settings, name, column, unusable, gaps)
-            inputs.append(Input(name))
-    faults += [*_column_faults(settings, "data.path", unusable), *_column_faults(settings, "data.missing", gaps)]
+    found = {name: roles.find(settings, name, column) for name, column in remaining.items()}
+    refused = [item for item in found.values() if isinstance(item, Unusable)]
+    kept = {name: item for name, item in found.items() if isinstance(item, roles.Found)}
+    used = {name: item.column for name, item in kept.items() if item.column is not None}
+    if not used and not refused:
+        left_out = "; ".join(item.text for item in kept.values())
+        got = f"no column besides the target that can be an input: {left_out}" if left_out else "no column besides the target"
+        faults.append(Fault("data.path", textwrap.shorten(got, MOST_TEXT), "at least one input (data.columns changes roles)"))
+    for key in (roles.PATH, roles.GAPS):
+        faults += _column_faults(settings, key, [item for item in refused if item.key == key])
     if faults:
         raise BadInput(faults)
-    return Rows(x, y, tuple(inputs), target_names, tuple(notes), content.made_up, tested, groups, times, weights)
+    # columns are written, and later normalised, one by one: contiguous ones are several times as fast
+    x = np.empty((rows, sum(len(column.inputs) for column in used.values())), np.float32, order="F")
+    at = 0
+    for name, column in used.items():
+        for x_column in roles.inputs(column, remaining.pop(name)):  # pop gives its memory back
+            x[:, at] = x_column
+            at += 1
+    block = roles.block(list(kept.values()))
+    return Rows(
+        x, y, tuple(used.values()), target_names, tuple(notes), tuple(block), content.made_up, tested, groups, times, weights
+    )
 
 
 def _column_faults(settings: UserTable, key: str, refused: Sequence[Unusable]) -> list[Fault]:
@@ -156,25 +138,6 @@ def _column_faults(settings: UserTable, key: str, refused: Sequence[Unusable]) -
         others = textwrap.shorten(", ".join(map(repr, rest)), 100)
         return [*faults, Fault(key, f"{len(rest)} more such columns: {others}", f"the same, {out}")]
     return [*faults[:-1], Fault(key, faults[-1].got, f"{faults[-1].valid}, {out}")]
-
-
-def drop_hint(names: Sequence[str]) -> str:
-    """Return the setting that leaves out these columns, quoted for a shell."""
-    return shlex.quote(f"data.drop=[{','.join(map(_quoted, names))}]")
-
-
-def _quoted(name: str) -> str:
-    """Quote a text as an element of a list in Hydra's grammar, in which numbers, booleans and null would be no texts."""
-    if re.fullmatch(r"[^\W\d][\w ]*\w|[^\W\d]", name, re.ASCII) and name.lower() not in ("null", "true", "false", "nan", "inf"):
-        return name
-    # a backslash is special before a quote, and before an interpolation of OmegaConf's
-    escaped = re.sub(r'(\\*)("|\$\{|$)', lambda match: match[1] * 2 + ("\\" + match[2] if match[2] else ""), name)
-    return f'"{escaped}"'
-
-
-def _gaps_hint(settings: UserTable, more: Sequence[str | float]) -> str:
-    gaps = (_quoted(gap) if isinstance(gap, str) else f"{gap:.15g}" for gap in (*settings.gaps, *more))
-    return shlex.quote(f"data.gaps=[{','.join(gaps)}]")
 
 
 def _sentinels(settings: UserTable, table: dict[str, Column]) -> Iterator[str]:
@@ -197,22 +160,13 @@ def _sentinels(settings: UserTable, table: dict[str, Column]) -> Iterator[str]:
                     suspects.append(column_text)
                     numbers.add(number)
     if suspects:
-        hint = _gaps_hint(settings, sorted(numbers))
+        hint = gaps_hint(settings, sorted(numbers))
         yield f"possible missing values: {textwrap.shorten(', '.join(suspects), 200)} (if so: {hint})"
 
 
 def _is_far(number: float, least: float, most: float) -> bool:
     """Return True if it is farther from the others than these are from each other, or negative where they aren't."""
     return (number < 0 <= least) or min(abs(number - least), abs(number - most)) > most - least
-
-
-def _dates(settings: UserTable, levels: dict[str, list[Any]]) -> Iterator[str]:
-    dates = [
-        name for name, texts in levels.items() if texts and all(isinstance(text, str) and DATE.fullmatch(text) for text in texts)
-    ]
-    if dates:
-        listed = ", ".join(f"{name} ({len(levels[name])} levels, such as {levels[name][0]!r})" for name in dates)
-        yield f"dates treated as texts: {textwrap.shorten(listed, 200)} (to leave out: {drop_hint([*settings.drop, *dates])})"
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------------------
@@ -259,7 +213,7 @@ def _group_numbers(name: str, column: Column, faults: list[Fault]) -> Integers:
 def _time_numbers(name: str, column: Column, faults: list[Fault]) -> Integers:
     """Return each row's place in time, [n], equal for equal times; add faults of the column."""
     places = _ranks("data.time", name, column, faults)
-    others = [text for text in _levels(column) if not ISO_DATE.match(str(text))] if is_text(column.type) else []
+    others = [text for text in levels_of(column) if not ISO_DATE.match(str(text))] if is_text(column.type) else []
     if others:
         valid = "numbers, or dates with the year first and two digits for month and day (2024-05-31)"
         faults.append(Fault("data.time", f"column {name!r}: {others[0]!r}", valid))
@@ -274,85 +228,6 @@ def _ranks(key: str, name: str, column: Column, faults: list[Fault]) -> Integers
 
 
 # -- columns -----------------------------------------------------------------------------------------------------------------
-
-
-def _levels(column: Column) -> list[Any]:
-    return sorted(value for value in pc.unique(column).to_pylist() if value is not None)
-
-
-def _slips(settings: UserTable, levels: Sequence[Any]) -> list[str]:
-    """Return the texts that aren't numbers in a column that is meant to hold numbers; [] for any other column."""
-    texts = [level for level in levels if isinstance(level, str)]
-    # a number with the other decimal mark is a slip too
-    meant = [text for text in texts if number_texts.read(text, ".") or number_texts.read(text, ",")]
-    if not meant or len(meant) < NUMERIC_SHARE * len(texts):
-        return []
-    return number_texts.slips(texts, settings.decimal, settings.thousands)
-
-
-def _slip(settings: UserTable, column: Column, slips: Sequence[str]) -> tuple[str, str]:
-    """Return the fault of a column of numbers, and its valid content."""
-    rows = pc.is_in(column, value_set=pa.array(slips, column.type)).to_numpy()
-    first = column[int(np.argmax(rows))].as_py()
-    valid = f"numbers only, with decimal {'points' if settings.decimal == '.' else 'commas'}, or an empty cell"
-    known = number_texts.read(first, ",")
-    if settings.decimal == "." and known and not number_texts.read(first, "."):
-        valid += f"; or decimal commas, in a text file: {DECIMAL_COMMA}"
-    elif settings.decimal == "," and number_texts.read(first, ".") and not known:
-        valid += "; or decimal points: data.decimal=."
-    elif not known and not number_texts.read(first, ".") and len(slips) == 1:
-        valid += f"; if {first!r} stands for a missing value: {_gaps_hint(settings, [first])}"
-    return f"{first!r} among numbers, {row_text(rows)}", valid
-
-
-def _missing(settings: UserTable, name: str, rows: Array) -> list[Unusable]:
-    if settings.missing != REFUSE or not rows.any():
-        return []
-    return [Unusable(name, f"no value in {row_text(rows)}", "no missing values, or data.missing=mean, median or most_frequent")]
-
-
-def _checked_levels(settings: UserTable, name: str, column: Column, unusable: list[Unusable], gaps: list[Unusable]) -> list[Any]:
-    levels = _levels(column)
-    if slips := _slips(settings, levels):
-        unusable.append(Unusable(name, *_slip(settings, column, slips)))
-        return []
-    gaps += _missing(settings, name, pc.is_null(column).to_numpy())
-    if len(levels) < 2:
-        unusable.append(Unusable(name, f"always {levels[0]!r}" if levels else "empty", "a column that varies"))
-    elif len(levels) > settings.max_levels:
-        valid = f"at most {settings.max_levels} levels (data.max_levels)"
-        unusable.append(Unusable(name, f"{len(levels)} different texts, such as {levels[0]!r}", valid))
-        return []  # its one-hot columns might not fit into memory
-    return levels
-
-
-def _checked_numbers(settings: UserTable, name: str, column: Column, unusable: list[Unusable], gaps: list[Unusable]) -> Floats:
-    """Return single precision numbers [n], NaN where missing; add faults to `unusable` and `gaps`."""
-    nothing = np.zeros(len(column), np.float32)
-
-    def refuse(got: str, valid: str) -> Floats:
-        unusable.append(Unusable(name, got, valid))
-        return nothing
-
-    if pa.types.is_null(column.type):
-        return refuse("empty", "a column that varies")
-    if not is_numeric(column.type):
-        return refuse(str(column.type), "numbers, text or booleans")
-    values = pc.cast(column, pa.float64(), safe=False).to_numpy()
-    missing = np.isnan(values)
-    gaps += _missing(settings, name, missing)
-    too_large = np.abs(values) > LARGEST
-    if too_large.any():
-        return refuse(f"{values[np.argmax(too_large)]:g} in {row_text(too_large)}", f"numbers from {-LARGEST:g} to {LARGEST:g}")
-    known = values[~missing] if missing.any() else values
-    if not len(known) or known.min() == known.max():
-        return refuse(f"always {known[0]:g}" if len(known) else "empty", "a column that varies")
-    kept = values.astype(np.float32)
-    # times in seconds since 1970 may differ by less than single precision resolves
-    if np.std(known - known.astype(np.float32)) > 0.01 * np.std(known):
-        got = f"values near {known[0]:.15g} that are equal in single precision"
-        return refuse(got, "differences from a value near them")
-    return kept
 
 
 def _targets(settings: UserTable, columns: Mapping[str, Column], faults: list[Fault]) -> tuple[Array, tuple[str, ...]]:
@@ -371,9 +246,9 @@ def _target(settings: UserTable, name: str, column: Column, faults: list[Fault])
     distinct = pc.count_distinct(column).as_py()
     if distinct < 2:
         faults.append(Fault("data.target", f"column {name!r}: all values the same", "a column that varies"))
-    slips = _slips(settings, _levels(column)) if text else []
+    slips = slips_of(settings, levels_of(column)) if text else []
     if slips and settings.task == REGRESSION:
-        got, valid = _slip(settings, column, slips)
+        got, valid = slip(settings, column, slips)
         faults.append(Fault("data.path", f"column {name!r}: {got}", valid))
     elif distinct > len(column) / 2 and (text or settings.task == CLASSIFICATION):
         # there are too many for classes, and texts are no numbers
@@ -381,17 +256,20 @@ def _target(settings: UserTable, name: str, column: Column, faults: list[Fault])
         otherwise = "or of numbers alone" if text else "or data.task=regression"
         faults.append(Fault("data.target", got, f"a column of classes, {otherwise}"))
     elif settings.task == CLASSIFICATION:
-        classes = _levels(column)
+        classes = levels_of(column)
         codes = pc.index_in(column, value_set=pa.array(classes, column.type))
         return codes.to_numpy().astype(np.int32), tuple(map(_class_name, classes))
     elif text:
         faults.append(Fault("data.task", REGRESSION, f"classification (the target {name!r} isn't a column of numbers)"))
     elif distinct > 1:
-        unusable: list[Unusable] = []
-        complete = UserTable(path=settings.path, target=name, missing="mean")  # no value is missing
-        y = _checked_numbers(complete, name, column, unusable, [])[:, None]
-        faults += [Fault("data.path", f"column {name!r}: {column.got}", column.valid) for column in unusable]
-        return y, (name,)
+        numbers = roles.amounts(column)
+        known = numbers[~np.isnan(numbers)]
+        if beyond := roles.too_large(numbers):
+            faults.append(Fault("data.path", f"column {name!r}: {beyond[0]}", beyond[1]))
+        elif roles.unresolved(known):
+            got = f"column {name!r}: values near {known[0]:.15g} that are equal in single precision"
+            faults.append(Fault("data.path", got, "differences from a value near them"))
+        return numbers.astype(np.float32)[:, None], (name,)
     return np.zeros(len(column), np.int32) if settings.task == CLASSIFICATION else np.zeros((len(column), 1)), (name,)
 
 
@@ -403,6 +281,7 @@ def _kept(settings: UserTable, names: Sequence[str]) -> list[str]:
     """Return the names that aren't dropped. Raises BadInput if two are equal, or if the target or a name to drop is missing."""
     faults = named_alike("data.path", names)
     wanted = [*(("data.target", name) for name in settings.targets), *(("data.drop", name) for name in settings.drop)]
+    wanted += [("data.columns", name) for name in settings.named_roles]
     others = (("data.group", settings.group), ("data.time", settings.time), ("data.weight", settings.weight))
     wanted += [(key, name) for key, name in others if name is not None]
     hint = ""

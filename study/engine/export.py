@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from study.data import shapes
+from study.data.encoding import AMOUNT, CODE
 from study.data.scaling import ColumnScale, Scaling
+from study.data.shapes import Shape
 from study.engine.backend import keras
 from study.errors import Corrupt
 from study.records.arrays import Doubles
@@ -155,21 +158,30 @@ def predictor(spec: TrialSpec, networks: Sequence[Network], scalings: Sequence[S
     """
     net, count = Network.stack(networks), len(networks)
     outputs = net.kernels[-1].shape[-1]
-    columns = keras.Input((len(scalings[0].inputs),), dtype="float64")
-    x = keras.layers.RepeatVector(count, dtype="float64")(columns)
+    kinds = scalings[0].kinds or (AMOUNT,) * len(scalings[0].inputs)
+    columns = keras.Input((len(kinds),), dtype="float64")
+    of_codes = [at for at, kind in enumerate(kinds) if kind == CODE]
+    numbers = [at for at, kind in enumerate(kinds) if kind != CODE]
+    x = columns if not of_codes else keras.ops.take(columns, numbers, axis=-1)
+    x = keras.layers.RepeatVector(count, dtype="float64")(x)
     filled = fills(scalings)
     if not np.isnan(filled).all():
         x = keras.ops.where(keras.ops.isnan(x), filled, x)
     # XLA's relu turns NaN into 0, which would look like any other prediction
     nothing = keras.ops.sum(0.0 * x, axis=(1, 2), keepdims=True)
-    spreads, centres = _spreads_and_centres([scaling.inputs for scaling in scalings])
-    x = _rescaling(1 / spreads, -centres / spreads, "inputs")(x)
+    x = _scaled(x, [scaling.inputs for scaling in scalings])
+    if of_codes:
+        codes = keras.ops.take(columns, of_codes, axis=-1)
+        nothing = nothing + keras.ops.sum(0.0 * codes, axis=-1)[:, None, None]
+        x = keras.ops.concatenate([x, _decoded(codes, [scaling.codes for scaling in scalings])], axis=-1)
     for units in spec.model.units:
         x = _hidden(spec, count, units, x)
     x = keras.layers.EinsumDense("bri,rio->bro", (count, outputs), bias_axes="ro")(x)
     if scalings[0].targets:
         spreads, centres = _spreads_and_centres([scaling.targets for scaling in scalings])
         x = _rescaling(np.where(np.isfinite(spreads), spreads, 0.0), centres, "targets")(x)
+        if bent := _shapes([scaling.targets for scaling in scalings]):
+            x = shapes.unbend(bent, x, keras.ops)
     else:
         x = keras.layers.Activation("softmax" if outputs > 1 else "sigmoid", name="probabilities")(x)
     predicted = keras.layers.Activation("linear", dtype=x.dtype, name=MEMBERS)(x + keras.ops.cast(nothing, x.dtype))
@@ -177,6 +189,37 @@ def predictor(spec: TrialSpec, networks: Sequence[Network], scalings: Sequence[S
     weights = zip(names_of_weights(net), model.weights, strict=True)
     model.set_weights([net.parameters[name].reshape(weight.shape) for name, weight in weights])
     return model
+
+
+def _scaled(x: keras.KerasTensor, scales: Sequence[Sequence[ColumnScale]]) -> keras.KerasTensor:
+    """Scale the columns of R networks, [n, R, columns], as `ColumnScale.apply` does."""
+    low, high = (np.array([[getattr(column, end) for column in columns] for columns in scales]) for end in ("low", "high"))
+    if np.isfinite(low).any():
+        x = keras.ops.minimum(keras.ops.maximum(x, np.maximum(low, -shapes.FAR)), np.minimum(high, shapes.FAR))
+    if bent := _shapes(scales):
+        x = shapes.bend(bent, x, keras.ops)
+    spreads, centres = _spreads_and_centres(scales)
+    x = _rescaling(1 / spreads, -centres / spreads, "inputs")(x)
+    soft = next((column.soft for columns in scales for column in columns), None)
+    return x if soft is None else x / keras.ops.sqrt(1 + keras.ops.square(x / soft))
+
+
+def _shapes(scales: Sequence[Sequence[ColumnScale]]) -> list[list[Shape]]:
+    """Return the curve of each network's columns, [R][columns]; [] if there are none."""
+    known = next((column.shape for columns in scales for column in columns if column.shape), None)
+    # a constant column, whose values count for nothing, takes any
+    return [[column.shape or known for column in columns] for columns in scales] if known else []
+
+
+def _decoded(codes: keras.KerasTensor, tables: Sequence[Sequence[Doubles]]) -> keras.KerasTensor:
+    """Return what codes, [n, columns], become: [n, R, columns · outputs]. tables: each network's, [codes, outputs] per column."""
+    count, outputs = len(tables), tables[0][0].shape[1]
+    sizes = np.array([len(table) for table in tables[0]])
+    flat = np.concatenate([table.ravel() for of_one in tables for table in of_one])
+    first = np.cumsum([0, *np.tile(sizes, count)[:-1]]).reshape(count, len(sizes)) * outputs
+    known = keras.ops.minimum(keras.ops.maximum(keras.ops.cast(codes, "int64"), 0), sizes - 1)
+    at = known[:, None, :, None] * outputs + (first[:, :, None] + np.arange(outputs))
+    return keras.ops.reshape(keras.ops.take(flat, at), (-1, count, len(sizes) * outputs))
 
 
 def _hidden(spec: TrialSpec, count: int, units: int, x: keras.KerasTensor) -> keras.KerasTensor:

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from study.analysis import fingerprints
-from study.data import encoding, loading
-from study.data.encoding import Input
+from study.data import encoding, loading, splits
+from study.data.rows import Rows
 from study.data.scaling import learn_scaling
 from study.errors import BadInput, Fault
-from study.records.arrays import Doubles
+from study.records.arrays import Array
 from study.records.champion import ERRORS, THRESHOLD
 from study.records.network import Network
 from study.records.tracked import TrackedNetwork
@@ -22,7 +20,7 @@ from study.records.trial import TrialRecord
 from study.reporting import report
 from study.reporting.study_results import Findings
 from study.results import out_of_fold
-from study.settings.data import CLASSIFICATION, UserTable
+from study.settings.data import CATEGORY, CLASSIFICATION, UserTable
 from study.settings.spec import TrialSpec, build
 from study.settings.values import as_texts
 
@@ -92,22 +90,18 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
     model = export.predictor(spec, [member.network for member in members], scalings)
     rows = loading.rows(spec)
     meaning = meaning_of(spec, rows.input_names, rows.target_names, members[0].network.kernels[-1].shape[1])
-    meaning["made_of"] = [list(source) for source in rows.inputs]
+    meaning["made_of"] = encoding.plain(rows.columns)
     errors = out_of_fold.errors(spec, numbers, model)
     meaning[ERRORS] = None if errors is None else errors.tolist()
     if record.summary and record.summary.threshold is not None:
         meaning[THRESHOLD] = record.summary.threshold
-    fills = export.fills(scalings).T
-    optional = [not np.isnan(fill).any() for fill in fills]
     if isinstance(spec.data, UserTable):
-        filled = zip(rows.input_names, fills.tolist(), optional, strict=True)
-        meaning["instead_of_missing"] = {name: fill for name, fill, gaps in filled if gaps}
         meaning["reading"] = reading_of(spec.data, rows.made_up)
-        meaning["encoding"] = "a text or boolean column becomes one input per level, 1 for that level and 0 otherwise"
+        meaning["encoding"] = "each column becomes the inputs that `made_of` lists, by study/data/encoding.py"
     whence = {"study": study, "trial": record.number, "members": numbers, "run_id": run_id, "fingerprint": fingerprint}
     return Champion(
         model=model,
-        columns=_columns(rows.inputs, scalings[0].x_val[:EXAMPLE_ROWS], optional),
+        columns=_columns(rows, splits.replicate_parts(spec, numbers[0])[2][:EXAMPLE_ROWS]),
         gives=predicting.types(meaning.get("classes", meaning["outputs"]), classes="classes" in meaning),
         fingerprint=fingerprint,
         params=as_texts(members[0].settings),
@@ -122,27 +116,23 @@ def reading_of(table: UserTable, made_up: Sequence[str]) -> dict[str, Any]:
         "decimal": table.decimal,
         "thousands": table.thousands,
         "gaps": list(table.gaps),
+        "columns": [f"{name}: {role}" for name, role in table.named_roles.items() if role == CATEGORY],
         "target": table.target,
         "header": not made_up,
         "made_up": list(made_up),
     }
 
 
-def _columns(inputs: Sequence[Input], example: Doubles, optional: Sequence[bool]) -> list[Column]:
-    """Return the columns that the inputs are made of. example: rows without gaps, [n, inputs]; optional: the numbers with gaps."""
+def _columns(rows: Rows, numbers: Array) -> list[Column]:
+    """Return the columns that the inputs are made of. numbers: of a few rows, which are examples."""
     from study.tracking.champion import Column
 
     columns, at = list[Column](), 0
-    for name, of_column in encoding.columns_of(inputs).items():
-        part, gaps = example[:, at : at + len(of_column)], optional[at]
-        at += len(of_column)
-        if of_column[0].level is None:
-            columns.append(Column(name, text=False, optional=gaps, example=part[:, 0].tolist()))
-            continue
-        boolean = encoding.is_boolean(of_column)
-        levels = [source.level == "True" if boolean else source.level for source in of_column]
-        values = [levels[int(np.argmax(row))] if row.any() else None for row in part]
-        columns.append(Column(name, text=not boolean, optional=of_column[0].gaps, example=values))
+    for column in rows.columns:
+        width = len(column.inputs)
+        example = encoding.decode_column(column, rows.x[numbers, at : at + width])
+        columns.append(Column(column.name, text=column.is_text, optional=column.gaps, example=example))
+        at += width
     return columns
 
 

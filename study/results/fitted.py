@@ -53,7 +53,7 @@ class Fitted:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return tuple(encoding.columns_of(self.predictor.inputs))
+        return tuple(column.name for column in self.predictor.columns)
 
     def __repr__(self) -> str:
         losses = f"{self.val_loss.min():.4g} to {self.val_loss.max():.4g}"
@@ -93,11 +93,10 @@ def fitted(cohort: Cohort) -> Fitted:
         networks=stacked,
         model=spec.model,
         fills=export.fills(scalings),
-        inputs=tuple(scaling.inputs for scaling in scalings),
-        targets=tuple(scaling.targets for scaling in scalings),
+        scalings=tuple(scaling._replace(x_val=np.empty((0, len(scaling.kinds)))) for scaling in scalings),
     )
     meaning = champion.meaning_of(spec, rows.input_names, rows.target_names, stacked.kernels[-1].shape[-1])
-    meaning |= {"made_of": rows.inputs, "members": [numbers[at] for at in kept]}
+    meaning |= {"made_of": encoding.plain(rows.columns), "members": [numbers[at] for at in kept]}
     if isinstance(spec.data, UserTable):
         meaning["reading"] = champion.reading_of(spec.data, rows.made_up)
     return Fitted(

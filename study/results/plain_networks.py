@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from study.analysis import forward
-from study.data.scaling import ColumnScale
+from study.data.scaling import ColumnScale, Scaling, in_units
 from study.records.arrays import Array, Doubles
 from study.records.network import Network
-from study.settings.data import LARGEST
 from study.settings.model import Model
 
 AT_ONCE = 20_000_000  # numbers in a layer's outputs
@@ -22,41 +21,30 @@ AT_ONCE = 20_000_000  # numbers in a layer's outputs
 class PlainNetworks:
     """R networks that map unscaled inputs, [n, inputs], to what each predicts, [n, R, outputs], as `Predictor.networks` does.
 
-    fills: what replaces a gap, [R, inputs], NaN for an input without gaps. inputs, targets: each network's scaling; no targets
-    for classes, whose probabilities are predicted.
+    fills: what replaces a gap, [R, inputs], NaN for an input without gaps. scalings: each network's own, without targets for
+    classes, whose probabilities are predicted.
     """
 
     networks: Network
     model: Model
     fills: Doubles
-    inputs: tuple[tuple[ColumnScale, ...], ...]
-    targets: tuple[tuple[ColumnScale, ...], ...]
+    scalings: tuple[Scaling, ...]
 
     def __call__(self, x: Array) -> Array:
-        step = max(1, AT_ONCE // (len(self.inputs) * max(self.model.units, default=1)))
+        step = max(1, AT_ONCE // (len(self.scalings) * max(self.model.units, default=1)))
         return np.concatenate([self._predict(x[at : at + step]) for at in range(0, max(1, len(x)), step)])
 
     def _predict(self, x: Array) -> Doubles:
         # in double precision, a row's prediction doesn't depend on the rows beside it
         doubles = Network({name: array.astype(np.float64) for name, array in self.networks.parameters.items()})
         predicted = []
-        for net, fill, inputs, targets in zip(doubles.unstack(), self.fills, self.inputs, self.targets, strict=True):
-            filled = np.where(np.isnan(x), fill, x)
-            seen: Any = _scaled(filled, inputs)
+        for net, fill, scaling in zip(doubles.unstack(), self.fills, self.scalings, strict=True):
+            seen: Any = scaling.apply(x, fill)
             outputs = forward.layer_outputs(Network.stack([net]), seen, self.model)[-1][0]
-            predicted.append(_in_units(outputs, targets) if targets else forward.probabilities(outputs))
+            predicted.append(_in_units(outputs, scaling.targets) if scaling.targets else forward.probabilities(outputs))
         return np.stack(predicted, axis=1)
-
-
-def _scaled(x: Doubles, scales: Sequence[ColumnScale]) -> Doubles:
-    """Return inputs without gaps as a network sees them; a gap that nothing fills, or an infinite number, spoils its row alone."""
-    centres, spreads = np.array([(scale.centre, scale.spread) for scale in scales]).T
-    with np.errstate(invalid="ignore"):
-        scaled = np.clip((x - centres) / spreads, -LARGEST, LARGEST)
-    scaled[~np.isfinite(x)] = np.nan
-    return scaled
 
 
 def _in_units(outputs: Doubles, scales: Sequence[ColumnScale]) -> Doubles:
     # a target that is constant in the training part has an infinite spread, and is predicted as what it was
-    return outputs * [scale.spread if np.isfinite(scale.spread) else 0 for scale in scales] + [scale.centre for scale in scales]
+    return in_units(scales, np.where(np.isfinite([scale.spread for scale in scales]), outputs, 0.0))

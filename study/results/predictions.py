@@ -9,7 +9,6 @@ import pandas as pd
 
 from study import locations, sqlite
 from study.data import readers
-from study.data.encoding import columns_of, is_boolean
 from study.errors import BadInput, Fault
 from study.records.arrays import Doubles
 from study.results import champion
@@ -45,9 +44,9 @@ def of_file(
     if decimal and decimal != settings["decimal"]:
         settings |= {"decimal": decimal, "thousands": None}
     source = UserTable(path=file, delimiter=delimiter, encoding=encoding, sheet=sheet, sql=sql, **settings)
-    known = columns_of(predictor.inputs)
     # a text may look like a number; Arrow reads truth values as training did
-    texts = [name for name, of_column in known.items() if of_column[0].level is not None and not is_boolean(of_column)]
+    known = [column.name for column in predictor.columns]
+    texts = [column.name for column in predictor.columns if column.is_text]
     widths = None if level is None else halfwidths(predictor, level, member, lambda: _command(name))
     predicted = predictor.table(readers.values(source, known, texts, made_up), member, widths)
     if not keep:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import pandas as pd
 
 from study import locations
-from study.data.encoding import columns_of
 from study.errors import BadInput, Fault
 from study.records.network import Network
 from study.records.trial import TrialRecord
@@ -150,17 +149,16 @@ class Study:
 
         rows: the columns of the training table by name, unscaled and unencoded, in any form that `study.tune` takes; others are
         ignored. An array without names has as many columns as the training table has inputs, in their order. The result has one
-        column per target, in its own units, or one per class, with its probability. A gap in a column without gaps in training
-        gives NaN.
+        column per target, in its own units, or one per class, with its probability. Warns of what training hadn't seen.
         member: the number of a replicate to take alone. return_std: also return a table with the standard deviation over the
         networks, NaN for one alone; it is no interval of the outcome. interval: add columns with prediction intervals that contain
         this share of new rows' outcomes: `lower` and `upper`, for classes `prediction set` (see `Predictor.intervals`).
-        Raises BadInput if the study has no champion or the champion no such member, for a missing or duplicate column, for a text
-        that training hasn't seen, and for an interval that can't be had; Corrupt and Unreachable.
+        Raises BadInput if the study has no champion or the champion no such member, for a missing or duplicate column, and for an
+        interval that can't be had; Corrupt and Unreachable.
         """
         kept = self._champion
         widths = None if interval is None else predictions.halfwidths(kept, interval, member, lambda: self._findings.command)
-        table = new_rows.table(rows, list(columns_of(kept.inputs)))
+        table = new_rows.table(rows, [column.name for column in kept.columns])
         predicted = kept.predict(predicting.columns(table), member)
         mean, std = (pd.DataFrame(part, index=table.index, columns=list(kept.names)) for part in predicted)
         if widths is not None:

@@ -14,11 +14,17 @@ from study.settings.rules import TEXT, Kind, Rule, integer, later, listing, numb
 
 REGRESSION, CLASSIFICATION, AUTO = "regression", "classification", "auto"
 NONE, STANDARD, MINMAX, ROBUST = "none", "standard", "minmax", "robust"
+LOG, POWER, QUANTILE = "log", "power", "quantile"
 SPLIT, KFOLD, BOOTSTRAP = "split", "kfold", "bootstrap"
 RANDOM, GROUP, TIME = "random", "group", "time"
 REFUSE, MEAN, MEDIAN, MOST_FREQUENT = "refuse", "mean", "median", "most_frequent"
 KEEP = "keep"
+TYPES = "types"
+ONEHOT, TARGET, ORDINAL = "onehot", "target", "ordinal"
+NUMBER, CATEGORY, DATE, BOOLEAN, DROP = "number", "category", "date", "boolean", "drop"
+ROLES = (NUMBER, CATEGORY, DATE, BOOLEAN, DROP)
 THOUSANDS = (",", ".", "'", "’", " ", "\u00a0", "\u202f")  # the last two are no-break spaces
+MOST_RARE = 5
 LARGEST = 1e37  # single precision holds values up to more than ten times this
 
 BALANCED = "balanced"
@@ -28,7 +34,8 @@ ROWS, COLUMNS = integer(2, 100_000_000), integer(1, 65_536)
 SD = number(0, 1e6)
 SHARE = number(0, 1, below=True)
 TESTED = 0.2  # share of test rows in data that aren't made by a formula
-TARGET_SCALES = one_of((NONE, STANDARD, MINMAX))
+INPUT_SCALES = one_of((NONE, STANDARD, MINMAX, ROBUST, QUANTILE, POWER))
+TARGET_SCALES = one_of((NONE, STANDARD, MINMAX, LOG, POWER, QUANTILE))
 MOST_WEIGHT = 1e6
 
 
@@ -61,7 +68,8 @@ CLASS_WEIGHT = optional(
 class Data(Kind):
     """Settings that all kinds of data share. Statistics come from the training part, and only the training part gets noise.
 
-    normalise: each input by mean and SD, by minimum and range, by median and interquartile range, or not at all.
+    normalise: each input by mean and SD, by minimum and range, by median and interquartile range, by the normal scores of its
+    ranks, by the power that makes it most normal, or not at all.
     feature_noise, target_noise: SD of the normal noise on each (normalised) input and target column; for classification,
     target_noise is the share of the training labels that become another class.
     test_fraction: share of the rows, the same for all replicates and trials, that neither train nor choose: a study's end reports
@@ -73,7 +81,7 @@ class Data(Kind):
 
     test_fraction: float = later(0.0, SHARE)
     validation_fraction: float = setting(0.2, number(0, 1, above=True, below=True))
-    normalise: str = setting(STANDARD, one_of((NONE, STANDARD, MINMAX, ROBUST)))
+    normalise: str = setting(STANDARD, INPUT_SCALES)
     feature_noise: float = setting(0.0, SD)
     target_noise: float = setting(0.0, SD)
     resample: str = setting(SPLIT, one_of((SPLIT, KFOLD, BOOTSTRAP)))
@@ -109,7 +117,7 @@ class Noise(Regression):
     """Inputs and targets uniform on [0, 1); nothing can be learned but the rows themselves."""
 
     name = "noise"
-    normalise: str = setting(NONE, one_of((NONE, STANDARD, MINMAX, ROBUST)))
+    normalise: str = setting(NONE, INPUT_SCALES)
     normalise_target: str = setting(NONE, TARGET_SCALES)
     rows: int = setting(1000, ROWS)
     features: int = setting(10, COLUMNS)
@@ -239,6 +247,33 @@ def _accept_gap(value: object) -> str | float:
     return value
 
 
+def _accept_role(value: object) -> str:
+    """Accept NAME: ROLE, where a date's role may end with its notation."""
+    name, mark, role = str(value).rpartition(": ")
+    kind, _, written = role.strip().partition(" ")
+    if not isinstance(value, str) or not mark or kind not in ROLES or (written and (kind != DATE or "%" not in written)):
+        raise ValueError
+    return f"{name}: {role.strip()}"
+
+
+def _accept_roles(value: object) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        value = [f"{name}: {role}" for name, role in value.items()]
+    named = listing(ROLE, at_least=0).accept(value)
+    if len({item.rpartition(": ")[0] for item in named}) < len(named):
+        raise ValueError
+    return tuple(named)
+
+
+ROLE = Rule("NAME: ROLE", _accept_role)
+NAMED_ROLES = Rule(
+    f"a role for each column, as in 'data.columns={{zip: category}}' or 'data.columns=[\"zip: category\"]': {', '.join(ROLES)}",
+    _accept_roles,
+)
+
+
 def _accept_quote(value: object) -> str:
     if value not in QUOTES:
         raise ValueError
@@ -256,18 +291,25 @@ NAMES = Rule("""names of columns, with numbers and null in quotes, as in 'data.d
 
 @dataclass(frozen=True)
 class UserTable(Regression):
-    """A table in a file or a database. Text and booleans become one column per level.
+    """A table in a file or a database.
 
     task: `auto` is resolved when settings are composed, so here it is always one of the two.
     target: one column, or several numeric ones. Rows without a value in one of them are left out. weight: the column with what each
     row counts for in losses and scores; it is no input. class_weight: as for `Classification`. threshold: of two
     classes, the probability of the second above which it is predicted, or the score to choose it by; None for the likelier class.
-    normalise_target has no effect on classification. missing: the statistic of the training part that replaces a missing number; a
-    missing text or boolean is zero in all its levels' columns.
+    normalise_target has no effect on classification.
+    roles: 'auto' finds out what each column is; 'types' takes numbers, texts and booleans for what they are, as earlier versions
+    did. columns: the roles of some, `NAME: ROLE`. encode: how categories become inputs; 'auto' is one input per level for at most
+    max_levels levels, and otherwise the targets of the training part. min_count: levels of fewer rows are *other*; None means 1 %
+    of the rows, from 1 to MOST_RARE. max_levels: the most levels with an input each.
+    missing: the statistic of the training part that replaces a missing number, or 'auto': the median, beside an input that is 1
+    where the value is missing. Without 'auto', a missing text or boolean is zero in all its levels' inputs.
+    clip: the most SDs, judged by the middle half of the training part, of a number from their median; None for no limit.
+    soft_clip: a smooth limit of the scaled inputs; None for none.
     path: of a file, or a database's URL. sql: the query whose rows are the table, in a SQLite file or on a server. sheet: of a
     workbook, the first by default. delimiter, encoding, quote, and skip, the number of lines above a text's names: None detects
     them. A delimiter of a blank is any number of blanks and tabs. decimal: the decimal mark of a text file's numbers; thousands:
-    the separator between groups of three digits, None accepts any. max_levels: a text column with more is refused. header: whether
+    the separator between groups of three digits, None accepts any. header: whether
     the first line of a text file holds the columns' names; auto detects it. index: auto leaves out the row labels that pandas and R
     write, keep makes an input of them. gaps: texts and numbers that stand for a missing value, besides the usual ones.
     test_path: a table with the same columns whose rows are the test part, in place of `test_fraction`.
@@ -283,7 +325,11 @@ class UserTable(Regression):
         REGRESSION, Rule("auto, regression, classification", one_of((REGRESSION, CLASSIFICATION)).accept)
     )
     drop: tuple[str, ...] = setting((), listing(NAMES, at_least=0, distinct=True))
-    missing: str = setting(REFUSE, one_of((REFUSE, MEAN, MEDIAN, MOST_FREQUENT)))
+    columns: tuple[str, ...] | None = later(None, NAMED_ROLES)
+    roles: str = later(AUTO, one_of((AUTO, TYPES)), before=TYPES)
+    encode: str = later(AUTO, one_of((AUTO, ONEHOT, TARGET, ORDINAL)), before=ONEHOT)
+    min_count: int | None = later(None, optional(integer(1, 1_000_000)), before=1)
+    missing: str = setting(AUTO, one_of((AUTO, REFUSE, MEAN, MEDIAN, MOST_FREQUENT)))
     delimiter: str | None = setting(
         None,
         optional(Rule("one to three characters, such as ',' or ';', or tab; a blank for any number of them", _accept_delimiter)),
@@ -296,6 +342,8 @@ class UserTable(Regression):
     sheet: str | None = later(None, optional(TEXT))
     sql: str | None = later(None, optional(TEXT))
     max_levels: int = setting(50, integer(2, 10_000))
+    clip: float | None = later(20.0, optional(number(1, 1e6)), before=None)
+    soft_clip: float | None = later(None, optional(number(0.1, 1e6)))
     header: bool | str = later(AUTO, Rule("auto, true or false", _accept_header))
     index: str = later(AUTO, one_of((AUTO, KEEP)))
     gaps: tuple[str | float, ...] = later((), listing(Rule("texts and numbers", _accept_gap), at_least=0, distinct=True))
@@ -321,6 +369,7 @@ class UserTable(Regression):
             faults.append(Fault("thousands", self.thousands, "a mark other than data.decimal"))
         if is_url(self.path) and self.sql is None:
             faults.append(Fault("sql", None, "a query, such as 'SELECT * FROM houses', for a database's URL"))
+        faults += [Fault("columns", name, "columns other than the target") for name in self.targets if name in self.named_roles]
         faults += [Fault("drop", name, "columns other than the target") for name in self.targets if name in self.drop]
         if self.task == CLASSIFICATION and len(self.targets) > 1:
             faults.append(Fault("target", list(self.targets), "one column for classification; several targets are for regression"))
@@ -339,6 +388,15 @@ class UserTable(Regression):
             faults.append(Fault("resample", self.resample, f"{SPLIT} with data.split={self.split}"))
         if faults:
             raise BadInput(faults)
+
+    @property
+    def named_roles(self) -> dict[str, str]:
+        """The role of each column in `columns`."""
+        return {name: role for name, _, role in (item.rpartition(": ") for item in self.columns or ())}
+
+    def rarest(self, rows: int) -> int:
+        """Return the fewest rows of a level that has an input of its own, in a table of so many."""
+        return min(MOST_RARE, max(1, rows // 100)) if self.min_count is None else self.min_count
 
 
 KINDS = registry(Noise, Teacher, Friedman1, Diabetes, Digits, BreastCancer, Wine, Iris, UserTable)

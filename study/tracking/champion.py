@@ -44,7 +44,7 @@ CODE = (
     "errors.py",
     *("settings/rules.py", "settings/data.py"),
     "records/champion.py",
-    *("data/number_texts.py", "data/encoding.py"),
+    *("data/dates.py", "data/number_texts.py", "data/encoding.py"),
     "statistics/conformal.py",
     *("tracking/predicting.py", "tracking/served.py"),
 )

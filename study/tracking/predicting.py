@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from study.data.encoding import NUMBERS, Input, encode, named_alike, without_gaps
+from study.data.encoding import NUMBERS, TableColumn, encode, from_plain, named_alike, without_gaps
 from study.errors import BadInput, Fault
 from study.records.champion import ERRORS, MEMBERS, THRESHOLD
 from study.statistics import conformal
@@ -36,14 +36,15 @@ class Predictor:
     """A champion, ready for new rows.
 
     networks: takes encoded rows, [n, inputs], and returns each member's prediction, [n, R, outputs]. members: the replicates'
-    numbers; names: of its outputs; classifies: these are classes; reading: how its table was read (`results.champion`).
-    records_errors: False for a champion of an earlier version; errors: those out of fold, [m, outputs], None for rows in time.
+    numbers; columns: how a table's columns become inputs; names: of its outputs; classifies: these are classes; reading: how its
+    table was read (`results.champion`). records_errors: False for a champion of an earlier version; errors: those out of fold,
+    [m, outputs], None for rows in time.
     threshold: the probability of the second of two classes above which it is predicted; None for the likelier class.
     """
 
     networks: Callable[[Array], Array]
     members: tuple[int, ...]
-    inputs: tuple[Input, ...]
+    columns: tuple[TableColumn, ...]
     names: tuple[str, ...]
     classifies: bool
     reading: Mapping[str, Any]
@@ -60,7 +61,7 @@ class Predictor:
         return cls(
             networks=networks,
             members=tuple(metadata["members"] if "members" in metadata else [metadata["replicate"]]),
-            inputs=tuple(Input(*fields) for fields in metadata["made_of"]),
+            columns=from_plain(metadata["made_of"]),
             names=tuple(metadata.get("classes", metadata["outputs"])),
             classifies="classes" in metadata,
             reading=reading,
@@ -73,7 +74,7 @@ class Predictor:
         """Return rows as the networks take them, [n, inputs]. columns: as for `encoding.encode`, whose BadInput it raises."""
         gaps = self.reading.get("gaps", ())
         given = without_gaps(columns, gaps) if gaps else columns
-        return encode(self.inputs, given, self.reading.get("decimal", "."), self.reading.get("thousands"))
+        return encode(self.columns, given, self.reading.get("decimal", "."), self.reading.get("thousands"))
 
     def predict(self, columns: Mapping[str, Array], member: int | None = None) -> tuple[Array, Array]:
         """Predict unscaled rows: targets in their own units, or each class's probability.

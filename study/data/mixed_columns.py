@@ -1,0 +1,75 @@
+"""Columns of texts that were meant to hold numbers, and the settings that mend them, quoted for a shell."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from study.data import number_texts
+from study.data.arrow_types import Column
+from study.data.encoding import row_text
+from study.data.readers import DECIMAL_COMMA
+from study.settings.data import UserTable
+
+# a text column is meant to hold numbers if at least this share of its different texts are numbers
+NUMERIC_SHARE = 0.5
+
+
+def levels_of(column: Column) -> list[Any]:
+    return sorted(value for value in pc.unique(column).to_pylist() if value is not None)
+
+
+def slips_of(settings: UserTable, levels: Sequence[Any]) -> list[str]:
+    """Return the texts that aren't numbers in a column that is meant to hold numbers; [] for any other column."""
+    texts = [level for level in levels if isinstance(level, str)]
+    # a number with the other decimal mark is a slip too
+    meant = [text for text in texts if number_texts.read(text, ".") or number_texts.read(text, ",")]
+    if not meant or len(meant) < NUMERIC_SHARE * len(texts):
+        return []
+    return number_texts.slips(texts, settings.decimal, settings.thousands)
+
+
+def slip(settings: UserTable, column: Column, slips: Sequence[str]) -> tuple[str, str]:
+    """Return the fault of a column of numbers, and its valid content."""
+    rows = pc.is_in(column, value_set=pa.array(slips, column.type)).to_numpy()
+    first = column[int(np.argmax(rows))].as_py()
+    valid = f"numbers only, with decimal {'points' if settings.decimal == '.' else 'commas'}, or an empty cell"
+    known = number_texts.read(first, ",")
+    if settings.decimal == "." and known and not number_texts.read(first, "."):
+        valid += f"; or decimal commas, in a text file: {DECIMAL_COMMA}"
+    elif settings.decimal == "," and number_texts.read(first, ".") and not known:
+        valid += "; or decimal points: data.decimal=."
+    elif not known and not number_texts.read(first, ".") and len(slips) == 1:
+        valid += f"; if {first!r} stands for a missing value: {gaps_hint(settings, [first])}"
+    return f"{first!r} among numbers, {row_text(rows)}", valid
+
+
+def drop_hint(names: Sequence[str]) -> str:
+    """Return the setting that leaves out these columns, quoted for a shell."""
+    return shlex.quote(f"data.drop=[{','.join(map(_quoted, names))}]")
+
+
+def _quoted(name: str) -> str:
+    """Quote a text as an element of a list in Hydra's grammar, in which numbers, booleans and null would be no texts."""
+    if re.fullmatch(r"[^\W\d][\w ]*\w|[^\W\d]", name, re.ASCII) and name.lower() not in ("null", "true", "false", "nan", "inf"):
+        return name
+    # a backslash is special before a quote, and before an interpolation of OmegaConf's
+    escaped = re.sub(r'(\\*)("|\$\{|$)', lambda match: match[1] * 2 + ("\\" + match[2] if match[2] else ""), name)
+    return f'"{escaped}"'
+
+
+def gaps_hint(settings: UserTable, more: Sequence[str | float]) -> str:
+    gaps = (_quoted(gap) if isinstance(gap, str) else f"{gap:.15g}" for gap in (*settings.gaps, *more))
+    return shlex.quote(f"data.gaps=[{','.join(gaps)}]")
+
+
+def roles_hint(name: str, role: str) -> str:
+    """Return the setting that says a column's role, quoted for a shell."""
+    quoted = _quoted(f"{name}: {role}")
+    return shlex.quote(f"data.columns=[{quoted}]")
