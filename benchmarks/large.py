@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -63,15 +64,48 @@ def parquet(rows: int, columns: int) -> Callable[[Path], None]:
     return lambda folder: pa.parquet.write_table(table(rows, columns), folder / "table.parquet")
 
 
+def compressed(rows: int, columns: int) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        with pa.CompressedOutputStream(str(folder / "table.csv.zst"), "zstd") as stream:
+            pa.csv.write_csv(table(rows, columns), stream)
+
+    return write
+
+
+def database(rows: int, columns: int) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        made = table(rows, columns)
+        names = ",".join(made.column_names)
+        with contextlib.closing(sqlite3.connect(folder / "table.db")) as connection:
+            connection.execute(f"CREATE TABLE houses ({names})")
+            for batch in made.to_batches(20_000):
+                values = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+                connection.executemany(f"INSERT INTO houses VALUES ({','.join('?' * made.num_columns)})", values)
+            connection.commit()
+
+    return write
+
+
 def of_file(name: str, *more: str) -> list[str]:
     return ["data=table", f"data.path={name}", "data.target=y", *more]
 
 
 LARGE_BATCHES = ["training.batch_size=4096", "training.epochs=2", "replicates.count=4"]
+WIDE = ["model.units=[256,256]", "replicates.count=2"]
+EPOCHS_OF_128 = ["training.batch_size=128", "training.epochs=2"]
+QUERY = "data.sql=SELECT * FROM houses"
 CASES = [
     Case("1,000 classes, 20,000 × 20", of_file("table.csv", "training.epochs=5"), write=csv(20_000, 20, 1000)),
     Case("2,000,000 × 20, CSV", of_file("table.csv", *LARGE_BATCHES), write=csv(2_000_000, 20)),
     Case("2,000,000 × 20, Parquet", of_file("table.parquet", *LARGE_BATCHES), write=parquet(2_000_000, 20)),
+    Case("2,000,000 × 20, CSV as .zst", of_file("table.csv.zst", *LARGE_BATCHES), write=compressed(2_000_000, 20)),
+    Case(
+        "2,000,000 × 20, SQLite",
+        of_file("table.db", QUERY, *LARGE_BATCHES),
+        write=database(2_000_000, 20),
+    ),
+    Case("1,000,000 × 50, [256,256]", of_file("table.parquet", *WIDE, *EPOCHS_OF_128), write=parquet(1_000_000, 50)),
+    Case("60,000 × 784, 10 classes", of_file("table.csv", *WIDE, *EPOCHS_OF_128), write=csv(60_000, 784, 10)),
     Case("5,000 columns, 2,000 rows", of_file("table.csv", "training.epochs=10"), write=csv(2000, 5000)),
     Case("1,000 replicates", [*TINY, "training.epochs=20", "replicates.count=1000"]),
     Case("100,000 epochs", [*TINY, "training.epochs=100000", "training.leg_epochs=1000", "replicates.count=4"]),

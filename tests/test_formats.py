@@ -28,6 +28,7 @@ from study.errors import BadInput, Unreachable
 from study.runner import identity
 from study.settings import spec
 from study.settings.data import UserTable
+from tests import servers
 
 ROWS = [{"a": number, "b": ["x", "y", None][number % 3], "y": number + 0.5} for number in range(12)]
 TEXT = "a,b,y\n" + "".join(f"{row['a']},{row['b'] or ''},{row['y']}\n" for row in ROWS)
@@ -382,3 +383,36 @@ def test_an_unknown_database_is_refused(folder: Path, path: str, part: str) -> N
     with pytest.raises(BadInput) as raised:
         queries.rows(UserTable(path=path, target="y", sql=QUERY))
     assert str(raised.value).startswith("data.path: got ") and part in str(raised.value)
+
+
+@pytest.mark.long
+def test_a_server_gives_its_rows_to_a_query_that_cant_write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psycopg2
+
+    with servers.postgres() as server:
+        monkeypatch.setenv("HOUSES_PASSWORD", servers.PASSWORD)
+        monkeypatch.setattr("study.data.python_rows.BLOCK", 5)
+        with (
+            closing(psycopg2.connect(server.url("postgres"), password=servers.PASSWORD)) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("CREATE TABLE houses (a integer, b text, y numeric(10, 2), d date)")
+            cursor.executemany("INSERT INTO houses VALUES (%(a)s, %(b)s, %(y)s, '2024-01-31')", ROWS)
+            connection.commit()
+        path = server.url("postgres").replace("@", ":$HOUSES_PASSWORD@")
+        # casts, per cent signs and colons are PostgreSQL's, and no parameters
+        sql = "SELECT a, b, y::float8 AS y, 'x:y' AS c FROM houses WHERE b LIKE '%' OR b IS NULL OR a % 2 = 0 ORDER BY a"
+        content = read(path, sql=sql)
+        values = {key: column.to_pylist() for key, column in content.columns.items()}
+        assert [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)] == ROWS
+        assert "to run the query again: rm .mlp-study/rows/query-" in content.notes[0]
+        assert queries.rows(UserTable(path=path, target="y", sql="SELECT y FROM houses")).column("y").to_pylist()[:2] == [0.5, 1.5]
+        for written in ("WITH gone AS (DELETE FROM houses RETURNING a) SELECT a FROM gone", "SELECT nextval('nothing')"):
+            with pytest.raises(BadInput, match=r"data\.sql: got "):
+                read(path, sql=written)
+        with pytest.raises(BadInput, match="read-only transaction"):
+            read(path, sql="SELECT * FROM houses FOR UPDATE")
+    # the server is gone
+    assert read(path, sql=sql).notes == content.notes
+    written_files = [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
+    assert written_files and all(servers.PASSWORD.encode() not in content for content in written_files)
