@@ -206,11 +206,11 @@ def tune(
     """Run a study in this process, or resume it, and open it: `mlp-study --multirun` from Python.
 
     rows: a pandas or polars frame, an Arrow table, a mapping of names to columns, an array [n, columns], or the path of a table;
-    None for data that the settings name. target: the name of the column to predict, or its values, [n]. space: settings to search,
-    each with a list of choices, a Python range, or a domain from `study.log`, `study.interval` or `study.choice`; None searches
-    optimizer, learning rate, batch size, width and depth. n_trials: the total over all calls. settings: overrides as on the command
-    line, such as "training.epochs=50" or "hydra.sweeper.minutes=10". name: the study's; by default the same call makes the same
-    one. progress: False prints nothing.
+    None for data that the settings name. target: the name of the column to predict, a list of names, or the values, [n] or
+    [n, targets]. space: settings to search, each with a list of choices, a Python range, or a domain from `study.log`,
+    `study.interval` or `study.choice`; None searches optimizer, learning rate, batch size, width and depth. n_trials: the total
+    over all calls. settings: overrides as on the command line, such as "training.epochs=50" or "hydra.sweeper.minutes=10". name:
+    the study's; by default the same call makes the same one. progress: False prints nothing.
 
     Records lie in the working directory, as those of a command do; rows in memory are kept there as a Parquet file named after its
     content. A call that was interrupted, or killed, is resumed by the same call, or by the command that `mlp-study show` prints.
@@ -223,9 +223,9 @@ def tune(
     {0: 'adam', 1: 'sgd'}
     """
     from study.results import study_handle
-    from study.runner import tune
+    from study.runner import given_rows, tune
 
-    launched = tune.tune(rows, target, space, n_trials, settings, name, progress)
+    launched = tune.tune(given_rows.kept(rows, target), space, n_trials, settings, name, progress)
     return study_handle.open_study(launched.name, launched.storage, launched.uri)
 
 

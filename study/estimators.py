@@ -20,6 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
+    _check_sample_weight,
     _check_y,
     check_is_fitted,
     column_or_1d,
@@ -28,6 +29,7 @@ from sklearn.utils.validation import (
 
 from study.config.domains import value_text
 from study.data.file_columns import made_up_names
+from study.data.kept_rows import table_of
 from study.errors import BadInput
 from study.records.arrays import Array, Doubles
 from study.settings.data import CLASSIFICATION, REGRESSION
@@ -117,14 +119,13 @@ class _MLPStudy(BaseEstimator):  # type: ignore[misc]
         lines = [f"{key}={value_text(value)}" for key, value in given.items() if key not in searched]
         return [f"data.task={self._task}", "data.missing=median", SPLITS, f"seed={seed}", *lines, *self.settings]
 
-    def _fit(self, x: Any, y: Array) -> Self:
+    def _fit(self, x: Any, y: Array, weights: Any) -> Self:
         from study.runner import fit
 
         lines = self._overrides()
+        before = None if self.space is None else fit.Before(self.space, self.n_trials, self.study_name)
         with _refusals():
-            if self.space is not None:
-                lines += fit.best(x, y, self.space, self.n_trials, lines, self.study_name)
-            self.fitted_ = fit.fit(x, y, lines)
+            self.fitted_ = fit.fit(x, y, lines, weights, before)
         return self
 
     def _rows(self, x: Any, *, reset: bool) -> Any:
@@ -134,7 +135,7 @@ class _MLPStudy(BaseEstimator):  # type: ignore[misc]
             _check_n_features(self, x, reset=reset)
             if len(x) < (least := 2 if reset else 1):
                 raise ValueError(f"Found array with {len(x)} sample(s) while a minimum of {least} is required.")
-            return x
+            return x if hasattr(x, "iloc") else table_of(x).to_pandas()
         import pandas as pd
 
         array = validate_data(self, x, reset=reset, ensure_all_finite="allow-nan", ensure_min_samples=2 if reset else 1)
@@ -151,31 +152,60 @@ class _MLPStudy(BaseEstimator):  # type: ignore[misc]
         return predicted
 
 
+def _weights(sample_weight: Any, rows: Any) -> tuple[Array, Array | None]:
+    """Return which rows count, bool [n], and what each of those counts for; None if all count alike."""
+    if sample_weight is None:
+        return np.ones(len(rows), bool), None
+    weights = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+    if not weights.any():
+        raise ValueError("all sample_weight are zero")
+    return weights > 0, weights[weights > 0]
+
+
 class MLPStudyRegressor(RegressorMixin, _MLPStudy):  # type: ignore[misc]
     _task = REGRESSION
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803  scikit-learn's name
+    """The mean prediction of a setting's networks, as an estimator of scikit-learn's; y may have several columns.
+
+    Parameters are in docs/python.md. fitted_: what `study.fit` returns.
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803  scikit-learn's name
         rows = self._rows(X, reset=True)
-        targets = _check_y(y, y_numeric=True, estimator=self)
+        targets = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
         check_consistent_length(rows, targets)
-        return self._fit(rows, targets.astype(np.float64))
+        self._several = targets.ndim == 2
+        counted, weights = _weights(sample_weight, rows)
+        return self._fit(rows[counted], targets[counted].astype(np.float64), weights)
 
     def predict(self, X: Any) -> Doubles:  # noqa: N803
-        return self._predicted(X)[:, 0]
+        predicted = self._predicted(X)
+        return predicted if self._several else predicted[:, 0]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
 
 class MLPStudyClassifier(ClassifierMixin, _MLPStudy):  # type: ignore[misc]
     _task = CLASSIFICATION
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803
+    """The mean probabilities of a setting's networks, as an estimator of scikit-learn's.
+
+    Parameters are in docs/python.md. fitted_: what `study.fit` returns.
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         rows = self._rows(X, reset=True)
         labels = column_or_1d(y, warn=True)
         check_classification_targets(labels)
         check_consistent_length(rows, labels)
-        self.classes_, codes = np.unique(labels, return_inverse=True)
+        counted, weights = _weights(sample_weight, rows)
+        self.classes_, codes = np.unique(labels[counted], return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has 1 class, {self.classes_[0]!r}; two or more can be told apart")
-        return self._fit(rows, codes)
+        return self._fit(rows[counted], codes, weights)
 
     def predict(self, X: Any) -> Array:  # noqa: N803
         likeliest = self.predict_proba(X).argmax(axis=1)

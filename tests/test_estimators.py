@@ -22,7 +22,10 @@ from tests.test_from_python import frame
 
 QUICK = {"units": (16,), "epochs": 60, "replicates": 2}
 # checks that can't hold, each with the reason
-EXPECTED: dict[str, str] = {}
+EXPECTED = {
+    "check_sample_weight_equivalence_on_dense_data": "rows are split at random into those that train and those that choose the epoch, "
+    "and a batch has so many rows whatever they weigh: a row of weight two isn't the same row twice"
+}
 
 
 @pytest.mark.long
@@ -67,6 +70,16 @@ def test_what_cannot_be_fitted_is_refused_as_scikit_learn_does(estimator: BaseEs
     with pytest.raises(ValueError, match=told) as refused:
         estimator.fit(frame(), labels)
     assert isinstance(refused.value, BadInput) or told == "y has 1 class"
+
+
+def test_weights_and_several_targets_are_those_of_the_settings() -> None:
+    rows, weights = frame(), np.r_[np.zeros(20), np.full(40, 2.0)]
+    targets = np.column_stack([rows.price, rows.area])
+    made = MLPStudyRegressor(units=(4,), epochs=2, replicates=2).fit(rows[["district", "area"]], targets, sample_weight=weights)
+    assert made.predict(rows[["district", "area"]]).shape == (60, 2)
+    assert made.fitted_.spec.data.weight == "weight" and "32 rows to train on" in made.fitted_.reading
+    with pytest.raises(ValueError, match="zero"):
+        made.fit(rows, targets, sample_weight=np.zeros(60))
 
 
 @pytest.mark.long

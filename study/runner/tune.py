@@ -21,7 +21,7 @@ from study.config.refusals import REFUSALS
 from study.config.source import OWN
 from study.errors import BadInput, StudyError
 from study.reporting import notebook, streams
-from study.runner import given_rows, job
+from study.runner import job
 from study.runner.launching import Launched
 from study.tracking import spool
 
@@ -33,16 +33,15 @@ one_at_a_time = threading.RLock()
 
 
 def tune(
-    rows: object | None,
-    target: object | None,
+    given: Sequence[str],
     space: Mapping[str, object] | None,
     n_trials: int | None,
     settings: Sequence[str],
     name: str | None,
     progress: bool,
 ) -> Launched:
-    """Run or resume a study; return where it is. Arguments and errors as for `study.tune`."""
-    lines = [*given_rows.kept(rows, target), *settings, *domains.overrides(space or {})]
+    """Run or resume a study; return where it is. given: its rows as overrides; the rest and errors as for `study.tune`."""
+    lines = [*given, *settings, *domains.overrides(space or {})]
     if n_trials is not None:
         lines.append(f"hydra.sweeper.n_trials={grammar.encode(n_trials)}")
     if name is not None:
