@@ -22,10 +22,8 @@ from tests.test_from_python import frame
 
 QUICK = {"units": (16,), "epochs": 60, "replicates": 2}
 # checks that can't hold, each with the reason
-EXPECTED = {
-    "check_sample_weight_equivalence_on_dense_data": "rows are split at random into those that train and those that choose the epoch, "
-    "and a batch has so many rows whatever they weigh: a row of weight two isn't the same row twice"
-}
+SPLIT = "rows are split at random, and a batch has so many rows whatever they weigh: a row of weight two isn't that row twice"
+EXPECTED = {"check_sample_weight_equivalence_on_dense_data": SPLIT}
 
 
 @pytest.mark.long
@@ -72,6 +70,7 @@ def test_what_cannot_be_fitted_is_refused_as_scikit_learn_does(estimator: BaseEs
     assert isinstance(refused.value, BadInput) or told == "y has 1 class"
 
 
+@pytest.mark.long
 def test_weights_and_several_targets_are_those_of_the_settings() -> None:
     rows, weights = frame(), np.r_[np.zeros(20), np.full(40, 2.0)]
     targets = np.column_stack([rows.price, rows.area])
