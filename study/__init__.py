@@ -10,6 +10,7 @@ False
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING
 
 from study.errors import BadInput, Fault, StudyError
@@ -188,7 +189,10 @@ def open(name: str, storage: str | None = None, tracking_uri: str | None = None)
     >>> tiny.curves(1).columns.tolist()
     ['replicate', 'epoch', 'train_loss', 'val_loss', 'learning_rate']
     """
-    from study.results import study_handle
+    with warnings.catch_warnings():
+        # MLflow loads tqdm, which warns in a notebook without widgets; none are used
+        warnings.filterwarnings("ignore", "IProgress not found")
+        from study.results import study_handle
 
     return study_handle.open_study(name, storage, tracking_uri)
 
@@ -222,11 +226,10 @@ def tune(
     >>> found.trials["optimizer"].to_dict()
     {0: 'adam', 1: 'sgd'}
     """
-    from study.results import study_handle
     from study.runner import given_rows, tune
 
     launched = tune.tune(given_rows.kept(rows, target), space, n_trials, settings, name, progress)
-    return study_handle.open_study(launched.name, launched.storage, launched.uri)
+    return open(launched.name, launched.storage, launched.uri)
 
 
 def fit(rows: object | None = None, target: object | None = None, settings: Sequence[str] = ()) -> Fitted:

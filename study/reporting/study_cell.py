@@ -13,6 +13,7 @@ from study.reporting.study_results import Findings
 from study.statistics.objectives import LOSS
 
 MOST_SHOWN = 10
+LEFT_OUT = {"weights", trials_table.TRAINING, trials_table.PREDICTING, *trials_table.PAIRS}
 STYLE = "font: 14px/1.5 system-ui, sans-serif; max-width: 60em"
 SCROLLS = "overflow-x: auto; margin: 8px 0"
 
@@ -54,6 +55,10 @@ def picture(trials: Sequence[TrialRecord], findings: Findings) -> str:
 
 
 def _table(content: Table) -> str:
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in content.columns)
-    rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in content.rows)
-    return f'<table style="white-space: nowrap; font-size: 13px"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    """Return a table as HTML, without the measures of networks, which would make it too wide for a cell."""
+    kept = [at for at, name in enumerate(content.columns) if name not in LEFT_OUT]
+    head = "".join(f"<th>{html.escape(content.columns[at])}</th>" for at in kept)
+    cell = '<td style="white-space: nowrap">'
+    rows = ("".join(f"{cell}{html.escape(row[at])}</td>" for at in kept) for row in content.rows)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f'<table style="font-size: 13px"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
