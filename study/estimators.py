@@ -172,6 +172,8 @@ class MLPStudyRegressor(RegressorMixin, _MLPStudy):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803  scikit-learn's name
         rows = self._rows(X, reset=True)
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         targets = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
         check_consistent_length(rows, targets)
         self._several = targets.ndim == 2
