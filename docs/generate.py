@@ -78,6 +78,7 @@ OBJECTIVES = {
     "brier": "mean squared error of the probabilities",
 }
 ENVIRONMENT = {
+    "MLP_STUDY_ALLOW_SCORERS": "functions that are allowed as scores; `--allow-scorer` sets it for a launch's processes",
     "MLP_STUDY_STORAGE": "Optuna's storage, unless `hydra.sweeper.storage` or `--storage` is given",
     "MLFLOW_TRACKING_URI": "the MLflow store, unless `tracking.uri` is given",
     "MLFLOW_DISABLE_TELEMETRY": "default `true`: MLflow sends no usage data",
@@ -107,6 +108,7 @@ OF_LIBRARIES = {
 HYDRAS = {
     "--multirun, -m": "run a study: search the settings with several values or a range",
     "--dry-run": flags.HELP[flags.DRY_RUN],
+    flags.ALLOW_SCORER: flags.HELP[flags.ALLOW_SCORER],
     "--cfg job": "print the config of a launch as YAML, without training",
     "--help, --hydra-help": "print all groups and settings; print Hydra's own flags",
     "--version": "print the version",

@@ -17,6 +17,7 @@ from study.analysis import (
     forward,
     metrics,
     motion,
+    own_scores,
     rescaling,
     similarity,
 )
@@ -137,7 +138,10 @@ def _scores(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, list[floa
     found = []
     for index, data in enumerate(datasets):
         outputs, truth = _in_units(trained, datasets, index)
-        found.append(metrics.scores(outputs, truth, data.weights_val, of_replicate(outputs, data, trained.spec.data)))
+        decided = of_replicate(outputs, data, trained.spec.data)
+        found.append(
+            metrics.scores(outputs, truth, data.weights_val, decided) | own_scores.scores(outputs, truth, data.weights_val)
+        )
     scores = {name: [float(of_one[name][0]) for of_one in found] for name in found[0]}
     return {name: values for name, values in scores.items() if np.all(np.isfinite(values))}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from study import seeds
-from study.analysis import baselines, blas, decision_threshold, ensemble, forward, metrics, worth
+from study.analysis import baselines, blas, decision_threshold, ensemble, forward, metrics, own_scores, worth
 from study.data import dataset, scaling, splits
 from study.data.scaling import ColumnScale
 from study.records.arrays import Array
@@ -56,6 +56,7 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
     if spec.data.task != CLASSIFICATION:
         in_units, truth = scaling.in_units(common, outputs), scaling.in_units(common, data.y_val.astype(np.float64))
     every = metrics.scores(in_units, truth, weights, None if spec.data.task != CLASSIFICATION else decided)
+    every |= own_scores.scores(in_units, truth, weights)
     curves: dict[str, Calibration] = {}
     if spec.data.task == CLASSIFICATION:
         curves["calibration"] = calibration.calibration(forward.probabilities(outputs[0]), data.y_val, draw)

@@ -19,6 +19,7 @@ from study.cli import completion, runs, studies
 from study.cli.group import commands
 from study.errors import BadInput, Stopped, StudyError, refused
 from study.reporting import streams, terminal
+from study.settings import scorers
 from study.settings.rules import suggestion
 
 streams.settle()
@@ -82,6 +83,8 @@ def _run(arguments: list[str]) -> None:
         meant = suggestion(first, commands.commands)
         raise BadInput(f"no command {first}: {meant or 'mlp-study --help lists the commands; '}settings are key=value")
     else:
+        for name in options.scorers:
+            scorers.allow(name)
         with collector.held():
             from study.cli import launch
         launch.launch(rest, options.dry_run)

@@ -27,7 +27,7 @@ from study.runner.validation import Compose, ComposedTrials
 from study.search import space as spaces
 from study.search.beginning import Beginning
 from study.search.space import Space
-from study.settings import rules
+from study.settings import rules, scorers
 from study.settings.spec import TrialSpec
 from study.settings.values import Value
 from study.statistics import objectives
@@ -96,7 +96,7 @@ class Plan:
         """Return the command line that launches this study."""
         task, of_hydra = source.command_line(self.config)
         words = [word for word in (*task, *of_hydra) if word.partition("=")[0] not in OF_THE_FLAGS]
-        return shlex.join([PROGRAM, "--multirun", *source.options(self.config), *words])
+        return shlex.join([PROGRAM, "--multirun", *scorers.flags(), *source.options(self.config), *words])
 
     @property
     def launcher_name(self) -> str:

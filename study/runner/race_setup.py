@@ -13,6 +13,7 @@ from study.errors import BadInput, Fault
 from study.runner.validation import ComposedTrials
 from study.search import space as spaces
 from study.search.space import Space
+from study.settings import scorers
 from study.statistics import objectives
 from study.statistics.race import Rules
 
@@ -37,7 +38,7 @@ def may_race(config: DictConfig, space: Space, fixed: Sequence[str], settings: M
     names = objectives.listed(settings["objective"])
     against = {
         "several objectives": len(names) > 1,
-        "an objective that replicates have no value of": any(name not in OF_REPLICATES for name in names[:1]),
+        "an objective that replicates have no value of": not all(map(_of_replicates, names[:1])),
         "replicates.crossed": config.replicates.get("crossed") is not None,
         "a search over replicates or data": any(key.partition(".")[0] in ("replicates", "data") for key in space),
     }
@@ -47,6 +48,10 @@ def may_race(config: DictConfig, space: Space, fixed: Sequence[str], settings: M
     if settings["decide"] is None:
         return not reasons and untouched(config, fixed)
     return bool(settings["decide"])
+
+
+def _of_replicates(name: object) -> bool:
+    return name in OF_REPLICATES or scorers.is_named(name)
 
 
 def untouched(config: DictConfig, fixed: Sequence[str]) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from study.errors import BadInput, Fault
+from study.errors import BadInput, Fault, collecting
 from study.records.outcome import Summary
 from study.records.trial import TrialRecord
+from study.settings import scorers
 from study.settings.data import CLASSIFICATION, REGRESSION
 from study.settings.rules import nearest
 
@@ -73,7 +74,7 @@ class Objective:
     """An objective of a study.
 
     name: loss (mean validation loss over the replicates), spread (its SD over them), size (weights of a network), time (training
-    seconds per network), or a score's mean. direction: minimize or maximize.
+    seconds per network), or a score's mean, that of a function too (`settings.scorers`). direction: minimize or maximize.
     """
 
     name: str = LOSS
@@ -113,7 +114,8 @@ class Objective:
     def unlike(self, judged_by: Iterable[Mapping[str, str]]) -> list[str]:
         """Return the parts ('loss', 'target', 'unit', 'rows') in which trials differ, so that their values can't be compared."""
         judges = list(judged_by)
-        return [part for part in ALIKE.get(self.name, ()) if len({judge.get(part, "") for judge in judges}) > 1]
+        parts = ALIKE.get(self.name, (UNIT, ROWS) if scorers.is_named(self.name) else ())
+        return [part for part in parts if len({judge.get(part, "") for judge in judges}) > 1]
 
 
 def judged_by(record: TrialRecord) -> Mapping[str, str]:
@@ -151,7 +153,13 @@ def parse(
         names = scores[0] if unlike(LOSS) else LOSS
     known = (*MEASURES, *scores)
     wanted, ways = listed(names), listed(directions) if directions is not None else []
-    faults = [Fault("hydra.sweeper.objective", name, nearest(str(name), known)) for name in wanted if name not in known]
+    functions = [str(name) for name in wanted if scorers.is_named(name)]
+    faults = [
+        Fault("hydra.sweeper.objective", name, nearest(str(name), known)) for name in wanted if name not in (*known, *functions)
+    ]
+    for function in functions:
+        with collecting(faults):
+            scorers.check("hydra.sweeper.objective", function)
     if not wanted or len(set(map(str, wanted))) < len(wanted):
         faults.append(Fault("hydra.sweeper.objective", names, f"one or more of {', '.join(known)}, each once"))
     for name in wanted:
@@ -164,6 +172,8 @@ def parse(
     ]
     if ways and len(ways) != len(wanted):
         faults.append(Fault("hydra.sweeper.direction", directions, f"one direction for each of {len(wanted)} objectives, or null"))
+    elif unsaid := [name for name, way in zip(wanted, ways or [None] * len(wanted), strict=True) if name in functions and not way]:
+        faults.append(Fault("hydra.sweeper.direction", directions, f"{MINIMIZE} or {MAXIMIZE} for {unsaid[0]}"))
     if faults:
         raise BadInput(faults)
     own = [SCORES.get(str(name), MINIMIZE) for name in wanted]

@@ -198,7 +198,12 @@ WANDER, WOBBLE = "wander", "wobble"
 
 
 def score_metric(name: str) -> str:
-    return f"val_{name}"
+    """Return the metric of a score; MLflow takes no colon on every system, which the name of a function has."""
+    return f"val_{_plain(name)}"
+
+
+def _plain(name: str) -> str:
+    return name.replace(":", ".")
 
 
 def trial_metrics(summary: Summary) -> dict[str, float]:
@@ -240,7 +245,7 @@ def _test_metrics(summary: Summary) -> dict[str, float]:
     own = {"test_loss": ensemble.loss[0], "test_loss_low": low, "test_loss_high": high, "test_loss_single": summary.tested.single}
     if summary.tested.calibration:
         own["test_ece"] = summary.tested.calibration.ece
-    own |= {f"test_{name}": value for name, value in ensemble.scores.items() if math.isfinite(value)}
+    own |= {f"test_{_plain(name)}": value for name, value in ensemble.scores.items() if math.isfinite(value)}
     return own | {f"test_loss_{score.name}": score.loss[0] for score in others}
 
 
