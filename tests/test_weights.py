@@ -58,7 +58,7 @@ def test_several_targets_are_one_output_each_and_need_all_values(tmp_path: Path)
     spec = table(tmp_path, content, "data.target=[y,z]", "data.drop=[w]")
     data = study.load_data(spec)
     assert data.target_names == ("y", "z") and data.y_train.shape == (38, 2) and spec.data.task == "regression"
-    assert "regression of y, z; 1 input from a" in inputs.reading(spec, data)
+    assert "regression of y, z; 1 input" in inputs.reading(spec, data)
     assert "1 of 60 rows" in inputs.reading(spec, data)
     assert build(as_mapping(spec)) == spec and hash(build(as_mapping(spec))) == hash(spec)
     assert study.compose(["data=table", f"data.path={tmp_path}/t.parquet", "data.target=[y]"]).data.target == "y"
