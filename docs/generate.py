@@ -84,6 +84,7 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "default `true`: MLflow sends no usage data",
     "MLFLOW_TRUNCATE_LONG_VALUES": "default `false`: a value that is too long is an error instead of being cut",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "default `false`",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "default `false` for `mlp-study ui`, which needs none of MLflow's jobs",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "default `true`",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "repetitions of a failed request to an MLflow server; default 7",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "growth of the waits between them; default 1",
@@ -122,9 +123,8 @@ FILES = {
     ".mlp-study/": "records not yet sent to MLflow; the next launch in this folder sends them",
 }
 PARAMETERS = {
-    "the settings": "every setting of the trial, by its dotted key (`optimizer.learning_rate`); a group's choice by its name",
-    "replicate": "replicate runs: the replicate's number",
-    "seed.init, seed.order, …": "replicate runs: the seed of each source",
+    "the settings": "every setting of the trial, by its dotted key (`optimizer.learning_rate`); a group's choice by its name; "
+    "sampled numbers are rounded, `config.yaml` has all digits",
 }
 CURVES = {
     "train_loss": "by epoch: mean over the epoch's batches, as in Keras' `fit`; beyond 1,000 epochs, some (the artifacts have all)",
@@ -143,6 +143,7 @@ REPLICATES = {
     "wobble": "the same of its function, as `disagreement` is measured",
 }
 TRIALS = {
+    "train_loss, val_loss": "by epoch: mean over the replicates, as long as all of them train",
     "val_loss_mean": "mean over the replicates, one point per leg, then one of all replicates of a race; the default objective",
     "race_val_loss": "each replicate's validation loss, by its number, of a trial that a race gave more replicates",
     "val_loss_std": "standard deviation over the replicates",
@@ -153,13 +154,10 @@ TRIALS = {
     "wander, wobble": "means of the replicates' own",
     "distance": "mean relative L2 between the replicates' raw weights, over the pairs",
     "aligned": "the same after matching neurons",
-    "null": "`aligned` of fresh networks of this architecture",
     "barrier": "largest rise of the loss on the straight line between two replicates; in error rate or trivial losses",
     "aligned_barrier": "the same after matching neurons",
     "cka": "mean debiased linear CKA of the last hidden layer",
     "disagreement": "mean over the pairs: predictions' RMSE over the target's SD, or the share of rows classified differently",
-    "distinct": "number of different fingerprints",
-    "finite_test": "share of the replicates' variance in error that is only due to the few validation rows",
 }
 OF_WINNERS = {
     "test_loss, test_loss_low, test_loss_high": "loss of the mean prediction on the test part, with its interval",
@@ -184,6 +182,7 @@ TAGS = {
     "SEARCHABLE": "replicate runs: the fingerprint that `mlp-study similar` searches by",
 }
 STUDY_TAGS = {
+    "headline": "the result in a few words",
     "answer": "the answer: does the best setting converge to a single, stable value?",
     "win": "is its win more than seed noise?",
     "best": "the best trial's run",
@@ -556,7 +555,8 @@ def in_mlflow(faults: list[str]) -> Iterator[str]:
     yield from keyed(["metric", ""], OF_WINNERS)
     yield "Tags:\n"
     yield from table(["tag", ""], [[f"`{known[name]}`", TAGS[name]] for name in TAGS if name in known])
-    yield "Tags of a study's run:\n"
+    yield "Runs of replicates also have the seed of each source: `seed.init`, `seed.order`, …\n"
+    yield "Tags of a study's run, which has the best trial's metrics and the fixed settings as parameters:\n"
     yield from keyed(["tag", ""], STUDY_TAGS)
     yield "Artifacts of a trial's run:\n"
     yield from keyed(["file", ""], {getattr(artifacts, name): ARTIFACTS[name] for name in ARTIFACTS if name in files} | PORTRAIT)

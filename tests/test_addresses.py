@@ -171,7 +171,9 @@ def test_without_studies_there_is_no_best(tmp_path: Path) -> None:
         addresses.run_id(empty, "best")
     with pytest.raises(BadInput, match="studies: none yet"):
         addresses.run_id(empty, "plain")
-    assert addresses.newest_page(empty) == "/"
+    assert addresses.page(empty, None) == "/"
+    with pytest.raises(BadInput, match="none yet"):
+        addresses.page(empty, "first")
 
 
 @pytest.mark.parametrize("text", ["best", "plain/3", "a/b/3/4", "x/best", "x/best/2", "0123", "ab" * 16])

@@ -312,6 +312,7 @@ def test_bash_completes_in_time(empty: Path) -> None:
 def test_the_pace_counts_trials_that_were_launched_together(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    assert [progress._left(seconds) for seconds in (90, 0.6, 0.4, -5)] == ["90 s left", "1 s left", "nearly done", "nearly done"]
     pace = progress.Pace()
     pace.launched(4)
     now[0] += 20  # all four are done, and are told one by one
@@ -335,7 +336,7 @@ def test_a_study_counts_what_earlier_launches_and_other_drivers_have_done(monkey
     with shown:
         shown.launched([asked], 8)
         shown.finished(asked, TrialResult(Failed("diverged")))
-    counts = r"^\[9/10, best 0.500, 1 failed, [\d.e+]+ networks/s, 0 s left\]  trial   8  diverged with adam"
+    counts = r"^\[9/10, best 0.500, 1 failed, [\d.e+]+ networks/s, nearly done\]  trial   8  diverged with adam"
     assert re.search(counts, messages.getvalue())
 
 

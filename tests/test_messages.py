@@ -51,7 +51,7 @@ COMPLETE = SpoolRecord(START, "FINISHED", None, LEGS, TRAINED)
         messages.CloseTrial("/f"),
         messages.OpenExperiment("k", "tiny", ["optimizer"]),
         messages.FindTrials("k", "tiny"),
-        messages.KeepStudy("k", "tiny", {"answer": "Yes."}, {"trials.md": "|"}, ["/a"]),
+        messages.KeepStudy("k", "tiny", {"answer": "Yes."}, {"data": "iris"}, {"trials.md": "|"}, ["/a"]),
         messages.KeepFiles("k", "run", ["/a"]),
         messages.Disown("tiny", {3: 1.5}),
         messages.Disown("tiny", {}, {3: None, 4: "run"}),
@@ -128,11 +128,19 @@ def test_tags_are_read_back_as_they_were_written(tags: TrialTags | ReplicateTags
     assert type(tags).from_tags(written) == tags
 
 
-def test_parameters_and_metrics_of_a_replicate() -> None:
-    params = schema.replicate_parameters(START.settings, 1, START.seeds_of(1))
-    assert params == {"optimizer": "adam", "model.units": "[4]", "seed": "0", "replicate": "1", "seed.init": "6"}
-    assert schema.seeds(params) == {"init": 6} and schema.setting(params, "model.units") == [4]
-    assert schema.setting(params, "absent") is None
+def test_parameters_seeds_and_metrics_of_a_replicate() -> None:
+    params = schema.parameters({**START.settings, "sampled": 0.0028779240317662303, "chosen": 0.00125, "tiny": 1.2345678e-9})
+    assert params == {
+        "optimizer": "adam",
+        "model.units": "[4]",
+        "seed": "0",
+        "sampled": "0.00288",
+        "chosen": "0.00125",
+        "tiny": "1.23e-09",
+    }
+    assert schema.setting(params, "model.units") == [4] and schema.setting(params, "absent") is None
+    tags = schema.seed_tags(START.seeds_of(1))
+    assert tags == {"seed.init": "6"} and schema.seeds(tags, {}) == schema.seeds({}, tags) == {"init": 6}
     metrics = schema.replicate_metrics(SUMMARY, 0)
     assert metrics == {"val_r2": 0.5, "loss_over_trivial": 0.3, "improvement_low": 0.1, "improvement_high": 0.2}
     assert "improvement_low" not in schema.replicate_metrics(SUMMARY, 1)
@@ -140,7 +148,7 @@ def test_parameters_and_metrics_of_a_replicate() -> None:
 
 def test_metrics_of_a_trial_leave_out_what_is_not_known() -> None:
     metrics = schema.trial_metrics(SUMMARY)
-    assert metrics["val_r2"] == pytest.approx(0.6) and metrics["distance"] == 1.4 and metrics["distinct"] == 2
+    assert metrics["val_r2"] == pytest.approx(0.6) and metrics["distance"] == 1.4
     assert not {"aligned", "val_loss_halfwidth", "verdict"} & metrics.keys()
 
 

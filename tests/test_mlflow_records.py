@@ -81,12 +81,40 @@ def test_every_run_says_what_came_of_it_and_how_to_go_on() -> None:
     first, second, *_ = runs_of("replicate")
     for each, other in ((first, second), (second, first)):
         assert each.data.tags["fingerprint"] in note(each)
-        assert each.data.params["seed.init"] in note(each)
+        assert each.data.tags["seed.init"] in note(each) and note(each).startswith("Validation loss")
         assert f"{each.info.run_id}%22%2C%20%22{other.info.run_id}" in note(each), "itself first"
     assert "mlp-study similar tiny/0/1" in note(second)
     (own,) = runs_of("study")
+    assert note(own).startswith(f"**{own.data.tags['headline']}**")
+    [experiment] = [each for each in client().search_experiments() if each.name == "tiny"]
+    assert experiment.tags[NOTE].startswith(f"**{own.data.tags['headline']}**")
     assert own.data.tags["answer"] in note(own)
     assert "| trial | val loss | learning_rate |" in note(own)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_trials_curves_are_the_means_of_its_replicates() -> None:
+    whole, diverged = runs_of("trial")
+    for key in ("train_loss", "val_loss"):
+        of_replicates = [
+            _curve(run, key) for run in runs_of("replicate") if run.data.tags["mlflow.parentRunId"] == whole.info.run_id
+        ]
+        np.testing.assert_allclose(_curve(whole, key), np.mean(of_replicates, axis=0))
+        assert len(_curve(diverged, key)) < 3
+
+
+def _curve(run: Run, key: str) -> list[float]:
+    return [point.value for point in client().get_metric_history(run.info.run_id, key)]
+
+
+@pytest.mark.usefixtures("here")
+def test_the_studys_run_and_its_champion_have_metrics_parameters_and_the_data() -> None:
+    (own,), (best, _) = runs_of("study"), runs_of("trial")
+    metrics = {key: value for key, value in best.data.metrics.items() if key not in schema.CURVES}
+    assert own.data.metrics == metrics and own.data.params["data.target"] == "price"
+    [model] = client().search_logged_models([own.info.experiment_id])
+    assert {metric.key: metric.value for metric in model.metrics} == pytest.approx(metrics)
+    assert {metric.dataset_name for metric in model.metrics} == {"houses.csv"} and model.params["optimizer"] == "sgd"
 
 
 @pytest.mark.usefixtures("here")
@@ -94,6 +122,8 @@ def test_what_has_one_value_is_of_step_0_so_that_the_ui_draws_bars_of_it() -> No
     whole, _ = runs_of("trial")
     steps = {key: [point.step for point in client().get_metric_history(whole.info.run_id, key)] for key in whole.data.metrics}
     assert steps.pop("val_loss_mean") == [3]
+    assert steps.pop("train_loss") == steps.pop("val_loss") == [1, 2, 3]
+    assert not {"null", "distinct", "finite_test"} & steps.keys()
     assert {tuple(each) for each in steps.values()} == {(0,)}
 
 

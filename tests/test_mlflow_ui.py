@@ -142,16 +142,16 @@ def first_page() -> str:
 @pytest.mark.usefixtures("here")
 def test_two_replicates_of_a_trial_are_compared_by_fingerprints_and_loss_curves(server: str, page: Any, errors: list[str]) -> None:
     opened(page, server + first_page())
-    wait_for(page, lambda: names(page), ["trial 1", "trial 0", "study tiny"])  # best first
-    columns = ("params.`optimizer.learning_rate`", "metrics.`val_loss_mean`", "metrics.`distance`", "tags.`convergence`")
+    wait_for(page, lambda: names(page), ["study tiny", "trial 1", "trial 0"])  # best first, and the study with its winner
+    columns = ("metrics.`val_loss_mean`", "metrics.`distance`", "params.`optimizer.learning_rate`", "tags.`convergence`")
     heads = [page.locator(f"[role=columnheader][col-id='{column}']") for column in columns]
     for head in heads:
         head.wait_for()
-    # settings, results, words
+    # results, settings, words
     wait_for(page, lambda: sorted(columns, key=lambda column: heads[columns.index(column)].bounding_box()["x"]), list(columns))
 
     with page.context.expect_page() as other:
-        page.get_by_role("link", name="trials with their replicates").click()
+        page.get_by_role("link", name="with replicates").click()
     tree = other.value
     ready(tree)
     run(tree, "trial 1").get_by_role("button").first.click()
@@ -186,7 +186,7 @@ def test_charts_show_trials_and_the_curves_of_replicates(server: str, page: Any,
     page.locator(".js-plotly-plot:has(.xtick)").nth(2).wait_for()
     wait_for_numbers(page)
     with page.context.expect_page() as other:
-        page.get_by_role("link", name="loss curves of replicates").click()
+        page.get_by_role("link", name="their curves").click()
     curves = other.value
     ready(curves)
     run(curves, "trial 1").get_by_role("button").first.click()

@@ -18,6 +18,7 @@ from study.errors import BadInput, Corrupt, Fault, visible
 from study.reporting import terminal
 
 HOST = "127.0.0.1"
+WORKERS = "2"  # of MLflow's server: one page asks for several things at once
 
 
 @commands.command("report")
@@ -211,16 +212,20 @@ def delete(study_name: str, yes: bool, storage: str | None, tracking_uri: str | 
 
 
 @commands.command()
+@click.argument("study_name", metavar="[STUDY]", required=False)
 @click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535), help="On this machine only, 127.0.0.1.")
 @TRACKING
-def ui(port: int, tracking_uri: str | None) -> None:
-    """Serve MLflow's pages for this folder's records, until Ctrl-C."""
+def ui(study_name: str | None, port: int, tracking_uri: str | None) -> None:
+    """Serve MLflow's pages for this folder's records, until Ctrl-C, and print the address of STUDY, or of the latest one.
+
+    A study that still runs is shown as it goes: its trials, and their loss curves every two seconds.
+    """
     with terminal.status("opening the records"):
         from study.tracking import addresses, store
 
         uri = locations.tracking_uri(tracking_uri)
         opened = store.existing(uri)
-        page = addresses.newest_page(opened)
+        page = addresses.page(opened, study_name)
     if opened.remote:
         terminal.show_line(f"{uri.rstrip('/')}{page}")
         return
@@ -234,6 +239,9 @@ def ui(port: int, tracking_uri: str | None) -> None:
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", HOST, "--port", str(port)]
     command += ["--uvicorn-opts", "--log-level warning"]  # no line for each request
+    # each worker takes seconds to load, and jobs are for traces and prompts, of which there are none
+    command += ["--workers", WORKERS]
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.execv(command[0], command)
 
 

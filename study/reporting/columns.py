@@ -7,10 +7,9 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from study.records.outcome import Interval
+from study.statistics.rounding import LARGEST, MISSING, SMALLEST
 
-MISSING = "–"
 FIXED_FACTOR = 100.0  # columns whose numbers span less have as many decimals in each row
-SMALLEST, LARGEST = 1e-4, 1e5  # beyond, numbers with a fraction have powers of ten
 MOST_DECIMALS = 6
 ALIKE = 0.05  # numbers that are this near to their median, relatively, are one number for a reader
 

@@ -14,6 +14,7 @@ from study.reporting.report import Table, duration, listed, number, settings_tex
 from study.statistics import race
 from study.statistics.objectives import NAMES, Objective
 from study.statistics.race import Claim, Decision, Rules
+from study.statistics.rounding import MISSING
 
 MOST_NAMED = 10
 
@@ -233,7 +234,7 @@ def tested_table(tested: Tested) -> Table:
     found["minus the first"] = columns.estimates(gaps, own.loss[0] / 10)
     rows = list(zip(*found.values(), strict=True))
     if tested.networks > 1:
-        middle = (columns.MISSING for _ in range(len(found) - 3))
+        middle = (MISSING for _ in range(len(found) - 3))
         rows.insert(1, ("one network, on average", *columns.fixed([tested.single], [own.loss[0]]), *middle, *single))
     return Table(tuple(found), tuple(rows))
 

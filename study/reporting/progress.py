@@ -19,13 +19,20 @@ from study.reporting import report, streams, terminal
 from study.reporting.streams import moves
 from study.statistics.objectives import Objective
 
+LEAST_SECONDS = 0.5  # less would be shown as 0 s
+
 
 class _Left(ProgressColumn):
     """The time left until the field `ends`, if set."""
 
     def render(self, task: Task) -> Text:
         ends = task.fields["ends"]
-        return Text(f"{report.duration(max(0.0, ends - time.monotonic()))} left" if ends else "")
+        return Text(_left(ends - time.monotonic()) if ends else "")
+
+
+def _left(seconds: float) -> str:
+    """Return the time left; an estimate that has run out says nothing but that."""
+    return f"{report.duration(seconds)} left" if seconds >= LEAST_SECONDS else "nearly done"
 
 
 def _bar() -> Any:
@@ -121,7 +128,8 @@ class StudyProgress:
         # a bar shows the counts
         counts = ""
         if not (moves() or streams.err.cell):
-            counts = f"[{self._done}/{self._total}, {best}{others}, {pace}, {report.duration(left)} left]  "
+            remaining = f", {_left(left)}" if self._done < self._total else ""
+            counts = f"[{self._done}/{self._total}, {best}{others}, {pace}{remaining}]  "
         terminal.message_line(f"{counts}{line}", style)
         if terminal.is_verbose():
             took = report.seconds_text(result.seconds, sum(result.seconds.values()))

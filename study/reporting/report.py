@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,8 @@ from study.errors import visible
 from study.records.arrays import Scalar
 from study.records.outcome import Summary
 from study.records.trial import TrialRecord
-from study.reporting import columns
 from study.settings.values import as_text
-from study.statistics import intervals
+from study.statistics import intervals, rounding
 from study.statistics.objectives import ACCURACY, NAMES, Objective
 
 
@@ -23,14 +21,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number to a few significant digits; '–' for none."""
-    if value is None or math.isnan(value):
-        return columns.MISSING
-    magnitude = abs(value)
-    if magnitude and not columns.SMALLEST <= magnitude < columns.LARGEST:
-        return f"{value:.{digits - 1}e}"
-    return f"{value:.{max(0, digits - 1 - (math.floor(math.log10(magnitude)) if magnitude else 0))}f}"
+number, interval_text = rounding.number, rounding.interval_text
 
 
 def median(values: Sequence[float | None]) -> float | None:
@@ -76,16 +67,6 @@ def settings_text(params: Mapping[str, Scalar]) -> str:
 def loss_text(summary: Summary) -> str:
     """Return the mean validation loss, with half its 95 % interval, if it has one."""
     return interval_text(summary.val_loss_mean, summary.val_loss_halfwidth)
-
-
-def interval_text(mean: float, halfwidth: float | None) -> str:
-    """Return a number with half its interval, if it has one, to two digits of that half."""
-    if halfwidth is None or not halfwidth > 0:
-        return number(mean, 4)
-    if halfwidth >= 100 or halfwidth < 1e-8:
-        return f"{number(mean, 4)} ± {number(halfwidth, 2)}"
-    decimals = max(0, 1 - math.floor(math.log10(halfwidth)))
-    return f"{round(mean, decimals) + 0.0:.{decimals}f} ± {halfwidth:.{decimals}f}"  # + 0.0: no -0.0
 
 
 def scores_text(summary: Summary) -> str:

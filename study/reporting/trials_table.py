@@ -8,9 +8,9 @@ from study.records.arrays import Scalar
 from study.records.outcome import Summary
 from study.records.trial import TrialRecord
 from study.reporting import columns, report
-from study.reporting.columns import MISSING
 from study.reporting.report import Table
 from study.statistics.objectives import ACCURACY, LOSS, Objective
+from study.statistics.rounding import MISSING
 
 VAL_LOSS, CONVERGENCE = "val loss", "convergence"
 TRAINING, PREDICTING = "training s", "predicting µs"

@@ -22,7 +22,7 @@ from study.reporting.study_results import Findings
 from study.results import out_of_fold
 from study.settings.data import CATEGORY, CLASSIFICATION, UserTable
 from study.settings.spec import TrialSpec, build
-from study.settings.values import as_texts
+from study.tracking import schema
 
 if TYPE_CHECKING:
     from study.tracking.champion import Champion, Column
@@ -104,7 +104,7 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
         columns=_columns(rows, splits.replicate_parts(spec, numbers[0])[2][:EXAMPLE_ROWS]),
         gives=predicting.types(meaning.get("classes", meaning["outputs"]), classes="classes" in meaning),
         fingerprint=fingerprint,
-        params=as_texts(members[0].settings),
+        params=schema.parameters(members[0].settings),
         metadata=whence | meaning,
         note=_note(study, record, run_id, fingerprint, len(members), meaning),
     )

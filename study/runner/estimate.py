@@ -51,7 +51,7 @@ OPTUNA_BASE, OPTUNA_TRIAL, OPTUNA_REPLICATE = 115_000, 3_400, 85
 BLOCK, FOLDER_BLOCKS, CONFIG_BLOCKS = 4096, 2, 6
 # each page includes its drawing library: report.html, in the launch's folder and with tracking in the study's run; with tracking
 # also portrait.html, in the folder and in its trial's run
-PAGE = 5_000_000
+PAGE = 1_950_000
 
 
 @dataclass(frozen=True)
@@ -298,9 +298,9 @@ def _runs(spec: TrialSpec) -> int:
 
 
 def _points(spec: TrialSpec) -> int:
-    """Return the number of points in MLflow: two curves per replicate, and a few more."""
+    """Return the number of points in MLflow: two curves per replicate and of their mean, and a few more."""
     count = spec.replicates.count
-    return 2 * count * spec.training.epochs + POINTS_A_TRIAL + POINTS_A_REPLICATE * count
+    return 2 * (count + 1) * spec.training.epochs + POINTS_A_TRIAL + POINTS_A_REPLICATE * count
 
 
 def _artifacts(spec: TrialSpec) -> int:

@@ -32,7 +32,7 @@ from study.runner.planning import HydraSweeper, Plan
 from study.search.space import Space
 from study.settings import spec as specs
 from study.settings.spec import TrialSpec
-from study.tracking import messages, spool
+from study.tracking import messages, schema, spool
 
 if TYPE_CHECKING:
     from study.reporting.outputs import AnsweredTable
@@ -314,10 +314,11 @@ def _keep(findings: study_results.Findings, answered: Sequence[AnsweredTable], p
     if findings.effects:
         texts["settings.md"] = report.markdown(narrative.effects_table(findings.effects, findings.objective))
     tags = {"answer": str(findings.answer), "win": findings.win, "best": (findings.best.run_id or "") if findings.best else ""}
+    tags[schema.HEADLINE] = findings.decided[0] or f"{findings.answer.headline}."
     for question in answered:
         texts[question.file] = f"{report.markdown(question.table)}\n{question.answer}\n"
         tags[question.tag] = question.answer
-    writer.keep_study(findings.name, tags, texts, [page])
+    writer.keep_study(findings.name, tags, schema.parameters(findings.settings), texts, [page])
 
 
 def _crown(findings: study_results.Findings, uri: str, clock: Clock) -> None:

@@ -129,9 +129,17 @@ def newest(opened: Store, experiments: dict[str, str]) -> str:
     return next(name for name, experiment in experiments.items() if experiment == last[0].info.experiment_id)
 
 
-def newest_page(opened: Store) -> str:
-    """Return the page in MLflow of the study that ran last, below the server's address; the first page if there is no study."""
+def page(opened: Store, study: str | None) -> str:
+    """Return a study's page in MLflow, below the server's address; None: of the study that ran last, or the first page without one.
+
+    Raises BadInput if there is no study of this name.
+    """
     experiments = opened.experiments()
+    if study is not None:
+        if study in experiments:
+            return opened.page(experiments[study])
+        known = ", ".join(name for name in experiments if name != DEFAULT) or "none yet"
+        raise BadInput([Fault("STUDY", study, f"{suggestion(study, experiments)}one of: {known}")])
     try:
         return opened.page(experiments[newest(opened, experiments)])
     except BadInput:

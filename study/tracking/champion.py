@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric, Run
 from mlflow.models import Model, ModelSignature
 from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -140,9 +140,20 @@ def _keep(store: Store, experiment: str, run: str, champion: Champion) -> str:
         client.log_model_artifacts(made.model_id, folder)
     client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
     client.log_outputs(run, [LoggedModelOutput(made.model_id, 0)])
+    client.log_batch(run, metrics=_metrics(client.get_run(run), made.model_id))
     for other in others:
         client.delete_logged_model(other.model_id)
     return str(made.model_id)
+
+
+def _metrics(study: Run, model: str) -> list[Metric]:
+    """Return the metrics of the study's run for its champion too, with the data that they were measured on."""
+    used = study.inputs.dataset_inputs[0].dataset if study.inputs and study.inputs.dataset_inputs else None
+    name, digest = (used.name, used.digest) if used else (None, None)
+    return [
+        Metric(known.key, known.value, known.timestamp, known.step, model, name, digest, study.info.run_id)
+        for known in study.data._metric_objs
+    ]
 
 
 def _save(champion: Champion, made: LoggedModel, folder: str) -> None:

@@ -10,6 +10,8 @@ from urllib.parse import quote
 from study.analysis import motion
 from study.analysis.distance import UNRELATED_TEXT
 from study.settings.values import Value
+from study.statistics.rounding import interval_text
+from study.statistics.rounding import number as rounded
 from study.tracking import schema
 from study.tracking.messages import SpoolRecord, TrialStart
 from study.tracking.views import TREE, page
@@ -18,11 +20,18 @@ from study.tracking.views import TREE, page
 MOST_ROWS, MOST_CHARACTERS = 12, 7_000
 
 
-def of_experiment(experiment: str) -> str:
+def of_experiment(experiment: str, headline: str = "") -> str:
+    """headline: the study's result, once it has one."""
+    result = f"**{headline}**" if headline else "This study has no result yet."
+    links = {
+        "trials": page(experiment),
+        "charts": page(experiment, charts=True),
+        "with replicates": page(experiment, TREE),
+        "their curves": page(experiment, TREE, charts=True),
+    }
     return (
-        f"[Trials, best first]({page(experiment)}) · [as charts]({page(experiment, charts=True)}) · "
-        f"[trials with their replicates]({page(experiment, TREE)}) · [loss curves of replicates]"
-        f"({page(experiment, TREE, charts=True)})\n\n"
+        # on one line, since the page shows the first line alone until somebody asks for more
+        f"{result} {' · '.join(f'[{text}]({address})' for text, address in links.items())}\n\n"
         "A study by mlp-study. Each *trial* run is one sampled setting; its child runs are its *replicates*: the same setting "
         "trained from other seeds. `fingerprint` is the sha256 of a replicate's final weights, `distance` the mean relative L2 "
         f"distance between a trial's replicates ({UNRELATED_TEXT}), `aligned` the same after "
@@ -39,11 +48,11 @@ def of_trial(record: SpoolRecord, experiment: str, trial: str, runs: Sequence[st
     if not record.trained:
         return _text([*lines, setting])
     summary = record.trained.summary
-    half = f" ± {summary.val_loss_halfwidth:.2g}" if summary.val_loss_halfwidth else ""
+    loss = interval_text(summary.val_loss_mean, summary.val_loss_halfwidth)
     verdict = f" Verdict: **{summary.verdict}**." if summary.verdict else ""
     # beside it, since the page shows the first line alone until somebody asks for more
     link = f" [Compare its replicates side by side]({_compare(experiment, runs)})" if len(runs) > 1 else ""
-    lines.append(f"Validation loss **{summary.val_loss_mean:.4g}{half}**; {summary.labels_text}.{verdict}{link}")
+    lines.append(f"Validation loss **{loss}**; {summary.labels_text}.{verdict}{link}")
     if summary.motion:
         lines.append(f"Motion at the end of training: {summary.motion.text}.")
     if summary.reasons:
@@ -63,8 +72,8 @@ def of_replicate(record: SpoolRecord, index: int, experiment: str, trial: str, r
     label = f"{trained.labels[index]} ({how})" if how else trained.labels[index]
     seeds = ", ".join(f"{source} {seed}" for source, seed in start.seeds_of(index).items())
     lines = [
-        f"Replicate {number} of [{start.name}](#/experiments/{experiment}/runs/{trial}): **{label}**, "
-        f"validation loss **{trained.summary.val_losses[index]:.4g}** with the weights of epoch {trained.epochs[index]}.{link}",
+        f"Validation loss **{rounded(trained.summary.val_losses[index], 4)}** with the weights of epoch {trained.epochs[index]}; "
+        f"**{label}**. Replicate {number} of [{start.name}](#/experiments/{experiment}/runs/{trial}).{link}",
         f"Motion at the end of training: {trained.summary.motion.label(index)}." if trained.summary.motion else "",
         f"Fingerprint of its final weights: `{trained.fingerprints[index]}`",
         f"Seeds: {seeds}.",
@@ -74,13 +83,14 @@ def of_replicate(record: SpoolRecord, index: int, experiment: str, trial: str, r
 
 
 def of_study(name: str, experiment: str, tags: Mapping[str, str], texts: Mapping[str, str], files: Iterable[str]) -> str:
-    """texts: its tables, by file; files: the other files that are kept with it."""
+    """tags: its result and its answers; texts: its tables, by file; files: the other files that are kept with it."""
     rows = texts.get("trials.md", "").splitlines()
     more = f"… and {len(rows) - 2 - MOST_ROWS} more in `trials.md`" if len(rows) - 2 > MOST_ROWS else ""
     kept = ", ".join(f"`{file}`" for file in [*(path.rpartition("/")[2] for path in files), *texts])
     lines = [
-        tags.get("answer", ""),
+        f"**{headline}**" if (headline := tags.get(schema.HEADLINE)) else "",
         tags.get("win", ""),
+        tags.get("answer", ""),
         "\n".join(rows[: MOST_ROWS + 2]),
         more,
         f"[All trials, best first]({page(experiment)}). Under *Artifacts*: {kept}."
@@ -102,11 +112,15 @@ def _setting(settings: Mapping[str, Value]) -> str:
     parts = [
         settings["data"],
         f"layers of {sizes} {settings['model.activation']}",
-        f"{settings['optimizer']} with learning rate {settings['optimizer.learning_rate']}",
+        f"{settings['optimizer']} with learning rate {_number(settings['optimizer.learning_rate'])}",
         f"loss {settings['loss']}",
         f"{settings['training.epochs']} epochs in batches of {settings['training.batch_size']}",
     ]
     return ", ".join(map(str, parts))
+
+
+def _number(value: Value) -> str:
+    return rounded(value) if isinstance(value, float) else str(value)
 
 
 def _varied(settings: Mapping[str, Value]) -> str:

@@ -185,11 +185,12 @@ class FindTrials:
 
 @dataclass(frozen=True)
 class KeepStudy:
-    """Keep tags, texts (by file name) and files with a study's run. Answered with the run's id."""
+    """Keep tags, parameters, texts (by file name) and files with a study's run. Answered with the run's id."""
 
     key: str
     name: str
     tags: Mapping[str, str]
+    params: Mapping[str, str]
     texts: Mapping[str, str]
     files: Sequence[str]
 

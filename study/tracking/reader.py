@@ -96,7 +96,7 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
                 name=run.info.run_name,
                 config=config,
                 settings=settings,
-                seeds=schema.seeds(run.data.params),
+                seeds=schema.seeds(run.data.tags, run.data.params),
                 fingerprint=tags.fingerprint,
                 label=tags.label,
                 train_loss=metrics.get(schema.TRAIN_LOSS, float("nan")),

@@ -141,7 +141,7 @@ def _replicate(run: Run) -> Replicate:
         label=tags.label,
         fingerprint=tags.fingerprint,
         epoch=tags.epoch,
-        seeds=schema.seeds(run.data.params),
+        seeds=schema.seeds(run.data.tags, run.data.params),
         metrics=dict(run.data.metrics),
         motion=tags.motion,
     )

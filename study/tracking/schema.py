@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 from study.records.outcome import PAIR_MEASURES, Completed, Failed, Pruned, Summary
 from study.settings.values import Value, as_text, from_text
+from study.statistics.rounding import number
 
 # -- tags ----------------------------------------------------------------------------------------------------------------------
 
 KIND, TRIAL, REPLICATE, OWNER, KEY = "mlp_study.kind", "mlp_study.trial", "mlp_study.replicate", "mlp_study.owner", "mlp_study.key"
 WHOLE = "mlp_study.whole"
 FINGERPRINT, CONVERGENCE, EPOCH, REASON = "fingerprint", "convergence", "epoch", "failure"
+HEADLINE = "headline"  # of a study's run: its result in a few words
 VERDICT, EVIDENCE, SEARCHABLE, MOTION = "verdict", "evidence", "searchable", "motion"
 TAGS = (KIND, TRIAL, REPLICATE, OWNER, KEY, WHOLE, FINGERPRINT, CONVERGENCE, EPOCH, REASON, VERDICT, EVIDENCE, SEARCHABLE, MOTION)
 # kinds of runs
@@ -117,7 +119,7 @@ def _given(tags: Mapping[str, str]) -> dict[str, str]:
 
 # characters; MLflow refuses more
 LONGEST_PARAMETER, LONGEST_TAG = 6_000, 8_000
-NUMBER_PARAMETER = "replicate"
+LONGEST_NUMBER = 7  # of a parameter that a person wrote; longer ones were sampled
 
 
 def parameter(text: str) -> str:
@@ -141,14 +143,13 @@ def _shortened(text: str, longest: int) -> str:
 
 
 def parameters(settings: Mapping[str, Value]) -> dict[str, str]:
-    """Return a trial's settings as the parameters of its run."""
-    return {key: parameter(as_text(value)) for key, value in settings.items()}
+    """Return a trial's settings as the parameters of its run, sampled numbers rounded: `config.yaml` has all of their digits."""
+    return {key: parameter(_rounded(value)) for key, value in settings.items()}
 
 
-def replicate_parameters(settings: Mapping[str, Value], number: int, seeds: Mapping[str, int]) -> dict[str, str]:
-    """Return the parameters of a replicate's run: the settings too, so that MLflow's pages compare replicates of several trials."""
-    own: dict[str, Value] = {NUMBER_PARAMETER: number, **{seed_name(source): seed for source, seed in seeds.items()}}
-    return parameters({**settings, **own})
+def _rounded(value: Value) -> str:
+    text = as_text(value)
+    return number(value) if isinstance(value, float) and len(text) > LONGEST_NUMBER and math.isfinite(value) else text
 
 
 def setting(params: Mapping[str, str], key: str) -> Value:
@@ -161,9 +162,15 @@ def seed_name(source: str) -> str:
     return f"{SEED_PREFIX}{source}"
 
 
-def seeds(params: Mapping[str, str]) -> dict[str, int]:
-    """Return a replicate's seeds by their sources."""
-    return {key.removeprefix(SEED_PREFIX): int(text) for key, text in params.items() if key.startswith(SEED_PREFIX)}
+def seed_tags(seeds: Mapping[str, int]) -> dict[str, str]:
+    """Return a replicate's seeds as the tags of its run."""
+    return {seed_name(source): str(seed) for source, seed in seeds.items()}
+
+
+def seeds(tags: Mapping[str, str], params: Mapping[str, str]) -> dict[str, int]:
+    """Return a replicate's seeds by their sources; earlier versions had them as parameters."""
+    recorded = {**params, **tags}
+    return {key.removeprefix(SEED_PREFIX): int(text) for key, text in recorded.items() if key.startswith(SEED_PREFIX)}
 
 
 SEED_PREFIX = "seed."
@@ -189,8 +196,15 @@ def charted(epoch: int) -> bool:
 VAL_LOSS_MEAN = "val_loss_mean"
 # of a trial's run: the validation loss of each replicate of a race, whose number is the step
 RACE_VAL_LOSS = "race_val_loss"
+# numbers of a `Summary` that say little without the others
+NO_METRICS = ("null", "distinct", "finite_test")
 # attributes of a `Summary`, which a trial's run has under the same names
-SUMMARY_METRICS = ("val_loss_std", "val_loss_halfwidth", "train_loss_mean", *PAIR_MEASURES)
+SUMMARY_METRICS = (
+    "val_loss_std",
+    "val_loss_halfwidth",
+    "train_loss_mean",
+    *(key for key in PAIR_MEASURES if key not in NO_METRICS),
+)
 # of a replicate, in units of the trivial loss
 RELATIVE_LOSS, IMPROVEMENT = "loss_over_trivial", ("improvement_low", "improvement_high")
 # of a replicate, and their means of a trial

@@ -161,9 +161,11 @@ class Writer:
         """Have the runs ended that don't count (see `messages.Disown`)."""
         self.send(messages.Disown(name, started, wholes))
 
-    def keep_study(self, name: str, tags: Mapping[str, str], texts: Mapping[str, str], files: Sequence[Path]) -> None:
-        """Keep a study's tags, its tables (by file name) and its files with its run."""
-        self._ask(messages.KeepStudy(_key(), name, tags, texts, [str(file.absolute()) for file in files]))
+    def keep_study(
+        self, name: str, tags: Mapping[str, str], params: Mapping[str, str], texts: Mapping[str, str], files: Sequence[Path]
+    ) -> None:
+        """Keep a study's tags, its fixed settings, its tables (by file name) and its files with its run."""
+        self._ask(messages.KeepStudy(_key(), name, tags, params, texts, [str(file.absolute()) for file in files]))
 
     def keep_race(self, name: str, trials: Sequence[messages.RacedTrial]) -> None:
         """Have the later replicates of a study's trials kept with their runs, which must have ended."""

@@ -28,7 +28,7 @@ from study.tracking.schema import KILLED, KIND, OF_STUDY, OF_TRIAL, REASON, TRIA
 
 with collector.held():
     from mlflow import MlflowClient
-    from mlflow.entities import Run, RunTag, ViewType
+    from mlflow.entities import Metric, Param, Run, RunTag, ViewType
     from mlflow.exceptions import MlflowException
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from mlflow.utils.mlflow_tags import (
@@ -120,8 +120,16 @@ class Store:
         """Return the experiment's page in the UI, below the server's address: the runs table, best trial first."""
         return f"/{views.page(experiment)}"
 
-    def log_study(self, experiment: str, name: str, tags: Mapping[str, str], texts: Mapping[str, str], files: Sequence[str]) -> str:
-        """Write the study's own run, the only one in its experiment; return its id."""
+    def log_study(
+        self,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, str],
+        texts: Mapping[str, str],
+        files: Sequence[str],
+    ) -> str:
+        """Write the study's own run, the only one in its experiment, with the best trial's metrics; return its id."""
         if not self.runs(KIND, OF_STUDY, experiment):
             self.client.create_run(experiment, run_name=f"study {name}"[:LONGEST_RUN_NAME], tags=origin() | {KIND: OF_STUDY})
         # another process may have made one too, or the server two when its first answer got lost: all keep the same one
@@ -129,7 +137,11 @@ class Store:
         for other in others:
             self.drop(other.info.run_id)
         note = {MLFLOW_RUN_NOTE: descriptions.of_study(name, experiment, tags, texts, files)}
-        self.client.log_batch(run.info.run_id, tags=[RunTag(key, schema.tag(text)) for key, text in (note | dict(tags)).items()])
+        run_tags = [RunTag(key, schema.tag(text)) for key, text in (note | dict(tags)).items()]
+        # a parameter never changes; runs of earlier versions have none
+        run_params = [Param(key, schema.parameter(text)) for key, text in params.items() if key not in run.data.params]
+        self.client.log_batch(run.info.run_id, self._metrics_of(tags.get("best", "")), run_params, run_tags)
+        self._describe(experiment, tags.get(schema.HEADLINE, ""))
         # all trials have the same data
         for trial in self.client.search_runs([experiment], f"tags.`{KIND}` = '{OF_TRIAL}'", max_results=1):
             self.client.log_inputs(run.info.run_id, trial.inputs.dataset_inputs if trial.inputs else [])
@@ -139,6 +151,20 @@ class Store:
             self.client.log_artifact(run.info.run_id, path)
         self.client.set_terminated(run.info.run_id)
         return str(run.info.run_id)
+
+    def _describe(self, experiment: str, headline: str) -> None:
+        """Let the experiment's description begin with the result, unless a person has written another one."""
+        known = self.client.get_experiment(experiment).tags.get(MLFLOW_RUN_NOTE, "")
+        if known.endswith(descriptions.of_experiment(experiment).partition("\n\n")[2]):
+            self.client.set_experiment_tag(experiment, MLFLOW_RUN_NOTE, descriptions.of_experiment(experiment, headline))
+
+    def _metrics_of(self, best: str) -> list[Metric]:
+        """Return the metrics of a trial's run for its study's, but for the curves; the same whenever they are sent."""
+        if not best:
+            return []
+        run = self.client.get_run(best)
+        time = run.info.end_time or run.info.start_time
+        return [Metric(key, value, time, 0) for key, value in run.data.metrics.items() if key not in schema.CURVES]
 
 
 LONGEST_RUN_NAME = 250  # in MLflow's tables, which PostgreSQL enforces

@@ -15,7 +15,7 @@ from study.tracking.schema import CONVERGENCE, FINGERPRINT, KIND, OF_REPLICATE, 
 LEADERS, TREE = "mlp-study", "mlp-study-replicates"
 TAG = "mlflow.sharedViewState."
 SETTINGS = ("optimizer", "optimizer.learning_rate", "training.batch_size", "model.units")
-METRICS = (VAL_LOSS_MEAN, "val_loss_halfwidth", VAL_LOSS, "distance", "aligned", "disagreement")
+METRICS = (VAL_LOSS_MEAN, "val_loss_halfwidth", "distance", "aligned", "disagreement")
 TAGS = {CONVERGENCE: 180, VERDICT: 180, FINGERPRINT: 180}  # pixels
 PIXELS = 8  # per letter
 SECTION = "mlp-study"
@@ -24,15 +24,14 @@ SECTION = "mlp-study"
 def tags(settings: Sequence[str] = SETTINGS) -> dict[str, str]:
     """Return an experiment's tags for all views. settings: the parameters with columns and axes of their own."""
     columns = [
-        *(f"params.`{key}`" for key in settings),
         *(f"metrics.`{key}`" for key in METRICS),
+        *(f"params.`{key}`" for key in settings),
         *(f"tags.`{key}`" for key in TAGS),
     ]
     widths = {f"tags.`{key}`": width for key, width in TAGS.items()}
     widths |= {f"params.`{key}`": 40 + PIXELS * len(key) for key in settings}
     shared = {
-        "selectedColumns": columns,
-        "columnOrder": columns,
+        **_shown(columns),
         "columnWidths": widths,
         "runsHiddenMode": "SHOW_ALL",
         "compareRunSections": [{"uuid": SECTION, "name": "Study", "display": True, "isReordered": False}],
@@ -41,14 +40,19 @@ def tags(settings: Sequence[str] = SETTINGS) -> dict[str, str]:
         "orderByKey": f"metrics.`{VAL_LOSS_MEAN}`",
         "orderByAsc": True,
         "searchFilter": f"tags.`{KIND}` != '{OF_REPLICATE}'",
-        "compareRunCharts": [BARS, *_of_trials(settings)],
+        "compareRunCharts": [_curves(VAL_LOSS), _curves(TRAIN_LOSS), BARS, *_of_trials(settings)],
     }
     tree = {
         "orderByKey": "attributes.start_time",
         "orderByAsc": True,
         "compareRunCharts": [_curves(VAL_LOSS), _curves(TRAIN_LOSS), BARS],
+        **_shown([f"metrics.`{VAL_LOSS}`", *columns]),  # of a replicate
     }
     return {f"{TAG}{name}": json.dumps(shared | state) for name, state in ((LEADERS, leaders), (TREE, tree))}
+
+
+def _shown(columns: Sequence[str]) -> dict[str, Sequence[str]]:
+    return {"selectedColumns": columns, "columnOrder": columns}
 
 
 def page(experiment: str, view: str = LEADERS, *, charts: bool = False) -> str:

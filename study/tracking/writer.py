@@ -64,10 +64,12 @@ class TrialRuns:
             self._log_data(run, start.data)
         children = []
         for index, number in enumerate(start.replicates):
-            tags = {MLFLOW_PARENT_RUN_ID: run} | ReplicateTags(number, self._key).as_tags()
+            tags = (
+                {MLFLOW_PARENT_RUN_ID: run} | ReplicateTags(number, self._key).as_tags() | schema.seed_tags(start.seeds_of(index))
+            )
             name = schema.run_name(start.name, number)
             child = made.get(str(number)) or self._client.create_run(experiment, tags=tags, run_name=name).info.run_id
-            self._log(child, params=schema.replicate_parameters(start.settings, number, start.seeds_of(index)))
+            self._log(child, params=schema.parameters(start.settings))
             children.append(child)
         return run, children
 
@@ -77,13 +79,16 @@ class TrialRuns:
         _twice(partial(self._client.log_inputs, run, [used]))
 
     def curves(self, legs: Sequence[LegCurves]) -> None:
-        """Send what has not been sent of the curves: the replicates' charted epochs, one point per leg for the trial's mean."""
+        """Send what has not been sent of the curves: the charted epochs of each replicate and of their mean.
+
+        The mean of what is kept so far, by which trials are compared, has one point per leg.
+        """
         new = [leg for leg in legs if leg.epochs_done > self._epochs_sent]
         if not new:
             return
         for index, child in enumerate(self._children):
             self._log(child, [point for leg in new for key in schema.CURVES for point in _points(leg, key, index)])
-        means = []
+        means = [point for leg in new for key in schema.CURVES for point in _mean_points(leg, key)]
         for leg in new:
             current = [value for value in leg.current if value is not None]
             if len(current) == len(self._children):
@@ -144,7 +149,21 @@ class TrialRuns:
 
 def _points(leg: LegCurves, key: str, index: int) -> list[Metric]:
     """A replicate's charted losses; what was not finite is left out, since MLflow would keep infinity as 1.8e308."""
-    by_epoch = _losses(leg, key, index).items()
+    return _charted(leg, key, _losses(leg, key, index))
+
+
+def _mean_points(leg: LegCurves, key: str) -> list[Metric]:
+    """The charted mean of the replicates' losses, as long as all of them train."""
+    each = [_losses(leg, key, index) for index in range(len(leg.current))]
+    means: dict[int, float | None] = {}
+    for epoch in each[0]:
+        known = [loss for losses in each if (loss := losses[epoch]) is not None]
+        means[epoch] = sum(known) / len(known) if len(known) == len(each) else None
+    return _charted(leg, key, means)
+
+
+def _charted(leg: LegCurves, key: str, losses: Mapping[int, float | None]) -> list[Metric]:
+    by_epoch = losses.items()
     return [Metric(key, loss, leg.time, epoch) for epoch, loss in by_epoch if loss is not None and schema.charted(epoch)]
 
 
@@ -226,9 +245,9 @@ class Server:
                 return messages.Answered(key, self._store.page(self._store.experiment(name, columns)))
             case messages.FindTrials(key, name):
                 return messages.Answered(key, json.dumps([asdict(run) for run in self._store.trial_runs(name)]))
-            case messages.KeepStudy(key, name, tags, texts, files):
+            case messages.KeepStudy(key, name, tags, params, texts, files):
                 experiment = self._store.experiment(name)
-                return messages.Answered(key, _twice(partial(self._store.log_study, experiment, name, tags, texts, files)))
+                return messages.Answered(key, _twice(partial(self._store.log_study, experiment, name, tags, params, texts, files)))
             case messages.KeepFiles(key, run_id, files):
                 for file in files:
                     self._store.client.log_artifact(run_id, file)
