@@ -84,6 +84,7 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "default `true`: MLflow sends no usage data",
     "MLFLOW_TRUNCATE_LONG_VALUES": "default `false`: a value that is too long is an error instead of being cut",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "default `false`",
+    "NO_COLOR": "any value: neither colours nor bold in the terminal",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "default `false` for `mlp-study ui`, which needs none of MLflow's jobs",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "default `true`",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "repetitions of a failed request to an MLflow server; default 7",

@@ -15,16 +15,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+import study
 from study import flags
 from study.cli.completion import INSTALL, SHELLS, VARIABLE, answer, suggestions
 from study.cli.program import commands
-from study.config import composition
+from study.config import composition, group_help
 from study.errors import BadInput
 from study.flags import Flags, taken
 from study.records.outcome import Failed, TrialResult
 from study.records.trial import Asked
-from study.reporting import progress, report, terminal
+from study.reporting import progress, report, streams, terminal
 from study.statistics.objectives import Objective
 from tests.command import ran, run
 
@@ -304,6 +306,48 @@ def test_bash_completes_in_time(empty: Path) -> None:
     program.chmod(0o700)
     found = subprocess.run(["bash", "-c", script, "bash", sys.executable, program], capture_output=True, text=True, check=True)
     assert "adam" in found.stdout.split() and not found.stderr
+
+
+# -- what a terminal shows ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is printed on a terminal of 160 columns."""
+    monkeypatch.setattr(
+        terminal, "out", Console(file=(printed := io.StringIO()), force_terminal=True, width=160, color_system=None)
+    )
+    return printed
+
+
+def test_sentences_wrap_where_they_can_be_read(wide: io.StringIO) -> None:
+    terminal.show_text("word " * 60)
+    assert 90 < max(map(len, wide.getvalue().splitlines())) <= terminal.WIDEST_PROSE
+
+
+def test_no_word_of_a_label_is_broken(wide: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal.out, "width", 40)
+    terminal.show_table(report.Table(("trial", "convergence"), (("1", "diverged: /a/path/of/twenty-eight/xyz"),)))
+    assert "/a/path/of/twenty-eight/xyz" in wide.getvalue()
+
+
+def test_without_colour_nothing_is_bold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    printed = io.StringIO()
+    Console(file=printed, force_terminal=True, color_system=streams._colours()).print("a", style="bold red")
+    assert printed.getvalue() == "a\n"
+
+
+def test_help_on_a_group_has_its_keys_as_overrides_with_their_meaning() -> None:
+    told = group_help.text("training")
+    assert re.search(r"^  training\.epochs=100 +# passes over the training part$", told, re.MULTILINE)
+    assert "optimizer=adam  # " in group_help.text("optimizer")
+    with pytest.raises(BadInput, match="did you mean optimizer"):
+        group_help.text("optimiser")
+
+
+def test_a_number_of_units_is_one_hidden_layer() -> None:
+    assert study.compose(["model.units=16"]).model.units == (16,)
 
 
 # -- progress ----------------------------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def test_every_run_says_what_came_of_it_and_how_to_go_on() -> None:
     [experiment] = [each for each in client().search_experiments() if each.name == "tiny"]
     assert experiment.tags[NOTE].startswith(f"**{own.data.tags['headline']}**")
     assert own.data.tags["answer"] in note(own)
-    assert "| trial | val loss | learning_rate |" in note(own)
+    assert "| trial | val loss | rmse | learning_rate |" in note(own)
 
 
 @pytest.mark.usefixtures("here")

@@ -39,6 +39,11 @@ def launch(arguments: list[str], dry_run: bool) -> None:
     chosen.check()
     lines = grammar.quote_columns(parsed.overrides)
     asked = [option for option in ANSWERED_BY_HYDRA if getattr(parsed, option)]
+    if asked == ["help"] and parsed.overrides and all(word.isidentifier() for word in parsed.overrides):
+        from study.config import group_help
+
+        terminal.show_file(lambda output: output.write("".join(map(group_help.text, parsed.overrides))))
+        return
     if asked == ["help"] and not parsed.multirun:  # Hydra's own loader takes a second to list the groups
         with chosen.application() as application:
             application.app_help(chosen.name, parser, argparse.Namespace(**vars(parsed) | {"overrides": lines}))

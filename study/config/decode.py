@@ -123,8 +123,13 @@ def _with_task(settings: dict[str, Any], data: dict[str, Any]) -> TrialSpec:
 
 
 def with_units(model: dict[str, Any]) -> dict[str, Any]:
-    """Return the model's settings with `width` and `depth`, which a search varies, turned into `units`."""
+    """Return the model's settings with `width` and `depth`, which a search varies, turned into `units`.
+
+    A number of units is that of a single hidden layer.
+    """
     units, width, depth = (model.get(key) for key in ("units", "width", "depth"))
+    if isinstance(units, int) and not isinstance(units, bool) and units > 0:
+        model = model | {"units": (units := [units])}
     rest = {key: value for key, value in model.items() if key not in ("width", "depth")}
     if width is None and depth is None:
         return rest

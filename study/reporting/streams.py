@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.text import Text
@@ -52,9 +52,14 @@ class _Messages(io.FileIO):
         return len(data)
 
 
+def _colours() -> Literal["auto"] | None:
+    """Return Rich's choice of colours; with NO_COLOR, styles such as bold are left out too."""
+    return None if os.environ.get("NO_COLOR") else "auto"
+
+
 # a notebook's own output would show each line apart
-out = _Output(highlight=False, emoji=False, force_jupyter=False)
-err = _Errors(stderr=True, highlight=False, emoji=False, force_jupyter=False)
+out = _Output(highlight=False, emoji=False, force_jupyter=False, color_system=_colours())
+err = _Errors(stderr=True, highlight=False, emoji=False, force_jupyter=False, color_system=_colours())
 _lost: OSError | None = None
 
 

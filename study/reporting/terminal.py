@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # a start loads little
 
 ROWS = 40
 PROSE_WIDTH = len("8 still improving")
+WIDEST_WORD = 40  # of a label, such as a path in the reason of a failure; longer ones are broken
+WIDEST_PROSE = 100
 _verbose = False
 
 
@@ -97,7 +99,7 @@ def _prose() -> set[str]:
 def show_table(content: report.Table, rows: int = ROWS) -> None:
     """Print a table that fits the terminal, at most `rows` rows, with a note on what is left out.
 
-    Headings wrap at words, labels anywhere; a narrow terminal loses the last columns.
+    Headings and labels wrap at words; a narrow terminal loses the last columns.
     """
     rows_shown = tuple(tuple(map(visible, row)) for row in content.rows)
     content = replace(content, columns=tuple(map(visible, content.columns)), rows=rows_shown)
@@ -126,7 +128,10 @@ def show_table(content: report.Table, rows: int = ROWS) -> None:
 def _width(column: str, cells: Sequence[str]) -> int:
     """Return the minimum width of a column: its widest cell (or a label) or the longest word of its heading."""
     words = max(map(cell_len, column.replace("_", " ").split() or [""]))
-    return max(words, PROSE_WIDTH if column in _prose() else max(map(cell_len, cells), default=0))
+    if column not in _prose():
+        return max(words, max(map(cell_len, cells), default=0))
+    longest = max((cell_len(word) for cell in cells for word in cell.split()), default=0)
+    return max(words, min(longest, WIDEST_WORD), PROSE_WIDTH)
 
 
 def show_file(write: Callable[[TextIO], object]) -> None:
@@ -141,7 +146,9 @@ def show_file(write: Callable[[TextIO], object]) -> None:
 
 
 def show_text(text: str, style: str = "") -> None:
-    out.print(escape(visible_lines(redact(text))), style=style)
+    """Print sentences, which a wide terminal wraps where they can still be read."""
+    width = min(out.width, WIDEST_PROSE) if out.is_terminal else None
+    out.print(escape(visible_lines(redact(text))), style=style, width=width)
 
 
 def show_line(text: str, style: str = "") -> None:

@@ -9,7 +9,7 @@ from study.records.outcome import Summary
 from study.records.trial import TrialRecord
 from study.reporting import columns, report
 from study.reporting.report import Table
-from study.statistics.objectives import ACCURACY, LOSS, Objective
+from study.statistics.objectives import ACCURACY, LOSS, R2, RMSE, Objective
 from study.statistics.rounding import MISSING
 
 VAL_LOSS, CONVERGENCE = "val loss", "convergence"
@@ -44,6 +44,10 @@ def table(
         [record.summary.val_loss_mean if record.summary else None for record in rows],
         [record.summary.val_loss_halfwidth if record.summary else None for record in rows],
     )
+    # the loss in the target's own unit, or as accuracy, which says most to a person; earlier versions had the first of these alone
+    known = {name for record in best if record.summary for name, values in record.summary.scores.items() if values}
+    shown = [name for name in (RMSE, ACCURACY, R2) if name in known and name not in {objective.name for objective in objectives}]
+    found |= {name: _scores([record.summary for record in rows], name) for name in shown[:1]}
     for index, objective in enumerate(objectives):
         if objective.name != LOSS:
             values = columns.numbers([record.values[index] if record.values else None for record in rows])
@@ -55,10 +59,6 @@ def table(
     shorts = list(map(report.short, keys))
     names = {key: name if shorts.count(name) == 1 else key for key, name in zip(keys, shorts, strict=True)}
     found |= {name: _settings([record.params.get(key, MISSING) for record in rows]) for key, name in names.items()}
-    # the first score says most to a person, unless the search goes by it
-    known = [name for record in best if record.summary for name in list(record.summary.scores)[:1] if record.summary.scores[name]]
-    for score in dict.fromkeys(known):
-        found.setdefault(score, _scores([record.summary for record in rows], score))
     ends = ((record.summary, record.reason or record.state) for record in rows)
     found[CONVERGENCE] = [report.labels_text(summary) if summary else reason for summary, reason in ends]
     found |= {name: columns.numbers(values) for name, values in _measured(rows).items() if not columns.constant(values)}
