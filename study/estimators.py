@@ -117,7 +117,7 @@ class _MLPStudy(BaseEstimator):  # type: ignore[misc]
         seed = self.random_state if isinstance(self.random_state, int) else check_random_state(self.random_state).randint(MOST_SEED)
         searched = self.space or {}
         lines = [f"{key}={value_text(value)}" for key, value in given.items() if key not in searched]
-        return [f"data.task={self._task}", "data.missing=median", SPLITS, f"seed={seed}", *lines, *self.settings]
+        return [f"data.task={self._task}", SPLITS, f"seed={seed}", *lines, *self.settings]
 
     def _fit(self, x: Any, y: Array, weights: Any) -> Self:
         from study.runner import fit
@@ -163,12 +163,12 @@ def _weights(sample_weight: Any, rows: Any) -> tuple[Array, Array | None]:
 
 
 class MLPStudyRegressor(RegressorMixin, _MLPStudy):  # type: ignore[misc]
-    _task = REGRESSION
-
     """The mean prediction of a setting's networks, as an estimator of scikit-learn's; y may have several columns.
 
     Parameters are in docs/python.md. fitted_: what `study.fit` returns.
     """
+
+    _task = REGRESSION
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803  scikit-learn's name
         rows = self._rows(X, reset=True)
@@ -191,12 +191,12 @@ class MLPStudyRegressor(RegressorMixin, _MLPStudy):  # type: ignore[misc]
 
 
 class MLPStudyClassifier(ClassifierMixin, _MLPStudy):  # type: ignore[misc]
-    _task = CLASSIFICATION
-
     """The mean probabilities of a setting's networks, as an estimator of scikit-learn's.
 
     Parameters are in docs/python.md. fitted_: what `study.fit` returns.
     """
+
+    _task = CLASSIFICATION
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         rows = self._rows(X, reset=True)

@@ -304,7 +304,7 @@ def test_a_failed_trial_ends_no_program_and_bad_input_says_all(empty: Path) -> N
     with pytest.raises(BadInput) as refused:
         study.tune(frame(), "prize", {"optimiser": ["adam", "sgd"]}, settings=["training.epochs=0"], progress=False)
     assert "did you mean optimizer?" in str(refused.value)
-    with pytest.raises(BadInput, match="no column 'prize'"):
+    with pytest.raises(BadInput, match="did you mean price"):
         study.tune(frame(), "prize", RATES, settings=SHORT, progress=False)
 
 
