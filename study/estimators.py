@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
@@ -28,6 +29,7 @@ from sklearn.utils.validation import (
 )
 
 from study.config.domains import value_text
+from study.data.encoding import NewInRows
 from study.data.file_columns import made_up_names
 from study.data.kept_rows import table_of
 from study.errors import BadInput
@@ -145,7 +147,9 @@ class _MLPStudy(BaseEstimator):  # type: ignore[misc]
         """Return the mean prediction, [n, outputs]."""
         check_is_fitted(self)
         rows = self._rows(x, reset=False)
-        with _refusals():
+        with _refusals(), warnings.catch_warnings():
+            # a search has many parts, and each has rows beyond those that it was fitted on
+            warnings.simplefilter("ignore", NewInRows)
             predicted = self.fitted_.predict(rows).to_numpy()
         if np.isnan(predicted).any():
             raise ValueError("Input X contains NaN or infinity in a column that had none in fit.")
