@@ -28,7 +28,7 @@ from study.reporting.star import Star
 from study.search import space as spaces
 from study.settings.data import CLASSIFICATION
 from study.settings.values import Value
-from study.statistics.objectives import ACCURACY, R2, ROWS, Objective, unlike
+from study.statistics.objectives import ACCURACY, R2, ROWS, UNIT, Objective, unlike
 from study.statistics.ranking import FEWEST, PairedDifference, Ranking, choose
 
 LONGER = 100  # times as many epochs, at most, for a run that ends when it has plateaued
@@ -238,6 +238,8 @@ def unlike_text(parts: Sequence[str]) -> str:
         return (
             "no winner is named: trials are judged on different rows, so that a difference may be the rows' and not the setting's"
         )
+    if UNIT in parts:
+        return "no winner is named: errors of some trials are of the normalised target, as in 0.1.0, and others in its own unit"
     return "no winner is named: the trials have no validation loss in common"
 
 
