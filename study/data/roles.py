@@ -135,6 +135,11 @@ def block(found: Sequence[Found]) -> list[str]:
     return lines
 
 
+def is_identifier(name: str) -> bool:
+    """Return True for names such as id, customer_id and orderId."""
+    return (IDENTIFIER.fullmatch(name) or CAMEL.fullmatch(name)) is not None
+
+
 def amounts(values: Values) -> Doubles:
     """Return [n] numbers, NaN where missing."""
     return pc.cast(values, pa.float64(), safe=False).to_numpy()
@@ -163,7 +168,7 @@ def _number(settings: UserTable, name: str, values: Values, distinct: int, *, sa
     if fault := too_large(numbers):
         return Unusable(name, *fault)
     whole = bool((known == np.floor(known)).all())
-    found_out, called = settings.roles == AUTO and not said, IDENTIFIER.fullmatch(name) or CAMEL.fullmatch(name)
+    found_out, called = settings.roles == AUTO and not said, is_identifier(name)
     if found_out and called and whole and distinct == len(known) >= LEAST_ROWS:
         steps = np.diff(known)
         what = "row numbers" if (steps == steps[0]).all() else "an identifier"
