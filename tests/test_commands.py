@@ -403,7 +403,7 @@ def test_ui_starts_mlflow_for_this_folder_and_tells_the_newest_studys_page(monke
     experiment = client().get_experiment_by_name(QUOTED)
     assert shown.startswith(f"http://127.0.0.1:{port}/#/experiments/{experiment.experiment_id}/runs?")
     [(program, *options)] = started
-    assert options[9:] == ["--uvicorn-opts", "--log-level warning"]
+    assert options[9:] == ["--uvicorn-opts", "--log-level warning", "--workers", "2"]
     assert program == sys.executable and options[:3] == ["-m", "mlflow", "ui"]
     assert options[3:9] == ["--backend-store-uri", locations.tracking_uri(None), "--host", "127.0.0.1", "--port", str(port)]
 

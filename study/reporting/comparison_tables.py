@@ -180,15 +180,16 @@ def _trial_address(network: TrackedNetwork) -> str:
 
 
 def _matrices(comparison: Comparison) -> Iterator[tuple[str, Matrix]]:
+    """Yield a title and the numbers of each pair: first of the functions, then of the weights."""
+    examined = comparison.examined
     named: tuple[tuple[str, Matrix | None], ...] = (
+        (f"disagreement on the validation part ({comparison.disagreement_kind})", comparison.disagreement),
+        ("similarity of the last hidden layer (debiased CKA)", examined.cka if examined else None),
         (f"relative L2 distance of the weights (unaligned; {UNRELATED_TEXT})", comparison.relative_l2),
+        (f"relative L2 after matching neurons (fresh networks: {number(comparison.null)})", comparison.aligned),
         ("cosine of the weights", comparison.cosine),
         ("summed |a − b| of the weights", comparison.summed_absolute_difference),
-        (f"disagreement on the validation part ({comparison.disagreement_kind})", comparison.disagreement),
     )
-    named += ((f"relative L2 after matching neurons (fresh networks: {number(comparison.null)})", comparison.aligned),)
-    if comparison.examined:
-        named += (("similarity of the last hidden layer (debiased CKA)", comparison.examined.cka),)
     for title, matrix in named:
         # of many networks some are matched
         if matrix is not None and len(matrix) == len(comparison.fingerprints):

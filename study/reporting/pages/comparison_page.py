@@ -29,16 +29,18 @@ def build(networks: Sequence[TrackedNetwork], comparison: Comparison) -> Page:
     answer = comparison_tables.conclusion(networks, comparison)
     listings = [Listing(title, table) for title, table in comparison_tables.tables(networks, comparison)]
     sections = [
-        Section("The networks", tables=listings[:1]),
+        Section("Settings that differ, and losses", tables=listings[:1]),
         _loss_curves(networks),
-        Section("Weights and functions", charts=list(_pair_charts(networks, comparison))),
+        Section("Functions and weights", charts=list(_pair_charts(networks, comparison))),
         Section("In numbers", tables=listings[1:]),
     ]
+    lead, verdict = comparison_tables.better(networks), comparison.verdict
     return Page(
         title=f"{len(networks)} networks side by side",
         subtitle=", ".join(dict.fromkeys(network.name for network in networks if network.name)),
-        headline=f"{comparison.verdict.name}." if comparison.verdict else f"{comparison.distinct} different fingerprints.",
-        facts=[*filter(None, [comparison_tables.better(networks)]), answer],
+        # which is better comes first, then how the networks differ
+        headline=lead or (f"{verdict.name}." if verdict else f"{comparison.distinct} different fingerprints."),
+        facts=[answer],
         evidence={"networks": str(len(networks)), "different fingerprints": str(comparison.distinct)},
         sections=[section for section in sections if not section.empty],
     )
@@ -64,9 +66,9 @@ def _pair_charts(networks: Sequence[TrackedNetwork], comparison: Comparison) -> 
     fresh = f"Neurons permuted, rescaled or flipped. Fresh networks are {report.number(comparison.null)} apart."
     functions = f"On the validation part ({comparison.disagreement_kind})."
     matrices = [
+        ("Disagreement of the functions", comparison.disagreement, numbers, None, functions),
         ("Distance of the weights", raw, numbers, highest, f"Relative L2, with the neurons as they lie; {UNRELATED_TEXT}."),
         ("The same after matching neurons", comparison.aligned, chosen, highest, fresh),
-        ("Disagreement of the functions", comparison.disagreement, numbers, None, functions),
     ]
     if examined:
         cka = "Debiased CKA: 1 is the same up to rotation and scale."
