@@ -186,6 +186,7 @@ SIDES: dict[str, tuple[str, Callable[[Task], np.ndarray]]] = {
     "TabM": ("pytabkit", pytabkit("TabM_D")),
     "TabM, five folds": ("pytabkit", pytabkit("TabM_D", n_cv=5)),
     "mlp-study": ("study", ours()),
+    "mlp-study, +experiment=table": ("study", ours("+experiment=table")),
 }
 
 
