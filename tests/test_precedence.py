@@ -168,7 +168,7 @@ def test_studies_of_earlier_versions_keep_their_names_with_their_rows_and_replic
 
 
 def test_the_search_for_tables_races_and_leaves_a_setting_of_yours_alone() -> None:
-    Path("t.csv").write_text("x,y\n" + "".join(f"{number},{number % 7}.5\n" for number in range(40)))
+    Path("t.csv").write_text("x,y\n" + "".join(f"{number},{number % 7}.5\n" for number in range(80)))
     plan = planned(["+experiment=table", "data.path=t.csv", "data.target=y", "model.depth=1"])
     assert list(plan.space) == [RATE, "optimizer.weight_decay", WIDTH]
     assert plan.rules is not None and plan.base.training.patience == plan.base.training.epochs
