@@ -44,7 +44,8 @@ def judged(*gaps: tuple[float, float, float]) -> outcome.Tested:
 def test_the_text_makes_each_claim_of_its_own_trials_alone(kinds: tuple[str, str]) -> None:
     decided = race.UNDECIDED not in kinds
     state = decision(kinds, race.DECIDED if decided else race.CAPPED)
-    text = decisions.text(state, trials(3), LOSS, Rules())
+    text = decisions.text(state, trials(3), LOSS, Rules(), spread="seeds and splits")
+    assert "1.0 SD of a setting's validation loss over seeds and splits" in text
     clauses = text.partition(" is ")[2].partition(". ")[0].split("; ")
     assert len(clauses) == len(set(kinds))
     for number, kind in enumerate(kinds, 1):

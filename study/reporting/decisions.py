@@ -104,8 +104,12 @@ def text(
     objective: Objective,
     rules: Rules,
     default: Mapping[str, Scalar] | None = None,
+    spread: str = "seeds",
 ) -> str:
-    """Return the numbers that the decision rests on, in sentences; "" where there is nothing to decide. default: the setting."""
+    """Return the numbers that the decision rests on, in sentences; "" where there is nothing to decide.
+
+    default: the setting. spread: what differs between the replicates whose SD is the margin's unit.
+    """
     by_number = {record.number: record for record in records}
     winner = by_number.get(decision.winner) if decision.winner is not None else None
     if winner is None or winner.summary is None or len(decision.used) < 2:
@@ -131,7 +135,7 @@ def text(
     nearest = "rival" if decision.decided else "of these"
     sentences.append(f"The nearest {nearest} is trial {rival}: {_difference(decision.claims[rival], objective, leader)}.")
     sentences.append(
-        f"The margin {number(decision.delta)} is {number(rules.margin, 2)} SD of a setting's {quantity} over seeds; "
+        f"The margin {number(decision.delta)} is {number(rules.margin, 2)} SD of a setting's {quantity} over {spread}; "
         f"the race compared {len(decision.used)} settings by {sum(decision.used.values()):,} networks."
     )
     if decision.decided and decision.cheapest not in (None, decision.winner):

@@ -92,9 +92,12 @@ class Findings:
         """The decision of the race in a few words, and its numbers in sentences; empty without a race."""
         if self.decision is None or self.rules is None:
             return "", ""
+        # without a split for several replicates, their SD can't leave the splits out
+        own_splits = rounds.per_split(self.settings) == 1 and "data" in answers.sources(self.settings.get(answers.VARY))
+        spread = "seeds and splits" if own_splits else "seeds"
         return (
             f"{decisions.headline(self.decision, self.tested)}.",
-            decisions.text(self.decision, self.records, self.objective, self.rules, self.default),
+            decisions.text(self.decision, self.records, self.objective, self.rules, self.default, spread),
         )
 
     @property
