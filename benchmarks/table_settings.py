@@ -1,0 +1,79 @@
+"""What single choices are worth on real tables: eight networks of one setting, without a search, on the tables of `tables`.
+
+Each way trains on the same rows with the same seeds, and its networks' mean prediction is judged on the fifth of the rows that was
+kept back. Printed: normalised losses (see `tables`), and the ratio of each way's loss to that of the first one, as a geometric mean
+over tables with its 95 % interval. Results are kept in --cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import study
+from benchmarks import tables
+from benchmarks.table_sides import REGRESSION, TARGET
+
+BEST_EPOCH = "training.patience=100"
+FALLING = ("schedule=cosine", "optimizer=adamw", "optimizer.learning_rate=0.01", "optimizer.weight_decay=0.1")
+ANEW, FOLDS = "replicates.per_split=2", ("data.resample=kfold", "data.folds=8")
+WAYS: dict[str, tuple[str, ...]] = {
+    "default setting, a split for each pair": (ANEW,),
+    "best epoch": (ANEW, BEST_EPOCH),
+    "best epoch, AdamW 0.01, falling": (ANEW, BEST_EPOCH, *FALLING),
+    "the same, eight folds (+experiment=table)": (*FOLDS, BEST_EPOCH, *FALLING),
+}
+CACHE = tables.CACHE.with_name("benchmark_table_settings.jsonl")
+
+
+def loss(table: tables.Table, seed: int, rows: int, settings: tuple[str, ...]) -> float:
+    train, test = tables.halves(table, seed, rows)
+    kind = "regression" if table.kind == REGRESSION else "classification"
+    given = (f"data.task={kind}", "data.missing=median", f"seed={seed}", "replicates.vary=[init,order,data]", *settings)
+    predicted = study.fit(train, TARGET, given).predict(test.drop(columns=TARGET)).to_numpy(float)
+    return tables.judged(predicted[:, 0] if table.kind == REGRESSION else predicted, train[TARGET], test[TARGET], table.kind)[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [table.name for table in tables.TABLES]
+    parser.add_argument("--tables", nargs="*", default=names, choices=names, metavar="TABLE")
+    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS), metavar="WAY", help="; ".join(WAYS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=1500, help="of a table at most (default 1500)")
+    parser.add_argument("--cache", type=Path, default=CACHE, help=f"default {CACHE}")
+    given = parser.parse_args()
+    given.cache.parent.mkdir(parents=True, exist_ok=True)
+    lines = given.cache.read_text().splitlines() if given.cache.exists() else []
+    known = {(line["table"], line["seed"], line["rows"], *line["settings"]): line["loss"] for line in map(json.loads, lines)}
+    found = []
+    for seed in range(given.seeds):
+        for table in (table for table in tables.TABLES if table.name in given.tables):
+            for way in given.ways:
+                case = (table.name, seed, given.rows, *WAYS[way])
+                if case not in known:
+                    start = time.process_time()
+                    known[case] = loss(table, seed, given.rows, WAYS[way])
+                    line = {"table": table.name, "seed": seed, "rows": given.rows, "settings": WAYS[way], "loss": known[case]}
+                    with given.cache.open("a") as file:
+                        file.write(json.dumps(line) + "\n")
+                    print(
+                        f"{table.name} {seed} {way}: {known[case]:.3f}, {time.process_time() - start:.1f} s of CPU", file=sys.stderr
+                    )
+                found.append({"table": table.name, "seed": seed, "way": way, "loss": known[case]})
+    losses = pd.DataFrame(found).pivot(index=["table", "seed"], columns="way", values="loss")[given.ways]
+    print(losses.groupby("table").mean().T.to_string(float_format="{:.3f}".format))
+    for way in given.ways[1:]:
+        print(f"{way}: {tables.paired(losses, way, given.ways[0])}")
+    if not np.isfinite(losses.to_numpy()).all():
+        print("a loss isn't finite: that way's ratio means nothing")
+
+
+if __name__ == "__main__":
+    main()
