@@ -88,7 +88,7 @@ def test_searches_and_pipelines_of_scikit_learn_use_it_in_processes(empty: Path)
     search = GridSearchCV(estimator, {"learning_rate": [1e-6, 1e-2], "settings": [[]]}, cv=2, n_jobs=2).fit(x, y)
     assert search.best_params_["learning_rate"] == 1e-2 and search.best_score_ > 0.3
     x, y = load_iris(return_X_y=True)
-    piped = make_pipeline(StandardScaler(), MLPStudyClassifier(units=(16,), replicates=2))
+    piped = make_pipeline(StandardScaler(), MLPStudyClassifier(units=(16,), learning_rate=0.01, replicates=2))
     assert cross_val_score(piped, x, y, cv=3, n_jobs=2).mean() > 0.9
     assert os.listdir() == []
 
