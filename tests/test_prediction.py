@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import random
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import study
 from study import locations
 from study.data import encoding, inputs, readers, splits
 from study.data.encoding import NewInRows
-from study.errors import BadInput
+from study.errors import BadInput, Corrupt
 from study.runner import planning
 from study.search import space
 from study.settings.data import UserTable
@@ -233,6 +234,35 @@ def test_a_study_predicts_for_rows_as_they_come(
         assert fault in errors.pop()
     assert run("predict", "tine", str(file)) == 2 and "STUDY: got 'tine'" in errors.pop()
     (tmp_path / "flats.csv").rename(here / "flats.csv")
+
+
+def test_a_study_says_what_its_champion_does(here: Path) -> None:
+    found = study.open("tiny")
+    importance = found.importance()
+    assert set(importance.index[:2]) == {"area", "district"} and importance.attrs["part"] == "test"
+    assert (importance["low"] <= importance["importance"]).all() and importance.columns[-1] == "member 1"
+    dependence = found.partial_dependence("area")
+    assert dependence["dear"].iloc[0] < dependence["dear"].iloc[-1] and (dependence["SD over members, dear"] > 0).all()
+    assert set(found.partial_dependence("new").index) == {"False", "True"}
+    confusion = found.confusion()
+    assert confusion.to_numpy().sum() == confusion.attrs["rows"] == 24 and confusion.columns.tolist() == ["cheap", "dear"]
+    (saved,) = here.glob("mlruns/**/behaviour.json")
+    text = saved.read_text()
+    assert json.loads(text)["trial"] == found.best
+    with pytest.raises(BadInput, match=r"column: got 'aria'; valid: did you mean area\?"):
+        found.partial_dependence("aria")
+    with pytest.raises(BadInput, match="classes have a confusion matrix"):
+        found.residuals()
+    assert "Confusion matrix" in (here / found.report(here / "page.html")).read_text()
+    try:
+        saved.write_text("{}")
+        with pytest.raises(Corrupt, match=r"behaviour\.json"):
+            study.open("tiny").importance()
+        saved.unlink()
+        with pytest.raises(BadInput, match="launch it again"):
+            study.open("tiny").importance()
+    finally:
+        saved.write_text(text)
 
 
 def write(file: Path) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from study.records.arrays import Scalar
+from study.records.behaviour import Behaviour
 from study.records.outcome import Blame, Tested
 from study.records.tracked import Circumstances, TrackedTrial
 from study.records.trial import TrialRecord
@@ -151,7 +152,8 @@ class Networks:
     """The results that need the trials' networks.
 
     shown: the best trials, best first; factor: the comparison of a study that varies one setting. centre: of a star of trials;
-    default: the default setting, unless it is the best one. circumstances: of the best trial.
+    default: the default setting, unless it is the best one. circumstances: of the best trial. behaviour: of the champion, None
+    where it isn't of the best trial or was made by an earlier version.
     """
 
     shown: list[Shown] = field(default_factory=list)
@@ -159,6 +161,7 @@ class Networks:
     centre: Shown | None = None
     default: Shown | None = None
     circumstances: Circumstances | None = None
+    behaviour: Behaviour | None = None
 
 
 def read(storage: str, name: str) -> Findings:
@@ -185,6 +188,7 @@ def networks(findings: Findings, uri: str) -> Networks:
     from study.tracking import reader, store
 
     opened = store.existing(uri)
+    behaviour = _behaviour(opened, findings)
     # a trial that was adopted from its record on disk doesn't know its run
     done = [
         replace(record, run_id=record.run_id or reader.run_of(opened, findings.name, record.number)) for record in findings.ranked
@@ -202,10 +206,10 @@ def networks(findings: Findings, uri: str) -> Networks:
     key = None if findings.blamed else factor_tables.find_factor(findings.keys, findings.records, findings.objective)
     in_order = sorted(done, key=lambda record: record.number)
     if key is None:
-        return Networks(shown, None, centre, default, circumstances)
+        return Networks(shown, None, centre, default, circumstances, behaviour)
     raced = findings.decision is not None
     factor = factor_tables.compare(opened, key, in_order, findings.objective, findings.settings, raced)
-    return Networks(shown, factor, centre, default, circumstances)
+    return Networks(shown, factor, centre, default, circumstances, behaviour)
 
 
 def _of(opened: Store, records: Sequence[TrialRecord], *, motion: bool) -> Shown | None:
@@ -214,3 +218,10 @@ def _of(opened: Store, records: Sequence[TrialRecord], *, motion: bool) -> Shown
 
     runs = ((record, record.run_id) for record in records)
     return next((Shown(record, reader.load_trial(opened, run, motion=motion)) for record, run in runs if run), None)
+
+
+def _behaviour(opened: Store, findings: Findings) -> Behaviour | None:
+    from study.tracking import logged_champion
+
+    found = logged_champion.behaviour(opened, findings.name)
+    return found if found and findings.best and found.trial == findings.best.number else None

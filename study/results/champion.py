@@ -19,7 +19,7 @@ from study.records.tracked import TrackedNetwork
 from study.records.trial import TrialRecord
 from study.reporting import report
 from study.reporting.study_results import Findings
-from study.results import out_of_fold
+from study.results import measured, out_of_fold
 from study.settings.data import CATEGORY, CLASSIFICATION, UserTable
 from study.settings.spec import TrialSpec, build
 from study.tracking import schema
@@ -60,7 +60,7 @@ def keep(findings: Findings, uri: str) -> Kept | None:
         model_id = champion.kept(opened, findings.name, fingerprint)
         if model_id is None:
             model_id = champion.keep(opened, findings.name, _champion(findings.name, best, run_id, fingerprint, networks))
-    return Kept(best.number, len(networks), model_id) if model_id else None
+    return Kept(best.number, len(networks), model_id)
 
 
 def load(study: str, uri: str) -> Predictor:
@@ -82,6 +82,7 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
     from study.engine import export
     from study.tracking import predicting
     from study.tracking.champion import Champion
+    from study.tracking.logged_champion import BEHAVIOUR
 
     spec, numbers = build(members[0].config), [member.number or 0 for member in members]
     levels = [spec.replicates.level("data", number) for number in numbers]
@@ -106,6 +107,7 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
         fingerprint=fingerprint,
         params=schema.parameters(members[0].settings),
         metadata=whence | meaning,
+        files={BEHAVIOUR: measured.measure(spec, numbers, model, record.number).to_json()},
         note=_note(study, record, run_id, fingerprint, len(members), meaning),
     )
 

@@ -11,12 +11,13 @@ import pandas as pd
 
 from study import locations
 from study.errors import BadInput, Fault
+from study.records.behaviour import Behaviour
 from study.records.network import Network
 from study.records.trial import TrialRecord
 from study.reporting import listings, report, study_cell, study_results
 from study.reporting.pages import study_page
-from study.results import champion, new_rows, predictions
-from study.tracking import artifacts, predicting, reader, runs, store
+from study.results import behaviour_tables, champion, new_rows, predictions
+from study.tracking import artifacts, logged_champion, predicting, reader, runs, store
 from study.tracking.predicting import Predictor
 from study.tracking.runs import Replicate
 
@@ -164,6 +165,46 @@ class Study:
         if widths is not None:
             mean = pd.concat([mean, pd.DataFrame(kept.intervals(mean.to_numpy(), widths), index=table.index)], axis=1)
         return (mean, std) if return_std else mean
+
+    def importance(self) -> pd.DataFrame:
+        """Return the permutation importance of the table's columns for the champion, the most important first.
+
+        It is the loss of R², or for classes the rise of the log loss, of one network where the column is shuffled over the rows:
+        the mean over the members, its 95 % interval over them (`low`, `high`), and each member's. The rows are those of the test
+        part or, without one, validation rows, which the table's `attrs` say. Raises BadInput if the study has no champion that
+        records it, or so many columns that it wasn't measured; Corrupt and Unreachable.
+        """
+        return behaviour_tables.importance(self._behaviour)
+
+    def partial_dependence(self, column: str) -> pd.DataFrame:
+        """Return the champion's mean prediction by the values of a column, the index, over the same rows as `importance`.
+
+        It has a column per target or class, and its SD over the members. Only the most important columns have it; raises BadInput
+        for another, and as `importance` does.
+        """
+        return behaviour_tables.partial_dependence(self._behaviour, column)
+
+    def residuals(self) -> pd.DataFrame:
+        """Return the champion's predictions beside the truth on rows that it wasn't trained on, at most 500 of them.
+
+        Columns: target, predicted, true, residual (true − predicted). Raises BadInput for classes, and as `importance` does.
+        """
+        return behaviour_tables.residuals(self._behaviour)
+
+    def confusion(self) -> pd.DataFrame:
+        """Return counts of rows by true class (index) and class predicted by the champion (columns); rows as of `residuals`.
+
+        Raises BadInput for regression, and as `importance` does.
+        """
+        return behaviour_tables.confusion(self._behaviour)
+
+    @cached_property
+    def _behaviour(self) -> Behaviour:
+        found = logged_champion.behaviour(self._existing_store(), self.name)
+        if found is None:
+            valid = f"a study with a champion in {self._uri} that records what it does; launch it again to save it"
+            raise BadInput([Fault("STUDY", self.name, valid)])
+        return found
 
     @cached_property
     def _champion(self) -> Predictor:

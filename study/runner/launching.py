@@ -269,7 +269,7 @@ def _conclude(opened: Launching) -> None:
     plan, study, writer, clock = opened.plan, opened.study, opened.writer, opened.clock
     findings = study_results.read(study.storage, study.name)
     terminal.show_findings(findings)
-    networks = study_results.Networks()
+    networks, crowned = study_results.Networks(), ""
     if writer and plan.uri:
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.drain()
@@ -277,6 +277,7 @@ def _conclude(opened: Launching) -> None:
             writer.disown(study.name, study.interrupted(), study.wholes() if plan.rules else None)
             if plan.rules:
                 writer.keep_race(study.name, [messages.RacedTrial.of(run_id, record) for run_id, record in study.raced()])
+        crowned = _crown(findings, plan.uri, clock)
         try:
             with terminal.status("comparing the networks"), clock.phase("analyse"):
                 networks = study_results.networks(findings, plan.uri)
@@ -298,8 +299,7 @@ def _conclude(opened: Launching) -> None:
             _keep(findings, outputs.tables(findings, networks), page, writer)
             if portrait:
                 writer.keep_files(portrait.run_id, [portrait.file])
-        if plan.uri:
-            _crown(findings, plan.uri, clock)
+        terminal.message(crowned, "dim")
     terminal.message(f"study {study.name}: {report.seconds_text(clock.seconds, since_launch())}", "dim")
     where = f" --storage {shlex.quote(plan.settings['storage'])}" if plan.settings["storage"] else ""
     terminal.message(f"again: mlp-study show {shlex.quote(study.name)}{where}", "dim")
@@ -321,18 +321,19 @@ def _keep(findings: study_results.Findings, answered: Sequence[AnsweredTable], p
     writer.keep_study(findings.name, tags, schema.parameters(findings.settings), texts, [page])
 
 
-def _crown(findings: study_results.Findings, uri: str, clock: Clock) -> None:
-    """Save the best trial's networks as a Keras model; a failure is only reported, since the study is complete without."""
+def _crown(findings: study_results.Findings, uri: str, clock: Clock) -> str:
+    """Save the best trial's networks as a Keras model; return a line on it, empty if there are none.
+
+    A failure is only reported, since the study is complete without.
+    """
     try:
         with terminal.status("saving the champion"), clock.phase("report"):
             from study.results import champion  # pandas and MLflow
 
             kept = champion.keep(findings, uri)
     except StudyError as error:
-        terminal.message(f"the champion was not saved as a Keras model: {error}")
-        return
-    if kept:
-        terminal.message(f"champion: models:/{kept.model_id}, the mean of the {kept.members} networks of trial {kept.trial}", "dim")
+        return f"the champion was not saved as a Keras model: {error}"
+    return f"champion: models:/{kept.model_id}, the mean of the {kept.members} networks of trial {kept.trial}" if kept else ""
 
 
 def _columns(space: Space, base: TrialSpec) -> list[str]:

@@ -21,24 +21,23 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric, Run
 from mlflow.models import Model, ModelSignature
-from mlflow.models.model import MLMODEL_FILE_NAME
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from study import sqlite
 from study.errors import Corrupt
+from study.tracking import logged_champion
+from study.tracking.logged_champion import NAME
 from study.tracking.predicting import INTERVAL
-from study.tracking.schema import FINGERPRINT, KIND, OF_STUDY, parameter
-from study.tracking.store import PAGE, Store
+from study.tracking.schema import FINGERPRINT, KIND, parameter
+from study.tracking.store import Store
 
-NAME = "champion"
 # where MLflow puts it
 FILE = "data/model.keras"
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas")
 # raised when what is logged means something else: a champion of an earlier one is replaced
-FORMAT, VERSION = "mlp_study.format", "5"
+FORMAT, VERSION = "mlp_study.format", "6"
 # the modules of mlp-study that are logged with it, in a package of their own: another mlp-study may be installed beside them
 CODE = (
     "errors.py",
@@ -67,7 +66,7 @@ class Champion:
 
     columns: its inputs as a table has them; gives: the columns of its predictions, with MLflow's types. fingerprint: of its
     networks, stacked; params: their settings; metadata: kept in the model itself, where `predicting` finds how columns become
-    inputs; note: in Markdown.
+    inputs; note: in Markdown; files: texts that are kept beside it, by name.
     """
 
     model: Any
@@ -77,29 +76,29 @@ class Champion:
     params: Mapping[str, str]
     metadata: Mapping[str, Any]
     note: str
+    files: Mapping[str, str]
 
 
 def kept(store: Store, study: str, fingerprint: str) -> str | None:
     """Return the id of the study's champion if it has its files, is of this version, and its networks have this fingerprint."""
-    models = [model for model in _models(store, store.experiments()[study]) if _is(model, fingerprint)]
+    models = [model for model in logged_champion.all_of(store, store.experiments()[study]) if _is(model, fingerprint)]
     return next((model.model_id for model in models if _has_files(store, model)), None)
 
 
 def lost(store: Store, experiment: str) -> str | None:
     """Return where the files of an experiment's champion were, if they are gone."""
-    ready = _ready(store, experiment)
+    ready = logged_champion.ready(store, experiment)
     return str(ready[0].artifact_location) if ready and not _has_files(store, ready[0]) else None
 
 
-def keep(store: Store, study: str, champion: Champion) -> str | None:
-    """Make it the study's champion, in place of another one; return its model's id. None if the study has no run.
+def keep(store: Store, study: str, champion: Champion) -> str:
+    """Make it the study's champion, in place of another one, and an output of the study's run; return its model's id.
 
     Raises StudyError for any failure: each kind of artifact store has errors of its own.
     """
     try:
         experiment = store.experiments()[study]
-        run = next(iter(store.runs(KIND, OF_STUDY, experiment)), None)
-        return _keep(store, experiment, run.info.run_id, champion) if run else None
+        return _keep(store, experiment, store.study_run(experiment, study).info.run_id, champion)
     except Exception as error:
         raise sqlite.fault(error, f"tracking.uri {store.uri}") from error
 
@@ -113,13 +112,11 @@ def opened(store: Store, study: str) -> Iterator[tuple[Path, dict[str, Any]] | N
     with tempfile.TemporaryDirectory(prefix="mlp-study-") as folder:
         try:
             experiment = store.experiments().get(study)
-            ready = _ready(store, experiment) if experiment else []
+            ready = logged_champion.ready(store, experiment) if experiment else []
             if ready and not _has_files(store, ready[0]):
                 raise Corrupt(f"{ready[0].artifact_location}: the champion's files are gone; launch study {study} again to save it")
             if ready:
-                # by its id, MLflow would look for it in the process's own store
-                kept_at: Any = get_artifact_repository(ready[0].artifact_location, tracking_uri=store.uri)
-                kept_at.download_artifacts("", folder)
+                logged_champion.repository(store, ready[0]).download_artifacts("", folder)
                 metadata = Model.load(folder).metadata or {}
         except Corrupt:
             raise
@@ -131,7 +128,7 @@ def opened(store: Store, study: str) -> Iterator[tuple[Path, dict[str, Any]] | N
 def _keep(store: Store, experiment: str, run: str, champion: Champion) -> str:
     client = store.client
     # one whose process was killed stays pending, and is deleted too
-    others = _models(store, experiment)
+    others = logged_champion.all_of(store, experiment)
     tags = {KIND: NAME, FORMAT: VERSION, FINGERPRINT: champion.fingerprint, MLFLOW_RUN_NOTE: champion.note}
     params = {key: parameter(text) for key, text in champion.params.items()}
     made = client.create_logged_model(experiment, NAME, run, tags=tags, params=params, model_type="mlp")
@@ -177,8 +174,10 @@ def _save(champion: Champion, made: LoggedModel, folder: str) -> None:
         flavor = model.flavors[pyfunc.FLAVOR_NAME] | {"loader_module": f"{PACKAGE}.tracking.served", "data": "data", "code": "code"}
         model.add_flavor(pyfunc.FLAVOR_NAME, **flavor)
         model.signature = _signature(champion)
-        model.save(str(Path(folder, MLMODEL_FILE_NAME)))
+        model.save(str(Path(folder, logged_champion.DESCRIPTION)))
     _save_code(Path(folder, "code", PACKAGE))
+    for name, text in champion.files.items():
+        Path(folder, name).write_text(text, "utf-8")
 
 
 def _signature(champion: Champion) -> ModelSignature:
@@ -200,18 +199,8 @@ def _save_code(package: Path) -> None:
         file.write_text(text.replace("from study.", f"from {PACKAGE}."), "utf-8")
 
 
-def _models(store: Store, experiment: str) -> list[LoggedModel]:
-    models = store.client.search_logged_models([experiment], f"name = '{NAME}'", max_results=PAGE)
-    return [model for model in models if model.tags.get(KIND) == NAME]
-
-
-def _ready(store: Store, experiment: str) -> list[LoggedModel]:
-    return [model for model in _models(store, experiment) if model.status == LoggedModelStatus.READY]
-
-
 def _has_files(store: Store, model: LoggedModel) -> bool:
-    repository: Any = get_artifact_repository(model.artifact_location, tracking_uri=store.uri)
-    return any(file.path == MLMODEL_FILE_NAME for file in repository.list_artifacts())
+    return logged_champion.DESCRIPTION in logged_champion.files(store, model)
 
 
 def _is(model: LoggedModel, fingerprint: str) -> bool:

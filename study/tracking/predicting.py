@@ -26,9 +26,8 @@ INTERVAL = "interval"
 LIKELIEST, PROBABILITY, SPREAD = "predicted class", "its probability", "SD over members"
 LOWER, UPPER, SET = "lower", "upper", "prediction set"
 BETWEEN = " | "  # the classes of a set
-# rows predicted at once: Keras' own 32 take a million rows minutes, and many more fill the memory for 64 members
-BATCH = 512
-CHUNK = 32 * BATCH  # rows whose predictions by each member are in memory at once
+BATCH = 2048  # rows predicted at once: more would fill the memory for 64 members
+CHUNK = 8 * BATCH  # rows whose predictions by each member are in memory at once
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,9 @@ def networks(model: Any) -> Callable[[Array], Array]:
     each = type(model)(model.input, layers[0].output) if layers else model
 
     def predict(x: Array) -> Array:
-        predicted = np.asarray(each.predict(x, batch_size=BATCH, verbose=0))
+        # not by Keras' `predict`, whose preparations take longer than most tables
+        parts = [np.asarray(each(x[at : at + BATCH], training=False)) for at in range(0, len(x), BATCH)]
+        predicted = np.concatenate(parts)
         return predicted if layers else predicted[:, None]
 
     return predict

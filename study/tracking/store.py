@@ -120,6 +120,16 @@ class Store:
         """Return the experiment's page in the UI, below the server's address: the runs table, best trial first."""
         return f"/{views.page(experiment)}"
 
+    def study_run(self, experiment: str, name: str) -> Run:
+        """Return the study's own run, the only one in its experiment, which is made if it is missing."""
+        if not self.runs(KIND, OF_STUDY, experiment):
+            self.client.create_run(experiment, run_name=f"study {name}"[:LONGEST_RUN_NAME], tags=origin() | {KIND: OF_STUDY})
+        # another process may have made one too, or the server two when its first answer got lost: all keep the same one
+        run, *others = sorted(self.runs(KIND, OF_STUDY, experiment), key=lambda run: (run.info.start_time, run.info.run_id))
+        for other in others:
+            self.drop(other.info.run_id)
+        return run
+
     def log_study(
         self,
         experiment: str,
@@ -130,12 +140,7 @@ class Store:
         files: Sequence[str],
     ) -> str:
         """Write the study's own run, the only one in its experiment, with the best trial's metrics; return its id."""
-        if not self.runs(KIND, OF_STUDY, experiment):
-            self.client.create_run(experiment, run_name=f"study {name}"[:LONGEST_RUN_NAME], tags=origin() | {KIND: OF_STUDY})
-        # another process may have made one too, or the server two when its first answer got lost: all keep the same one
-        run, *others = sorted(self.runs(KIND, OF_STUDY, experiment), key=lambda run: (run.info.start_time, run.info.run_id))
-        for other in others:
-            self.drop(other.info.run_id)
+        run = self.study_run(experiment, name)
         note = {MLFLOW_RUN_NOTE: descriptions.of_study(name, experiment, tags, texts, files)}
         run_tags = [RunTag(key, schema.tag(text)) for key, text in (note | dict(tags)).items()]
         # a parameter never changes; runs of earlier versions have none

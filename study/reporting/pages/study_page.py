@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from study.reporting import decisions, one_setting, report
-from study.reporting.pages import cause_sections, evidence, motion_section, network_sections, page, search_sections, trial_page
+from study.reporting.pages import (
+    behaviour_section,
+    cause_sections,
+    evidence,
+    motion_section,
+    network_sections,
+    page,
+    search_sections,
+    trial_page,
+)
 from study.reporting.pages.charts import reliability
 from study.reporting.pages.charts.style import UNRELATED_TEXT
 from study.reporting.pages.page import Chart, Code, Listing, Page, Section
@@ -31,6 +40,7 @@ def build(findings: Findings, networks: Networks) -> Page:
         _tested(findings),
         _calibration(findings),
         _winner(findings),
+        behaviour_section.section(networks.behaviour),
         search_sections.race(findings) if findings.decision else search_sections.rivals(findings),
     ]
     converges = _convergence(findings)
