@@ -10,7 +10,7 @@ from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.metrics import confusion_matrix
 
 from study.analysis import behaviour
-from study.analysis.behaviour import Column, Model
+from study.analysis.behaviour import JudgedColumn, JudgedModel
 from study.records.behaviour import Behaviour, Dependence, Importance, from_json
 from study.reporting.pages import behaviour_section
 
@@ -55,7 +55,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
 def test_importance_is_that_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(behaviour, "REPEATS", 60)
-    model = Model(regression, 3, ("y",), False)
+    model = JudgedModel(regression, 3, ("y",), False)
     columns = {"a": [0], "b": [1], "c": [2]}
     found = behaviour.importances(model, X, Y, SEEN_BY_NONE, columns, np.random.default_rng(1))
     for number in (0, 1):
@@ -64,7 +64,7 @@ def test_importance_is_that_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> 
         np.testing.assert_allclose(ours, theirs, rtol=0.03, atol=1e-3)
     assert found["c"][0] == pytest.approx(0, abs=1e-12), "the first member doesn't use it"
     classes = (Y[:, 0] > 1).astype(int)
-    binary = Model(lambda x: special.expit(regression(x)[:, :1]), 3, ("no", "yes"), True)
+    binary = JudgedModel(lambda x: special.expit(regression(x)[:, :1]), 3, ("no", "yes"), True)
     found = behaviour.importances(binary, X, classes, SEEN_BY_NONE[:1], columns, np.random.default_rng(1))
     theirs = permutation_importance(Classifier(), X, classes, scoring="neg_log_loss", n_repeats=60, random_state=0).importances_mean
     np.testing.assert_allclose([found[name][0] for name in columns], theirs, rtol=0.03, atol=1e-3)
@@ -72,17 +72,17 @@ def test_importance_is_that_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_inputs_of_one_column_are_shuffled_together() -> None:
     pair = np.stack([X[:, 0], X[:, 0]], axis=1)  # they are the same in all rows
-    model = Model(lambda x: np.square(x[:, :1] - x[:, 1:])[..., None], 1, ("y",), False)
+    model = JudgedModel(lambda x: np.square(x[:, :1] - x[:, 1:])[..., None], 1, ("y",), False)
     found = behaviour.importances(model, pair, Y, SEEN_BY_NONE[:1], {"both": [0, 1]}, np.random.default_rng(0))
     assert found["both"] == pytest.approx([0])
 
 
 def test_partial_dependence_is_that_of_scikit_learn() -> None:
-    model = Model(regression, 3, ("y",), False)
+    model = JudgedModel(regression, 3, ("y",), False)
     values = behaviour.values_of(X[:, [1]], 0)
     assert len(values) == 20 and (np.diff(values[:, 0]) > 0).all()
     assert np.mean(X[:, 1] < values[0]) == pytest.approx(0.025, abs=0.005)
-    mean, sd = behaviour.dependence(model, X, Column([1], values[:, 0].tolist(), values))
+    mean, sd = behaviour.dependence(model, X, JudgedColumn([1], values[:, 0].tolist(), values))
     theirs = [
         partial_dependence(Member(number).fit(X, Y), X, [1], kind="average", method="brute", custom_values={1: values[:, 0]})[
             "average"
@@ -95,8 +95,8 @@ def test_partial_dependence_is_that_of_scikit_learn() -> None:
 
 def test_a_member_is_judged_by_rows_that_it_was_not_trained_on() -> None:
     unseen = np.stack([np.arange(300) < 100, np.arange(300) >= 200])  # nobody's in between
-    model = Model(regression, 3, ("y",), False)
-    columns = {name: Column([at], [0.0, 1.0], np.array([[0.0], [1.0]])) for at, name in enumerate("abc")}
+    model = JudgedModel(regression, 3, ("y",), False)
+    columns = {name: JudgedColumn([at], [0.0, 1.0], np.array([[0.0], [1.0]])) for at, name in enumerate("abc")}
     found = behaviour.measure(model, X, Y, unseen, columns, np.random.default_rng(0), trial=7, part="validation")
     assert (found.rows, found.trial, found.part, found.measured) == (200, 7, "validation", 200)
     scores = behaviour.scores(regression(X), Y, unseen, classes=False)
@@ -114,8 +114,8 @@ def test_a_member_is_judged_by_rows_that_it_was_not_trained_on() -> None:
 def test_classes_have_a_confusion_matrix_of_the_mean() -> None:
     labels = RNG.integers(3, size=300)
     probabilities = RNG.dirichlet(np.ones(3), size=(300, 2))
-    model = Model(lambda x: probabilities if len(x) == 300 else np.ones((len(x), 2, 3)) / 3, 1e9, ("x", "y", "z"), True)
-    columns = {"a": Column([0], [0.0, 1.0], np.array([[0.0], [1.0]]))}
+    model = JudgedModel(lambda x: probabilities if len(x) == 300 else np.ones((len(x), 2, 3)) / 3, 1e9, ("x", "y", "z"), True)
+    columns = {"a": JudgedColumn([0], [0.0, 1.0], np.array([[0.0], [1.0]]))}
     found = behaviour.measure(model, X, labels, SEEN_BY_NONE, columns, np.random.default_rng(0), trial=0, part="test")
     assert found.importance == () and found.measured == 0, "such a model takes too long"
     wanted = confusion_matrix(labels, probabilities.mean(axis=1).argmax(axis=1))
@@ -123,7 +123,7 @@ def test_classes_have_a_confusion_matrix_of_the_mean() -> None:
 
 
 def test_many_columns_are_refused_and_values_of_texts_are_the_most_frequent() -> None:
-    wide = Model(regression, 1e6, ("y",), False)
+    wide = JudgedModel(regression, 1e6, ("y",), False)
     assert behaviour._affordable(wide, 3000) == 0
     assert behaviour._affordable(wide._replace(cost=5000), 20) == 1000
     levels = np.eye(30)[[*range(30), *[7] * 5, *[3] * 4]]

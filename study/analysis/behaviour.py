@@ -1,4 +1,4 @@
-"""What a model does with its columns, and where it errs: permutation importance, partial dependence, residuals, confusion.
+"""Measures of what a model does with its columns, and where it errs: permutation importance, partial dependence, confusion.
 
 A column is one of the table's. It may be several inputs, which are shuffled and set together.
 """
@@ -26,7 +26,7 @@ MOST_DEPENDENCES, MOST_VALUES = 12, 20
 MOST_RESIDUALS, MOST_CLASSES = 500, 50
 
 
-class Column(NamedTuple):
+class JudgedColumn(NamedTuple):
     """A table's column: the positions of its inputs, and the values at which dependence is measured, encoded: [values, inputs]."""
 
     at: Sequence[int]
@@ -34,7 +34,7 @@ class Column(NamedTuple):
     encoded: Array
 
 
-class Model(NamedTuple):
+class JudgedModel(NamedTuple):
     """A model of R members on encoded rows, [n, inputs].
 
     predict: returns each member's prediction, [n, R, units], of classes probabilities, or the second's of two. cost: its
@@ -48,11 +48,11 @@ class Model(NamedTuple):
 
 
 def measure(
-    model: Model,
+    model: JudgedModel,
     x: Array,
     truth: Array,
     unseen: npt.NDArray[np.bool_],
-    columns: Mapping[str, Column],
+    columns: Mapping[str, JudgedColumn],
     draw: np.random.Generator,
     trial: int,
     part: str,
@@ -96,7 +96,7 @@ def measure(
     )
 
 
-def _affordable(model: Model, columns: int) -> int:
+def _affordable(model: JudgedModel, columns: int) -> int:
     """Return how many rows importance and dependence can have; 0 where they would be too few to measure anything."""
     passes = columns * REPEATS + min(columns, MOST_DEPENDENCES) * MOST_VALUES
     rows = int(BUDGET / (passes * model.cost))
@@ -104,7 +104,7 @@ def _affordable(model: Model, columns: int) -> int:
 
 
 def importances(
-    model: Model,
+    model: JudgedModel,
     x: Array,
     truth: Array,
     unseen: npt.NDArray[np.bool_],
@@ -123,7 +123,7 @@ def importances(
     return {name: sign * (np.mean(list(itertools.islice(changed, REPEATS)), axis=0) - base) for name in columns}
 
 
-def dependence(model: Model, x: Array, column: Column) -> tuple[Doubles, Doubles]:
+def dependence(model: JudgedModel, x: Array, column: JudgedColumn) -> tuple[Doubles, Doubles]:
     """Return the mean prediction over the rows with each of the column's values in all of them: mean and SD over the members.
 
     Both [values, outputs].
@@ -134,7 +134,7 @@ def dependence(model: Model, x: Array, column: Column) -> tuple[Doubles, Doubles
     return means.mean(axis=1), means.std(axis=1, ddof=1) if several else np.full(means[:, 0].shape, math.nan)
 
 
-def _dependence(model: Model, x: Array, name: str, column: Column) -> Dependence:
+def _dependence(model: JudgedModel, x: Array, name: str, column: JudgedColumn) -> Dependence:
     mean, sd = dependence(model, x, column)
     known = [tuple(None if math.isnan(value) else float(value) for value in row) for row in sd]
     return Dependence(name, tuple(column.values), tuple(tuple(map(float, row)) for row in mean), tuple(known))
@@ -165,7 +165,7 @@ def _with(x: Array, at: Sequence[int], values: Array) -> Array:
     return changed
 
 
-def _predictions(model: Model, variants: Iterable[Array]) -> Iterator[Array]:
+def _predictions(model: JudgedModel, variants: Iterable[Array]) -> Iterator[Array]:
     """Return the members' predictions of each variant of the same rows, [n, R, outputs], several of them at once."""
     remaining = iter(variants)
     for first in remaining:
@@ -173,7 +173,7 @@ def _predictions(model: Model, variants: Iterable[Array]) -> Iterator[Array]:
         yield from np.split(_of_outputs(model, model.predict(np.concatenate(group))), len(group))
 
 
-def _of_outputs(model: Model, predicted: Array) -> Array:
+def _of_outputs(model: JudgedModel, predicted: Array) -> Array:
     """Return one prediction for each output: of two classes, a single one is the probability of the second."""
     return np.concatenate([1 - predicted, predicted], axis=-1) if predicted.shape[-1] < len(model.outputs) else predicted
 

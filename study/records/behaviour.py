@@ -1,4 +1,4 @@
-"""What a champion does with the columns of its table, and where it errs, on rows that it wasn't trained on."""
+"""A champion's use of the columns of its table, and its errors, on rows that it wasn't trained on."""
 
 from __future__ import annotations
 

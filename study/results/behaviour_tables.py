@@ -1,4 +1,4 @@
-"""What a champion does, as pandas tables: see `records.behaviour`."""
+"""A champion's behaviour as pandas tables: see `records.behaviour`."""
 
 from __future__ import annotations
 

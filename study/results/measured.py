@@ -34,7 +34,7 @@ def measure(spec: TrialSpec, numbers: Sequence[int], predictor: keras.Model, tri
     trained = splits.trained_on(spec, numbers)
     chosen = test if len(test) else others[~trained[:, others].all(axis=0)]
     chosen = chosen[evenly(len(chosen), MOST_ROWS)]
-    model = behaviour.Model(
+    model = behaviour.JudgedModel(
         predict=predicting.networks(predictor),
         cost=predictor.count_params(),
         outputs=tuple(map(str, rows.target_names)),

@@ -1,4 +1,4 @@
-"""What the model does: importance of columns, partial dependence, predictions against the truth, and the confusion matrix."""
+"""Charts of a model's behaviour: importance of columns, partial dependence, errors against predictions, the confusion matrix."""
 
 from __future__ import annotations
 
