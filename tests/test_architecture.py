@@ -42,7 +42,8 @@ ADAPTERS = {"search", "tracking", "engine"}
 
 # who may import a heavy dependency, be it for its types alone
 HOMES = {
-    "tensorflow": {"engine.backend", "engine.stored_programs"},  # its public names; its private interface for functions
+    # its public names; its private interface for functions; in an exported folder, where there is no engine
+    "tensorflow": {"engine.backend", "engine.stored_programs", "results.exported"},
     "keras": {"engine.backend", "__init__"},  # the type of study.keras_model
     "optuna": {"search"},
     "sqlalchemy": {"data.queries", "search"},

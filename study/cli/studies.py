@@ -83,18 +83,51 @@ def _check_storage(url: str, named: bool) -> bool:
 
 @commands.command()
 @click.argument("study_name", metavar="STUDY")
-@click.argument("file", metavar="FILE.csv|.parquet", type=click.Path(path_type=Path))
+@click.argument("file", metavar="[FILE.csv|.parquet]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--model",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Write the champion into this folder, in place of FILE.",
+)
+@click.option("--onnx", is_flag=True, help="With --model, also write the networks as model.onnx; needs the extra onnx.")
 @click.option("--what", type=click.Choice(("trials", "replicates", "curves")), default="trials", show_default=True)
 @click.option("--layout", type=click.Choice(("wide", "long")), default="wide", show_default=True)
-@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+@click.option("--force", is_flag=True, help="Overwrite a file or a folder of this command's that exists.")
 @STORAGE
 @TRACKING
-def export(study_name: str, file: Path, what: str, layout: str, force: bool, storage: str | None, tracking_uri: str | None) -> None:
-    """Export a study's trials, replicates or curves as a table for other programs.
+def export(
+    study_name: str,
+    file: Path | None,
+    folder: Path | None,
+    onnx: bool,
+    what: str,
+    layout: str,
+    force: bool,
+    storage: str | None,
+    tracking_uri: str | None,
+) -> None:
+    """Export a study's trials, replicates or curves as a table for other programs, or its champion as a model.
 
     wide: one row per trial, replicate or epoch, with columns such as `12/3 val_loss`. long: one row per value (`value`, or `text`
     if it isn't a number), or per trial, replicate and epoch. In CSV, a text that looks like a formula starts with '.
+
+    --model DIR: a folder that predicts where mlp-study isn't installed, by its predict.py or as a TensorFlow SavedModel that takes
+    the table's columns.
     """
+    if (file is None) == (folder is None):
+        raise BadInput(
+            [Fault("FILE", "none" if file is None else str(file), "a file for a table, or --model DIR for the champion")]
+        )
+    if folder is not None:
+        with terminal.status("exporting the champion"):
+            from study.results import export_model
+
+            export_model.export(study_name, locations.tracking_uri(tracking_uri), folder, force=force, onnx=onnx)
+        terminal.show_line(f"{folder}: python {folder / export_model.PREDICT} rows.csv")
+        return
+    assert file is not None
     with terminal.status(f"reading the {what}"):
         from study.results import export
 

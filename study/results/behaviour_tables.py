@@ -9,10 +9,9 @@ import pandas as pd
 
 from study.errors import BadInput, Fault
 from study.records.behaviour import Behaviour
+from study.records.champion import SPREAD
 from study.settings.rules import nearest
 from study.statistics import intervals
-
-SPREAD = "SD over members"
 
 
 def importance(found: Behaviour) -> pd.DataFrame:

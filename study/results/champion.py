@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from study.settings.spec import TrialSpec, build
 from study.tracking import schema
 
 if TYPE_CHECKING:
+    from study.engine.backend import keras
     from study.tracking.champion import Champion, Column
     from study.tracking.predicting import Predictor
 
@@ -65,9 +67,17 @@ def keep(findings: Findings, uri: str) -> Kept | None:
 
 def load(study: str, uri: str) -> Predictor:
     """Load a study's champion. Raises BadInput if it has none, or one of an early version, Corrupt, and StudyError of the store."""
+    from study.tracking.predicting import Predictor, networks
+
+    with opened(study, uri) as (model, metadata):
+        return Predictor.of(metadata, networks(model))
+
+
+@contextmanager
+def opened(study: str, uri: str) -> Iterator[tuple[keras.Model, dict[str, Any]]]:
+    """Give a study's champion for the block: its Keras model and its metadata. Raises as `load` does."""
     from study.engine import export
     from study.tracking import champion, store
-    from study.tracking.predicting import Predictor, networks
 
     with champion.opened(store.existing(uri), study) as kept:
         if kept is None:
@@ -75,7 +85,7 @@ def load(study: str, uri: str) -> Predictor:
         file, meaning = kept
         if "made_of" not in meaning:  # saved by an earlier version
             raise BadInput([Fault("STUDY", study, "a study whose champion records its columns; launch it again to save it")])
-        return Predictor.of(meaning, networks(export.load_predictor(file)))
+        yield export.load_predictor(file), meaning
 
 
 def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, members: Sequence[TrackedNetwork]) -> Champion:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -175,7 +175,7 @@ def _save(champion: Champion, made: LoggedModel, folder: str) -> None:
         model.add_flavor(pyfunc.FLAVOR_NAME, **flavor)
         model.signature = _signature(champion)
         model.save(str(Path(folder, logged_champion.DESCRIPTION)))
-    _save_code(Path(folder, "code", PACKAGE))
+    save_code(Path(folder, "code", PACKAGE), CODE)
     for name, text in champion.files.items():
         Path(folder, name).write_text(text, "utf-8")
 
@@ -190,8 +190,9 @@ def _signature(champion: Champion) -> ModelSignature:
     return ModelSignature(Schema([*takes]), gives, ParamSchema([ParamSpec(INTERVAL, "double", 0.0)]))
 
 
-def _save_code(package: Path) -> None:
-    for name in CODE:
+def save_code(package: Path, modules: Iterable[str]) -> None:
+    """Write modules of mlp-study, such as CODE, as a package of their own: a folder named PACKAGE."""
+    for name in modules:
         text, file = Path(__file__).parents[1].joinpath(name).read_text("utf-8"), package / name
         file.parent.mkdir(parents=True, exist_ok=True)
         # not empty: such a file is uploaded in chunks, which not every proxy before a server takes

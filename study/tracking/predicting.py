@@ -16,14 +16,13 @@ import pandas as pd
 
 from study.data.encoding import NUMBERS, TableColumn, encode, from_plain, named_alike, without_gaps
 from study.errors import BadInput, Fault
-from study.records.champion import ERRORS, MEMBERS, THRESHOLD
+from study.records.champion import ERRORS, LIKELIEST, MEMBERS, PROBABILITY, SPREAD, THRESHOLD
 from study.statistics import conformal
 
 if TYPE_CHECKING:
     from study.records.arrays import Array, Doubles
 
 INTERVAL = "interval"
-LIKELIEST, PROBABILITY, SPREAD = "predicted class", "its probability", "SD over members"
 LOWER, UPPER, SET = "lower", "upper", "prediction set"
 BETWEEN = " | "  # the classes of a set
 BATCH = 2048  # rows predicted at once: more would fill the memory for 64 members
