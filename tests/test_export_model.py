@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import study
+from study import locations
 from study.data import dates
 from study.data.encoding import BOOLEAN, CODES, DATE, LEVELS, NUMBER, ORDINAL, TableColumn, encode_column
 from study.engine import saved_model
@@ -79,6 +87,27 @@ def test_a_text_file_is_read_as_arrow_reads_it(tmp_path: Path) -> None:
     for refused in ("absent.csv", "t.csv"):
         with pytest.raises(BadInput, match="FILE: got "):
             exported.read(without, tmp_path / refused)
+
+
+def served(model: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Ask MLflow's own server for predictions of rows, as JSON."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"MLFLOW_TRACKING_URI": locations.tracking_uri(None)}
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local", "--port", str(port)]
+    body = json.dumps({"dataframe_records": json.loads(rows.to_json(orient="records")), "params": {"interval": 0.5}}).encode()
+    asked = Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
+    with subprocess.Popen(command, env=environment, start_new_session=True) as server:
+        try:
+            for _ in range(600):
+                with contextlib.suppress(ConnectionError, URLError), urlopen(asked, timeout=60) as answer:
+                    return pd.DataFrame(json.loads(answer.read())["predictions"])
+                assert server.poll() is None, "the server ended"
+                time.sleep(0.5)
+            raise TimeoutError
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
 
 
 WITHOUT_STUDY = """
@@ -155,6 +184,10 @@ def test_the_folder_predicts_the_same_where_mlp_study_is_not_installed(
     names = tensor_names(wanted.columns.tolist())
     for name in wanted.select_dtypes("number").columns.difference(["lower", "upper"]):
         np.testing.assert_allclose(raw[names[name]], wanted[name], rtol=1e-5, atol=1e-5)
+
+    [model_id] = [folder.parent.name for folder in tmp_path.glob("mlruns/*/models/*/artifacts")]
+    answer = served(f"models:/{model_id}", pd.read_csv("new.csv").drop(columns="id"))
+    pd.testing.assert_frame_equal(answer, wanted.drop(columns="id"), check_dtype=False, rtol=1e-6)
 
     import onnx
     from onnx.reference import ReferenceEvaluator

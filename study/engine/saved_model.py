@@ -56,7 +56,8 @@ def save_onnx(folder: Path, file: Path) -> None:
     with quiet.muted_stderr():
         import tf2onnx
 
-        run = tf.saved_model.load(str(folder)).signatures[ENCODED]
+        loaded = tf.saved_model.load(str(folder))  # its variables live as long as it does
+        run = loaded.signatures[ENCODED]
         [x] = run.structured_input_signature[1].values()
         tf2onnx.convert.from_function(tf.function(lambda x: run(x=x)), input_signature=[x], opset=OPSET, output_path=str(file))
 

@@ -86,8 +86,8 @@ def _readme(columns: tuple[TableColumn, ...], metadata: Mapping[str, Any], *, on
         [
             f"# A model of study {metadata['study']}",
             "",
-            f"The mean of the {len(metadata['members'])} networks of trial {metadata['trial']}. It needs TensorFlow, NumPy and pandas",
-            "(`requirements.txt` has the versions that made it), and not mlp-study.",
+            f"The mean of the {len(metadata['members'])} networks of trial {metadata['trial']}. It needs TensorFlow, NumPy",
+            "and pandas (`requirements.txt` has the versions that made it), and not mlp-study.",
             "",
             "```console",
             f"$ python {PREDICT} rows.csv predictions.csv --keep id --interval 0.9",
