@@ -299,7 +299,8 @@ def _conclude(opened: Launching) -> None:
             _keep(findings, outputs.tables(findings, networks), page, writer)
             if portrait:
                 writer.keep_files(portrait.run_id, [portrait.file])
-        terminal.message(crowned, "dim")
+        if crowned:
+            terminal.message(crowned, "dim")
     terminal.message(f"study {study.name}: {report.seconds_text(clock.seconds, since_launch())}", "dim")
     where = f" --storage {shlex.quote(plan.settings['storage'])}" if plan.settings["storage"] else ""
     terminal.message(f"again: mlp-study show {shlex.quote(study.name)}{where}", "dim")
