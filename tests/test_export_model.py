@@ -94,7 +94,8 @@ def served(model: str, rows: pd.DataFrame) -> pd.DataFrame:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = os.environ | {"MLFLOW_TRACKING_URI": locations.tracking_uri(None)}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # MLflow starts uvicorn by its name
+    environment = os.environ | {"MLFLOW_TRACKING_URI": locations.tracking_uri(None), "PATH": path}
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local", "--port", str(port)]
     body = json.dumps({"dataframe_records": json.loads(rows.to_json(orient="records")), "params": {"interval": 0.5}}).encode()
     asked = Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
@@ -107,7 +108,8 @@ def served(model: str, rows: pd.DataFrame) -> pd.DataFrame:
                 time.sleep(0.5)
             raise TimeoutError
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
 
 
 WITHOUT_STUDY = """

@@ -6,7 +6,6 @@ It needs NumPy, pandas and TensorFlow alone: the modules of mlp-study that it im
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 import warnings
@@ -64,17 +63,17 @@ class ExportedModel:
 
 def read(predictor: Predictor, file: Path, delimiter: str | None = None, encoding: str = "utf-8-sig") -> pd.DataFrame:
     """Read a Parquet file or a text file, whose fields stay texts until they are encoded. Raises BadInput."""
-    if file.suffix in (".parquet", ".pq"):
-        return pd.read_parquet(file)
     reading, target = predictor.reading, predictor.reading.get("target")
     made_up, header = list(reading.get("made_up", ())), reading.get("header", True)
     try:
+        if file.suffix in (".parquet", ".pq"):
+            return pd.read_parquet(file)
         with file.open(encoding=encoding, newline="") as stream:
             mark = delimiter or _delimiter(stream.read(MOST_SNIFFED))
         texts = pd.read_csv(
             file, sep=mark, header=0 if header else None, dtype=str, keep_default_na=False, encoding=encoding, skipinitialspace=True
         )
-    except (OSError, UnicodeError, ValueError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         raise BadInput([Fault("FILE", str(file), f"a table ({error})")]) from error
     if not header:
         names = made_up if len(texts.columns) == len(made_up) else [name for name in made_up if name != target]
