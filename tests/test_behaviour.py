@@ -120,6 +120,9 @@ def test_classes_have_a_confusion_matrix_of_the_mean() -> None:
     assert found.importance == () and found.measured == 0, "such a model takes too long"
     wanted = confusion_matrix(labels, probabilities.mean(axis=1).argmax(axis=1))
     assert np.array(found.confusion).tolist() == wanted.tolist()
+    mean = np.array([[0.7, 0.3], [0.6, 0.4]])
+    above = JudgedModel(regression, 1, ("no", "yes"), True, threshold=0.35)
+    assert behaviour._confusion(above, mean, np.array([0, 0])) == ((1, 1), (0, 0))
 
 
 def test_many_columns_are_refused_and_values_of_texts_are_the_most_frequent() -> None:

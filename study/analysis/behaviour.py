@@ -38,13 +38,15 @@ class JudgedModel(NamedTuple):
     """A model of R members on encoded rows, [n, inputs].
 
     predict: returns each member's prediction, [n, R, units], of classes probabilities, or the second's of two. cost: its
-    multiplications for one row. outputs: the names of the targets or classes.
+    multiplications for one row. outputs: the names of the targets or classes. threshold: the probability of the second of two
+    classes above which it is predicted; None for the likelier class.
     """
 
     predict: Callable[[Array], Array]
     cost: float
     outputs: tuple[str, ...]
     classifies: bool
+    threshold: float | None = None
 
 
 def measure(
@@ -92,7 +94,7 @@ def measure(
         importance=tuple(importance),
         dependence=tuple(dependence),
         residuals=() if model.classifies else _pairs(mean[shown], truth[shown]),
-        confusion=_confusion(mean, truth) if model.classifies and len(model.outputs) <= MOST_CLASSES else (),
+        confusion=_confusion(model, mean, truth) if model.classifies and len(model.outputs) <= MOST_CLASSES else (),
     )
 
 
@@ -183,9 +185,10 @@ def _pairs(predicted: Doubles, truth: Array) -> tuple[tuple[tuple[float, float],
     return tuple(tuple((own, wanted) for own, wanted in target) for target in pairs.swapaxes(0, 1).tolist())
 
 
-def _confusion(mean: Doubles, truth: Array) -> tuple[tuple[int, ...], ...]:
+def _confusion(model: JudgedModel, mean: Doubles, truth: Array) -> tuple[tuple[int, ...], ...]:
     counts = np.zeros((mean.shape[1], mean.shape[1]), np.int64)
-    np.add.at(counts, (truth, mean.argmax(axis=1)), 1)
+    predicted = mean.argmax(axis=1) if model.threshold is None else (mean[:, 1] > model.threshold).astype(int)
+    np.add.at(counts, (truth, predicted), 1)
     return tuple(tuple(map(int, row)) for row in counts)
 
 

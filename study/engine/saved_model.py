@@ -23,8 +23,19 @@ DAY = 86400
 OPSET = 17  # of ONNX, from 2022
 
 
-def save(model: keras.Model, columns: Sequence[TableColumn], outputs: Sequence[str], *, classes: bool, folder: Path) -> None:
-    """Write the SavedModel. model: as from `export.predictor`; outputs: the names of the targets or classes."""
+def save(
+    model: keras.Model,
+    columns: Sequence[TableColumn],
+    outputs: Sequence[str],
+    folder: Path,
+    *,
+    classes: bool,
+    threshold: float | None = None,
+) -> None:
+    """Write the SavedModel. model: as from `export.predictor`; outputs: the names of the targets or classes.
+
+    threshold: the probability of the second of two classes above which it is predicted; None for the likelier class.
+    """
     each = keras.Model(model.input, model.get_layer(MEMBERS).output)
     takes = tensor_names([column.name for column in columns])
     gives = tensor_names([LIKELIEST, PROBABILITY, SPREAD, *outputs]) if classes else {}
@@ -36,7 +47,7 @@ def save(model: keras.Model, columns: Sequence[TableColumn], outputs: Sequence[s
     def served(**given: tf.Tensor) -> dict[str, tf.Tensor]:
         parts = [_encoded(column, table, given[takes[column.name]]) for column, table in zip(columns, module.tables, strict=True)]
         predicted = each(tf.concat(parts, axis=1), training=False)
-        return _classes(predicted, outputs, gives) if classes else _targets(predicted, outputs)
+        return _classes(predicted, outputs, gives, threshold) if classes else _targets(predicted, outputs)
 
     specs = {
         takes[column.name]: tf.TensorSpec([None], tf.float64 if column.role == NUMBER else tf.string, name=takes[column.name])
@@ -82,11 +93,13 @@ def _targets(predicted: tf.Tensor, outputs: Sequence[str]) -> dict[str, tf.Tenso
     return {names[name]: column for name, column in columns.items()}
 
 
-def _classes(predicted: tf.Tensor, outputs: Sequence[str], names: Mapping[str, str]) -> dict[str, tf.Tensor]:
+def _classes(
+    predicted: tf.Tensor, outputs: Sequence[str], names: Mapping[str, str], threshold: float | None
+) -> dict[str, tf.Tensor]:
     mean, spread = _moments(predicted)
     if predicted.shape[-1] < len(outputs):  # of two classes, the probability of the second
         mean, spread = tf.concat([1 - mean, mean], axis=1), tf.concat([spread, spread], axis=1)
-    best = tf.argmax(mean, axis=1)
+    best = tf.argmax(mean, axis=1) if threshold is None else tf.cast(mean[:, 1] > threshold, tf.int64)
     known = tf.logical_not(tf.math.is_nan(mean[:, 0]))
     likeliest = tf.where(known, tf.gather(tf.constant(list(outputs)), best), "")
     chosen = {LIKELIEST: likeliest, PROBABILITY: tf.gather(mean, best, batch_dims=1), SPREAD: tf.gather(spread, best, batch_dims=1)}

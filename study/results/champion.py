@@ -117,7 +117,7 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
         fingerprint=fingerprint,
         params=schema.parameters(members[0].settings),
         metadata=whence | meaning,
-        files={BEHAVIOUR: measured.measure(spec, numbers, model, record.number).to_json()},
+        files={BEHAVIOUR: measured.measure(spec, numbers, model, record.number, meaning.get(THRESHOLD)).to_json()},
         note=_note(study, record, run_id, fingerprint, len(members), meaning),
     )
 

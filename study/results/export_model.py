@@ -13,6 +13,7 @@ from typing import Any
 
 from study.data.encoding import DATE, NUMBER, TableColumn, from_plain
 from study.errors import BadInput, Fault, writing
+from study.records.champion import THRESHOLD
 from study.results import champion
 from study.results.exported import METADATA, MODEL
 from study.tracking import champion as logged
@@ -60,7 +61,7 @@ def export(study: str, uri: str, folder: Path, *, force: bool, onnx: bool) -> No
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             columns, names = from_plain(metadata["made_of"]), metadata.get("classes", metadata["outputs"])
-            saved_model.save(model, columns, names, classes="classes" in metadata, folder=draft / MODEL)
+            saved_model.save(model, columns, names, draft / MODEL, classes="classes" in metadata, threshold=metadata.get(THRESHOLD))
             if onnx:
                 saved_model.save_onnx(draft / MODEL, draft / ONNX_MODEL)
             (draft / METADATA).write_text(json.dumps(metadata, ensure_ascii=False, indent=1), "utf-8")

@@ -22,8 +22,9 @@ MOST_ROWS = 10_000
 SHUFFLES = 7  # position in the study's stream
 
 
-def measure(spec: TrialSpec, numbers: Sequence[int], predictor: keras.Model, trial: int) -> Behaviour:
+def measure(spec: TrialSpec, numbers: Sequence[int], predictor: keras.Model, trial: int, threshold: float | None) -> Behaviour:
     """Measure the champion of a trial. numbers: of the replicates whose networks the predictor holds, in order.
+    threshold: as in `JudgedModel`.
 
     The rows are those of the test part or, without one, all others that a network wasn't trained on. Raises BadInput if the data
     can't be loaded.
@@ -39,6 +40,7 @@ def measure(spec: TrialSpec, numbers: Sequence[int], predictor: keras.Model, tri
         cost=predictor.count_params(),
         outputs=tuple(map(str, rows.target_names)),
         classifies=rows.labels is not None,
+        threshold=threshold,
     )
     columns = _columns(rows, rows.x[chosen])
     draw, part = seeds.generator(spec.seed, SHUFFLES), TEST if len(test) else VALIDATION
