@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import math
@@ -28,6 +29,7 @@ from study.engine.backend import tf
 from study.engine.saved_model import tensor_names
 from study.errors import BadInput
 from study.results import export_model, exported
+from study.tracking import champion as logged
 from study.tracking.predicting import Predictor
 from tests.command import ran, run
 
@@ -87,6 +89,18 @@ def test_a_text_file_is_read_as_arrow_reads_it(tmp_path: Path) -> None:
     for refused in ("absent.csv", "t.csv"):
         with pytest.raises(BadInput, match="FILE: got "):
             exported.read(without, tmp_path / refused)
+
+
+def test_the_modules_that_go_with_a_model_import_no_others() -> None:
+    modules = (*logged.CODE, export_model.MODULE)
+    known = {"study." + name.removesuffix(".py").replace("/", ".") for name in modules}
+    for name in modules:
+        tree = ast.parse(Path(study.__file__).parent.joinpath(name).read_text("utf-8"))
+        for node in tree.body:  # what lies deeper is for types alone
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("study"):
+                imported = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+                assert imported & known, f"{name} imports {node.module}"
+                assert node.module != "study", f"{name}: the copy's imports are renamed where they name a package"
 
 
 def served(model: str, rows: pd.DataFrame) -> pd.DataFrame:

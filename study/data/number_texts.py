@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from study.settings.data import THOUSANDS
+from study.settings.rules import THOUSANDS
 
 CURRENCIES = "$€£¥₹₩₽₺₫₪฿¢"
 PERCENT = "%"

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from study import redaction, sqlite
 from study.errors import BadInput, Fault
-from study.settings.rules import TEXT, Kind, Rule, integer, later, listing, number, one_of, optional, registry, setting
+from study.settings.rules import TEXT, THOUSANDS, Kind, Rule, integer, later, listing, number, one_of, optional, registry, setting
 
 REGRESSION, CLASSIFICATION, AUTO = "regression", "classification", "auto"
 NONE, STANDARD, MINMAX, ROBUST = "none", "standard", "minmax", "robust"
@@ -23,7 +23,6 @@ TYPES = "types"
 ONEHOT, TARGET, ORDINAL = "onehot", "target", "ordinal"
 NUMBER, CATEGORY, DATE, BOOLEAN, DROP = "number", "category", "date", "boolean", "drop"
 ROLES = (NUMBER, CATEGORY, DATE, BOOLEAN, DROP)
-THOUSANDS = (",", ".", "'", "’", " ", "\u00a0", "\u202f")  # the last two are no-break spaces
 MOST_RARE = 5
 LARGEST = 1e37  # single precision holds values up to more than ten times this
 

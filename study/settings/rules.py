@@ -40,6 +40,8 @@ def later(default: T, rule: Rule, **before: T) -> T:
     return field(default=default, metadata={"rule": rule, "before": before.get("before", default)})
 
 
+# marks between groups of three digits, which a champion carries too; the last two are no-break spaces
+THOUSANDS = (",", ".", "'", "’", " ", "\u00a0", "\u202f")
 FLOAT32_MAX = 3.4e38
 
 

@@ -41,7 +41,7 @@ FORMAT, VERSION = "mlp_study.format", "6"
 # the modules of mlp-study that are logged with it, in a package of their own: another mlp-study may be installed beside them
 CODE = (
     "errors.py",
-    *("settings/rules.py", "settings/data.py"),
+    "settings/rules.py",
     "records/champion.py",
     *("data/dates.py", "data/number_texts.py", "data/encoding.py"),
     "statistics/conformal.py",
