@@ -191,13 +191,13 @@ def _signature(champion: Champion) -> ModelSignature:
 
 
 def save_code(package: Path, modules: Iterable[str]) -> None:
-    """Write modules of mlp-study, such as CODE, as a package of their own: a folder named PACKAGE."""
+    """Write modules of mlp-study, such as CODE, as a package of their own, this folder."""
     for name in modules:
         text, file = Path(__file__).parents[1].joinpath(name).read_text("utf-8"), package / name
         file.parent.mkdir(parents=True, exist_ok=True)
         # not empty: such a file is uploaded in chunks, which not every proxy before a server takes
         (file.parent / "__init__.py").write_text('"""Part of an mlp-study champion."""\n', "utf-8")
-        file.write_text(text.replace("from study.", f"from {PACKAGE}."), "utf-8")
+        file.write_text(text.replace("from study.", f"from {package.name}."), "utf-8")
 
 
 def _has_files(store: Store, model: LoggedModel) -> bool:
