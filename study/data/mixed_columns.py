@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +12,7 @@ import pyarrow.compute as pc
 from study.data import number_texts
 from study.data.arrow_types import Column
 from study.data.encoding import row_text
+from study.data.hints import gaps_hint
 from study.data.readers import DECIMAL_COMMA
 from study.settings.data import UserTable
 
@@ -48,28 +47,3 @@ def slip(settings: UserTable, column: Column, slips: Sequence[str]) -> tuple[str
     elif not known and not number_texts.read(first, ".") and len(slips) == 1:
         valid += f"; if {first!r} stands for a missing value: {gaps_hint(settings, [first])}"
     return f"{first!r} among numbers, {row_text(rows)}", valid
-
-
-def drop_hint(names: Sequence[str]) -> str:
-    """Return the setting that leaves out these columns, quoted for a shell."""
-    return shlex.quote(f"data.drop=[{','.join(map(_quoted, names))}]")
-
-
-def _quoted(name: str) -> str:
-    """Quote a text as an element of a list in Hydra's grammar, in which numbers, booleans and null would be no texts."""
-    if re.fullmatch(r"[^\W\d][\w ]*\w|[^\W\d]", name, re.ASCII) and name.lower() not in ("null", "true", "false", "nan", "inf"):
-        return name
-    # a backslash is special before a quote, and before an interpolation of OmegaConf's
-    escaped = re.sub(r'(\\*)("|\$\{|$)', lambda match: match[1] * 2 + ("\\" + match[2] if match[2] else ""), name)
-    return f'"{escaped}"'
-
-
-def gaps_hint(settings: UserTable, more: Sequence[str | float]) -> str:
-    gaps = (_quoted(gap) if isinstance(gap, str) else f"{gap:.15g}" for gap in (*settings.gaps, *more))
-    return shlex.quote(f"data.gaps=[{','.join(gaps)}]")
-
-
-def roles_hint(name: str, role: str) -> str:
-    """Return the setting that says a column's role, quoted for a shell."""
-    quoted = _quoted(f"{name}: {role}")
-    return shlex.quote(f"data.columns=[{quoted}]")

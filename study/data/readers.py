@@ -16,6 +16,7 @@ from study.data import arrow_files, csv_files, formats, kept_rows, number_texts,
 from study.data.arrow_types import Column, as_texts, is_numeric, is_text, plain
 from study.data.encoding import USUAL_GAPS, absent, named_alike
 from study.data.file_columns import ChooseColumns, FileContent
+from study.data.hints import roles_hint
 from study.errors import BadInput, Fault
 from study.records.arrays import Array
 from study.settings.data import CATEGORY, KEEP, UserTable, is_url
@@ -87,7 +88,7 @@ def _read(
 
 
 def _finished(read: FileContent, settings: UserTable, texts: Collection[str], is_typed: bool) -> FileContent:
-    table, notes, gaps = dict(read.columns), list(read.notes), list[str]()
+    table, notes, gaps = dict(read.columns), list(read.notes), dict[str, list[str]]()
     as_written = _as_written(settings)
     numbers: dict[str, str] = {}
     for name, column in table.items():
@@ -100,10 +101,10 @@ def _finished(read: FileContent, settings: UserTable, texts: Collection[str], is
                 as_numbers, example = _numbers_in_texts(without, settings)
                 if is_numeric(as_numbers.type):
                     column, numbers = as_numbers, numbers | ({name: example} if example else {})
-                    gaps += [f"{name} {text}" for text in removed]
+                    gaps |= {name: [*gaps.get(name, []), *removed]} if removed else {}
             if not is_numeric(column.type) and not is_typed and name not in as_written:
                 column, removed = _without_words(column, USUAL_GAPS)
-                gaps += [f"{name} {text}" for text in removed]
+                gaps |= {name: [*gaps.get(name, []), *removed]} if removed else {}
         if is_numeric(column.type):
             column = _without_numbers(column, settings.gaps)
             column = as_texts(column) if name in texts else column
@@ -111,8 +112,9 @@ def _finished(read: FileContent, settings: UserTable, texts: Collection[str], is
     if numbers:
         notes.append("texts read as numbers: " + textwrap.shorten("; ".join(map(" ".join, numbers.items())), MOST_TEXT))
     if gaps:
-        kept = "; data.columns={NAME: category} keeps them as texts"
-        notes.append(f"taken for missing values: {textwrap.shorten(', '.join(gaps), MOST_TEXT)}{kept}")
+        listed, first = ", ".join(f"{name} {text}" for name, texts in gaps.items() for text in texts), next(iter(gaps))
+        kept = f"{roles_hint(first, CATEGORY)} keeps those of {first} as texts"
+        notes.append(f"taken for missing values: {textwrap.shorten(listed, MOST_TEXT)}; {kept}")
     if settings.gaps:
         notes.append(f"additional missing values: {', '.join(map(str, settings.gaps))}")
     return FileContent(table, tuple(notes), read.made_up)

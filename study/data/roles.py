@@ -17,7 +17,8 @@ from study.data import dates, encoding
 from study.data.arrow_types import Column as Values
 from study.data.arrow_types import is_numeric, is_text
 from study.data.encoding import TableColumn, encode_column, level_text, row_text
-from study.data.mixed_columns import levels_of, roles_hint, slip, slips_of
+from study.data.hints import roles_hint
+from study.data.mixed_columns import levels_of, slip, slips_of
 from study.errors import BadInput, visible
 from study.records.arrays import Doubles, Floats
 from study.settings.data import (

@@ -17,7 +17,8 @@ from study.data import queries, roles, targets
 from study.data.arrow_types import Column, is_numeric, is_text
 from study.data.encoding import named_alike, row_text
 from study.data.file_columns import made_up_names
-from study.data.mixed_columns import drop_hint, gaps_hint, levels_of, slip, slips_of
+from study.data.hints import drop_hint, gaps_hint
+from study.data.mixed_columns import levels_of, slip, slips_of
 from study.data.readers import columns, stamp_of, wanted_names
 from study.data.roles import Unusable
 from study.data.rows import Rows
