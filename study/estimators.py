@@ -214,8 +214,10 @@ class MLPStudyClassifier(ClassifierMixin, _MLPStudy):  # type: ignore[misc]
         return self._fit(rows[counted], codes, weights)
 
     def predict(self, X: Any) -> Array:  # noqa: N803
-        likeliest = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[likeliest]
+        probability = self.predict_proba(X)
+        threshold = self.fitted_.predictor.threshold
+        decided = probability.argmax(axis=1) if threshold is None else (probability[:, 1] > threshold).astype(int)
+        return self.classes_[decided]
 
     def predict_proba(self, X: Any) -> Doubles:  # noqa: N803
         predicted = self._predicted(X)

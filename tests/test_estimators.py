@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone
-from sklearn.datasets import load_diabetes, load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -68,6 +68,16 @@ def test_what_cannot_be_fitted_is_refused_as_scikit_learn_does(estimator: BaseEs
     with pytest.raises(ValueError, match=told) as refused:
         estimator.fit(frame(), labels)
     assert isinstance(refused.value, BadInput) or told == "y has 1 class"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("threshold", ["0.2", "f1"])
+def test_two_classes_are_decided_by_the_threshold_of_the_settings(threshold: str) -> None:
+    x, y = load_breast_cancer(return_X_y=True)
+    made = MLPStudyClassifier(**QUICK, settings=(f"data.threshold={threshold}",)).fit(x, np.where(y, "yes", "no"))
+    limit = made.fitted_.predictor.threshold
+    assert limit == 0.2 if threshold == "0.2" else 0 < limit < 1
+    assert (made.predict(x) == np.where(made.predict_proba(x)[:, 1] > limit, "yes", "no")).all()
 
 
 @pytest.mark.long

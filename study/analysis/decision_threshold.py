@@ -32,6 +32,8 @@ def of_cohort(cohort: Cohort) -> float | None:
         return setting
     sums = counts = np.zeros(0)
     for number, outputs in zip(cohort.spec.replicates.numbers, cohort.predictions, strict=True):
+        if not np.isfinite(outputs).all():  # it has diverged
+            continue
         rows, _, val = splits.replicate_parts(cohort.spec, number)
         if not len(sums):
             sums, counts = np.zeros(len(rows.y)), np.zeros(len(rows.y))

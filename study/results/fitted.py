@@ -8,11 +8,13 @@ from typing import Literal, overload
 import numpy as np
 import pandas as pd
 
+from study.analysis import decision_threshold
 from study.data import encoding, inputs, loading
 from study.data.dataset import load_data
 from study.data.scaling import learn_scaling
 from study.errors import BadInput, Fault
 from study.records.arrays import Floats
+from study.records.champion import THRESHOLD
 from study.records.cohort import Cohort
 from study.records.network import Network
 from study.results import champion, new_rows
@@ -97,6 +99,8 @@ def fitted(cohort: Cohort) -> Fitted:
     )
     meaning = champion.meaning_of(spec, rows.input_names, rows.target_names, stacked.kernels[-1].shape[-1])
     meaning |= {"made_of": encoding.plain(rows.columns), "members": [numbers[at] for at in kept]}
+    if (threshold := decision_threshold.of_cohort(cohort)) is not None:
+        meaning[THRESHOLD] = threshold
     if isinstance(spec.data, UserTable):
         meaning["reading"] = champion.reading_of(spec.data, rows.made_up)
     return Fitted(
