@@ -150,6 +150,17 @@ def test_a_study_of_classes_that_an_earlier_version_began_is_another() -> None:
     check_identity("a", known, known)
 
 
+def test_a_setting_that_an_earlier_study_lacks_is_told_with_the_value_that_resumes_it() -> None:
+    known = {"data": "table", "data.missing": "refuse"}
+    new = known | {"data.roles": "auto", "data.clip": "20.0"}
+    with pytest.raises(BadInput) as refused:
+        check_identity("a", known, new)
+    assert [(fault.key, fault.valid.partition(" in study")[0]) for fault in refused.value.faults] == [
+        ("data.roles", "types"),
+        ("data.clip", "null"),
+    ]
+
+
 # -- classes that are never predicted ----------------------------------------------------------------------------------------
 
 

@@ -46,7 +46,8 @@ from study.search.stored import (
     uncounted,
 )
 from study.search.trials import Trials
-from study.settings.values import Value
+from study.settings.spec import earlier
+from study.settings.values import Value, as_text, as_texts
 from study.statistics.objectives import Objective
 
 DEFAULT_TRIALS = 24
@@ -60,7 +61,8 @@ EARLIER = {"data.parts": "drawn from all rows, by an earlier version,"}
 
 def check_identity(name: str, known: Mapping[str, str], identity: Mapping[str, str]) -> None:
     """Compare identities. Raises BadInput, with the difference, if the study of this name was made for another than `known`."""
-    before = dict.fromkeys(identity, "nothing") | EARLIER | dict(known)
+    told = dict.fromkeys(identity, "nothing") | EARLIER | as_texts(earlier(identity)) | dict(known)
+    before = {key: "null" if text == as_text(None) else text for key, text in told.items()}
     faults = [
         Fault(key, identity.get(key, "nothing"), f"{before[key]} in study {name!r}, or another study_name")
         for key in dict.fromkeys([*known, *identity])

@@ -153,6 +153,15 @@ def _before(cls: type[SettingsSection]) -> dict[str, Any]:
     return {field.name: field.metadata["before"] for field in fields if "before" in field.metadata}
 
 
+def earlier(kinds: Mapping[str, str]) -> dict[str, Value]:
+    """Return the settings that earlier versions lacked, by dotted key, with the values that these versions acted by.
+
+    kinds: the names of the kinds, by section; sections whose kind isn't named are left out.
+    """
+    named = {key: KINDS[key].get(kinds.get(key, "")) for key in KINDS}
+    return {f"{key}.{name}": value for key, cls in (SECTIONS | named).items() if cls for name, value in _before(cls).items()}
+
+
 def defaults(kind: type[Kind]) -> dict[str, Value]:
     """Return a kind's default settings, as `flat` writes them."""
     usual: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
