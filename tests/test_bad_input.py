@@ -246,10 +246,16 @@ ROWS = [
     # tables
     row([*TABLE, "data.path=nowhere.csv"], "data.path: got '/ … /nowhere.csv'; valid: a file (no such file)"),
     row([*TABLE, "data.path=."], "data.path: got '/ … '; valid: a file (a directory)"),
-    row("data=table", "data.path: got None; valid: the path of a .csv", "data.target: got None; valid: the name"),
+    row("data=table", "data.path: got None; valid: the path of a file (CSV, ", "data.target: got None; valid: the name"),
     table("", "data.path: got '/ … /t.csv'; valid: a table (the file is empty)"),
-    table(at("nan"), "data.missing: got \"column 'x': no value in row 4 (first of 2)\"; valid: no missing values"),
-    table(target_at("nan"), "data.target: got \"column 'y': no value in row 4 (first of 2)\"; valid: a target in every row"),
+    table(
+        at("nan"),
+        "data.missing: got \"column 'x': no value in row 4 (first of 2)\"; valid: no missing values",
+        more=("data.missing=refuse",),
+    ),
+    table(
+        lambda number: f"{number},", "data.target: got \"a column 'y' with a value in 0 rows\"; valid: a value in 2 or more rows"
+    ),
     table(at("inf"), "data.path: got \"column 'x': inf in row 4 (first of 2)\"; valid: numbers from -1e+37 to 1e+37, or leave it"),
     table(target_at("-inf"), "data.path: got \"column 'y': -inf in row 4 (first of 2)\"; valid: numbers from -1e+37 to 1e+37"),
     table(at("abc"), "data.path: got \"column 'x': 'abc' among numbers, row 4 (first of 2)\"; valid: numbers only"),

@@ -270,7 +270,8 @@ def _target(settings: UserTable, name: str, column: Column, faults: list[Fault])
         elif roles.unresolved(known):
             got = f"column {name!r}: values near {known[0]:.15g} that are equal in single precision"
             faults.append(Fault("data.path", got, "differences from a value near them"))
-        return numbers.astype(np.float32)[:, None], (name,)
+        with np.errstate(over="ignore"):  # of what is too large, which is a fault
+            return numbers.astype(np.float32)[:, None], (name,)
     return np.zeros(len(column), np.int32) if settings.task == CLASSIFICATION else np.zeros((len(column), 1)), (name,)
 
 
