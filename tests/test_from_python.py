@@ -191,7 +191,7 @@ def test_a_programs_hydra_and_interpolations_stay_as_they_are(monkeypatch: pytes
 
 def test_a_programs_streams_get_messages_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal.err, "file", messages := io.StringIO())
-    monkeypatch.setattr(terminal.out, "file", results := io.StringIO())
+    monkeypatch.setattr(terminal.out, "_file", results := io.StringIO())
     with streams.of_a_program(quiet=False):
         terminal.message("a message")
         terminal.show_text("a result")

@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 from study import redaction
-from study.reporting import terminal
+from study.reporting import streams, terminal
 from tests import servers
 from tests.command import run
 
@@ -59,7 +59,7 @@ def in_process(folder: Path, *arguments: str, **environment: str) -> tuple[int, 
         patch.chdir(folder)
         for name, value in environment.items():
             patch.setenv(name, value)
-        patch.setattr(terminal, "err", Console(file=said, width=500))
+        patch.setattr(terminal, "err", streams._Errors(file=said, width=500))
         patch.setattr(terminal, "out", Console(file=said, width=500))
         return run(*arguments), said.getvalue()
 

@@ -77,14 +77,18 @@ def collecting() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("collecting")
-def test_nothing_is_collected_while_held_and_what_was_made_is_never_looked_through() -> None:
+@pytest.mark.parametrize("of_a_command", [True, False])
+def test_nothing_is_collected_while_held_and_a_command_never_looks_through_what_was_made(
+    of_a_command: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "_of_a_command", of_a_command)
     gc.unfreeze()
     with collector.held():
         assert not gc.isenabled()
         with collector.held():
             assert not gc.isenabled()
         assert not gc.isenabled() and not gc.get_freeze_count()
-    assert gc.isenabled() and gc.get_freeze_count()
+    assert gc.isenabled() and bool(gc.get_freeze_count()) == of_a_command
 
 
 @pytest.mark.usefixtures("collecting")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from study.analysis.forward import predicted_classes, probabilities, row_losses
 from study.records.arrays import Array, Doubles, Floats
@@ -223,7 +223,7 @@ def _area(ranked: Doubles, positive: npt.NDArray[np.bool_], weights: Weights) ->
         curves = (_hits_and_misses(row, positive, weights) for row in ranked)
         return np.array([np.trapezoid(np.r_[0, hits], np.r_[0, misses]) / (hits[-1] * misses[-1]) for hits, misses in curves])
     hits = int(positive.sum())
-    ranks = stats.rankdata(ranked, axis=-1)[:, positive].sum(axis=-1)
+    ranks = scipy.stats.rankdata(ranked, axis=-1)[:, positive].sum(axis=-1)
     return (ranks - hits * (hits + 1) / 2) / (hits * (len(positive) - hits))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from study.analysis.forward import predicted_classes, row_losses
 from study.data.scaling import ColumnScale, in_units
@@ -77,6 +77,6 @@ def _root(square: RowEstimate) -> RowEstimate:
 
 def _proportion(right: Doubles) -> RowEstimate:
     """Wilson's interval, which the bootstrap's can't replace where all rows are right."""
-    share = stats.binomtest(int(right.sum()), len(right))
+    share = scipy.stats.binomtest(int(right.sum()), len(right))
     interval = share.proportion_ci(method="wilson")
     return RowEstimate(float(share.statistic), float(interval.low), float(interval.high))

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from study import seeds
 from study.data import loading, splits
@@ -76,7 +76,7 @@ def _leaks(rows: Rows, sample: Array) -> Iterator[str]:
             if len(known) < LEAST_ROWS:
                 continue
             if rows.labels is None:
-                own = stats.rankdata(target[known])  # a few far targets would count for all
+                own = scipy.stats.rankdata(target[known])  # a few far targets would count for all
                 left = np.mean(np.square(np.diff(own))) / max(2 * own.var(), 1e-300)
             else:
                 shares = np.bincount(target[known].astype(int)) / len(known)

@@ -10,7 +10,7 @@ from pathlib import PurePath
 import numpy as np
 import numpy.typing as npt
 
-from study.data import cautions, dataset, loading, scaling, splits
+from study.data import dataset, loading, scaling, splits
 from study.errors import visible
 from study.records.arrays import Array
 from study.records.dataset import Dataset, task_of
@@ -48,6 +48,8 @@ def reading(spec: TrialSpec, data: Dataset) -> str:
     if isinstance(spec.data, UserTable):
         rows = loading.rows(spec)
         lines = [_table(spec, spec.data, data), *rows.block, *map(visible, rows.notes), *_clipped(spec)]
+    from study.data import cautions  # which loads pyarrow
+
     warnings = [f"warning: {sentence}" for sentence in cautions.of_table(spec)]
     return "\n".join([*lines, *_lacking(spec, data), *warnings])
 

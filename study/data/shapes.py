@@ -16,6 +16,7 @@ from study.records.arrays import Array, Doubles
 from study.settings.data import LOG, POWER, QUANTILE
 
 KNOTS = 128  # a power of two, for the search of `_between`
+SAME = 1e-9  # of a column's range
 FAR = 1e300  # stands for infinity, which JSON lacks
 LARGEST_LOG = 85.0  # exp(85) is about the largest number of `settings.data.LARGEST`
 
@@ -77,8 +78,11 @@ def _normal_scores(column: Doubles) -> tuple[Doubles, Doubles]:
 
     count = min(KNOTS, len(column))
     learned = QuantileTransformer(n_quantiles=count, subsample=None).fit(column[:, None])
-    knots, first, times = np.unique(learned.quantiles_[:, 0], return_index=True, return_counts=True)
-    ranks = (first + (times - 1) / 2) / max(1, count - 1)
+    quantiles = learned.quantiles_[:, 0]
+    # interpolation leaves equal values apart by a last digit, between which the curve would be a cliff
+    first = np.r_[0, np.flatnonzero(np.diff(quantiles) > SAME * (quantiles[-1] - quantiles[0])) + 1]
+    knots, last = quantiles[first], np.r_[first[1:], count] - 1
+    ranks = (first + last) / 2 / max(1, count - 1)
     # the ends of n ranks, whose own scores are infinite
     return knots, ndtri(np.clip(ranks, 0.5 / len(column), 1 - 0.5 / len(column)))
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric, Run
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType
@@ -137,19 +137,19 @@ def _keep(store: Store, experiment: str, run: str, champion: Champion) -> str:
         client.log_model_artifacts(made.model_id, folder)
     client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
     client.log_outputs(run, [LoggedModelOutput(made.model_id, 0)])
-    client.log_batch(run, metrics=_metrics(client.get_run(run), made.model_id))
+    client.log_batch(run, metrics=_metrics(store, champion.metadata["run_id"], run, made.model_id))
     for other in others:
         client.delete_logged_model(other.model_id)
     return str(made.model_id)
 
 
-def _metrics(study: Run, model: str) -> list[Metric]:
-    """Return the metrics of the study's run for its champion too, with the data that they were measured on."""
-    used = study.inputs.dataset_inputs[0].dataset if study.inputs and study.inputs.dataset_inputs else None
+def _metrics(store: Store, best: str, study: str, model: str) -> list[Metric]:
+    """Return the metrics that the study's run has from its best trial's, for the champion, with the data they were measured on."""
+    inputs = store.client.get_run(best).inputs
+    used = inputs.dataset_inputs[0].dataset if inputs and inputs.dataset_inputs else None
     name, digest = (used.name, used.digest) if used else (None, None)
     return [
-        Metric(known.key, known.value, known.timestamp, known.step, model, name, digest, study.info.run_id)
-        for known in study.data._metric_objs
+        Metric(known.key, known.value, known.timestamp, known.step, model, name, digest, study) for known in store.metrics_of(best)
     ]
 
 

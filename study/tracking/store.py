@@ -145,7 +145,7 @@ class Store:
         run_tags = [RunTag(key, schema.tag(text)) for key, text in (note | dict(tags)).items()]
         # a parameter never changes; runs of earlier versions have none
         run_params = [Param(key, schema.parameter(text)) for key, text in params.items() if key not in run.data.params]
-        self.client.log_batch(run.info.run_id, self._metrics_of(tags.get("best", "")), run_params, run_tags)
+        self.client.log_batch(run.info.run_id, self.metrics_of(tags.get("best", "")), run_params, run_tags)
         self._describe(experiment, tags.get(schema.HEADLINE, ""))
         # all trials have the same data
         for trial in self.client.search_runs([experiment], f"tags.`{KIND}` = '{OF_TRIAL}'", max_results=1):
@@ -163,7 +163,7 @@ class Store:
         if known.endswith(descriptions.of_experiment(experiment).partition("\n\n")[2]):
             self.client.set_experiment_tag(experiment, MLFLOW_RUN_NOTE, descriptions.of_experiment(experiment, headline))
 
-    def _metrics_of(self, best: str) -> list[Metric]:
+    def metrics_of(self, best: str) -> list[Metric]:
         """Return the metrics of a trial's run for its study's, but for the curves; the same whenever they are sent."""
         if not best:
             return []

@@ -54,7 +54,7 @@ CASES = [
         "two names of one loss",
         *IRIS,
         "loss=sparse_categorical_crossentropy,categorical_crossentropy",
-        shows=("trial loss val loss",),
+        shows=("trial val loss accuracy loss",),
         hides=("ranked by", ROWS),
         long=True,
     ),

@@ -100,7 +100,7 @@ CASES = [
     Case(
         "columns named by numbers, null and a blank",
         (("data.target=2024", 'data.drop=[null,"a b"]', *TABLE, NET, *TINY[:2], "tracking=none"),),
-        shows=("regression of 2024; 1 input from true",),
+        shows=("regression of 2024; 1 input number true",),
         files={"t.csv": "true,null,a b,2024\n" + "".join(f"{n},{n % 3},{n % 5},{n * 1.5}\n" for n in range(60))},
         long=True,
     ),
@@ -115,7 +115,7 @@ CASES = [
     Case(
         "what is offered, pasted",
         (('data.target="price (€)"', *TABLE, NET, *TINY[:2], "tracking=none"),),
-        shows=("regression of price (€); 2 inputs from x, z",),
+        shows=("regression of price (€); 2 inputs number x, z",),
         files={"t.csv": f"x,z,price (€)\n{ROWS}"},
         long=True,
     ),

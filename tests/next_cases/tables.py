@@ -30,17 +30,17 @@ CASES = [
     case(
         "R's row names are no input",
         lines('"","a","y"', lambda n: f'"row {n}",{n % 7},{n}.5'),
-        "1 input from a left out as row labels: the first column, which has no name (data.index=keep keeps them as an input)",
+        "1 input number a left out as row labels: the first column, which has no name (data.index=keep keeps them as an input)",
     ),
     case(
         "row labels of a reset index, saved twice",
         lines("Unnamed: 0.1,Unnamed: 0,a,y", lambda n: f"{n},{n},{n % 7},{n}.5"),
-        "1 input from a left out as row labels: 'Unnamed: 0.1', 'Unnamed: 0'",
+        "1 input number a left out as row labels: 'Unnamed: 0.1', 'Unnamed: 0'",
     ),
     case(
         "labels on the left and a delimiter on the right",
         lines(";a;y;", lambda n: f"{n};{n % 7};{n}.5;"),
-        "1 input from a delimiter ';'",
+        "1 input number a delimiter ';'",
         "left out as row labels",
         "left out: 1 column without a name and without values",
     ),
@@ -61,7 +61,7 @@ CASES = [
     case(
         "numbers that pandas gave as names",
         lines("0,1,2", lambda n: f"{n}.5,{n % 7},{n}.25"),
-        "regression of 2; 2 inputs from 0, 1",
+        "regression of 2; 2 inputs number 0, 1",
         hides=("data.header", "column_1"),
         more=('data.target="2"',),
         long=True,
@@ -69,7 +69,7 @@ CASES = [
     case(
         "Japanese, saved by Excel",
         lines("都市,y", lambda n: f"{['東京', '大阪'][n % 2]},{n}.5").encode("cp932"),
-        "2 inputs from 都市 (2 levels) encoding cp932, as in '都市' (data.encoding)",
+        "2 inputs category 都市 (2 levels) encoding cp932, as in '都市' (data.encoding)",
     ),
     case(
         "Russian",
@@ -93,7 +93,7 @@ CASES = [
     case(
         "francs with apostrophes between thousands",
         lines("a,y", lambda n: f"CHF{n},{n + 1}'250.50".replace("CHF", "")),
-        'regression of y; 1 input from a texts read as numbers: y "1\'250.50" is 1250.5',
+        'regression of y; 1 input number a texts read as numbers: y "1\'250.50" is 1250.5',
     ),
     case(
         "decimal commas without a mark between thousands, and no doubt",
@@ -119,7 +119,7 @@ CASES = [
     case(
         "a marker that is a gap, and a text that is one",
         lines("a,b,y", lambda n: f"{-999 if n % 9 == 0 else n},{'unknown' if n % 7 == 0 else 'uv'[n % 2]},{n}.5"),
-        "3 inputs from a, b (2 levels) additional missing values: -999, unknown",
+        "3 inputs number a (5 missing) category b (6 missing; 2 levels) additional missing values: -999, unknown",
         hides=("possible missing",),
         more=("data.gaps=[-999,unknown]", "data.missing=median"),
     ),
