@@ -161,7 +161,10 @@ LONG = PAIRS.keys() - QUICK | {
     "digits layer normalisation",
 }
 CASES |= PAIRS
-PARAMETERS = [pytest.param(name, marks=[pytest.mark.long, pytest.mark.slow] if name in LONG else []) for name in CASES]
+MARKS = {
+    name: [pytest.mark.long, pytest.mark.slow] if name in LONG else [] if name in QUICK else [pytest.mark.long] for name in CASES
+}
+PARAMETERS = [pytest.param(name, marks=marks) for name, marks in MARKS.items()]
 
 train = cache(study.train)
 

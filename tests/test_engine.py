@@ -173,7 +173,7 @@ def test_training_again_gives_the_same_bits(spec):
     assert bits(once.train_loss, once.val_loss, once.predictions) == bits(again.train_loss, again.val_loss, again.predictions)
 
 
-@pytest.mark.parametrize("name", ["7, adam", "9-7-5 tanh, sgd"])
+@pytest.mark.parametrize("name", ["7, adam", pytest.param("9-7-5 tanh, sgd", marks=pytest.mark.long)])
 @pytest.mark.parametrize("leg_epochs", [7, *(pytest.param(length, marks=pytest.mark.long) for length in (1, 20))])
 def test_the_length_of_a_leg_never_changes_a_bit(name, leg_epochs):
     spec = with_training(NETWORKS[name], epochs=50)
@@ -182,7 +182,7 @@ def test_the_length_of_a_leg_never_changes_a_bit(name, leg_epochs):
     assert bits(cut.train_loss, cut.val_loss, cut.predictions) == bits(whole.train_loss, whole.val_loss, whole.predictions)
 
 
-@pytest.mark.parametrize("epochs", [1, 4, 6])
+@pytest.mark.parametrize("epochs", [pytest.param(1, marks=pytest.mark.long), 4, pytest.param(6, marks=pytest.mark.long)])
 def test_a_shorter_training_is_the_start_of_a_longer_one(epochs):
     spec = NETWORKS["7, adam"]
     short, long = train(with_training(spec, epochs=epochs)), train(spec)
@@ -495,7 +495,7 @@ def test_a_stream_of_orders_goes_on_where_it_stopped(seed, rows, first, then):
     assert bits(np.concatenate(pieces)) == bits(batches.draw(seeds.generator(seed), first + then, rows, 1, rows))
 
 
-@pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])
+@pytest.mark.parametrize("data", [DIABETES, pytest.param(DIGITS, marks=pytest.mark.long)], ids=["diabetes", "digits"])
 def test_orders_depend_neither_on_the_number_of_replicates_nor_of_epochs(data):
     spec = small(data=data)
     orders, rows = study.batch_orders(spec), len(study.load_data(spec).x_train)
@@ -537,7 +537,7 @@ def test_a_crossed_design_trains_every_combination_of_the_sources_levels():
 # Shapes
 
 
-@pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])
+@pytest.mark.parametrize("data", [DIABETES, pytest.param(DIGITS, marks=pytest.mark.long)], ids=["diabetes", "digits"])
 def test_a_cohort_holds_what_its_record_says(data):
     spec = small(data=data, model=Model((8, 5), "tanh"))
     loaded, trained = study.load_data(spec), train(spec)
@@ -564,7 +564,7 @@ def test_a_cohort_holds_what_its_record_says(data):
     assert {source: len(numbers) for source, numbers in trained.seeds.items()} == dict.fromkeys(seeds.SOURCES, 3)
 
 
-@pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])
+@pytest.mark.parametrize("data", [DIABETES, pytest.param(DIGITS, marks=pytest.mark.long)], ids=["diabetes", "digits"])
 def test_a_leg_holds_what_its_record_says(data):
     spec = small(data=data)
     legs = list(CohortTraining(spec, dataset.load_replicates(spec), Clock()).legs())
@@ -576,7 +576,7 @@ def test_a_leg_holds_what_its_record_says(data):
         assert leg.finite.dtype == np.bool_ and bits(leg.current) == bits(leg.val_loss[-1])
 
 
-@pytest.mark.parametrize("data", [DIABETES, DIGITS], ids=["diabetes", "digits"])
+@pytest.mark.parametrize("data", [DIABETES, pytest.param(DIGITS, marks=pytest.mark.long)], ids=["diabetes", "digits"])
 def test_last_loss_and_predictions_are_those_of_the_final_weights(data):
     spec = small(data=data, model=Model((8, 5), "tanh"))
     dataset, trained = study.load_data(spec), train(spec)

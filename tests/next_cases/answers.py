@@ -17,7 +17,14 @@ def case(
 
 
 CASES = [
-    case("other numbers of replicates", *IRIS[:2], *IRIS[3:], "replicates.count=5,6", shows=("trials differ in replicates.count",)),
+    case(
+        "other numbers of replicates",
+        *IRIS[:2],
+        *IRIS[3:],
+        "replicates.count=5,6",
+        shows=("trials differ in replicates.count",),
+        long=True,
+    ),
     case("other first replicates", *IRIS, "replicates.first=0,8", shows=("trials differ in replicates.first",), long=True),
     Case(
         "folds have no rows in common",
@@ -40,6 +47,7 @@ CASES = [
         "hydra.sweeper.objective=[loss,size]",
         shows=("By validation loss alone:", "the trial with the lowest validation loss"),
         hides=("the best trial",),
+        long=True,
     ),
     case("a loss's own setting", *TINY, "loss=huber", "loss.delta=0.5,2", shows=(RANKED.format("R²"), "R²"), long=True),
     case(
@@ -58,7 +66,13 @@ CASES = [
         hides=("ranked by", ROWS),
         long=True,
     ),
-    case("another share of validation rows", *IRIS, "data.validation_fraction=0.2,0.3", shows=(f"No winner is named: {ROWS}",)),
+    case(
+        "another share of validation rows",
+        *IRIS,
+        "data.validation_fraction=0.2,0.3",
+        shows=(f"No winner is named: {ROWS}",),
+        long=True,
+    ),
     case("another scale of the inputs", *IRIS, "data.normalise=none,standard", hides=("ranked by", ROWS), long=True),
     case("noise in the training targets alone", *IRIS, "data.target_noise=0,0.1", hides=("ranked by", ROWS), long=True),
     case("noise in all targets", *TINY, "data=friedman1", "data.noise=0,1", shows=(f"No winner is named: {ROWS}",), long=True),
@@ -99,6 +113,7 @@ CASES = [
         "loss=mse,mae",
         "hydra.sweeper.objective=mae",
         hides=("ranked by", "No winner is"),
+        long=True,
     ),
     case(
         "copies of one network",

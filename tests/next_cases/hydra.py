@@ -96,6 +96,7 @@ CASES = [
         (("-m", *TABLE[:2], "data.target=y", NET, "hydra.sweeper.n_trials=1", *TINY[:2], "tracking=none"),),
         shows=("training.batch_size=64", "choice(16, 32)"),
         files={"t.csv": f"x,z,y\n{ROWS}"},
+        long=True,
     ),
     Case(
         "columns named by numbers, null and a blank",
@@ -127,6 +128,7 @@ CASES = [
         ),
         shows=("tiny 2 complete",),
         files={"t.csv": f"x,z,y\n{ROWS}"},
+        long=True,
     ),
     Case(
         "the config of one job beside what is searched",

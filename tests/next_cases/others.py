@@ -81,12 +81,14 @@ CASES = [
         ),
         ("predicted class,its probability,SD over members,no,yes ",),
         files={"flats.csv": flats("dear"), "new.csv": "new,district,built,area\ntrue,North,1990,60\n"},
+        long=True,
     ),
     Case(
         "bundled data have column names too",
         (IRIS, ("predict", "iris", "new.csv")),
         ("predicted class,its probability,SD over members,setosa,versicolor,virginica ",),
         files={"new.csv": FLOWER},
+        long=True,
     ),
     Case(
         "bundled data with a column under another name",
@@ -108,6 +110,7 @@ CASES = [
         ((*IRIS, "replicates.count=13"), ("compare", "iris/0")),
         ("13 different fingerprints among 13 networks", "mean of the pairs least most"),
         ("% 0.00", "─ 0.00"),
+        long=True,
     ),
     Case(
         "settings are rounded, where they stay different",
@@ -126,5 +129,6 @@ CASES = [
             ("compare", "rates/0", "rates/1"),
         ),
         ("0.0123451", "0.0123452"),
+        long=True,
     ),
 ]

@@ -31,6 +31,7 @@ CASES = [
         "R's row names are no input",
         lines('"","a","y"', lambda n: f'"row {n}",{n % 7},{n}.5'),
         "1 input number a left out as row labels: the first column, which has no name (data.index=keep keeps them as an input)",
+        long=True,
     ),
     case(
         "row labels of a reset index, saved twice",
@@ -130,6 +131,7 @@ CASES = [
         "(majority 1.00)",
         hides=("AUC", "one class only"),
         more=("training.epochs=60",),
+        long=True,
     ),
     case(
         "three patients of eighty",
