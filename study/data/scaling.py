@@ -197,11 +197,12 @@ def scaled_inputs(data: Data, rows: Rows, train: Array, val: Array) -> tuple[Flo
 
     train, val: row numbers; all statistics are of the training part.
     """
-    plain = [at for at, kind in enumerate(rows.kinds) if kind != CODE]
-    coded = [_coded(data, rows, at, train, val) for at, kind in enumerate(rows.kinds) if kind == CODE]
+    of_rows = rows.kinds
+    plain = [at for at, kind in enumerate(of_rows) if kind != CODE]
+    coded = [_coded(data, rows, at, train, val) for at, kind in enumerate(of_rows) if kind == CODE]
     width = len(plain) + sum(codes.table.shape[1] for codes in coded)
     parts = np.zeros((len(train), width), np.float32), np.zeros((len(val), width), np.float32)
-    kinds, rules = [rows.kinds[at] for at in plain], _of_inputs(data)
+    kinds, rules = [of_rows[at] for at in plain], _of_inputs(data)
     _fill(parts, (rows.x[:, at] for at in plain), train, val, rules, kinds)
     at = len(plain)
     for codes in coded:
