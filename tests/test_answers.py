@@ -196,6 +196,7 @@ def test_no_command_beside_early_stopping_or_without_a_launch() -> None:
     assert answers.answer(trials, LOSS, FIXED, "").command == ""
 
 
+@pytest.mark.long
 def test_the_command_runs_and_settles_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

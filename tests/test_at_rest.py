@@ -220,6 +220,7 @@ def test_the_bound_is_of_work_and_not_of_time() -> None:
     assert 100 <= onwards.bounded(wide, data).training.epochs < 1_000 and onwards.bounded(wide, data).replicates.count == 4
 
 
+@pytest.mark.long
 def test_a_study_trains_its_winner_on(tmp_path: Path) -> None:
     """Its first epochs are those of the winner, its files are kept, and nobody's early stopping counts there."""
     rates = "optimizer.learning_rate=0.02,0.1"

@@ -33,7 +33,7 @@ def losses_of(predictions: np.ndarray, y: np.ndarray, loss: Loss) -> tuple[float
     [
         ("diabetes", "mse"),
         pytest.param("diabetes", "mae", marks=pytest.mark.long),
-        ("digits", "sparse_categorical_crossentropy"),
+        pytest.param("digits", "sparse_categorical_crossentropy", marks=pytest.mark.long),
         ("breast_cancer", "binary_crossentropy"),
     ],
 )

@@ -21,6 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return ran(tmp_path_factory.mktemp("examples"), *command)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["study", *study.__all__])
 def test_an_example_gives_what_it_says(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)

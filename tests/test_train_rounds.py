@@ -42,7 +42,7 @@ def trained() -> list[Any]:
     return rounds.train(ROUNDS, Trials(), {})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("cores", [1, 3])
+@pytest.mark.parametrize("cores", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_rounds_at_once_end_as_one_by_one(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "available_cores", lambda: cores)
     losses = []
