@@ -118,8 +118,8 @@ CASES = [
             (*TINY, "data=iris", "optimizer.learning_rate=0.0006253774085588485,0.02", "hydra.sweeper.study_name=rates"),
             ("compare", "rates/0", "rates/1"),
         ),
-        ("6.25e-04", "0.0200"),
-        ("0.000625",),
+        ("0.000625", "0.0200"),
+        ("0.00062537",),
         long=True,
     ),
     Case(
