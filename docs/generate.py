@@ -20,8 +20,8 @@ import click
 import yaml
 
 from hydra_plugins.study_sweeper import study_sweeper
-from study import flags, locations
-from study.cli import program
+from study import locations
+from study.cli import flags, program
 from study.errors import EXIT_CODES, FAILED_TRIALS_EXIT_CODE, BadInput
 from study.runner import planning
 from study.runner.job import TRACKING

@@ -210,7 +210,7 @@ class MLPStudyClassifier(ClassifierMixin, _MLPStudy):  # type: ignore[misc]
         counted, weights = _weights(sample_weight, rows)
         self.classes_, codes = np.unique(labels[counted], return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y has 1 class, {self.classes_[0]!r}; two or more can be told apart")
+            raise ValueError(f"y has 1 class, {self.classes_[0]!r}; at least two are needed")
         return self._fit(rows[counted], codes, weights)
 
     def predict(self, X: Any) -> Array:  # noqa: N803

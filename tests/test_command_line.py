@@ -18,12 +18,12 @@ import pytest
 from rich.console import Console
 
 import study
-from study import flags
+from study.cli import flags
 from study.cli.completion import INSTALL, SHELLS, VARIABLE, answer, suggestions
+from study.cli.flags import Flags, taken
 from study.cli.program import commands
 from study.config import composition, group_help
 from study.errors import BadInput
-from study.flags import Flags, taken
 from study.records.outcome import Failed, TrialResult
 from study.records.trial import Asked
 from study.reporting import progress, report, streams, terminal

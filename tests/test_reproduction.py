@@ -258,7 +258,7 @@ def test_what_is_no_finished_run_is_bad_input(errors: list[str]) -> None:
 
 
 def test_the_code_that_decides_bits_is_all_that_the_engine_and_the_data_import() -> None:
-    # time, memory, messages and paths, and how rows are kept, whose content a digest tells
+    # these concern time, memory, messages, paths and files; a digest covers the content of rows that are kept
     without = {f"study.{name}" for name in ("clock", "collector", "errors", "locations", "processes", "redaction", "sqlite")}
     modules = [name for name in test_architecture.SOURCES if name.startswith("study.engine")] + ["study.data.dataset"]
     reached: set[str] = set()

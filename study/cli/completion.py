@@ -21,7 +21,8 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from study import flags, locations, sqlite
+from study import locations, sqlite
+from study.cli import flags
 from study.errors import StudyError
 
 PROGRAM, VARIABLE = "mlp-study", "_MLP_STUDY_COMPLETE"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
-from study import collector, flags, locations, processes, redaction
-from study.cli import completion, runs, studies
+from study import collector, locations, processes, redaction
+from study.cli import completion, flags, runs, studies
 from study.cli.group import commands
 from study.errors import BadInput, Stopped, StudyError, refused
 from study.reporting import streams, terminal

@@ -31,7 +31,7 @@ MOST_TRIED = 50  # texts on which a notation is tried before all of them
 
 
 def notations(texts: Sequence[str]) -> list[str]:
-    """Return the notations in which all texts are dates; two if day and month can't be told apart."""
+    """Return the notations in which all texts are dates; several if they leave open which number is the day and which the month."""
     few = texts[:MOST_TRIED]
     fitting = [form for form in (ISO, *map("".join, itertools.product(DAYS, TIMES))) if _all(few, form)]
     fitting = [form for form in fitting if _all(texts, form)]

@@ -42,7 +42,7 @@ PAIRS = (("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"), ("off", "on")
 # texts of which this share of the rows holds different ones name rows, and texts of this many words are sentences
 IDENTIFYING, SENTENCES, WORDS = 0.95, 0.5, 4
 LEAST_ROWS = 20  # of fewer rows, no column is taken for an identifier
-MOST_LEVELS = 10_000  # that a column encoded by the target tells apart
+MOST_LEVELS = 10_000  # of a column that is encoded by the target
 MOST_LINE, LONGEST_NAME = 300, 60
 IDENTIFIER = re.compile(r"(?:.*[_ .\-])?(?:id|ids|uuid|guid|idx|index|rowid|row|rownames?|nr|#)", re.IGNORECASE)
 CAMEL = re.compile(r".*[a-z](?:Id|ID)")
@@ -155,7 +155,7 @@ def too_large(known: Doubles) -> tuple[str, str] | None:
 
 
 def unresolved(known: Doubles) -> bool:
-    """Return True if single precision can't tell the numbers apart, as with times in seconds since 1970. known: without NaN."""
+    """Return True if single precision makes different numbers equal, such as times in seconds since 1970. known: without NaN."""
     return bool(np.std(known - known.astype(np.float32)) > 0.01 * np.std(known))
 
 
@@ -223,7 +223,7 @@ def _dated(settings: UserTable, name: str, values: Values, texts: Sequence[str])
 
 
 def _unhelpful(settings: UserTable, name: str, values: Values, texts: Sequence[str]) -> Found | None:
-    """Return a column of texts that tell rows apart, or of sentences."""
+    """Return a column to leave out, whose texts identify the rows or are sentences; None for any other."""
     known = len(values) - values.null_count
     if known < LEAST_ROWS:
         return None

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from study.errors import BadInput, Fault
-from study.flags import SCORER as FLAG
 
+FLAG = "--allow-scorer"
 VARIABLE = "MLP_STUDY_ALLOW_SCORERS"
 NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 EXAMPLE = "module:function, such as profit:per_customer"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from study.errors import BadInput
+from study.settings.scorers import FLAG as SCORER
 
 DRY_RUN, QUIET, VERBOSE = "dry run", "quiet", "verbose"
-SCORER = "--allow-scorer"
 ALLOW_SCORER = f"{SCORER}=MODULE:FUNCTION"
 NAMES = {"--dry-run": DRY_RUN, "--quiet": QUIET, "-q": QUIET, "--verbose": VERBOSE, "-v": VERBOSE}
 HELP = {
