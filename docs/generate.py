@@ -68,7 +68,7 @@ OBJECTIVES = {
     "rmse": "root of the mean squared error, in the target's own unit",
     "mape": "mean of error / target, as a share",
     "median_absolute_error": "median of the absolute errors, in the target's own unit",
-    "accuracy": "share of validation rows classified correctly (classification, and so are the following)",
+    "accuracy": "share of validation rows classified correctly (classification, and so are the next seven)",
     "auc": "area under the ROC curve; for several classes, one against the rest",
     "balanced_accuracy": "mean over the classes of the share of their rows classified correctly",
     "f1": "macro F1, the mean over the classes",

@@ -8,7 +8,6 @@ import json
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -32,6 +31,7 @@ from study.results import export_model, exported
 from study.tracking import champion as logged
 from study.tracking.predicting import Predictor
 from tests.command import ran, run
+from tests.servers import free_port
 
 LEVEL_NAMES = ("a", "b c", "Ω")
 COLUMNS = [
@@ -105,9 +105,7 @@ def test_the_modules_that_go_with_a_model_import_no_others() -> None:
 
 def served(model: str, rows: pd.DataFrame) -> pd.DataFrame:
     """Ask MLflow's own server for predictions of rows, as JSON."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # MLflow starts uvicorn by its name
     environment = os.environ | {"MLFLOW_TRACKING_URI": locations.tracking_uri(None), "PATH": path}
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local", "--port", str(port)]

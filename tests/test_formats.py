@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from study.runner import identity
 from study.settings import spec
 from study.settings.data import UserTable
 from tests import servers
+from tests.test_table_reading import lines as table_lines
 
 ROWS = [{"a": number, "b": ["x", "y", None][number % 3], "y": number + 0.5} for number in range(12)]
 TEXT = "a,b,y\n" + "".join(f"{row['a']},{row['b'] or ''},{row['y']}\n" for row in ROWS)
@@ -97,19 +99,13 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 MORE = {"t.xlsx": {"sheet": "Data"}, "t.db": {"sql": QUERY}}
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def read(name: str, **more: Any) -> readers.FileContent:
     return readers.columns(UserTable(path=name, target="y", **more), lambda names: [name for name in names if name in "aby"])
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_every_format_gives_the_same_rows_to_train_on_and_to_predict(folder: Path, name: str) -> None:
-    WRITERS[name](folder / name)
+def test_every_format_gives_the_same_rows_to_train_on_and_to_predict(empty: Path, name: str) -> None:
+    WRITERS[name](empty / name)
     content = read(name, **MORE.get(name, {}))
     values = {key: column.to_pylist() for key, column in content.columns.items()}
     assert [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)] == ROWS
@@ -119,12 +115,12 @@ def test_every_format_gives_the_same_rows_to_train_on_and_to_predict(folder: Pat
     assert new["b"].tolist() == [row["b"] for row in ROWS]
 
 
-def test_a_level_that_was_a_text_is_one_in_a_format_of_numbers(folder: Path) -> None:
+def test_a_level_that_was_a_text_is_one_in_a_format_of_numbers(empty: Path) -> None:
     parquet.write_table(pa.table({"code": [1.0, 2.0], "y": [1.0, 2.0]}), "t.parquet")
     assert readers.values(UserTable(path="t.parquet", target="y"), ["code"], ["code"])["code"].tolist() == ["1", "2"]
 
 
-def test_a_line_of_names_may_be_wider_than_a_block(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_of_names_may_be_wider_than_a_block(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrow_blocks, "BLOCK", 1 << 12)
     names = [f"the_column_with_number_{number}" for number in range(4000)]
     Path("t.csv").write_text(",".join([*names, "y"]) + ("\n" + ",".join(["1"] * 4001)) * 3 + "\n")
@@ -133,7 +129,7 @@ def test_a_line_of_names_may_be_wider_than_a_block(folder: Path, monkeypatch: py
     assert columns["y"].to_pylist() == [1, 1, 1]
 
 
-def test_cells_of_a_workbook_keep_their_kind(folder: Path) -> None:
+def test_cells_of_a_workbook_keep_their_kind(empty: Path) -> None:
     book = openpyxl.Workbook()
     for row in [
         ["when", "mixed", "error", "1,5", "y"],
@@ -151,8 +147,7 @@ def test_cells_of_a_workbook_keep_their_kind(folder: Path) -> None:
 # -- dialects ------------------------------------------------------------------------------------------------------------------
 
 
-def lines(head: str, row: Callable[[int], str]) -> str:
-    return head + "".join(f"\n{row(number)}" for number in range(12)) + "\n"
+lines = partial(table_lines, count=12)
 
 
 DIALECTS = [
@@ -178,7 +173,7 @@ DIALECTS = [
 
 
 @pytest.mark.parametrize(("note", "text", "more"), DIALECTS)
-def test_a_dialect_is_found_and_printed(folder: Path, note: str, text: str, more: dict[str, Any]) -> None:
+def test_a_dialect_is_found_and_printed(empty: Path, note: str, text: str, more: dict[str, Any]) -> None:
     Path("t.csv").write_bytes(text.encode())
     content = read("t.csv", **more)
     assert note in "; ".join(content.notes) and bool(note) == bool(content.notes)
@@ -188,7 +183,7 @@ def test_a_dialect_is_found_and_printed(folder: Path, note: str, text: str, more
     assert all(text.startswith(("x", "new")) for text in content.columns["b"].to_pylist())
 
 
-def test_a_ragged_row_is_named_below_a_title(folder: Path) -> None:
+def test_a_ragged_row_is_named_below_a_title(empty: Path) -> None:
     Path("t.csv").write_text(lines("Houses\na,b,y", lambda n: f"{n},x,{n}.5" + ",9" * (n == 7)))
     with pytest.raises(BadInput, match=r"3 fields in each row \(row 8 has 4\)"):
         read("t.csv")
@@ -262,19 +257,19 @@ REFUSED: list[tuple[str, Callable[[Path], object], dict[str, Any], str, str]] = 
     ("name", "write", "more", "key", "part"), REFUSED, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_what_is_no_table_is_refused(
-    folder: Path, name: str, write: Callable[[Path], object], more: dict[str, Any], key: str, part: str
+    empty: Path, name: str, write: Callable[[Path], object], more: dict[str, Any], key: str, part: str
 ) -> None:
-    write(folder / name)
-    before = (folder / name).read_bytes()
+    write(empty / name)
+    before = (empty / name).read_bytes()
     with pytest.raises(BadInput) as raised:
         read(name, **more)
     assert str(raised.value).startswith(f"{key}: got ") and part in str(raised.value)
-    assert (folder / name).read_bytes() == before
+    assert (empty / name).read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["t.csv.gz", "t.zip", "t.parquet", "t.stream", "t.xlsx"])
-def test_what_unpacks_to_more_than_the_memory_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    WRITERS[name](folder / name)
+def test_what_unpacks_to_more_than_the_memory_is_refused(empty: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    WRITERS[name](empty / name)
     monkeypatch.setattr(processes, "free_memory", lambda: 4.0)
     with pytest.raises(BadInput, match=r"a table that fits into the memory, of which 0\.0 GB are free"):
         read(name)
@@ -287,29 +282,29 @@ def kept_names(folder: Path) -> Sequence[str]:
     return sorted(path.name for path in (folder / ".mlp-study" / "rows").iterdir() if path.suffix == ".parquet")
 
 
-def test_the_rows_of_a_query_outlive_its_database_and_follow_its_changes(folder: Path) -> None:
-    database(folder / "t.db")
+def test_the_rows_of_a_query_outlive_its_database_and_follow_its_changes(empty: Path) -> None:
+    database(empty / "t.db")
     first = read("t.db", sql=QUERY)
     assert first.notes[0].startswith("12 rows of the query, as of 2")
-    [name] = kept_names(folder)
-    (folder / "t.db").rename("moved.db")
+    [name] = kept_names(empty)
+    (empty / "t.db").rename("moved.db")
     assert read("t.db", sql=QUERY).notes == first.notes
     # a damaged copy is no copy
     (kept_rows.KEPT / name).write_bytes(b"")
     with pytest.raises(BadInput, match="no such file"):
         read("t.db", sql=QUERY)
-    (folder / "moved.db").rename("t.db")
+    (empty / "moved.db").rename("t.db")
     assert len(read("t.db", sql=QUERY).columns["y"]) == 12
     with closing(sqlite3.connect("t.db")) as connection:
         connection.execute("DELETE FROM houses WHERE a > 5")
         connection.commit()
     assert len(read("t.db", sql=QUERY).columns["y"]) == 6
-    assert name in kept_names(folder) and len(kept_names(folder)) == 2
+    assert name in kept_names(empty) and len(kept_names(empty)) == 2
 
 
-def test_a_query_is_no_part_of_a_studys_identity_but_its_rows_are(folder: Path) -> None:
-    database(folder / "t.db")
-    (folder / "t.csv").write_text(TEXT)
+def test_a_query_is_no_part_of_a_studys_identity_but_its_rows_are(empty: Path) -> None:
+    database(empty / "t.db")
+    (empty / "t.csv").write_text(TEXT)
     more = ("data.target=y", "data.drop=[b]", "training.batch_size=2", "seed=1")
     asked, filed = (
         study.compose(["data=table", f"data.path={name}", *query, *more])
@@ -320,10 +315,10 @@ def test_a_query_is_no_part_of_a_studys_identity_but_its_rows_are(folder: Path) 
     assert differ == {"data.path", "data.sql"} <= set(identity.PATHS)
 
 
-def test_a_test_part_may_be_another_database_or_a_file(folder: Path) -> None:
+def test_a_test_part_may_be_another_database_or_a_file(empty: Path) -> None:
     for name in ("t.db", "u.db"):
-        database(folder / name)
-    WRITERS["t.parquet"](folder / "t.parquet")
+        database(empty / name)
+    WRITERS["t.parquet"](empty / "t.parquet")
     for tested in ("u.db", "t.parquet"):
         overrides = [
             "data=table",
@@ -345,7 +340,7 @@ def test_a_querys_commas_need_no_quotes_of_hydras() -> None:
 URL = "postgresql://me:{}@localhost:1/houses"
 
 
-def test_a_password_is_named_and_never_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_is_named_and_never_written(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOUSES_PASSWORD", "hunter2hunter2")
     named = UserTable(path=URL.format("$HOUSES_PASSWORD"), target="y", sql=QUERY)
     assert redaction.redact(named.path) == named.path
@@ -356,7 +351,7 @@ def test_a_password_is_named_and_never_written(folder: Path, monkeypatch: pytest
         with pytest.raises(BadInput, match="a database's URL without a password"):
             UserTable(path=url, target="y", sql=QUERY)
         assert "***" in redaction.redact(url)
-    assert not os.listdir(folder) or kept_names(folder) == []
+    assert not os.listdir(empty) or kept_names(empty) == []
 
 
 @pytest.mark.parametrize(
@@ -379,14 +374,14 @@ def test_a_url_is_a_databases_and_needs_a_query(path: str, key: str, part: str) 
         ("mysql+mysqldb://me@localhost/houses", "whose driver is installed, which MySQLdb isn't"),
     ],
 )
-def test_an_unknown_database_is_refused(folder: Path, path: str, part: str) -> None:
+def test_an_unknown_database_is_refused(empty: Path, path: str, part: str) -> None:
     with pytest.raises(BadInput) as raised:
         queries.rows(UserTable(path=path, target="y", sql=QUERY))
     assert str(raised.value).startswith("data.path: got ") and part in str(raised.value)
 
 
 @pytest.mark.long
-def test_a_server_gives_its_rows_to_a_query_that_cant_write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_gives_its_rows_to_a_query_that_cant_write(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import psycopg2
 
     with servers.postgres() as server:
@@ -414,5 +409,5 @@ def test_a_server_gives_its_rows_to_a_query_that_cant_write(folder: Path, monkey
             read(path, sql="SELECT * FROM houses FOR UPDATE")
     # the server is gone
     assert read(path, sql=sql).notes == content.notes
-    written_files = [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
+    written_files = [file.read_bytes() for file in empty.rglob("*") if file.is_file()]
     assert written_files and all(servers.PASSWORD.encode() not in content for content in written_files)

@@ -122,25 +122,19 @@ def test_what_makes_no_table_is_refused(rows: Any, got: str) -> None:
     assert str(raised.value).startswith(f"rows: got {got}; valid: ")
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_equal_rows_have_one_file_whatever_their_chunks_and_categories(folder: Path) -> None:
+def test_equal_rows_have_one_file_whatever_their_chunks_and_categories(empty: Path) -> None:
     path = kept_rows.keep_rows(FRAME)
     table = kept_rows.table_of(FRAME)
     chunked = pa.concat_tables([table.slice(0, 1), table.slice(1)])
     other = FRAME.assign(category=pd.Categorical(FRAME.category, ["y", "x"]))
     assert path == kept_rows.keep_rows(chunked) == kept_rows.keep_rows(other)
     assert kept_rows.keep_rows(FRAME[:2]) != path
-    assert path.parent == folder / ".mlp-study" / "rows"
+    assert path.parent == empty / ".mlp-study" / "rows"
     assert path.stat().st_mode & 0o777 == 0o600
     assert kinds(parquet.read_table(path)) == KINDS
 
 
-def test_a_damaged_file_is_written_again_and_a_killed_process_leaves_nothing(folder: Path) -> None:
+def test_a_damaged_file_is_written_again_and_a_killed_process_leaves_nothing(empty: Path) -> None:
     path = kept_rows.keep_rows(FRAME)
     whole, left = path.read_bytes(), path.parent / ".abc.new"
     path.write_bytes(whole[:100])
@@ -156,19 +150,19 @@ def killed(*_: object) -> None:
 
 
 @pytest.mark.parametrize("step", ["open", "fsync"])
-def test_an_interrupted_write_leaves_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_an_interrupted_write_leaves_no_file(empty: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     opened: Callable[..., int] = os.open
     monkeypatch.setattr(
         os, step, killed if step == "fsync" else lambda name, *more: killed() if ".new" in str(name) else opened(name, *more)
     )
     with pytest.raises(KeyboardInterrupt):
         kept_rows.keep_rows(FRAME)
-    assert [file.name for file in (folder / ".mlp-study" / "rows").iterdir()] == ["rows.lock"]
+    assert [file.name for file in (empty / ".mlp-study" / "rows").iterdir()] == ["rows.lock"]
 
 
-def test_rows_are_found_after_the_folder_moved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_found_after_the_folder_moved(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = kept_rows.keep_rows({"a": [1, 2], "y": [1.5, 2.5]})
-    shutil.move(folder / ".mlp-study", folder / "moved" / ".mlp-study")
-    monkeypatch.chdir(folder / "moved")
+    shutil.move(empty / ".mlp-study", empty / "moved" / ".mlp-study")
+    monkeypatch.chdir(empty / "moved")
     content = readers.columns(UserTable(path=str(path), target="y"), lambda names: names)
     assert {name: column.to_pylist() for name, column in content.columns.items()} == {"a": [1, 2], "y": [1.5, 2.5]}

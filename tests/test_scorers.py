@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study import flags
 from study.analysis import own_scores
+from study.cli import flags
 from study.errors import BadInput
 from study.settings import scorers
 from study.statistics import objectives
