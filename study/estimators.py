@@ -215,9 +215,7 @@ class MLPStudyClassifier(ClassifierMixin, _MLPStudy):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:  # noqa: N803
         probability = self.predict_proba(X)
-        threshold = self.fitted_.predictor.threshold
-        decided = probability.argmax(axis=1) if threshold is None else (probability[:, 1] > threshold).astype(int)
-        return self.classes_[decided]
+        return self.classes_[self.fitted_.predictor.decided(probability)]
 
     def predict_proba(self, X: Any) -> Doubles:  # noqa: N803
         predicted = self._predicted(X)

@@ -176,6 +176,7 @@ def test_what_is_fitted_is_plain(fitted: study.Fitted) -> None:
 def test_a_programs_hydra_and_interpolations_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TOKEN", "secret")
     resolvers, kept = dict(BaseContainer._resolvers), dict(Singleton._instances)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)  # which a command that another test ran has set
     VersionBase.instance().version_base = theirs = Version("1.2")
     try:
         study.compose(["data=iris"])

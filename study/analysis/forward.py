@@ -166,9 +166,9 @@ def best_constant(loss: Loss, y: Doubles, weights: Array | None = None) -> float
         case MeanSquaredError():
             return float(y.mean() if weights is None else np.average(y[:, 0], weights=weights))
         case MeanAbsoluteError():
-            return float(np.median(y)) if weights is None else _weighted_median(y[:, 0], weights)
+            return float(np.median(y)) if weights is None else weighted_median(y[:, 0], weights)
         case MeanAbsolutePercentageError():
-            return _weighted_median(y[:, 0], (1 if weights is None else weights) / _percentage_base(y[:, 0]))
+            return weighted_median(y[:, 0], (1 if weights is None else weights) / _percentage_base(y[:, 0]))
     # convex, so the minimum within the targets' range is the only one
     at = scipy.optimize.minimize_scalar(
         lambda constant: losses(np.full((1, *y.shape), constant), y, loss, weights)[0],
@@ -179,7 +179,7 @@ def best_constant(loss: Loss, y: Doubles, weights: Array | None = None) -> float
     return float(at.x)
 
 
-def _weighted_median(values: Doubles, weights: Array) -> float:
+def weighted_median(values: Doubles, weights: Array) -> float:
     """Return the lowest value up to which the weights are half of their sum. Both are [n]."""
     order = np.argsort(values)
     sums = np.cumsum(weights[order])

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from study.analysis.forward import predicted_classes, probabilities, row_losses
+from study.analysis.forward import predicted_classes, probabilities, row_losses, weighted_median
 from study.records.arrays import Array, Doubles, Floats
 from study.records.dataset import task_of
 from study.settings.loss import BinaryCrossentropy, SparseCategoricalCrossentropy
@@ -81,10 +81,7 @@ def median_absolute_error(outputs: Array, y: Array, weights: Weights = None) -> 
     errors = np.abs(outputs - y.astype(np.float64))
     if weights is None:
         return np.median(errors, axis=1).mean(axis=-1)
-    order = np.argsort(errors, axis=1)
-    sums = np.cumsum(weights[order], axis=1)
-    at = (sums < sums[:, -1:] / 2).sum(axis=1, keepdims=True)
-    return np.take_along_axis(np.take_along_axis(errors, order, axis=1), at, axis=1)[:, 0].mean(axis=-1)
+    return np.apply_along_axis(weighted_median, 1, errors, weights).mean(axis=-1)
 
 
 # -- of predicted classes --------------------------------------------------------------------------------------------------------

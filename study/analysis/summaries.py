@@ -21,10 +21,10 @@ from study.analysis import (
     rescaling,
     similarity,
 )
-from study.analysis.decision_threshold import of_replicate
 from study.analysis.motion import Motion
 from study.analysis.pairwise import Examination
 from study.data import scaling
+from study.data.scaling import ColumnScale
 from study.records.arrays import Array, Floats, Integers
 from study.records.cohort import Cohort
 from study.records.dataset import Dataset, splits, task_of
@@ -53,6 +53,10 @@ def summarise(
     per_split = trained.spec.replicates.per_split
     alone = 0.0 if len(numbers) == 1 else None  # a network differs from itself by nothing; others have no rows in common
     its_motion = moved.summary() if moved else None
+    decided = [
+        decision_threshold.of_replicate(trained.predictions[[index]], data, trained.spec.data)
+        for index, data in enumerate(datasets)
+    ]
     blocks = list(disagreement.within(trained.predictions, [data.y_val for data in datasets], numbers))
     return Summary(
         val_losses=final,
@@ -65,11 +69,11 @@ def summarise(
         distinct=len(set(marks)),
         labels={name: trained.labels.count(name) for name in convergence.LABELS if name in trained.labels},
         kinds=_kinds(trained.labels, its_motion),
-        scores=_scores(trained, datasets),
+        scores=_scores(trained, datasets, decided),
         threshold=decision_threshold.of_cohort(trained),
         finite_test=None if numbers.any() else _finite_test(trained.predictions, datasets[0].y_val),
         parameters=sum(array[0].size for array in trained.network.trainable.values()),
-        **_classes(trained, datasets),
+        **_classes(trained, datasets, decided),
         **_progress(trained, datasets),
         **_examined(examined),
         motion=its_motion,
@@ -82,12 +86,14 @@ def _kinds(labels: Sequence[str], moved: MotionSummary | None) -> dict[str, dict
     return {convergence.DIVERGED: dict(how)} if how else {}
 
 
-def _classes(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, Any]:
-    """Return the accuracy of predicting the largest class, and how many networks predict one class though there are more."""
+def _classes(trained: Cohort, datasets: Sequence[Dataset], decided: Sequence[Array]) -> dict[str, Any]:
+    """Return the accuracy of predicting the largest class, and how many networks predict one class though there are more.
+
+    decided: as for `_scores`.
+    """
     if trained.spec.data.task != CLASSIFICATION:
         return {}
     shares = [metrics.majority(data.y_val, data.weights_val) for data in datasets]
-    decided = (of_replicate(trained.predictions[[index]], data, trained.spec.data) for index, data in enumerate(datasets))
     alike = np.concatenate([metrics.one_class(outputs) for outputs in decided])
     return {"majority": float(np.mean(shares)), "one_class": int(alike[np.less(shares, 1)].sum())}
 
@@ -133,25 +139,26 @@ def _examined(examination: Examination | None) -> dict[str, Any]:
     }
 
 
-def _scores(trained: Cohort, datasets: Sequence[Dataset]) -> dict[str, list[float]]:
-    """Return each replicate's scores on its validation part, without those that a part can't give, such as the AUC of one class."""
-    found = []
+def _scores(trained: Cohort, datasets: Sequence[Dataset], decided: Sequence[Array]) -> dict[str, list[float]]:
+    """Return each replicate's scores on its validation part, without those that a part can't give, such as the AUC of one class.
+
+    decided: R outputs, [1, n, units], whose likelier class the decision threshold decides for.
+    """
+    found, spec = [], trained.spec
+    scales = scaling.by_replicate(spec, spec.replicates.numbers, scaling.targets_of)
     for index, data in enumerate(datasets):
-        outputs, truth = _in_units(trained, datasets, index)
-        decided = of_replicate(outputs, data, trained.spec.data)
+        outputs, truth = _in_units(trained.predictions[index], data.y_val, scales[index])
         found.append(
-            metrics.scores(outputs, truth, data.weights_val, decided) | own_scores.scores(outputs, truth, data.weights_val)
+            metrics.scores(outputs, truth, data.weights_val, decided[index]) | own_scores.scores(outputs, truth, data.weights_val)
         )
     scores = {name: [float(of_one[name][0]) for of_one in found] for name in found[0]}
     return {name: values for name, values in scores.items() if np.all(np.isfinite(values))}
 
 
-def _in_units(trained: Cohort, datasets: Sequence[Dataset], index: int) -> tuple[Array, Array]:
+def _in_units(outputs: Array, truth: Array, scales: Sequence[ColumnScale]) -> tuple[Array, Array]:
     """Return a replicate's outputs for its validation rows, [1, n, units], and their targets, both in the targets' own unit."""
-    outputs, truth = trained.predictions[index], datasets[index].y_val
     if task_of(truth) == CLASSIFICATION:
         return outputs[None], truth
-    scales = scaling.targets_of(trained.spec, trained.spec.replicates.numbers[index])
     return scaling.in_units(scales, outputs.astype(np.float64))[None], scaling.in_units(scales, truth.astype(np.float64))
 
 

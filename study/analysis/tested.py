@@ -55,7 +55,7 @@ def judge(cohort: Cohort, *, with_baselines: bool, default: Cohort | None = None
     truth: Array = data.y_val
     if spec.data.task != CLASSIFICATION:
         in_units, truth = scaling.in_units(common, outputs), scaling.in_units(common, data.y_val.astype(np.float64))
-    every = metrics.scores(in_units, truth, weights, None if spec.data.task != CLASSIFICATION else decided)
+    every = metrics.scores(in_units, truth, weights, decided)
     every |= own_scores.scores(in_units, truth, weights)
     curves: dict[str, Calibration] = {}
     if spec.data.task == CLASSIFICATION:

@@ -55,8 +55,7 @@ def of_models(
         accuracies = [_proportion(row) for row in right] if plain else estimates[len(outputs) :]
         return [Worth(mean, accuracy=accuracy) for mean, accuracy in zip(estimates[: len(outputs)], accuracies, strict=True)]
     if any(scale.shape for scale in scales):
-        of_each = np.stack([in_units(scales, of_model.astype(np.float64)) for of_model in outputs])
-        errors = of_each - in_units(scales, y.astype(np.float64))
+        errors = in_units(scales, outputs.astype(np.float64)) - in_units(scales, y.astype(np.float64))
     else:
         with np.errstate(invalid="ignore"):  # an infinite spread, times an error of zero
             errors = (outputs - y.astype(np.float64)) * np.array([scale.spread for scale in scales])

@@ -29,8 +29,6 @@ commands.add_command(completion.completion)
 
 # of which all of Hydra's and OmegaConf's errors are; by name, since a command may end without loading them
 FOREIGN = {"HydraException", "OmegaConfBaseException"}
-# the records' writer continues alone after that
-LEAVE_SECONDS = 2.5
 WORKERS_SECONDS = 1.0
 
 
@@ -124,7 +122,7 @@ def _leave(code: int) -> None:
             os.kill(worker, signal.SIGTERM)
     while workers & processes.children() and time.monotonic() < until:
         time.sleep(0.05)
-    spool.close_all(LEAVE_SECONDS)
+    spool.close_all(spool.LEAVE_SECONDS)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # of a closed terminal
             stream.flush()

@@ -53,11 +53,8 @@ def of_table(spec: TrialSpec) -> Iterator[str]:
 
 def _columns(rows: Rows, sample: Array) -> Iterator[tuple[TableColumn, Doubles]]:
     """Yield each column with its values, [n], a level's number in place of the level; the main part of a date is its days."""
-    at = 0
-    for column in rows.columns:
-        width = len(column.inputs)
-        part = rows.x[sample, at : at + width]
-        at += width
+    for column, at in rows.placed:
+        part = rows.x[sample, at]
         if column.role == LEVELS:
             yield column, part.argmax(axis=1).astype(np.float64)
         else:
@@ -68,15 +65,17 @@ def _leaks(rows: Rows, sample: Array) -> Iterator[str]:
     """Report columns that alone predict the target: rows sorted by one have neighbours of almost the same target."""
     if len(sample) < LEAST_ROWS:
         return
+    # ranks, since a few far targets would count for all
+    targets = [(name, of, scipy.stats.rankdata(of) if rows.labels is None else of) for name, of in _targets(rows, sample)]
     for column, values in _columns(rows, sample):
         # equal values stay in random order, as `sample` is
         order = np.argsort(values, kind="stable")
-        for name, target in _targets(rows, sample):
-            known = order[~np.isnan(values[order])]
-            if len(known) < LEAST_ROWS:
-                continue
+        known = order[~np.isnan(values[order])]
+        if len(known) < LEAST_ROWS:
+            continue
+        for name, target, ranks in targets:
             if rows.labels is None:
-                own = scipy.stats.rankdata(target[known])  # a few far targets would count for all
+                own = ranks[known] if len(known) == len(order) else scipy.stats.rankdata(target[known])
                 left = np.mean(np.square(np.diff(own))) / max(2 * own.var(), 1e-300)
             else:
                 shares = np.bincount(target[known].astype(int)) / len(known)
@@ -96,9 +95,9 @@ def _targets(rows: Rows, sample: Array) -> Iterator[tuple[str, Array]]:
 
 def _duplicates(rows: Rows, train: Array, parts: dict[str, Array]) -> Iterator[str]:
     """Report rows of the other parts that are equal to a row to train on."""
-    table = np.hstack([rows.x, rows.y.reshape(len(rows.y), -1)]).astype(np.float32)
-    if len(table) > MOST_ROWS * 10:
+    if len(rows.x) > MOST_ROWS * 10:
         return
+    table = np.hstack([rows.x, rows.y.reshape(len(rows.y), -1)], dtype=np.float32, casting="same_kind")
     known = {table[row].tobytes() for row in train}
     found = {name: sum(table[row].tobytes() in known for row in part) for name, part in parts.items()}
     if any(count > REPEATED * len(parts[name]) for name, count in found.items()):
@@ -108,11 +107,10 @@ def _duplicates(rows: Rows, train: Array, parts: dict[str, Array]) -> Iterator[s
 
 def _identifiers(rows: Rows) -> Iterator[str]:
     """Report columns of numbers that number the rows, or are all different and named like identifiers."""
-    every = np.arange(len(rows.x))
     named = [
         _shown(column.name)
-        for column, values in _columns(rows, every)
-        if len(values) >= LEAST_ROWS and column.role == NUMBER and _names_rows(column.name, values)
+        for column, at in rows.placed
+        if column.role == NUMBER and len(rows.x) >= LEAST_ROWS and _names_rows(column.name, rows.x[:, at.start].astype(np.float64))
     ]
     if named:
         yield f"inputs that number the rows, or identify them: {_listed(named)} (data.drop leaves them out)"

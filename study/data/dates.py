@@ -26,7 +26,7 @@ TIMES = ("", " %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", "T
 YEAR, MONTH, WEEKDAY, ELAPSED = "year", "month", "day of week", "days"
 ON_YEAR, ON_DAY = ("day of year, sine", "day of year, cosine"), ("hour, sine", "hour, cosine")
 PARTS = (YEAR, MONTH, WEEKDAY, *ON_YEAR, *ON_DAY, ELAPSED)
-DAY_OF_YEAR, HOURS = 365.25, 24
+DAYS_OF_YEAR = 365.25
 MOST_TRIED = 50  # texts on which a notation is tried before all of them
 
 
@@ -100,7 +100,7 @@ def parts(times: Array, wanted: Collection[str], origin: float = 0.0) -> Doubles
     origin: the day since 1970 from which days are counted.
     """
     days, years, months = (times.astype(f"datetime64[{unit}]") for unit in "DYM")
-    of_year = 2 * np.pi * (days - years.astype("datetime64[D]")).astype(np.float64) / DAY_OF_YEAR
+    of_year = 2 * np.pi * (days - years.astype("datetime64[D]")).astype(np.float64) / DAYS_OF_YEAR
     elapsed = (times - np.datetime64(0, "us")) / np.timedelta64(1, "D")
     of_day = 2 * np.pi * (elapsed % 1)
     whole = {
@@ -123,4 +123,5 @@ def varying(times: Array) -> tuple[str, ...]:
     known = times[~np.isnat(times)]
     if not len(known):
         return ()
-    return tuple(part for part in PARTS if np.ptp(parts(known, [part])) > 1e-9)
+    spans = np.ptp(parts(known, PARTS), axis=0)
+    return tuple(part for part, span in zip(PARTS, spans, strict=True) if span > 1e-9)

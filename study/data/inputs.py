@@ -44,13 +44,13 @@ def reading(spec: TrialSpec, data: Dataset) -> str:
 
     data: as for `describe`.
     """
-    lines = list[str]()
+    lines, warnings = list[str](), list[str]()
     if isinstance(spec.data, UserTable):
+        from study.data import cautions  # which loads pyarrow
+
         rows = loading.rows(spec)
         lines = [_table(spec, spec.data, data), *rows.block, *map(visible, rows.notes), *_clipped(spec)]
-    from study.data import cautions  # which loads pyarrow
-
-    warnings = [f"warning: {sentence}" for sentence in cautions.of_table(spec)]
+        warnings = [f"warning: {sentence}" for sentence in cautions.of_table(spec)]
     return "\n".join([*lines, *_lacking(spec, data), *warnings])
 
 

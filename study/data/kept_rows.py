@@ -18,6 +18,7 @@ import pyarrow.parquet as parquet
 
 from study import sqlite
 from study.data.arrow_types import plain
+from study.data.encoding import named_alike
 from study.data.file_columns import made_up_names
 from study.errors import BadInput, Fault, writing
 
@@ -49,8 +50,8 @@ def table_of(rows: object, y: object = None, *, target: str = "target") -> Table
         named = [target] if len(targets) == 1 else [f"{target}_{number + 1}" for number in range(len(targets))]
         columns += [(name, column) for name, (_, column) in zip(named, targets, strict=True)]
     names, lengths = [name for name, _ in columns], {len(column) for _, column in columns}
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise BadInput([Fault("rows", f"several columns named {', '.join(map(repr, twice))}", "a unique name for each column")])
+    if faults := named_alike("rows", names):
+        raise BadInput(faults)
     if len(lengths) != 1:
         got = f"columns of {' and '.join(map(str, sorted(lengths)))} rows" if lengths else "no columns"
         raise BadInput([Fault("rows", got, "one or more columns, all of the same length")])

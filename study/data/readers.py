@@ -101,10 +101,10 @@ def _finished(read: FileContent, settings: UserTable, texts: Collection[str], is
                 as_numbers, example = _numbers_in_texts(without, settings)
                 if is_numeric(as_numbers.type):
                     column, numbers = as_numbers, numbers | ({name: example} if example else {})
-                    gaps |= {name: [*gaps.get(name, []), *removed]} if removed else {}
+                    gaps |= {name: removed} if removed else {}
             if not is_numeric(column.type) and not is_typed and name not in as_written:
                 column, removed = _without_words(column, USUAL_GAPS)
-                gaps |= {name: [*gaps.get(name, []), *removed]} if removed else {}
+                gaps |= {name: removed} if removed else {}
         if is_numeric(column.type):
             column = _without_numbers(column, settings.gaps)
             column = as_texts(column) if name in texts else column

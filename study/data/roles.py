@@ -70,9 +70,8 @@ class Found(NamedTuple):
     text: str
 
 
-def find(settings: UserTable, name: str, values: Values) -> Found | Unusable:
-    """Return what a column is, or the reason why it can't be used."""
-    said = settings.named_roles.get(name, "")
+def find(settings: UserTable, name: str, values: Values, said: str) -> Found | Unusable:
+    """Return what a column is, or the reason why it can't be used. said: its role in the settings, "" without one."""
     role, _, written = said.partition(" ")
     if role == DROP:
         return _left_out(name, "as was said")
@@ -216,7 +215,7 @@ def _date(settings: UserTable, name: str, values: Values, written: str) -> Found
 
 
 def _dated(settings: UserTable, name: str, values: Values, texts: Sequence[str]) -> Found | None:
-    if not all(LIKE_DATE.match(text) for text in texts[: dates.MOST_TRIED]) or not dates.notations(texts):
+    if not all(LIKE_DATE.match(text) for text in texts[: dates.MOST_TRIED]):
         return None
     found = _date(settings, name, values, "")
     return found if isinstance(found, Found) else None

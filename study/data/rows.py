@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from study.data.encoding import TableColumn
@@ -33,6 +34,13 @@ class Rows(NamedTuple):
     @property
     def input_names(self) -> tuple[str, ...]:
         return tuple(name for column in self.columns for name, _ in column.inputs)
+
+    @property
+    def placed(self) -> Iterator[tuple[TableColumn, slice]]:
+        """Each column with its place in x."""
+        at = 0
+        for column in self.columns:
+            yield column, slice(at, at := at + len(column.inputs))
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from study.data import shapes, splits, target_codes
-from study.data.encoding import AMOUNT, CODE, FLAG, TableColumn
+from study.data.encoding import AMOUNT, CODE, CODES, FLAG
 from study.data.rows import Rows
 from study.data.shapes import Shape
 from study.records.arrays import Array, Doubles, Floats
@@ -31,6 +31,8 @@ from study.settings.data import (
     UserTable,
 )
 from study.settings.spec import TrialSpec
+
+Learned = TypeVar("Learned")
 
 
 def _standard(column: Array) -> tuple[float, float]:
@@ -157,26 +159,33 @@ def targets_of(spec: TrialSpec, number: int) -> tuple[ColumnScale, ...]:
     return _targets(spec.data, *splits.replicate_parts(spec, number))
 
 
+def by_replicate(spec: TrialSpec, numbers: Sequence[int], learn: Callable[[TrialSpec, int], Learned]) -> list[Learned]:
+    """Return what `learn` finds for each of these replicates, learned once for those on the same rows."""
+    levels = [spec.replicates.level("data", number) for number in numbers]
+    found = {level: learn(spec, number) for level, number in dict(zip(levels, numbers, strict=True)).items()}
+    return [found[level] for level in levels]
+
+
 def learn_scaling(spec: TrialSpec, number: int) -> Scaling:
     """Learn the scaling of replicate `number`. Raises BadInput if the data can't be loaded."""
     data = spec.data
     rows, train, val = splits.replicate_parts(spec, number)
     rules, x_val = _of_inputs(data), np.empty((len(val), rows.x.shape[1]))
-    inputs, codes = [], []
-    for column, kind in enumerate(rows.kinds):
+    inputs, kinds = [], rows.kinds
+    for column, kind in enumerate(kinds):
         if kind == CODE:
-            codes.append(_coded(data, rows, column, train, val).table)
             x_val[:, column] = rows.x[val, column]
             continue
         scale, _, x_val[:, column] = _learned(rows.x[:, column], train, val, rules, kind)
         inputs.append(scale)
-    return Scaling(tuple(inputs), _targets(data, rows, train, val), x_val, tuple(codes), rows.kinds)
+    codes = tuple(coded.table for coded in _all_coded(data, rows, train, val))
+    return Scaling(tuple(inputs), _targets(data, rows, train, val), x_val, codes, kinds)
 
 
 def clipped(spec: TrialSpec) -> dict[str, tuple[int, float, float]]:
     """Return the columns with values that data.clip brings nearer: how many in all rows, and the limits, of the first replicate."""
     rows, train, val = splits.replicate_parts(spec, spec.replicates.first)
-    rules, found = _of_inputs(spec.data), {}
+    rules, found = _of_inputs(spec.data)._replace(scale=NONE), {}  # the limits come before any curve
     for name, kind, column in zip(rows.input_names, rows.kinds, rows.x.T, strict=True):
         if kind == AMOUNT and rules.clip:
             scale = _learned(column, train, val[:0], rules, kind)[0]
@@ -199,7 +208,7 @@ def scaled_inputs(data: Data, rows: Rows, train: Array, val: Array) -> tuple[Flo
     """
     of_rows = rows.kinds
     plain = [at for at, kind in enumerate(of_rows) if kind != CODE]
-    coded = [_coded(data, rows, at, train, val) for at, kind in enumerate(of_rows) if kind == CODE]
+    coded = _all_coded(data, rows, train, val)
     width = len(plain) + sum(codes.table.shape[1] for codes in coded)
     parts = np.zeros((len(train), width), np.float32), np.zeros((len(val), width), np.float32)
     kinds, rules = [of_rows[at] for at in plain], _of_inputs(data)
@@ -268,24 +277,22 @@ class _Coded(NamedTuple):
     table: Doubles
 
 
-def _coded(data: Data, rows: Rows, column: int, train: Array, val: Array) -> _Coded:
-    levels = next(of.codes for of, first in _first_inputs(rows) if first == column)
-    codes = rows.x[:, column].astype(np.int64)
-    learned = target_codes.learn(codes[train], levels, target_codes.targets(rows, train))
+def _all_coded(data: Data, rows: Rows, train: Array, val: Array) -> list[_Coded]:
+    """Return the columns of codes in their order."""
+    columns = [(column.codes, rows.x[:, at.start]) for column, at in rows.placed if column.role == CODES]
+    targets = target_codes.targets(rows, train) if columns else np.empty(0)
+    return [_coded(data, codes, levels, targets, train, val) for levels, codes in columns]
+
+
+def _coded(data: Data, column: Array, levels: int, targets: Array, train: Array, val: Array) -> _Coded:
+    codes = column.astype(np.int64)
+    learned = target_codes.learn(codes[train], levels, targets)
     centre, spread = learned.train.mean(axis=0), learned.train.std(axis=0)
-    scale = NONE if data.normalise == NONE else STANDARD
-    if scale == NONE:
+    if data.normalise == NONE:
         centre, spread = np.zeros_like(centre), np.ones_like(spread)
     table = np.where(spread > 0, (learned.table - centre) / np.where(spread > 0, spread, 1), 0)
     within = np.where(spread > 0, (learned.train - centre) / np.where(spread > 0, spread, 1), 0)
     return _Coded(within, table[codes[val]], table)
-
-
-def _first_inputs(rows: Rows) -> Iterator[tuple[TableColumn, int]]:
-    at = 0
-    for column in rows.columns:
-        yield column, at
-        at += len(column.inputs)
 
 
 def _fill(

@@ -102,7 +102,8 @@ def read(settings: UserTable) -> Rows:
         notes.append(note)
     notes += _sentinels(settings, remaining)
     y, target_names = _targets(settings, {name: remaining.pop(name) for name in settings.targets}, faults)
-    found = {name: roles.find(settings, name, column) for name, column in remaining.items()}
+    named = settings.named_roles
+    found = {name: roles.find(settings, name, column, named.get(name, "")) for name, column in remaining.items()}
     refused = [item for item in found.values() if isinstance(item, Unusable)]
     kept = {name: item for name, item in found.items() if isinstance(item, roles.Found)}
     used = {name: item.column for name, item in kept.items() if item.column is not None}

@@ -159,7 +159,7 @@ def _date(texts: tf.Tensor, wanted: Sequence[str], origin: float) -> tf.Tensor:
     seconds += tf.strings.to_number(tf.strings.substr(full, 17, 9), tf.float64)
     year, month, day = (tf.cast(number(at, length), tf.int64) for at, length in ((0, 4), (5, 2), (8, 2)))
     days = _days(year, month, day)
-    of_year = 2 * np.pi * tf.cast(days - _days(year, tf.ones_like(month), tf.ones_like(day)), tf.float64) / dates.DAY_OF_YEAR
+    of_year = 2 * np.pi * tf.cast(days - _days(year, tf.ones_like(month), tf.ones_like(day)), tf.float64) / dates.DAYS_OF_YEAR
     of_day = 2 * np.pi * seconds / DAY
     parts: dict[str, Callable[[], tf.Tensor]] = {
         dates.YEAR: lambda: tf.cast(year, tf.float64),

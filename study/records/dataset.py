@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,6 +38,12 @@ class Dataset:
     def layer_sizes(self, spec: TrialSpec) -> tuple[int, ...]:
         """Return the numbers of units from the inputs to the outputs of the networks that a trial trains on these data."""
         return (self.x_train.shape[1], *spec.model.units, outputs(spec.loss, self.outputs))
+
+    def part(self, train: Array | slice = slice(None), val: Array | slice = slice(None)) -> Dataset:
+        """Return these rows alone, with their weights."""
+        rows = {"x_train": train, "y_train": train, "weights_train": train, "x_val": val, "y_val": val, "weights_val": val}
+        arrays = {name: getattr(self, name) for name in rows}
+        return replace(self, **{name: array[rows[name]] for name, array in arrays.items() if array is not None})
 
     def __repr__(self) -> str:
         rows = f"{len(self.x_train)} rows to train on and {len(self.x_val)} to validate on"

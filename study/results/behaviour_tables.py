@@ -9,9 +9,9 @@ import pandas as pd
 
 from study.errors import BadInput, Fault
 from study.records.behaviour import Behaviour
-from study.records.champion import SPREAD
 from study.settings.rules import nearest
 from study.statistics import intervals
+from study.tracking.predicting import spread_names
 
 
 def importance(found: Behaviour) -> pd.DataFrame:
@@ -19,8 +19,7 @@ def importance(found: Behaviour) -> pd.DataFrame:
     if not found.importance:
         raise BadInput(f"the importance of the {found.columns:,} columns was not measured: it would have taken too long")
     members = np.array([column.by_member for column in found.importance])
-    mean, half = members.mean(axis=1), [intervals.mean_halfwidth(values) for values in members]
-    width = np.array([np.nan if each is None else each for each in half])
+    mean, width = members.mean(axis=1), np.array([intervals.mean_halfwidth(values) for values in members], float)
     table = {"importance": mean, "low": mean - width, "high": mean + width}
     table |= {f"member {number}": values for number, values in enumerate(members.T)}
     index = pd.Index([column.column for column in found.importance], name="column")
@@ -31,10 +30,8 @@ def partial_dependence(found: Behaviour, column: str) -> pd.DataFrame:
     """Return one row per value of a column: the mean prediction of each output, and its SD over the members."""
     for each in found.dependence:
         if each.column == column:
-            several = len(found.outputs) > 1
             table = dict(zip(found.outputs, np.array(each.mean).T, strict=True))
-            spreads = [f"{SPREAD}, {name}" if several else SPREAD for name in found.outputs]
-            table |= dict(zip(spreads, np.array(each.sd, float).T, strict=True))
+            table |= dict(zip(spread_names(found.outputs), np.array(each.sd, float).T, strict=True))
             return _with_attributes(pd.DataFrame(table, index=pd.Index(each.values, name=column)), found, found.measured)
     known: Sequence[str] = [each.column for each in found.dependence]
     if not known:

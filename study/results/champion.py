@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from study.analysis import fingerprints
 from study.data import encoding, loading, splits
 from study.data.rows import Rows
-from study.data.scaling import learn_scaling
+from study.data.scaling import by_replicate, learn_scaling
 from study.errors import BadInput, Fault
 from study.records.arrays import Array
 from study.records.champion import ERRORS, THRESHOLD
@@ -95,19 +95,14 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
     from study.tracking.logged_champion import BEHAVIOUR
 
     spec, numbers = build(members[0].config), [member.number or 0 for member in members]
-    levels = [spec.replicates.level("data", number) for number in numbers]
-    learned = {level: learn_scaling(spec, number) for level, number in zip(levels, numbers, strict=True)}
-    scalings = [learned[level] for level in levels]
+    scalings = by_replicate(spec, numbers, learn_scaling)
     model = export.predictor(spec, [member.network for member in members], scalings)
     rows = loading.rows(spec)
-    meaning = meaning_of(spec, rows.input_names, rows.target_names, members[0].network.kernels[-1].shape[1])
-    meaning["made_of"] = encoding.plain(rows.columns)
+    threshold = record.summary.threshold if record.summary else None
+    meaning = meaning_of(spec, rows, members[0].network.kernels[-1].shape[1], threshold)
     errors = out_of_fold.errors(spec, numbers, model)
     meaning[ERRORS] = None if errors is None else errors.tolist()
-    if record.summary and record.summary.threshold is not None:
-        meaning[THRESHOLD] = record.summary.threshold
     if isinstance(spec.data, UserTable):
-        meaning["reading"] = reading_of(spec.data, rows.made_up)
         meaning["encoding"] = "each column becomes the inputs that `made_of` lists, by study/data/encoding.py"
     whence = {"study": study, "trial": record.number, "members": numbers, "run_id": run_id, "fingerprint": fingerprint}
     return Champion(
@@ -117,12 +112,12 @@ def _champion(study: str, record: TrialRecord, run_id: str, fingerprint: str, me
         fingerprint=fingerprint,
         params=schema.parameters(members[0].settings),
         metadata=whence | meaning,
-        files={BEHAVIOUR: measured.measure(spec, numbers, model, record.number, meaning.get(THRESHOLD)).to_json()},
+        files={BEHAVIOUR: measured.measure(spec, numbers, model, record.number, threshold).to_json()},
         note=_note(study, record, run_id, fingerprint, len(members), meaning),
     )
 
 
-def reading_of(table: UserTable, made_up: Sequence[str]) -> dict[str, Any]:
+def _reading(table: UserTable, made_up: Sequence[str]) -> dict[str, Any]:
     """Return the settings that read new rows as the table was read. made_up: its column names if the file has none."""
     return {
         "decimal": table.decimal,
@@ -139,17 +134,24 @@ def _columns(rows: Rows, numbers: Array) -> list[Column]:
     """Return the columns that the inputs are made of. numbers: of a few rows, which are examples."""
     from study.tracking.champion import Column
 
-    columns, at = list[Column](), 0
-    for column in rows.columns:
-        width = len(column.inputs)
-        example = encoding.decode_column(column, rows.x[numbers, at : at + width])
-        columns.append(Column(column.name, text=column.is_text, optional=column.gaps, example=example))
-        at += width
-    return columns
+    examples = ((column, encoding.decode_column(column, rows.x[numbers, at])) for column, at in rows.placed)
+    return [Column(column.name, text=column.is_text, optional=column.gaps, example=example) for column, example in examples]
 
 
-def meaning_of(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], outputs: int) -> dict[str, Any]:
-    """Return the names of inputs and outputs, in order."""
+def meaning_of(spec: TrialSpec, rows: Rows, outputs: int, threshold: float | None) -> dict[str, Any]:
+    """Return what `Predictor.of` takes of a setting: the names of inputs and outputs, in order, and how new rows become inputs.
+
+    outputs: of a network; threshold: as in `Predictor`.
+    """
+    meaning = _names(spec, rows.input_names, rows.target_names, outputs) | {"made_of": encoding.plain(rows.columns)}
+    if threshold is not None:
+        meaning[THRESHOLD] = threshold
+    if isinstance(spec.data, UserTable):
+        meaning["reading"] = _reading(spec.data, rows.made_up)
+    return meaning
+
+
+def _names(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], outputs: int) -> dict[str, Any]:
     if spec.data.task != CLASSIFICATION:
         return {"inputs": list(inputs), "outputs": list(targets), "outputs_are": "the targets, in their own units"}
     # of two classes, a single output is the probability of the second

@@ -11,13 +11,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from study.data.encoding import DATE, NUMBER, TableColumn, from_plain
+from study.data.encoding import DATE, NUMBER, TableColumn
 from study.errors import BadInput, Fault, writing
-from study.records.champion import THRESHOLD
 from study.results import champion
 from study.results.exported import METADATA, MODEL
 from study.tracking import champion as logged
 from study.tracking import predicting
+from study.tracking.predicting import Predictor
 
 PREDICT, README, REQUIREMENTS, CODE = "predict.py", "README.md", "requirements.txt", "code"
 ONNX_MODEL = "model.onnx"
@@ -62,15 +62,15 @@ def export(study: str, uri: str, folder: Path, *, force: bool, onnx: bool) -> No
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            columns, names = from_plain(metadata["made_of"]), metadata.get("classes", metadata["outputs"])
-            saved_model.save(model, columns, names, draft / MODEL, classes="classes" in metadata, threshold=metadata.get(THRESHOLD))
+            made = Predictor.of(metadata, predicting.networks(model))
+            saved_model.save(model, made.columns, made.names, draft / MODEL, classes=made.classifies, threshold=made.threshold)
             if onnx:
                 saved_model.save_onnx(draft / MODEL, draft / ONNX_MODEL)
             (draft / METADATA).write_text(json.dumps(metadata, ensure_ascii=False, indent=1), "utf-8")
             logged.save_code(draft / CODE / PACKAGE, (*logged.CODE, MODULE))
             (draft / PREDICT).write_text(SCRIPT.format(code=CODE, package=PACKAGE), "utf-8")
             (draft / REQUIREMENTS).write_text("".join(f"{name}=={version(name)}\n" for name in logged.PACKAGES), "utf-8")
-            (draft / README).write_text(_readme(columns, metadata, onnx=onnx), "utf-8")
+            (draft / README).write_text(_readme(made, metadata, onnx=onnx), "utf-8")
             draft.chmod(0o755)
             if folder.exists():
                 shutil.rmtree(folder)
@@ -79,12 +79,11 @@ def export(study: str, uri: str, folder: Path, *, force: bool, onnx: bool) -> No
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def _readme(columns: tuple[TableColumn, ...], metadata: Mapping[str, Any], *, onnx: bool) -> str:
+def _readme(made: Predictor, metadata: Mapping[str, Any], *, onnx: bool) -> str:
     from study.engine.saved_model import tensor_names
 
-    classes, names = "classes" in metadata, metadata.get("classes", metadata["outputs"])
-    gives = list(predicting.types(names, classes=classes))
-    takes, tensors = tensor_names([column.name for column in columns]), tensor_names(gives)
+    gives = list(predicting.types(made.names, classes=made.classifies))
+    takes, tensors = tensor_names([column.name for column in made.columns]), tensor_names(gives)
     return "\n".join(
         [
             f"# A model of study {metadata['study']}",
@@ -110,7 +109,7 @@ def _readme(columns: tuple[TableColumn, ...], metadata: Mapping[str, Any], *, on
             "",
             "| column | is | tensor | type |",
             "| --- | --- | --- | --- |",
-            *(f"| {_cell(column.name)} | {_kind(column)} | `{takes[column.name]}` | {_type(column)} |" for column in columns),
+            *(f"| {_cell(column.name)} | {_kind(column)} | `{takes[column.name]}` | {_type(column)} |" for column in made.columns),
             "",
             "| prediction | tensor |",
             "| --- | --- |",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from study.data.encoding import TRUTHS, NewInRows, TableColumn
+from study.data.encoding import TRUTHS, USUAL_GAPS, NewInRows, TableColumn
 from study.errors import BadInput, Fault, StudyError
 from study.records.champion import ENCODED, MEMBERS
 from study.tracking.predicting import BATCH, INTERVAL, Predictor, columns, halfwidths
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from study.records.arrays import Array
 
 MODEL, METADATA = "saved_model", "champion.json"
-# as Arrow's reader, and so mlp-study's, takes fields for missing values
-GAPS = (
-    *("", "#N/A", "#N/A N/A", "#NA", "N/A", "NA", "NULL", "NaN", "n/a", "nan", "null"),
-    *("-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
-)
 MOST_SNIFFED = 65_536  # bytes
 
 
@@ -94,7 +89,7 @@ def _values(texts: pd.Series, column: TableColumn | None) -> pd.Series:
     stripped = texts.str.strip()
     if column is not None and set(column.levels) and set(column.levels) <= TRUTHS:
         stripped = stripped.str.capitalize()
-    gaps = [gap for gap in GAPS if column is None or gap not in column.levels]
+    gaps = [gap for gap in ("", *USUAL_GAPS) if column is None or gap not in column.levels]
     return stripped.astype(object).where(~stripped.isin(gaps), None)
 
 

@@ -9,17 +9,15 @@ import numpy as np
 import pandas as pd
 
 from study.analysis import decision_threshold
-from study.data import encoding, inputs, loading
+from study.data import inputs, loading
 from study.data.dataset import load_data
-from study.data.scaling import learn_scaling
+from study.data.scaling import by_replicate, learn_scaling
 from study.errors import BadInput, Fault
 from study.records.arrays import Floats
-from study.records.champion import THRESHOLD
 from study.records.cohort import Cohort
 from study.records.network import Network
 from study.results import champion, new_rows
 from study.results.plain_networks import PlainNetworks
-from study.settings.data import UserTable
 from study.settings.spec import TrialSpec
 from study.tracking import predicting
 from study.tracking.predicting import Predictor
@@ -89,7 +87,7 @@ def fitted(cohort: Cohort) -> Fitted:
     if not kept:
         rate = Fault("optimizer.learning_rate", spec.optimizer.learning_rate, f"less: all {len(cohort)} networks diverged")
         raise BadInput([rate])
-    scalings = [learn_scaling(spec, numbers[at]) for at in kept]
+    scalings = by_replicate(spec, [numbers[at] for at in kept], learn_scaling)
     rows, stacked = loading.rows(spec), Network.stack([networks[at] for at in kept])
     plain = PlainNetworks(
         networks=stacked,
@@ -97,12 +95,8 @@ def fitted(cohort: Cohort) -> Fitted:
         fills=export.fills(scalings),
         scalings=tuple(scaling._replace(x_val=np.empty((0, len(scaling.kinds)))) for scaling in scalings),
     )
-    meaning = champion.meaning_of(spec, rows.input_names, rows.target_names, stacked.kernels[-1].shape[-1])
-    meaning |= {"made_of": encoding.plain(rows.columns), "members": [numbers[at] for at in kept]}
-    if (threshold := decision_threshold.of_cohort(cohort)) is not None:
-        meaning[THRESHOLD] = threshold
-    if isinstance(spec.data, UserTable):
-        meaning["reading"] = champion.reading_of(spec.data, rows.made_up)
+    meaning = champion.meaning_of(spec, rows, stacked.kernels[-1].shape[-1], decision_threshold.of_cohort(cohort))
+    meaning["members"] = [numbers[at] for at in kept]
     return Fitted(
         spec=spec,
         networks=stacked,

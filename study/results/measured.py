@@ -48,12 +48,11 @@ def measure(spec: TrialSpec, numbers: Sequence[int], predictor: keras.Model, tri
 
 
 def _columns(rows: Rows, x: Array) -> dict[str, behaviour.JudgedColumn]:
-    columns, first = dict[str, behaviour.JudgedColumn](), 0
-    for column in rows.columns:
-        at = range(first, first + len(column.inputs))
+    columns = dict[str, behaviour.JudgedColumn]()
+    for column, place in rows.placed:
+        at = range(place.start, place.stop)
         encoded = behaviour.values_of(x[:, at], {NUMBER: 0, DATE: len(column.parts) - 1}.get(column.role))
         columns[str(column.name)] = behaviour.JudgedColumn(at, _values(column, encoded), encoded)
-        first += len(column.inputs)
     return columns
 
 

@@ -204,10 +204,7 @@ def _cut(datasets: Sequence[Dataset], spec: TrialSpec) -> list[Dataset]:
         return max(min(of, batches.batch_size(spec, 1)), math.ceil(share * of))
 
     def cut(data: Dataset) -> Dataset:
-        train, val = rows(len(data.x_train)), rows(len(data.x_val))
-        return replace(
-            data, x_train=data.x_train[:train], y_train=data.y_train[:train], x_val=data.x_val[:val], y_val=data.y_val[:val]
-        )
+        return data.part(slice(rows(len(data.x_train))), slice(rows(len(data.x_val))))
 
     done = {id(data): cut(data) for data in datasets}
     return [done[id(data)] for data in datasets]

@@ -52,7 +52,9 @@ def fit(
         given = given_rows.lines(rows, target, weights, keep)
         defaults = [line for key, line in BY_DEFAULT.items() if not any(_key(line).startswith(key) for line in settings)]
         if before:
-            settings = [*settings, *_best(given, before, [*defaults[:1], *settings], folder)]
+            # the search has the same rows; what its networks vary in is a study's own affair
+            of_rows = [line for line in defaults if line.startswith("data.")]
+            settings = [*settings, *_best(given, before, [*of_rows, *settings], folder)]
         with one_at_a_time:
             spec = composition.compose([*defaults, *given, *settings])
         if not any(_key(line) == BATCH_SIZE for line in settings) and spec.training.batch_size:

@@ -132,11 +132,7 @@ def finish(
 
 def _sample(data: Dataset) -> Dataset:
     """Return at most LABEL_ROWS training rows, evenly spaced: enough to see dead layers and the loss before training."""
-    if len(data.x_train) <= LABEL_ROWS:
-        return data
-    rows = evenly(len(data.x_train), LABEL_ROWS)
-    weights = None if data.weights_train is None else data.weights_train[rows]
-    return replace(data, x_train=data.x_train[rows], y_train=data.y_train[rows], weights_train=weights)
+    return data if len(data.x_train) <= LABEL_ROWS else data.part(evenly(len(data.x_train), LABEL_ROWS))
 
 
 def _loss(net: Network, data: Dataset, spec: TrialSpec) -> float:
@@ -303,9 +299,9 @@ def _analysed(
 
 def _predict_seconds(trained: Cohort, data: Dataset) -> float:
     """Return the seconds that a network takes to predict one row of the validation part, the first LABEL_ROWS at once."""
-    network, x = trained.network.unstack()[0], data.x_val[:LABEL_ROWS]
+    one, x = Network({name: array[:1] for name, array in trained.network.parameters.items()}), data.x_val[:LABEL_ROWS]
     start = time.perf_counter()
-    forward.layer_outputs(Network.stack([network]), x, trained.spec.model)
+    forward.layer_outputs(one, x, trained.spec.model)
     return (time.perf_counter() - start) / len(x)
 
 

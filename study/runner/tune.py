@@ -10,7 +10,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -25,7 +25,6 @@ from study.runner import job
 from study.runner.launching import Launched
 from study.tracking import spool
 
-LEAVE_SECONDS = 2.5  # for the records' writer after an interrupt; it continues alone
 # libraries that report what a study does by itself, or that a study deals with
 TALKATIVE = ("alembic", "mlflow", "optuna", "tensorflow")
 # Hydra, OmegaConf and this process's writers are one for all threads
@@ -89,18 +88,15 @@ def undisturbed() -> Iterator[None]:
 @contextmanager
 def _told(progress: bool) -> Iterator[None]:
     """Show progress and messages where the program's user sees them: in a notebook's cell, else on standard error."""
-    with ExitStack() as stack:
-        cell = notebook.cell() if progress else None
-        if cell:
-            stack.enter_context(cell)
-        stack.enter_context(streams.of_a_program(quiet=not progress, cell=cell))
+    cell = notebook.cell() if progress else None
+    with cell or nullcontext(), streams.of_a_program(quiet=not progress, cell=cell):
         yield
 
 
 @contextmanager
 def _records() -> Iterator[None]:
     """Let this process's writers end with the block; after an interrupt they write the rest alone."""
-    seconds: float | None = LEAVE_SECONDS
+    seconds: float | None = spool.LEAVE_SECONDS
     try:
         yield
         seconds = None

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric, Run
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType
@@ -31,7 +31,7 @@ from study.tracking import logged_champion
 from study.tracking.logged_champion import NAME
 from study.tracking.predicting import INTERVAL
 from study.tracking.schema import FINGERPRINT, KIND, parameter
-from study.tracking.store import Store
+from study.tracking.store import Store, data_of, metrics_of
 
 # where MLflow puts it
 FILE = "data/model.keras"
@@ -88,7 +88,7 @@ def kept(store: Store, study: str, fingerprint: str) -> str | None:
 def lost(store: Store, experiment: str) -> str | None:
     """Return where the files of an experiment's champion were, if they are gone."""
     ready = logged_champion.ready(store, experiment)
-    return str(ready[0].artifact_location) if ready and not _has_files(store, ready[0]) else None
+    return str(ready.artifact_location) if ready and not _has_files(store, ready) else None
 
 
 def keep(store: Store, study: str, champion: Champion) -> str:
@@ -112,11 +112,11 @@ def opened(store: Store, study: str) -> Iterator[tuple[Path, dict[str, Any]] | N
     with tempfile.TemporaryDirectory(prefix="mlp-study-") as folder:
         try:
             experiment = store.experiments().get(study)
-            ready = logged_champion.ready(store, experiment) if experiment else []
-            if ready and not _has_files(store, ready[0]):
-                raise Corrupt(f"{ready[0].artifact_location}: the champion's files are gone; launch study {study} again to save it")
+            ready = logged_champion.ready(store, experiment) if experiment else None
+            if ready and not _has_files(store, ready):
+                raise Corrupt(f"{ready.artifact_location}: the champion's files are gone; launch study {study} again to save it")
             if ready:
-                logged_champion.repository(store, ready[0]).download_artifacts("", folder)
+                logged_champion.repository(store, ready).download_artifacts("", folder)
                 metadata = Model.load(folder).metadata or {}
         except Corrupt:
             raise
@@ -137,20 +137,17 @@ def _keep(store: Store, experiment: str, run: str, champion: Champion) -> str:
         client.log_model_artifacts(made.model_id, folder)
     client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
     client.log_outputs(run, [LoggedModelOutput(made.model_id, 0)])
-    client.log_batch(run, metrics=_metrics(store, champion.metadata["run_id"], run, made.model_id))
+    client.log_batch(run, metrics=_metrics(client.get_run(champion.metadata["run_id"]), run, made.model_id))
     for other in others:
         client.delete_logged_model(other.model_id)
     return str(made.model_id)
 
 
-def _metrics(store: Store, best: str, study: str, model: str) -> list[Metric]:
-    """Return the metrics that the study's run has from its best trial's, for the champion, with the data they were measured on."""
-    inputs = store.client.get_run(best).inputs
-    used = inputs.dataset_inputs[0].dataset if inputs and inputs.dataset_inputs else None
+def _metrics(best: Run, study: str, model: str) -> list[Metric]:
+    """Return the metrics of the best trial's run for the champion, with the data they were measured on. study: its run's id."""
+    used = data_of(best)
     name, digest = (used.name, used.digest) if used else (None, None)
-    return [
-        Metric(known.key, known.value, known.timestamp, known.step, model, name, digest, study) for known in store.metrics_of(best)
-    ]
+    return [Metric(known.key, known.value, known.timestamp, known.step, model, name, digest, study) for known in metrics_of(best)]
 
 
 def _save(champion: Champion, made: LoggedModel, folder: str) -> None:

@@ -25,8 +25,8 @@ def all_of(store: Store, experiment: str) -> list[LoggedModel]:
     return [model for model in models if model.tags.get(KIND) == NAME]
 
 
-def ready(store: Store, experiment: str) -> list[LoggedModel]:
-    return [model for model in all_of(store, experiment) if model.status == LoggedModelStatus.READY]
+def ready(store: Store, experiment: str) -> LoggedModel | None:
+    return next((model for model in all_of(store, experiment) if model.status == LoggedModelStatus.READY), None)
 
 
 def files(store: Store, model: LoggedModel) -> list[str]:
@@ -42,12 +42,12 @@ def repository(store: Store, model: LoggedModel) -> Any:
 def behaviour(store: Store, study: str) -> Behaviour | None:
     """Return the measures of the study's champion; None without one, or for one of an earlier version. Raises Corrupt."""
     experiment = store.experiments().get(study)
-    for model in ready(store, experiment)[:1] if experiment else []:
-        if BEHAVIOUR in files(store, model):
-            with tempfile.TemporaryDirectory(prefix="mlp-study-") as folder:
-                file = repository(store, model).download_artifacts(BEHAVIOUR, folder)
-                try:
-                    return from_json(Path(file).read_text("utf-8"))
-                except ValueError as error:
-                    raise Corrupt(f"{model.artifact_location}/{BEHAVIOUR}: {error}") from error
-    return None
+    model = ready(store, experiment) if experiment else None
+    if model is None or BEHAVIOUR not in files(store, model):
+        return None
+    with tempfile.TemporaryDirectory(prefix="mlp-study-") as folder:
+        file = repository(store, model).download_artifacts(BEHAVIOUR, folder)
+        try:
+            return from_json(Path(file).read_text("utf-8"))
+        except ValueError as error:
+            raise Corrupt(f"{model.artifact_location}/{BEHAVIOUR}: {error}") from error

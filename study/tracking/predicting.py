@@ -116,6 +116,10 @@ class Predictor:
             for end, values in ends.items()
         }
 
+    def decided(self, probability: Array) -> Array:
+        """Return the number of each row's predicted class, [n]. probability: [n, classes]."""
+        return probability.argmax(axis=1) if self.threshold is None else (probability[:, 1] > self.threshold).astype(int)
+
     def table(self, columns: Mapping[str, Array], member: int | None = None, widths: Doubles | None = None) -> pd.DataFrame:
         """Return one row per row: the targets, or the predicted class, its probability and each class's, with spreads.
 
@@ -125,7 +129,7 @@ class Predictor:
         between = {} if widths is None else self.intervals(mean, widths)
         if self.classifies:
             rows = np.arange(len(mean))
-            best = mean.argmax(axis=1) if self.threshold is None else (mean[:, 1] > self.threshold).astype(int)
+            best: Any = self.decided(mean)
             probability, spreads = mean[rows, best], {SPREAD: std[rows, best]}
             likeliest = np.where(np.isnan(probability), None, np.array(self.names, object)[best])
             first, last = {LIKELIEST: likeliest, PROBABILITY: probability}, dict(zip(self.names, mean.T, strict=True))

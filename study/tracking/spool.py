@@ -41,6 +41,7 @@ ASIDE, REASON = FOLDER.with_name("set-aside"), "reason.txt"
 # before the name of a trial's folder: MLflow has all of it
 GONE = "."
 LIVE_SECONDS = 2.0
+LEAVE_SECONDS = 2.5  # for a writer after an interrupt; it continues alone
 WRITERS: list[Writer] = []
 
 

@@ -28,7 +28,7 @@ from study.tracking.schema import KILLED, KIND, OF_STUDY, OF_TRIAL, REASON, TRIA
 
 with collector.held():
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+    from mlflow.entities import Dataset, Metric, Param, Run, RunTag, ViewType
     from mlflow.exceptions import MlflowException
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from mlflow.utils.mlflow_tags import (
@@ -122,10 +122,12 @@ class Store:
 
     def study_run(self, experiment: str, name: str) -> Run:
         """Return the study's own run, the only one in its experiment, which is made if it is missing."""
-        if not self.runs(KIND, OF_STUDY, experiment):
+        found = self.runs(KIND, OF_STUDY, experiment)
+        if not found:
             self.client.create_run(experiment, run_name=f"study {name}"[:LONGEST_RUN_NAME], tags=origin() | {KIND: OF_STUDY})
+            found = self.runs(KIND, OF_STUDY, experiment)
         # another process may have made one too, or the server two when its first answer got lost: all keep the same one
-        run, *others = sorted(self.runs(KIND, OF_STUDY, experiment), key=lambda run: (run.info.start_time, run.info.run_id))
+        run, *others = sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
         for other in others:
             self.drop(other.info.run_id)
         return run
@@ -144,8 +146,9 @@ class Store:
         note = {MLFLOW_RUN_NOTE: descriptions.of_study(name, experiment, tags, texts, files)}
         run_tags = [RunTag(key, schema.tag(text)) for key, text in (note | dict(tags)).items()]
         # a parameter never changes; runs of earlier versions have none
-        run_params = [Param(key, schema.parameter(text)) for key, text in params.items() if key not in run.data.params]
-        self.client.log_batch(run.info.run_id, self.metrics_of(tags.get("best", "")), run_params, run_tags)
+        run_params = [Param(key, text) for key, text in params.items() if key not in run.data.params]
+        metrics = metrics_of(self.client.get_run(best)) if (best := tags.get("best")) else []
+        self.client.log_batch(run.info.run_id, metrics, run_params, run_tags)
         self._describe(experiment, tags.get(schema.HEADLINE, ""))
         # all trials have the same data
         for trial in self.client.search_runs([experiment], f"tags.`{KIND}` = '{OF_TRIAL}'", max_results=1):
@@ -163,13 +166,16 @@ class Store:
         if known.endswith(descriptions.of_experiment(experiment).partition("\n\n")[2]):
             self.client.set_experiment_tag(experiment, MLFLOW_RUN_NOTE, descriptions.of_experiment(experiment, headline))
 
-    def metrics_of(self, best: str) -> list[Metric]:
-        """Return the metrics of a trial's run for its study's, but for the curves; the same whenever they are sent."""
-        if not best:
-            return []
-        run = self.client.get_run(best)
-        time = run.info.end_time or run.info.start_time
-        return [Metric(key, value, time, 0) for key, value in run.data.metrics.items() if key not in schema.CURVES]
+
+def metrics_of(run: Run) -> list[Metric]:
+    """Return the metrics of a trial's run for its study's, but for the curves; the same whenever they are sent."""
+    time = run.info.end_time or run.info.start_time
+    return [Metric(key, value, time, 0) for key, value in run.data.metrics.items() if key not in schema.CURVES]
+
+
+def data_of(run: Run) -> Dataset | None:
+    """Return the data that are an input of a run; None without."""
+    return run.inputs.dataset_inputs[0].dataset if run.inputs and run.inputs.dataset_inputs else None
 
 
 LONGEST_RUN_NAME = 250  # in MLflow's tables, which PostgreSQL enforces

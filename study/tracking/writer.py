@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -87,8 +88,8 @@ class TrialRuns:
         if not new:
             return
         for index, child in enumerate(self._children):
-            self._log(child, [point for leg in new for key in schema.CURVES for point in _points(leg, key, index)])
-        means = [point for leg in new for key in schema.CURVES for point in _mean_points(leg, key)]
+            self._log(child, [point for leg in new for key in schema.CURVES for point in _points(leg, key, itemgetter(index))])
+        means = [point for leg in new for key in schema.CURVES for point in _points(leg, key, _mean)]
         for leg in new:
             current = [value for value in leg.current if value is not None]
             if len(current) == len(self._children):
@@ -147,39 +148,31 @@ class TrialRuns:
                 self._client.log_batch(run, metrics=batch, tags=[] if start else run_tags, params=[] if start else run_params)
 
 
-def _points(leg: LegCurves, key: str, index: int) -> list[Metric]:
-    """A replicate's charted losses; what was not finite is left out, since MLflow would keep infinity as 1.8e308."""
-    return _charted(leg, key, _losses(leg, key, index))
+def _points(leg: LegCurves, key: str, value: Callable[[Sequence[float | None]], float | None]) -> list[Metric]:
+    """The charted losses; what was not finite is left out, since MLflow would keep infinity as 1.8e308."""
+    charted = [(epoch, value(row)) for epoch, row in _rows(leg, key) if schema.charted(epoch)]
+    return [Metric(key, loss, leg.time, epoch) for epoch, loss in charted if loss is not None]
 
 
-def _mean_points(leg: LegCurves, key: str) -> list[Metric]:
-    """The charted mean of the replicates' losses, as long as all of them train."""
-    each = [_losses(leg, key, index) for index in range(len(leg.current))]
-    means: dict[int, float | None] = {}
-    for epoch in each[0]:
-        known = [loss for losses in each if (loss := losses[epoch]) is not None]
-        means[epoch] = sum(known) / len(known) if len(known) == len(each) else None
-    return _charted(leg, key, means)
-
-
-def _charted(leg: LegCurves, key: str, losses: Mapping[int, float | None]) -> list[Metric]:
-    by_epoch = losses.items()
-    return [Metric(key, loss, leg.time, epoch) for epoch, loss in by_epoch if loss is not None and schema.charted(epoch)]
+def _mean(losses: Sequence[float | None]) -> float | None:
+    """The mean, as long as all replicates train."""
+    known = [loss for loss in losses if loss is not None]
+    return sum(known) / len(known) if len(known) == len(losses) else None
 
 
 def _last_point(legs: Sequence[LegCurves], key: str, index: int) -> list[Metric]:
     """A replicate's last loss, unless it is charted anyway."""
     for leg in reversed(legs):
-        for epoch, loss in reversed(_losses(leg, key, index).items()):
-            if loss is not None:
+        for epoch, row in reversed(_rows(leg, key)):
+            if (loss := row[index]) is not None:
                 return [] if schema.charted(epoch) else [Metric(key, loss, leg.time, epoch)]
     return []
 
 
-def _losses(leg: LegCurves, key: str, index: int) -> dict[int, float | None]:
-    """A replicate's losses by epoch, from 1."""
+def _rows(leg: LegCurves, key: str) -> list[tuple[int, Sequence[float | None]]]:
+    """Each epoch, from 1, with the replicates' losses, [R]."""
     rows = leg.train_loss if key == schema.TRAIN_LOSS else leg.val_loss
-    return dict(enumerate((row[index] for row in rows), leg.epochs_done - len(rows) + 1))
+    return list(enumerate(rows, leg.epochs_done - len(rows) + 1))
 
 
 class Server:
