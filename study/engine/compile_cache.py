@@ -65,8 +65,8 @@ def shorten() -> None:
     """Remove the files that were longest unused where there are too many of them."""
     if (used := used_folder()) is None:
         return
-    with contextlib.suppress(OSError):  # another process may be removing them too
-        files = [(max(found.st_atime, found.st_mtime), entry.path) for entry in os.scandir(used) if (found := entry.stat())]
+    with contextlib.suppress(OSError), os.scandir(used) as entries:  # another process may be removing them too
+        files = [(max(found.st_atime, found.st_mtime), entry.path) for entry in entries if (found := entry.stat())]
         for _, path in sorted(files)[: len(files) - MOST_FILES // 2] if len(files) > MOST_FILES else []:
             os.unlink(path)
 
