@@ -153,7 +153,7 @@ def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tr
         print_json(comparison_tables.as_json(networks, comparison))
         return
     if lead := comparison_tables.better(networks):
-        terminal.show_line(lead, "bold")
+        terminal.show_text(lead, "bold")
     for title, table in comparison_tables.tables(networks, comparison):
         terminal.show_line(title, "bold")
         terminal.show_table(table, rows=ROWS)

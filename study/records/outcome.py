@@ -206,8 +206,18 @@ class Summary:
 
     @property
     def labels_text(self) -> str:
-        """The number of replicates with each label of the losses, and their kinds."""
-        return ", ".join(f"{count} {name}{self._kinds(name)}" for name, count in self.labels.items())
+        """The number of replicates with each label of the losses and their kinds, the most frequent first."""
+        return ", ".join(self._labels)
+
+    @property
+    def brief_labels_text(self) -> str:
+        """The most frequent label alone."""
+        first, *others = self._labels
+        return f"{first}…" if others else first
+
+    @property
+    def _labels(self) -> list[str]:
+        return [f"{count} {name}{self._kinds(name)}" for name, count in Counter(self.labels).most_common()]
 
     def _kinds(self, label: str) -> str:
         kinds = self.kinds.get(label, {})

@@ -119,31 +119,52 @@ def _is_of(data: Dataset, spec: TrialSpec, network: TrackedNetwork) -> bool:
 
 
 def tables(networks: Sequence[TrackedNetwork], comparison: Comparison) -> Iterator[tuple[str, Table]]:
-    """Yield a title and a table for the networks themselves, and for every measure of a pair."""
-    # settings first, seeds last: these differ between any two replicates
+    """Yield a title and a table for the settings that differ, for the networks, and for every measure of a pair."""
+    yield from network_tables(networks, comparison)
+    yield from pair_tables(comparison)
+
+
+def network_tables(networks: Sequence[TrackedNetwork], comparison: Comparison) -> Iterator[tuple[str, Table]]:
+    """Yield a title and a table for the settings that differ between trials, if any do, and for the networks themselves."""
     known = {key for network in networks for key in _seeds(network)}
     settings, seeds = ([key for key in differing(networks) if (key in known) == last] for last in (False, True))
-    marks = [str(index) for index in range(len(networks))]
-    values = [_rounded([network.settings.get(key, "–") for network in networks]) for key in settings]
-    columns = ("", "network", *settings, "train loss", "val loss", "convergence", "fingerprint", "run", *seeds)
-    rows = tuple(
-        (
-            mark,
-            _address(network),
-            *(of_networks[index] for of_networks in values),
-            number(network.train_loss, 4),
-            number(network.val_loss, 4),
-            network.label or "–",
-            sha[:16],
-            network.run_id[:8] or "–",
-            *(_seeds(network).get(key, "–") for key in seeds),
-        )
-        for index, (mark, network, sha) in enumerate(zip(marks, networks, comparison.fingerprints, strict=True))
+    if settings:
+        trials = {_trial_address(network): network for network in networks}
+        values = [_rounded([network.settings.get(key, "–") for network in trials.values()]) for key in settings]
+        if len(trials) > len(settings):
+            yield "settings that differ", Table(("", *settings), tuple(zip(trials, *values, strict=True)))
+        else:
+            rows = tuple((key, *of_trials) for key, of_trials in zip(settings, values, strict=True))
+            yield "settings that differ", Table(("", *trials), rows)
+    columns = ("", "network", "val loss", "train loss", "convergence", "fingerprint", "run", *seeds)
+    yield (
+        "networks",
+        Table(
+            columns,
+            tuple(
+                (
+                    str(index),
+                    _address(network),
+                    number(network.val_loss, 4),
+                    number(network.train_loss, 4),
+                    network.label or "–",
+                    sha[:16],
+                    network.run_id[:8] or "–",
+                    *(_seeds(network).get(key, "–") for key in seeds),
+                )
+                for index, (network, sha) in enumerate(zip(networks, comparison.fingerprints, strict=True))
+            ),
+        ),
     )
-    yield "networks, with the settings that differ", Table(columns, rows)
+
+
+def pair_tables(comparison: Comparison) -> Iterator[tuple[str, Table]]:
+    """Yield a title and a table for every measure of a pair of networks, first of the functions, then of the weights."""
+    count = len(comparison.fingerprints)
+    marks = [str(index) for index in range(count)]
     for title, matrix in _matrices(comparison):
-        if len(networks) > 12:
-            apart = matrix[np.triu_indices(len(matrix), k=1)]  # without what each network is to itself
+        if count > 12:
+            apart = matrix[np.triu_indices(count, k=1)]  # without what each network is to itself
             spread = tuple(number(float(statistic)) for statistic in (apart.mean(), apart.min(), apart.max()))
             yield title, Table(("mean of the pairs", "least", "most"), (spread,))
         else:

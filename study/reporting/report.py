@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
 
 from study.errors import visible
 from study.records.arrays import Scalar
@@ -17,8 +18,11 @@ from study.statistics.objectives import ACCURACY, NAMES, Objective
 
 @dataclass(frozen=True)
 class Table:
+    """brief: shorter cells of some columns, for where the whole ones don't fit on a line."""
+
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    brief: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 number, interval_text = rounding.number, rounding.interval_text

@@ -99,7 +99,8 @@ def _prose() -> set[str]:
 def show_table(content: report.Table, rows: int = ROWS) -> None:
     """Print a table that fits the terminal, at most `rows` rows, with a note on what is left out.
 
-    Headings and labels wrap at words; a narrow terminal loses the last columns.
+    Headings and labels wrap at words; a narrow terminal loses the last columns, and a column whose cells would wrap has its brief
+    ones.
     """
     rows_shown = tuple(tuple(map(visible, row)) for row in content.rows)
     content = replace(content, columns=tuple(map(visible, content.columns)), rows=rows_shown)
@@ -110,14 +111,16 @@ def show_table(content: report.Table, rows: int = ROWS) -> None:
         shown -= 1
     drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     spare = out.width - sum(widths[:shown]) - (1 + gap) * shown
+    drawn_cells: list[Sequence[str]] = []
     for index, column in enumerate(content.columns[:shown]):
         heading, cells = column.replace("_", " "), [row[index] for row in content.rows]
         wanted = max(map(cell_len, [heading, *cells]))
         width = min(wanted, widths[index] + max(0, spare))
         spare -= width - widths[index]
         drawn.add_column(escape(heading), justify="left" if column in _prose() else "right", width=width, overflow="fold")
-    for row in content.rows[:rows]:
-        drawn.add_row(*map(escape, row[:shown]))
+        drawn_cells.append(content.brief.get(column, cells) if width < wanted else cells)
+    for row in list(zip(*drawn_cells, strict=True))[:rows]:
+        drawn.add_row(*(escape(visible(cell)) for cell in row))
     out.print(drawn)
     if shown < len(widths):
         out.print(f"(this terminal is too narrow for: {escape(', '.join(content.columns[shown:]))})")

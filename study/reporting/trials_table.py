@@ -47,24 +47,23 @@ def table(
     # the loss in the target's own unit, or as accuracy, which says most to a person; earlier versions had the first of these alone
     known = {name for record in best if record.summary for name, values in record.summary.scores.items() if values}
     shown = [name for name in (RMSE, ACCURACY, R2) if name in known and name not in {objective.name for objective in objectives}]
-    found |= {name: _scores([record.summary for record in rows], name) for name in shown[:1]}
+    found |= {name: _scores(_means(rows, name), rows, name) for name in shown[:1]}
     for index, objective in enumerate(objectives):
         if objective.name != LOSS:
-            values = columns.numbers([record.values[index] if record.values else None for record in rows])
-            found[objective.name] = [
-                text + report.majority_text(record.summary, objective.name) * bool(record.values)
-                for text, record in zip(values, rows, strict=True)
-            ]
+            found[objective.name] = _scores(
+                [record.values[index] if record.values else None for record in rows], rows, objective.name
+            )
     keys = list(dict.fromkeys(key for record in rows for key in record.params))
     shorts = list(map(report.short, keys))
     names = {key: name if shorts.count(name) == 1 else key for key, name in zip(keys, shorts, strict=True)}
     found |= {name: _settings([record.params.get(key, MISSING) for record in rows]) for key, name in names.items()}
-    ends = ((record.summary, record.reason or record.state) for record in rows)
+    ends = [(record.summary, record.reason or record.state) for record in rows]
     found[CONVERGENCE] = [report.labels_text(summary) if summary else reason for summary, reason in ends]
+    brief = {CONVERGENCE: [summary.brief_labels_text if summary else reason for summary, reason in ends]}
     found |= {name: columns.numbers(values) for name, values in _measured(rows).items() if not columns.constant(values)}
     if front:
         found["front"] = ["●" * (record.number in front) for record in rows]
-    return Table(tuple(found), tuple(zip(*found.values(), strict=True)))
+    return Table(tuple(found), tuple(zip(*found.values(), strict=True)), brief)
 
 
 def same_text(records: Sequence[TrialRecord]) -> str:
@@ -90,13 +89,11 @@ def _settings(values: Sequence[Scalar]) -> list[str]:
     return [next(texts) if isinstance(value, float) else report.setting(value) for value in values]
 
 
-def _scores(summaries: Sequence[Summary | None], name: str) -> list[str]:
-    """Return each trial's mean of a score, an accuracy with that of always predicting the largest class."""
-    means = [report.score_mean(summary, name) if summary else None for summary in summaries]
-    texts = columns.numbers(means)
-    if name != ACCURACY:
-        return texts
-    return [
-        text + report.majority_text(summary, name) * (mean is not None)
-        for text, mean, summary in zip(texts, means, summaries, strict=True)
-    ]
+def _means(records: Sequence[TrialRecord], score: str) -> list[float | None]:
+    return [report.score_mean(record.summary, score) if record.summary else None for record in records]
+
+
+def _scores(values: Sequence[float | None], records: Sequence[TrialRecord], name: str) -> list[str]:
+    """Return each trial's value of a score, an accuracy with that of always predicting the largest class."""
+    texts = zip(columns.numbers(values), values, records, strict=True)
+    return [text + report.majority_text(record.summary, name) * (value is not None) for text, value, record in texts]

@@ -28,7 +28,7 @@ from study.records.tracked import Circumstances, TrackedNetwork, TrackedTrial
 from study.settings.spec import build, flat
 from study.tracking import artifacts, schema
 from study.tracking.schema import KIND, OF_REPLICATE, OF_TRIAL, TRIAL, WHOLE, ReplicateTags, TrialTags
-from study.tracking.store import Store
+from study.tracking.store import Store, data_of
 
 # trials whose files are kept when they were fetched: as many as a report shows
 MOST_KEPT = 8
@@ -83,7 +83,7 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
         # those of before 2026-11 have none that can be read
         curves = artifacts.read_curves(folder) if (folder / artifacts.CURVES).exists() else {}
     study = store.client.get_experiment(trial.info.experiment_id).name
-    settings, trial_number = flat(build(config)), TrialTags.from_tags(trial.data.tags).number
+    settings, of_trial = flat(build(config)), TrialTags.from_tags(trial.data.tags)
     tracked = []
     for run in runs:
         tags, metrics = ReplicateTags.from_tags(run.data.tags), run.data.metrics
@@ -107,7 +107,7 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
                 curves={name: curves[name][index] for name in schema.CURVES if curves},
                 study=study,
                 trial=trial.info.run_name,
-                trial_number=trial_number,
+                trial_number=of_trial.whole if of_trial.number is None else of_trial.number,
                 number=tags.number,
             )
         )
@@ -178,7 +178,7 @@ def circumstances(store: Store, run_id: str) -> Circumstances:
     run = load_run(store, run_id)
     with trial_files(store, run) as folder:
         environment = artifacts.read_environment(folder)
-    used = run.inputs.dataset_inputs[0].dataset if run.inputs and run.inputs.dataset_inputs else None
+    used = data_of(run)
     return Circumstances(
         environment,
         data=used.name if used else "",

@@ -27,12 +27,13 @@ def write(networks: Sequence[TrackedNetwork], comparison: Comparison, file: Path
 
 def build(networks: Sequence[TrackedNetwork], comparison: Comparison) -> Page:
     answer = comparison_tables.conclusion(networks, comparison)
-    listings = [Listing(title, table) for title, table in comparison_tables.tables(networks, comparison)]
+    described = [Listing(title, table) for title, table in comparison_tables.network_tables(networks, comparison)]
+    pairs = [Listing(title, table) for title, table in comparison_tables.pair_tables(comparison)]
     sections = [
-        Section("Settings that differ, and losses", tables=listings[:1]),
+        Section("Settings that differ, and losses", tables=described),
         _loss_curves(networks),
         Section("Functions and weights", charts=list(_pair_charts(networks, comparison))),
-        Section("In numbers", tables=listings[1:]),
+        Section("In numbers", tables=pairs),
     ]
     lead, verdict = comparison_tables.better(networks), comparison.verdict
     return Page(
