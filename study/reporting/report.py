@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-
 from study.errors import visible
 from study.records.arrays import Scalar
 from study.records.outcome import Summary
