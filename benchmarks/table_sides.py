@@ -159,7 +159,7 @@ def ours(*settings: str) -> Callable[[Task], np.ndarray]:
 
     def side(task: Task) -> np.ndarray:
         kind = "regression" if task.classes is None else "classification"
-        of_data = ["data=table", "data.path=train.csv", f"data.target={TARGET}", f"data.task={kind}", "data.missing=median"]
+        of_data = ["data=table", "data.path=train.csv", f"data.target={TARGET}", f"data.task={kind}"]
         study = [sys.executable, "-m", "study"]
         subprocess.run(
             [*study, "-m", *of_data, "data.test_fraction=0", f"seed={task.seed}", "hydra.sweeper.study_name=s", *settings],

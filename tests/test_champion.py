@@ -304,5 +304,6 @@ def test_mlflow_models_predict_works_on_it(here: Path) -> None:
     (here / "input.json").write_text(json.dumps({"dataframe_records": rows}))
     command = [sys.executable, "-m", "mlflow", "models", "predict", "-m", f"models:/{model.model_id}", "-i", "input.json"]
     done = subprocess.run([*command, "--env-manager", "local"], capture_output=True, text=True, check=True, timeout=1800)
-    answer = json.loads(done.stdout.splitlines()[-1])
-    np.testing.assert_allclose(pd.DataFrame(answer["predictions"]), study.open("tiny").predict(pd.DataFrame(rows)), rtol=1e-5)
+    answer = pd.DataFrame(json.loads(done.stdout.splitlines()[-1])["predictions"])
+    expected = study.open("tiny").predict(pd.DataFrame(rows))
+    np.testing.assert_allclose(answer[list(expected)], expected, rtol=1e-5)

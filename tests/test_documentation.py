@@ -28,6 +28,10 @@ from urllib.parse import unquote
 
 import mlflow
 import pytest
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingStore
+from mlflow.tracking._model_registry.registry import ModelRegistryStoreRegistry
+from mlflow.tracking._tracking_service.registry import TrackingStoreRegistry
 
 from study.cli.program import commands
 from study.tracking import schema as names
@@ -187,6 +191,11 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     yield Reader(request.param, tmp_path)
     mlflow.set_tracking_uri("")
+    # MLflow keeps an open database by its address, which names another file in the next page's folder
+    for registry in (TrackingStoreRegistry, ModelRegistryStoreRegistry):
+        registry._get_store_with_resolved_uri.cache_clear()
+    for kept in (TrackingStore, RegistryStore):
+        kept._engine_map.clear()
 
 
 @pytest.mark.long
