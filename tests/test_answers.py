@@ -120,7 +120,7 @@ def test_the_headline_and_the_text_agree(name: str, distinct: int) -> None:
     [
         ({PLATEAUED: 8}, "all have plateaued."),
         ({IMPROVING: 8}, "none has plateaued (8 still improving)."),
-        ({PLATEAUED: 3, STUCK: 5}, "not all have plateaued (3 plateaued, 5 stuck)."),
+        ({PLATEAUED: 3, STUCK: 5}, "not all have plateaued (5 stuck, 3 plateaued)."),
     ],
 )
 def test_how_many_have_plateaued(labels: dict[str, int], expected: str) -> None:

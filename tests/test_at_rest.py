@@ -146,13 +146,32 @@ def test_a_winner_trained_on_answers_the_title(motions: MotionSummary, name: str
         [best], LOSS, FIXED, "mlp-study --multirun optimizer.learning_rate=0.1,0.2", ["optimizer.learning_rate"]
     )
     assert answer.headline == headline and answer.evidence and answer.evidence.replicates == 8
-    assert "at most: 700 to 1,000." in answer.text and "lowest after 10 epochs (0.400)" in answer.text
+    assert "at most: for 700 to 1,000 epochs. They are" in answer.text
+    assert "(at its lowest 0.400, after 10 epochs)" in answer.text
     each = zip(motions.weights, motions.function, motions.held, strict=True)
     resting = all(motion.rests(weights, held) and motion.rests(function, held) for weights, function, held in each)
     moving = not resting and not {IMPROVING, UNDECIDED}.isdisjoint(labels)
     assert bool(answer.command) == moving
     if moving:
         study.compose([word for word in answer.command.split()[1:] if word != "data=table"])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "launch", "how"),
+    [
+        ("constant", "mlp-study", answers.LOWERS_RATE),
+        ("constant", "mlp-study schedule.warmup=0.1", answers.TRAINS_LONGER),
+        ("cosine", "mlp-study", answers.TRAINS_LONGER),
+    ],
+)
+def test_weights_that_a_constant_rate_keeps_moving_need_a_falling_one(schedule: str, launch: str, how: str) -> None:
+    onward = trained_on(moved([DRIFTS] * 8, [RESTS] * 8), verdict.NOT_CONVERGED, {IMPROVING: 8})
+    best = TrialRecord(3, "complete", {}, [0.5], summary([0.5] * 12, onward=onward), None, None, {})
+    answer = answers.answer([best], LOSS, FIXED | {"schedule": schedule}, launch)
+    spec = study.compose(answer.command.split()[1:])
+    assert f"To settle it, {how}: mlp-study" in str(answer)
+    assert (spec.training.until, spec.training.epochs) == ("settled", 10_000)
+    assert (spec.schedule.name == "reduce_on_plateau") == (how == answers.LOWERS_RATE)
 
 
 @pytest.mark.parametrize(("motions", "name", "labels", "expected"), HEADLINES)
@@ -192,7 +211,7 @@ def test_where_networks_end_is_said_with_the_edge_of_stability() -> None:
     placed = dataclasses.replace(onward, standing=Standing([1e-4] * 4, [-0.02] * 4, 1, 3, [1.98] * 4))
     assert onward.summary
     text = " ".join(headlines.moved_sentences(onward.summary, placed, classifies=False))
-    assert "1 end at a stationary point and 3 on a saddle" in text and "1.98 (2 is the edge of stability)" in text
+    assert "1 end at a stationary point" in text and "3 on a saddle" in text and "1.98 (2 is the edge of stability)" in text
     whole = summary([0.5] * 4, onward=placed)
     assert Summary.of_plain(dataclasses.asdict(whole)) == whole
 
@@ -315,6 +334,10 @@ def test_claims_of_a_star() -> None:
         "holds",
     ], told
     assert len(star.table(found, {}).rows) == 5
+    assert star.at_rest_text(found) == (
+        "Weights and function come to rest with cosine (8 of 8 networks, held by a learning rate that has fallen)."
+    )
+    assert "With none of the other settings" in star.at_rest_text(star.Star(CENTRE, [("model.l2", DECAYED)]))
 
 
 @pytest.mark.parametrize(
@@ -387,6 +410,7 @@ def test_a_star_answers_by_its_centre_before_its_table(capsys: pytest.CaptureFix
         next(index for index, line in enumerate(lines) if text in line) for text in ("loss label", "wander", "“At a", "val loss")
     ]
     assert order == sorted(order) and "early" not in "".join(lines)
+    assert "Weights and function come to rest with cosine (8 of 8 networks" in lines[2]
     assert not any("too narrow" in line for line in lines[: order[-1]]), "the star fits 80 columns"
 
 

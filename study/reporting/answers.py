@@ -12,7 +12,7 @@ from study.records.arrays import Scalar
 from study.records.outcome import Onward, Summary
 from study.records.trial import TrialRecord
 from study.reporting import headlines, one_setting
-from study.reporting.reference_values import RATE
+from study.reporting.reference_values import RATE, SCHEDULE
 from study.reporting.report import (
     COPIES,
     interval_text,
@@ -24,9 +24,10 @@ from study.reporting.report import (
     score_text,
     settings_text,
 )
-from study.reporting.star import Star
+from study.reporting.star import Star, at_rest_text
 from study.search import space as spaces
 from study.settings.data import CLASSIFICATION
+from study.settings.schedule import ConstantRate, ReduceOnPlateau
 from study.settings.values import Value
 from study.statistics.objectives import ACCURACY, R2, ROWS, UNIT, Objective, unlike
 from study.statistics.ranking import FEWEST, PairedDifference, Ranking, choose
@@ -38,6 +39,8 @@ VARY = "replicates.vary"
 # settings of which another value makes other pairs of replicates
 PAIRING = ("replicates.count", "replicates.first", VARY, "replicates.crossed")
 RESTART = ("init", "order")  # what another run of the same script changes
+# what a command that would settle an answer does
+TRAINS_LONGER, LOWERS_RATE = "train longer", "let the learning rate fall"
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,19 @@ class Evidence:
         if self.replicates < 2:
             return f"The {trial}, reaches {reached}. Train two replicates or more (replicates.count=8)."
         replicates = f"The {self.replicates} replicates of the {trial}, which differ in {listed(self.differ) or 'nothing'},"
+        sentences = []
+        if self.onward and self.onward.summary:
+            # first, since every number below is of these networks, and not of those in the study's table
+            sentences = [f"{replicates} {headlines.trained_on(self.onward)}."]
+            replicates, reached = "They", f"{reached}{headlines.lowest(self.onward)}"
         if summary.distinct == 1:
-            sentences = [f"{replicates} have the same final weights, bit for bit.", f"They reach {reached}, and {self._converged}."]
+            sentences += [
+                f"{replicates} have the same final weights, bit for bit.",
+                f"They reach {reached}, and {self._converged}.",
+            ]
         else:
             fresh = summary.null if summary.aligned is not None else None
-            sentences = [
+            sentences += [
                 f"{replicates} are {number(summary.distance)} apart in weight space{_matched(summary.aligned)}; "
                 f"{UNRELATED_TEXT}{_matched(fresh)}.",
                 f"They have {summary.distinct} different fingerprints and reach {reached}; {self._functions}; {self._converged}.",
@@ -85,8 +96,8 @@ class Evidence:
     def _converged(self) -> str:
         settled = self.summary.labels.get(PLATEAUED, 0)
         if settled == self.replicates:
-            return "all have plateaued"
-        return f"{'not all have' if settled else 'none has'} plateaued ({labels_text(self.summary)})"
+            return "by training loss, all have plateaued"
+        return f"by training loss, {'not all have' if settled else 'none has'} plateaued ({labels_text(self.summary)})"
 
     @property
     def _functions(self) -> str:
@@ -121,13 +132,16 @@ class Answer:
     """The answer to whether training converges to a single, stable value.
 
     headline: in a few words; verdict: on the best trial's replicates, with its qualifier, if there is one; evidence: None if no
-    trial completed; command: what would settle it, if it isn't and something would.
+    trial completed; command: what would settle it, if it isn't and something would; how: in words. beside: a sentence on the other
+    settings of a star.
     """
 
     headline: str
     verdict: str | None = None
     evidence: Evidence | None = None
     command: str = ""
+    how: str = TRAINS_LONGER
+    beside: str = ""
 
     @property
     def text(self) -> str:
@@ -137,8 +151,8 @@ class Answer:
         return self.evidence.text + (f" Verdict: {self.verdict}." if self.verdict else "")
 
     def __str__(self) -> str:
-        settle = f"To settle it, train longer: {self.command}" if self.command else ""
-        return " ".join(filter(None, (f"{self.headline}.", self.text, settle)))
+        settle = f"To settle it, {self.how}: {self.command}" if self.command else ""
+        return " ".join(filter(None, (f"{self.headline}.", self.beside, self.text, settle)))
 
 
 def answer(
@@ -174,12 +188,13 @@ def answer(
     learning = label in (IMPROVING, UNDECIDED) and summary.labels.get(label, 0) > 0
     if onward:
         still_moving = onward.summary is not None and learning and not headlines.rest(summary)
-        more = longer(command, record, settings, searched, onward.most) if still_moving else ""
-        return Answer(headlines.of_onward(onward), summary.verdict if onward.summary else None, evidence, more)
+        more, how = to_rest(command, record, settings, searched, onward.most) if still_moving else ("", TRAINS_LONGER)
+        return Answer(headlines.of_onward(onward), summary.verdict if onward.summary else None, evidence, more, how)
     if summary.until_rest and summary.motion and evidence.replicates > 1:
         still_moving = learning and not headlines.rest(summary)
-        more = longer(command, record, settings, searched, max(summary.until_rest)) if still_moving else ""
-        return Answer(headlines.headline(summary), summary.verdict, evidence, more)
+        within = max(summary.until_rest)
+        more, how = to_rest(command, record, settings, searched, within) if still_moving else ("", TRAINS_LONGER)
+        return Answer(headlines.headline(summary), summary.verdict, evidence, more, how)
     still_moving = learning and verdict.name_of(summary.verdict or "") == verdict.NOT_CONVERGED and evidence.replicates > 1
     more = longer(command, record, settings, searched) if still_moving else ""
     return Answer(headlines.headline(summary), summary.verdict, evidence, more)
@@ -199,7 +214,7 @@ def at_constant_rate(found: Star, settings: Mapping[str, Value]) -> Answer:
         classifies=settings.get("data.task") == CLASSIFICATION,
     )
     headline = f"{headlines.of_motion(summary, epochs)} (constant learning rate {record.params[RATE]:g})"
-    return Answer(headline, summary.verdict, evidence)
+    return Answer(headline, summary.verdict, evidence, beside=at_rest_text(found))
 
 
 def _sources(record: TrialRecord, settings: Mapping[str, Value]) -> list[str]:
@@ -212,21 +227,31 @@ def sources(vary: Value) -> list[str]:
     return [str(source) for source in vary] if isinstance(vary, Sequence) and not isinstance(vary, str) else []
 
 
-def longer(
-    command: str, record: TrialRecord, settings: Mapping[str, Value], searched: Collection[str], rest_within: int | None = None
-) -> str:
-    """Return the command that trains one trial's setting until its training loss has plateaued; "" where the launch isn't known.
-
-    rest_within: the epochs within which its replicates didn't come to rest; the command then trains them until they do.
-    """
+def longer(command: str, record: TrialRecord, settings: Mapping[str, Value], searched: Collection[str]) -> str:
+    """Return the command that trains one trial's setting until its training loss has plateaued; "" where the launch isn't known."""
     epochs = record.params.get("training.epochs", settings.get("training.epochs"))
-    if not command or not isinstance(epochs, int) or (settings.get("training.patience") is not None and not rest_within):
+    if not command or not isinstance(epochs, int) or settings.get("training.patience") is not None:
         return ""
     stop: dict[str, Scalar] = {"training.until": "plateaued", "training.epochs": LONGER * epochs}
-    if rest_within:
-        stop = {"training.until": "settled", "training.epochs": ONWARD * rest_within}
-        stop |= {} if settings.get("training.patience") is None else {"training.patience": "null"}
     return one_setting.command(command, record.params | stop, searched)
+
+
+def to_rest(
+    command: str, record: TrialRecord, settings: Mapping[str, Value], searched: Collection[str], within: int
+) -> tuple[str, str]:
+    """Return the command that trains one trial's setting until its networks rest, and how; "" where the launch isn't known.
+
+    within: the epochs within which they didn't. At a constant rate more of them seldom help, so the command lets the rate fall.
+    """
+    if not command:
+        return "", TRAINS_LONGER
+    stop: dict[str, Scalar] = {"training.until": "settled", "training.epochs": ONWARD * within}
+    stop |= {} if settings.get("training.patience") is None else {"training.patience": "null"}
+    # settings of a constant rate's group would be unknown to another's
+    constant = record.params.get(SCHEDULE, settings.get(SCHEDULE)) == ConstantRate.name and f"{SCHEDULE}." not in command
+    fall: dict[str, Scalar] = {SCHEDULE: ReduceOnPlateau.name} if constant else {}
+    how = LOWERS_RATE if constant else TRAINS_LONGER
+    return one_setting.command(command, record.params | fall | stop, searched), how
 
 
 # -- is the win real? ------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from study.analysis import motion
 from study.analysis.convergence import DIVERGED, OSCILLATING, SLOW, STUCK
 from study.records.outcome import MotionSummary, Summary
 from study.records.trial import TrialRecord
+from study.reporting.headlines import at_rest
 from study.reporting.reference_values import RATE, SCHEDULE
 from study.reporting.report import median, number
 from study.reporting.star import Star
@@ -114,9 +115,10 @@ def _too_small(record: TrialRecord) -> JudgedClaim | None:
     summary = record.summary
     if summary is None or summary.motion is None:
         return None
-    count, stuck = len(summary.val_losses), summary.labels.get(STUCK, 0)
+    count, stuck, slow = len(summary.val_losses), summary.labels.get(STUCK, 0), summary.labels.get(SLOW, 0)
+    others = f" ({summary.labels_text})" if stuck + slow < count else ""
     why = (
-        f"at {number(_rate(record))}, {stuck} of {count} networks are stuck and {summary.labels.get(SLOW, 0)} slow; successive "
+        f"at {number(_rate(record))}, {stuck} of {count} networks are stuck and {slow} slow{others}; successive "
         f"steps have a correlation of {number(_median(summary.motion, 'correlation'))} (+1 is straight on)"
     )
     return JudgedClaim("Too small a rate gets stuck", HOLDS if stuck > count / 2 else FAILS, why)
@@ -135,8 +137,8 @@ def _mitigate(constant: Summary, cosine: Summary, plateau: Summary | None) -> It
     )
     if plateau and (loss := median(plateau.relative_losses)) is not None:
         why += (
-            f". With reduce_on_plateau the training loss ends at {number(loss)} of the trivial one, at the constant rate at "
-            f"{number(median(constant.relative_losses))}"
+            f". With reduce_on_plateau, {at_rest(plateau)} of {len(plateau.val_losses)} networks come to rest; their training loss "
+            f"ends at {number(loss)} of the trivial one, at the constant rate at {number(median(constant.relative_losses))}"
         )
     yield JudgedClaim("Schedules mitigate", FAILS if not quiet else HALF if as_ever else HOLDS, why)
 
@@ -146,7 +148,7 @@ def _tolerance(summary: Summary) -> JudgedClaim:
     verdict = FAILS if summary.distance < POINT else HOLDS if spread < TOLERANCE else HALF
     functions = f" and their functions {number(summary.disagreement)}" if summary.disagreement is not None else ""
     why = (
-        f"the networks' validation losses have an SD of {spread:.1%} of their mean, and their weights are "
-        f"{number(summary.distance)}{functions} apart"
+        f"the networks' validation losses have an SD of {spread:.1%} of their mean (the tolerance is {TOLERANCE:.0%}), and their "
+        f"weights are {number(summary.distance)}{functions} apart"
     )
     return JudgedClaim("Training finds a solution within a tolerance, not a point", verdict, why)

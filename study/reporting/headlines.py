@@ -124,7 +124,7 @@ def unsettled(summary: Summary) -> str:
 
 
 def moved_sentences(summary: Summary, onward: Onward | None, classifies: bool) -> Iterator[str]:
-    """Yield sentences on how far the networks still move, and on when their validation loss was best where they were trained on."""
+    """Yield sentences on how far the networks still move, and on where they end if that was measured."""
     if moved := summary.motion:
         wander, wobble = (median(moved.numbers[name]) for name in ("wander", "wobble"))
         if wander is not None and wobble is not None:
@@ -134,12 +134,6 @@ def moved_sentences(summary: Summary, onward: Onward | None, classifies: bool) -
                 f"{number(wander)} apart), and that of the function {_counted(moved.function)} ({_percent(wobble)} {unit})"
                 f"{', held by the learning rate' if all(moved.held) else ''}."
             )
-    if onward and onward.best_loss is not None:
-        yield (
-            f"For this they were trained on without early stopping, until they rest or for {onward.most:,} epochs at most: "
-            f"{_span(onward.trained)}. The validation loss was lowest after {_span(onward.best)} epochs "
-            f"({number(onward.best_loss)})."
-        )
     if onward and (standing := onward.standing):
         edge = (
             f"; the largest curvature times the learning rate is {number(median(standing.edge))} (2 is the edge of stability)"
@@ -147,10 +141,29 @@ def moved_sentences(summary: Summary, onward: Onward | None, classifies: bool) -
             else ""
         )
         yield (
-            f"Of {len(standing.gradient)} of them, {standing.stationary} end at a stationary point and {standing.saddles} on a "
-            f"saddle (a step along the gradient would gain at least {number(median(standing.gradient))} of the trivial loss; "
-            f"smallest over largest curvature {number(median(standing.curvature))}){edge}."
+            f"Of the {len(standing.gradient)} whose curvature was measured, {standing.stationary} end at a stationary point, where "
+            f"the gradient is almost zero, and {standing.saddles} on a saddle (a step along the gradient would gain at least "
+            f"{number(median(standing.gradient))} of the trivial loss; smallest over largest curvature "
+            f"{number(median(standing.curvature))}){edge}."
         )
+
+
+def trained_on(onward: Onward) -> str:
+    """Return for how long replicates were trained on, in words that follow them."""
+    return (
+        f"were trained on for this question, without early stopping, until they rest or for {onward.most:,} epochs at most: for "
+        f"{_span(onward.trained)} epochs"
+    )
+
+
+def lowest(onward: Onward) -> str:
+    """Return when the validation loss of replicates that were trained on was lowest, in brackets after a blank."""
+    return "" if onward.best_loss is None else f" (at its lowest {number(onward.best_loss)}, after {_span(onward.best)} epochs)"
+
+
+def at_rest(summary: Summary) -> int:
+    """Return how many networks have both weights and function at rest."""
+    return sum(map(all, _resting(summary.motion))) if summary.motion else 0
 
 
 def _counted(labels: Sequence[str]) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from study.records.outcome import Summary, counted
 from study.records.trial import TrialRecord
-from study.reporting import reference_values
+from study.reporting import headlines, reference_values
 from study.reporting.reference_values import RATE, SCHEDULE
-from study.reporting.report import Table, median, median_text, number, settings_text
+from study.reporting.report import Table, listed, median, median_text, number, settings_text
 from study.settings.schedule import ConstantRate
 from study.settings.values import Value
 from study.statistics import rounds
@@ -54,6 +54,18 @@ def star(records: Sequence[TrialRecord]) -> Star | None:
         if followed and len(arms) == len(records) - 1 and len({key for key, _ in arms}) >= FEWEST_ARMS:
             return Star(centre, arms)
     return None
+
+
+def at_rest_text(found: Star) -> str:
+    """Return with which of the arms most networks come to rest, in a sentence."""
+    resting = []
+    for key, record in found.arms:
+        if (summary := record.summary) and (count := headlines.at_rest(summary)) > len(summary.val_losses) / 2:
+            held = ", held by a learning rate that has fallen" if summary.motion and all(summary.motion.held) else ""
+            resting.append(f"{_setting(key, record)} ({count} of {len(summary.val_losses)} networks{held})")
+    if not resting:
+        return "With none of the other settings do weights and function come to rest."
+    return f"Weights and function come to rest with {listed(resting)}."
 
 
 def table(found: Star, settings: Mapping[str, Value]) -> Table:

@@ -175,6 +175,7 @@ def show_findings(findings: Findings) -> None:
         show_text(decisions.tested_text(findings.tested))
     if findings.star and findings.claims:
         show_text(f"{findings.answer.headline}.", "bold")
+        show_text(findings.answer.beside, "bold")
         for part in star.compact(findings.star, findings.settings):
             show_table(part)
         show_text(findings.claims[1])
@@ -185,7 +186,7 @@ def show_findings(findings: Findings) -> None:
         show_text(f"{findings.answer.headline}.", "bold")
         show_text(findings.answer.text)
     if findings.answer.command:
-        show_text("To settle it, train longer:")
+        show_text(f"To settle it, {findings.answer.how}:")
         show_line(f"  {findings.answer.command}")
     if findings.finals:
         show_table(trials_table.table(findings.finals, [findings.objective]))

@@ -23,6 +23,8 @@ def facts(findings: Findings) -> list[str]:
         sentences.append(decisions.worth(findings.tested))
     elif not findings.decision and (chosen := answers.choice_brief(findings.choice)):
         sentences.append(chosen)
+    if findings.answer.beside:
+        sentences.append(findings.answer.beside)
     if findings.decision:
         sentences.append(f"Does it converge? {findings.answer.headline}.")
     return sentences

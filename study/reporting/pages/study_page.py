@@ -73,8 +73,9 @@ def build(findings: Findings, networks: Networks) -> Page:
 def _convergence(findings: Findings) -> Section:
     """Return whether training converges to a single, stable value, with its evidence."""
     answer = findings.answer
-    settle = f"To settle it, train longer: run the first command under “{REPRODUCE}”." if answer.command else ""
-    return Section("Convergence", [text for text in (f"{trial_page.QUESTION} {answer.headline}.", answer.text, settle) if text])
+    settle = f"To settle it, {answer.how}: run the first command under “{REPRODUCE}”." if answer.command else ""
+    asked = f"{trial_page.QUESTION} {answer.headline}."
+    return Section("Convergence", [text for text in (asked, answer.beside, answer.text, settle) if text])
 
 
 def _loss_curves(networks: Networks) -> Section:
@@ -159,7 +160,7 @@ def _reproduce(findings: Findings) -> Section:
     """Return the commands, and the settings that were fixed."""
     study, best, codes = shlex.quote(findings.name), findings.best, []
     if findings.answer.command:
-        codes.append(Code("To settle the answer: the same setting, trained longer", findings.answer.command))
+        codes.append(Code(f"To settle whether the best setting converges, {findings.answer.how}", findings.answer.command))
     if findings.command:
         codes.append(Code("The whole study; in a folder that holds its records, it resumes", findings.command))
     if best:
