@@ -83,7 +83,7 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
         # those of before 2026-11 have none that can be read
         curves = artifacts.read_curves(folder) if (folder / artifacts.CURVES).exists() else {}
     study = store.client.get_experiment(trial.info.experiment_id).name
-    settings, of_trial = flat(build(config)), TrialTags.from_tags(trial.data.tags)
+    settings, trial_number = flat(build(config)), TrialTags.from_tags(trial.data.tags).of_trial
     tracked = []
     for run in runs:
         tags, metrics = ReplicateTags.from_tags(run.data.tags), run.data.metrics
@@ -107,7 +107,7 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
                 curves={name: curves[name][index] for name in schema.CURVES if curves},
                 study=study,
                 trial=trial.info.run_name,
-                trial_number=of_trial.whole if of_trial.number is None else of_trial.number,
+                trial_number=trial_number,
                 number=tags.number,
             )
         )

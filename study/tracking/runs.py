@@ -111,7 +111,7 @@ def _trial(store: Store, run: Run) -> Trial:
     return Trial(
         run_id=run.info.run_id,
         study=store.client.get_experiment(run.info.experiment_id).name,
-        number=tags.number,
+        number=tags.of_trial,
         name=run.info.run_name,
         status=run.info.status,
         started=run.info.start_time,

@@ -61,6 +61,11 @@ class TrialTags:
     whole: int | None = None
     motion: str = ""
 
+    @property
+    def of_trial(self) -> int | None:
+        """The number of the trial that the run is of, whether it holds the first or all of its replicates."""
+        return self.whole if self.number is None else self.number
+
     def as_tags(self) -> dict[str, str]:
         number, whole = ("" if of is None else str(of) for of in (self.number, self.whole))
         tags = {KIND: OF_TRIAL, OWNER: self.owner, KEY: self.key, TRIAL: number, CONVERGENCE: self.labels, VERDICT: self.verdict}
