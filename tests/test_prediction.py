@@ -72,6 +72,13 @@ def test_rows_become_the_inputs_that_training_had() -> None:
     assert encoding.encode(INPUTS, {name: column[:0] for name, column in columns().items()}).shape == (0, 10)
 
 
+def test_marks_of_gaps_among_numbers_are_gaps_in_new_rows_too() -> None:
+    [column] = encoding.from_plain([{"name": "area", "gaps": True, "indicates": True}])
+    given = {"area": np.array(["30", " ? ", "-", "n/a", "unknown", "-5"], object)}
+    wanted = [[30, 0], *[[np.nan, 1]] * 4, [-5, 0]]
+    np.testing.assert_array_equal(encoding.encode([column], given), wanted)
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [

@@ -36,6 +36,12 @@ USUAL_GAPS = (
     *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "N/A", "NA", "NULL"),
     *("NaN", "n/a", "nan", "null"),
 )
+# what people write where a number is missing
+GAPS_AMONG_NUMBERS = (
+    *USUAL_GAPS,
+    *("?", "-", "–", ".", "..", "*", "none", "None", "NONE", "missing", "Missing", "unknown", "Unknown"),
+    *("n.a.", "N.A.", "na"),
+)
 MOST_SHOWN = 200  # characters of a list of columns
 
 
@@ -203,7 +209,10 @@ def level_text(value: object, nothing: str = "") -> str:
 
 
 def numbers(name: str, column: Array, decimal: str = ".", thousands: str | None = None) -> Doubles:
-    """Return [n] numbers, NaN where missing or blank. Raises BadInput for text that is no number, see `number_texts.read`."""
+    """Return [n] numbers, NaN where missing, blank or a mark of a gap, as in a file that is trained on.
+
+    Raises BadInput for another text that is no number, see `number_texts.read`.
+    """
     if column.dtype.kind in NUMBERS:
         return column.astype(np.float64)
     known = [_number(value, decimal, thousands) for value in column]
@@ -219,8 +228,9 @@ def _number(value: object, decimal: str, thousands: str | None) -> float | None:
     if value is None:
         return math.nan
     if isinstance(value, str):
-        written = number_texts.read(text, decimal, thousands) if (text := value.strip()) else number_texts.Written(math.nan)
-        return written.value if written else None
+        if written := number_texts.read(text := value.strip(), decimal, thousands):
+            return written.value
+        return math.nan if not text or text in GAPS_AMONG_NUMBERS else None
     return float(value) if isinstance(value, Real | Decimal | np.bool_) else None
 
 

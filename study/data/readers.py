@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from study.data import arrow_files, csv_files, formats, kept_rows, number_texts, queries, unpacking, workbooks
 from study.data.arrow_types import Column, as_texts, is_numeric, is_text, plain
-from study.data.encoding import USUAL_GAPS, absent, named_alike
+from study.data.encoding import GAPS_AMONG_NUMBERS, USUAL_GAPS, absent, named_alike
 from study.data.file_columns import ChooseColumns, FileContent
 from study.data.hints import roles_hint
 from study.errors import BadInput, Fault
@@ -23,11 +23,6 @@ from study.settings.data import CATEGORY, KEEP, UserTable, is_url
 
 MOST_TEXT = 300
 DECIMAL_COMMA = "\"data.decimal=','\""  # quoted for a shell
-# what people write where a number is missing
-AMONG_NUMBERS = (
-    *("?", "-", "–", ".", "..", "*", "none", "None", "NONE", "missing", "Missing", "unknown", "Unknown"),
-    *("n.a.", "N.A.", "na"),
-)
 
 
 def stamp(path: str) -> tuple[int, int]:
@@ -97,7 +92,7 @@ def _finished(read: FileContent, settings: UserTable, texts: Collection[str], is
             column = pc.utf8_trim_whitespace(column)  # a blank at a text's end is invisible
             column = _without(column, ["", *map(str, settings.gaps)])
             if not is_typed and name not in texts:
-                without, removed = _without_words(column, (*USUAL_GAPS, *AMONG_NUMBERS))
+                without, removed = _without_words(column, GAPS_AMONG_NUMBERS)
                 as_numbers, example = _numbers_in_texts(without, settings)
                 if is_numeric(as_numbers.type):
                     column, numbers = as_numbers, numbers | ({name: example} if example else {})
