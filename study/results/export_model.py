@@ -23,7 +23,7 @@ PREDICT, README, REQUIREMENTS, CODE = "predict.py", "README.md", "requirements.t
 ONNX_MODEL = "model.onnx"
 # another name than that of the code in MLflow's model, which the same process may load
 PACKAGE = f"mlp_study_model_{logged.VERSION}"
-MODULE = "results/exported.py"
+MODULES = ("engine/quiet.py", "results/exported.py")
 SCRIPT = '''"""Predict with this folder's model: python predict.py FILE.csv [OUTPUT.csv], or `load()` in Python. See README.md."""
 
 import sys
@@ -67,7 +67,7 @@ def export(study: str, uri: str, folder: Path, *, force: bool, onnx: bool) -> No
             if onnx:
                 saved_model.save_onnx(draft / MODEL, draft / ONNX_MODEL)
             (draft / METADATA).write_text(json.dumps(metadata, ensure_ascii=False, indent=1), "utf-8")
-            logged.save_code(draft / CODE / PACKAGE, (*logged.CODE, MODULE))
+            logged.save_code(draft / CODE / PACKAGE, (*logged.CODE, *MODULES))
             (draft / PREDICT).write_text(SCRIPT.format(code=CODE, package=PACKAGE), "utf-8")
             (draft / REQUIREMENTS).write_text("".join(f"{name}=={version(name)}\n" for name in logged.PACKAGES), "utf-8")
             (draft / README).write_text(_readme(made, metadata, onnx=onnx), "utf-8")

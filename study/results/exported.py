@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from study.data.encoding import TRUTHS, USUAL_GAPS, NewInRows, TableColumn
+from study.engine.quiet import muted_stderr
 from study.errors import BadInput, Fault, StudyError
 from study.records.champion import ENCODED, MEMBERS
 from study.tracking.predicting import BATCH, INTERVAL, Predictor, columns, halfwidths
@@ -32,7 +34,9 @@ class ExportedModel:
     """A champion in a folder. predictor: what `mlp-study predict` uses too."""
 
     def __init__(self, folder: Path) -> None:
-        import tensorflow as tf  # seconds, which refused arguments needn't wait for
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of a program that hasn't imported TensorFlow yet
+        with muted_stderr():
+            import tensorflow as tf  # seconds, which refused arguments needn't wait for
 
         metadata = json.loads((folder / METADATA).read_text("utf-8"))
         loaded = tf.saved_model.load(str(folder / MODEL))
