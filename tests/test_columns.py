@@ -113,6 +113,23 @@ def test_the_parts_of_a_date_are_its_calendar() -> None:
     assert dates.notations(["3/4/2020", "12/11/2020"]) == ["%d/%m/%Y", "%m/%d/%Y"]
     assert dates.notations(["3/14/2020", "12/11/2020"]) == ["%m/%d/%Y"]
     assert dates.notations(["Jan 2020", "May 2021"]) == ["%b %Y"] and dates.notations(["n/a"]) == []
+    assert dates.mixed(["2024-01-31", "3/4/2020"]) == ["%Y-%m-%d or %d/%m/%Y", "%Y-%m-%d or %m/%d/%Y"]
+    assert dates.mixed(["2024-01-31", "31/4/2020"]) == dates.mixed(["2024-01-31", "soon"]) == dates.mixed(["2024-01-31"]) == []
+
+
+def test_dates_in_two_notations_are_read_where_they_are_said_to_be_dates(tmp_path: Path) -> None:
+    days = [f"{n % 28 + 1:02}/{n % 12 + 1:02}/2020" if n % 3 else f"2021-{n % 12 + 1:02}-{n % 28 + 1:02}" for n in range(N)]
+    cells: dict[str, Sequence[object]] = {"when": days, "b": [n % 7 for n in range(N)]}
+    rows = loading.rows(of(tmp_path, cells))
+    [note] = [note for note in rows.notes if "several notations" in note]
+    hint = "'data.columns=[\"when: date\"]'"
+    assert note == f"dates in several notations, %d/%m/%Y or %Y-%m-%d, not read as dates: when (to read them: {hint})"
+    rows = loading.rows(of(tmp_path, cells, hint.strip("'")))
+    [column] = [column for column in rows.columns if column.role == encoding.DATE]
+    assert column.written == "%d/%m/%Y or %Y-%m-%d" and not [note for note in rows.notes if "several" in note]
+    at = rows.input_names.index("when days")
+    expected = pd.to_datetime(pd.Series(days[:9]), format="mixed", dayfirst=True)
+    np.testing.assert_allclose(np.diff(rows.x[:9, at]), expected.diff().dt.days[1:])
 
 
 def test_levels_by_target_are_those_of_other_rows() -> None:

@@ -164,6 +164,17 @@ def test_a_column_of_groups_or_times_is_no_input(tmp_path: Path) -> None:
     assert by_time.times is not None and len(set(by_time.times)) == 12 and by_time.times[0] < by_time.times[1]
 
 
+def test_times_in_several_notations_are_in_order(tmp_path: Path) -> None:
+    days, path = ["2024-03-01", "28/02/2024", "2023-12-31", "01/03/2024"], tmp_path / "t.csv"
+    path.write_text("\n".join(["when,a,y", *(f"{days[row % 4]},{row},{row}.5" for row in range(40))]))
+    table = ["data=table", f"data.path={path}", "data.target=y", "data.split=time", "data.time=when", "training.batch_size=4"]
+    times = loading.rows(study.compose(table)).times
+    assert times is not None and times.tolist()[:4] == [3, 2, 1, 3]
+    path.write_text(path.read_text().replace("28/02/2024", "02/02/2024"))
+    with pytest.raises(BadInput, match=r"data\.time: got \"column 'when': '01/03/2024', which may mean two days"):
+        loading.rows(study.compose(table))
+
+
 # -- a test part of its own file ----------------------------------------------------------------------------------------------
 
 

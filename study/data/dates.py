@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
+from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -28,14 +31,50 @@ ON_YEAR, ON_DAY = ("day of year, sine", "day of year, cosine"), ("hour, sine", "
 PARTS = (YEAR, MONTH, WEEKDAY, *ON_YEAR, *ON_DAY, ELAPSED)
 DAYS_OF_YEAR = 365.25
 MOST_TRIED = 50  # texts on which a notation is tried before all of them
+OR = " or "  # between the notations of a column that has several
+MOST_NOTATIONS = 3  # of one column
+PIECES = re.compile(r"[0-9]+|[^\W\d_]+")
 
 
 def notations(texts: Sequence[str]) -> list[str]:
     """Return the notations in which all texts are dates; several if they leave open which number is the day and which the month."""
+    fitting = _fitting(texts)
+    return fitting[:1] if fitting and fitting[0] == ISO else fitting
+
+
+def mixed(texts: Sequence[str]) -> list[str]:
+    """Return several notations that all texts are dates in, as one text, such as "%Y-%m-%d or %d/%m/%Y"; [] if there are none.
+
+    Texts of one shape, such as 2024-05-31, share a notation. Where the order of day and month is open, there is a second text.
+    """
+    shapes: dict[str, list[str]] = {}
+    for text in texts:
+        shapes.setdefault(_shape(text), []).append(text)
+        if len(shapes) > MOST_NOTATIONS:
+            return []
+    alike = sorted(shapes.values(), key=len, reverse=True)
+    found = [[form for form in fitting if form != ISO] or fitting for fitting in map(_fitting, alike)]
+    if len(found) < 2 or not all(found):
+        return []
+    return list(dict.fromkeys(OR.join(forms[: turn + 1][-1] for forms in found) for turn in range(2)))
+
+
+def _shape(text: str) -> str:
+    """Return a text with signs for its numbers and words: two digits or fewer are alike, and so are words."""
+    return PIECES.sub(lambda piece: "a" if piece[0].isalpha() else "9" * max(len(piece[0]), 2), text.strip())
+
+
+def unreadable(texts: Sequence[str]) -> str | None:
+    """Return a text that is no date in any notation, of those whose shape is rarest; None if there is none among some hundred."""
+    alike = Counter(map(_shape, texts))
+    rarest = sorted(texts, key=lambda text: alike[_shape(text)])
+    return next((text for text in rarest[: 4 * MOST_TRIED] if not notations([text])), None)
+
+
+def _fitting(texts: Sequence[str]) -> list[str]:
     few = texts[:MOST_TRIED]
     fitting = [form for form in (ISO, *map("".join, itertools.product(DAYS, TIMES))) if _all(few, form)]
-    fitting = [form for form in fitting if _all(texts, form)]
-    return fitting[:1] if fitting and fitting[0] == ISO else fitting
+    return [form for form in fitting if _all(texts, form)]
 
 
 def _all(texts: Sequence[str], written: str) -> bool:
@@ -49,6 +88,11 @@ def _all(texts: Sequence[str], written: str) -> bool:
 
 def _moment(value: object, written: str) -> datetime:
     """Return one value's time, in UTC if it names a zone. Raises ValueError."""
+    first, _, others = written.partition(OR)
+    if others:
+        with suppress(ValueError):
+            return _moment(value, first)
+        return _moment(value, others)
     if isinstance(value, Real) and written != ISO:
         value = f"{value:.0f}"  # years, or 20240531
     if isinstance(value, str):
@@ -64,7 +108,7 @@ def _moment(value: object, written: str) -> datetime:
 def read(name: str, values: Array, written: str) -> Array:
     """Return times, datetime64[us] [n], NaT where missing. Raises BadInput for a value that is none.
 
-    values: datetime64, or Python values: datetimes, dates and texts in the notation `written`.
+    values: datetime64, or Python values: datetimes, dates and texts in the notation `written`, or in one of several (OR).
     """
     if values.dtype.kind == "M":
         return values.astype("datetime64[us]")
@@ -85,13 +129,13 @@ def read(name: str, values: Array, written: str) -> Array:
 
 
 def write(days: float, written: str) -> str | None:
-    """Return the text of a time in days since 1970; None for NaN."""
+    """Return the text of a time in days since 1970, in the first of several notations; None for NaN."""
     if days != days:
         return None
     moment = datetime(1970, 1, 1) + timedelta(days=round(float(days) * 86400) / 86400)
     if written == ISO:
         return moment.date().isoformat() if moment.time() == time() else moment.isoformat(timespec="seconds")
-    return moment.strftime(written)
+    return moment.strftime(written.partition(OR)[0])
 
 
 def parts(times: Array, wanted: Collection[str], origin: float = 0.0) -> Doubles:

@@ -17,7 +17,7 @@ from study.data import dates, encoding
 from study.data.arrow_types import Column as Values
 from study.data.arrow_types import is_numeric, is_text
 from study.data.encoding import TableColumn, encode_column, level_text, row_text
-from study.data.hints import roles_hint
+from study.data.hints import gaps_hint, roles_hint
 from study.data.mixed_columns import levels_of, slip, slips_of
 from study.errors import BadInput, visible
 from study.records.arrays import Doubles, Floats
@@ -193,10 +193,13 @@ def _date(settings: UserTable, name: str, values: Values, written: str) -> Found
         times, written, notes = pc.cast(values, pa.timestamp("us")).to_numpy(), dates.ISO, []
     else:
         texts = _texts(values)
-        possible = [written] if written else dates.notations(texts)
+        possible = [written] if written else dates.notations(texts) or dates.mixed(texts)
         if not possible:
             valid = f"dates, or their notation: {roles_hint(name, 'date %d.%m.%Y')}"
-            return Unusable(name, f"{texts[0]!r}, no date in a usual notation", valid)
+            if (unread := dates.unreadable(texts)) is None:
+                return Unusable(name, f"dates in several notations, such as {texts[0]!r} and {texts[-1]!r}", valid)
+            valid += f"; if {unread!r} stands for a missing value: {gaps_hint(settings, [unread])}"
+            return Unusable(name, f"{unread!r}, no date in a usual notation", valid)
         written = possible[0]
         notes = [f"written {written}"] if written != dates.ISO else []
         if len(possible) > 1:
@@ -215,10 +218,25 @@ def _date(settings: UserTable, name: str, values: Values, written: str) -> Found
 
 
 def _dated(settings: UserTable, name: str, values: Values, texts: Sequence[str]) -> Found | None:
-    if not all(LIKE_DATE.match(text) for text in texts[: dates.MOST_TRIED]):
+    """Return a column of dates in one notation; None for any other. Several are read only where the column is said to be a date:
+    a trained study's columns keep their roles.
+    """
+    if not _like_dates(texts) or not dates.notations(texts):
         return None
     found = _date(settings, name, values, "")
     return found if isinstance(found, Found) else None
+
+
+def _like_dates(texts: Sequence[str]) -> bool:
+    return all(LIKE_DATE.match(text) for text in texts[: dates.MOST_TRIED])
+
+
+def mixed_dates(settings: UserTable, values: Values) -> str:
+    """Return the several notations in which a column, which has no role in the settings, is dates; "" for any other column."""
+    if settings.roles != AUTO or not is_text(values.type):
+        return ""
+    texts = _texts(values)
+    return next(iter(dates.mixed(texts)), "") if texts and _like_dates(texts) else ""
 
 
 def _unhelpful(settings: UserTable, name: str, values: Values, texts: Sequence[str]) -> Found | None:

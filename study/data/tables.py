@@ -13,18 +13,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.data import queries, roles, targets
+from study.data import dates, queries, roles, targets
 from study.data.arrow_types import Column, is_numeric, is_text
 from study.data.encoding import named_alike, row_text
 from study.data.file_columns import made_up_names
-from study.data.hints import drop_hint, gaps_hint
+from study.data.hints import drop_hint, gaps_hint, roles_hint
 from study.data.mixed_columns import levels_of, slip, slips_of
 from study.data.readers import columns, stamp_of, wanted_names
 from study.data.roles import Unusable
 from study.data.rows import Rows
 from study.errors import BadInput, Fault
 from study.records.arrays import Array, Integers
-from study.settings.data import CLASSIFICATION, KEEP, REGRESSION, UserTable
+from study.settings.data import CLASSIFICATION, DATE, KEEP, REGRESSION, UserTable
 from study.settings.rules import nearest
 
 # a target of whole numbers is one of classes if they are this few, and frequent enough
@@ -107,6 +107,7 @@ def read(settings: UserTable) -> Rows:
     refused = [item for item in found.values() if isinstance(item, Unusable)]
     kept = {name: item for name, item in found.items() if isinstance(item, roles.Found)}
     used = {name: item.column for name, item in kept.items() if item.column is not None}
+    notes += _mixed_dates(settings, {name: remaining[name] for name, item in kept.items() if item.role != DATE})
     if not used and not refused:
         left_out = "; ".join(item.text for item in kept.values())
         got = f"no column besides the target that can be an input: {left_out}" if left_out else "no column besides the target"
@@ -166,6 +167,14 @@ def _sentinels(settings: UserTable, table: dict[str, Column]) -> Iterator[str]:
         yield f"possible missing values: {textwrap.shorten(', '.join(suspects), 200)} (if so: {hint})"
 
 
+def _mixed_dates(settings: UserTable, table: Mapping[str, Column]) -> Iterator[str]:
+    """Report columns that aren't dates only because they have several notations."""
+    for name, column in table.items():
+        if name not in settings.named_roles and (written := roles.mixed_dates(settings, column)):
+            hint = roles_hint(name, DATE)
+            yield f"dates in several notations, {written}, not read as dates: {name} (to read them: {hint})"
+
+
 def _is_far(number: float, least: float, most: float) -> bool:
     """Return True if it is farther from the others than these are from each other, or negative where they aren't."""
     return (number < 0 <= least) or min(abs(number - least), abs(number - most)) > most - least
@@ -214,12 +223,17 @@ def _group_numbers(name: str, column: Column, faults: list[Fault]) -> Integers:
 
 def _time_numbers(name: str, column: Column, faults: list[Fault]) -> Integers:
     """Return each row's place in time, [n], equal for equal times; add faults of the column."""
-    places = _ranks("data.time", name, column, faults)
-    others = [text for text in levels_of(column) if not ISO_DATE.match(str(text))] if is_text(column.type) else []
-    if others:
-        valid = "numbers, or dates with the year first and two digits for month and day (2024-05-31)"
-        faults.append(Fault("data.time", f"column {name!r}: {others[0]!r}", valid))
-    return places
+    texts = list(map(str, levels_of(column))) if is_text(column.type) else []
+    if all(ISO_DATE.match(text) for text in texts):
+        return _ranks("data.time", name, column, faults)
+    written = dates.notations(texts) or dates.mixed(texts)
+    if len(written) == 1:
+        times = dates.read(name, column.to_numpy(zero_copy_only=False), written[0])
+        return _ranks("data.time", name, pa.chunked_array([pa.array(times)]), faults)
+    got = f"{texts[0]!r}, which may mean two days" if written else f"{(dates.unreadable(texts) or texts[0])!r}, no date"
+    valid = "numbers, or dates whose order is clear, such as 2024-05-31"
+    faults.append(Fault("data.time", f"column {name!r}: {got}", valid))
+    return _ranks("data.time", name, column, faults)
 
 
 def _ranks(key: str, name: str, column: Column, faults: list[Fault]) -> Integers:
