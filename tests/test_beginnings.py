@@ -251,4 +251,4 @@ def test_the_default_setting_is_judged_on_the_winners_test_rows(empty: Path) -> 
     # paired: far narrower than the difference of the two intervals
     assert np.ptp(default.gap[1:]) < np.ptp(default.loss[1:]) + np.ptp(ensemble.loss[1:])
     assert [row[0] for row in decisions.tested_table(found.tested).rows][-1] == "default setting"
-    assert "The default setting is worse." in decisions.tested_text(found.tested)
+    assert "The default setting is worse." in decisions.tested_text(found.tested, [], None)

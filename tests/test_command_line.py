@@ -151,7 +151,7 @@ def test_a_dry_run_of_a_study_tells_all_and_writes_nothing(empty: Path, capfd: p
     code, out, _ = told(capfd, *STUDY, "model.activation=tanh", "--dry-run")
     assert code == 0 and list(empty.iterdir()) == []
     for line in (
-        "study tiny: 2 trials × 2 replicates = 4 networks on diabetes, every setting of:",
+        "study tiny on diabetes: 2 trials × 2 replicates = 4 networks; every setting of:",
         "  optimizer.learning_rate: choice(0.01, 0.02)",
         "  model.activation: tanh",
         "  training.epochs: 3",

@@ -98,7 +98,7 @@ def test_a_baseline_is_called_what_its_interval_shows(
     gaps: list[tuple[float, float, float]], better: list[int], worse: list[int], open_: list[int]
 ) -> None:
     models = judged(*gaps)
-    text = decisions.tested_text(models)
+    text = decisions.tested_text(models, [], None)
     for numbers, standing in (
         (better, "better;"),
         (better, "better."),
@@ -145,9 +145,9 @@ def test_the_page_shows_how_often_the_winner_is_right_beside_its_probabilities()
     assert list(single.y) == [0.7, 0.8]
     np.testing.assert_allclose(np.square(ensemble.marker.size) / np.square(ensemble.marker.size[1]), [0.25, 1])
     assert [row[2] for row in second.tables[0].table.rows] == ["10", "40"]
-    text = decisions.tested_text(tested)
+    text = decisions.tested_text(tested, [], None)
     assert all(figure in text for figure in ("0.100", "0.345", "0.200", "2 bins"))
-    assert "ECE" not in decisions.tested_text(judged())
+    assert "ECE" not in decisions.tested_text(judged(), [], None)
 
 
 def test_the_chart_of_the_race_holds_the_differences_the_margin_and_the_replicates() -> None:
@@ -187,9 +187,41 @@ def test_the_default_setting_is_no_baseline(gap: tuple[float, float, float], sta
     known = judged((0.1, 0.05, 0.2))
     scores = [known.scores[0], dataclasses.replace(known.scores[1], name=outcome.DEFAULT, gap=gap), known.scores[1]]
     with_default = dataclasses.replace(known, scores=scores)
-    assert f"The default setting is {standing}" in decisions.tested_text(with_default)
-    assert "Of the baselines, model0 is worse." in decisions.tested_text(with_default)
+    assert f"The default setting is {standing}" in decisions.tested_text(with_default, [], None)
+    assert "Of the baselines, model0 is worse." in decisions.tested_text(with_default, [], None)
     assert decisions.better_baselines(with_default) == []
     first = decisions.headline(decision([race.BETTER]), with_default)
     assert first.startswith("The default setting is better than the winner") == (standing == "better")
-    assert "efault setting" not in decisions.tested_text(known)
+    assert "efault setting" not in decisions.tested_text(known, [], None)
+
+
+def test_the_only_searched_setting_and_the_default_are_named() -> None:
+    records = [dataclasses.replace(record, params={"optimizer": name}) for record, name in zip(trials(2), "ab", strict=True)]
+    known = judged((-0.2, -0.3, -0.1))
+    tested = dataclasses.replace(known, scores=[known.scores[0], dataclasses.replace(known.scores[1], name=outcome.DEFAULT)])
+    told = decisions.headline(decision([race.BETTER]), tested, records, {"optimizer": "b"})
+    assert told == (
+        "The default setting, trial 1, is better than the winner on the test rows. Decided: trial 0 (a) is better than every other"
+    )
+    assert "The default setting, trial 1, is better, though not on" in decisions.tested_text(tested, records, {"optimizer": "b"})
+
+
+@pytest.mark.parametrize(("objective", "word"), [(LOSS, "lower"), (ACCURACY, "higher")])
+def test_a_rival_with_the_better_mean_over_other_replicates_is_explained(objective: Objective, word: str) -> None:
+    # on the four replicates that both have, the winner's mean is better
+    of = {0: [0.1, 0.1, 0.1, 0.1, 0.5, 0.5, 0.5, 0.5], 1: [0.2, 0.2, 0.2, 0.2]}
+    values = {number: (np.array(losses) * objective.sign).tolist() for number, losses in of.items()}
+    records = []
+    for record in trials(2):
+        its = dataclasses.replace(summary(0.5), val_losses=values[record.number], scores={"accuracy": values[record.number]})
+        records.append(dataclasses.replace(record, summary=its))
+    state = decision([race.NOT_WORSE])
+    claim = dataclasses.replace(state.claims[1], pairs=4)
+    text = decisions.text(dataclasses.replace(state, claims={1: claim}), records, objective, Rules())
+    first, second = (f"{objective.sign * value:.3f}" for value in (0.2, 0.1))
+    assert f"trial 1 is {word}, but over other replicates: over the 4 that both have, it is {first}, and" in text
+    assert f"the winner's {second}." in text
+    assert "at least 98 %" in text
+    alike = dataclasses.replace(records[0], summary=dataclasses.replace(summary(0.5), val_losses=values[0][:4]))
+    if objective is LOSS:
+        assert "other replicates" not in decisions.text(state, [alike, records[1]], objective, Rules())

@@ -88,7 +88,8 @@ def test_every_run_says_what_came_of_it_and_how_to_go_on() -> None:
     assert note(own).startswith(f"**{own.data.tags['headline']}**")
     [experiment] = [each for each in client().search_experiments() if each.name == "tiny"]
     assert experiment.tags[NOTE].startswith(f"**{own.data.tags['headline']}**")
-    assert own.data.tags["answer"] in note(own)
+    assert own.data.tags["answer"].removeprefix(own.data.tags["headline"]).strip() in note(own)
+    assert note(own).count(own.data.tags["headline"]) == 1
     assert "| trial | val loss | rmse | learning_rate |" in note(own)
 
 

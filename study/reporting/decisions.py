@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -55,8 +56,17 @@ def progress(decision: Decision, rate: float) -> str:
     )
 
 
-def headline(decision: Decision, tested: Tested | None = None) -> str:
-    """Return the decision in a few words. tested: the winner on the test part, where a baseline may be better."""
+def headline(
+    decision: Decision,
+    tested: Tested | None = None,
+    records: Sequence[TrialRecord] = (),
+    default: Mapping[str, Scalar] | None = None,
+) -> str:
+    """Return the decision in a few words.
+
+    tested: the winner on the test part, where a baseline may be better; records: the trials, named by their setting where a single
+    one was searched; default: the setting.
+    """
     better = better_baselines(tested) if tested else []
     first = []
     if better:
@@ -64,8 +74,15 @@ def headline(decision: Decision, tested: Tested | None = None) -> str:
             f"{listed(better).capitalize()} {'is' if len(better) == 1 else 'are'} better than the networks on the test rows."
         )
     if tested and (gap := default_gap(tested)) and gap[2] < 0:
-        first.append("The default setting is better than the winner on the test rows.")
-    return " ".join([*first, _outcome(decision, number(decision.delta))])
+        first.append(f"{_default_name(records, default)} is better than the winner on the test rows.")
+    names = {record.number: settings_text(record.params) for record in records if len(record.params) == 1}
+    return " ".join([*first, _outcome(decision, number(decision.delta), names)])
+
+
+def _default_name(records: Sequence[TrialRecord], default: Mapping[str, Scalar] | None) -> str:
+    """Return the default setting with its trial, if that is known."""
+    trial = next((record.number for record in records if record.params == default), None)
+    return "The default setting" if trial is None else f"The default setting, trial {trial},"
 
 
 def brief(decision: Decision, tested: Tested | None = None) -> str:
@@ -79,9 +96,13 @@ def brief(decision: Decision, tested: Tested | None = None) -> str:
     return f"{first[0].upper()}{first[1:]}; of the searched settings, trial {decision.winner} is the best"
 
 
-def _outcome(decision: Decision, margin: str) -> str:
-    """Return the outcome of the race in a few words."""
-    winner = f"trial {decision.winner}"
+def _outcome(decision: Decision, margin: str, names: Mapping[int, str] = MappingProxyType({})) -> str:
+    """Return the outcome of the race in a few words. names: of trials, beside their numbers."""
+
+    def named(trial: int | None) -> str:
+        return f"trial {trial} ({names[trial]})" if trial is not None and trial in names else f"trial {trial}"
+
+    winner = named(decision.winner)
     if decision.winner is None:
         return "No winner: every trial has diverged"
     if len(decision.used) < 2:
@@ -94,7 +115,7 @@ def _outcome(decision: Decision, margin: str) -> str:
     if len(_kind(decision, race.BETTER)) == len(decision.claims):
         return f"Decided: {winner} is better than every other"
     if decision.cheapest != decision.winner:
-        return f"Decided: {winner} wins, and trial {decision.cheapest} is equivalent and cheaper"
+        return f"Decided: {winner} wins, and {named(decision.cheapest)} is equivalent and cheaper"
     return f"Decided: {winner} wins; no other is better by more than {margin}"
 
 
@@ -134,10 +155,14 @@ def text(
     rival = min(rivals, key=lambda trial: decision.claims[trial].difference)
     nearest = "rival" if decision.decided else "of these"
     sentences.append(f"The nearest {nearest} is trial {rival}: {_difference(decision.claims[rival], objective, leader)}.")
-    sentences.append(
-        f"The margin {number(decision.delta)} is {number(rules.margin, 2)} SD of a setting's {quantity} over {spread}; "
-        f"the race compared {len(decision.used)} settings by {sum(decision.used.values()):,} networks."
-    )
+    if lower := _lower_mean(decision, by_number, objective, leader):
+        sentences.append(lower)
+    unit = f"{number(rules.margin, 2)} SD of a setting's {quantity} over {spread}"
+    margin = f"The margin {number(decision.delta)} is {unit}"
+    if decision.decided:
+        likely = f"at least {100 * rules.confidence:.4g} %"
+        margin = f"With a probability of {likely}, no other is better by more than the margin {number(decision.delta)}, {unit}"
+    sentences.append(f"{margin}; the race compared {len(decision.used)} settings by {sum(decision.used.values()):,} networks.")
     if decision.decided and decision.cheapest not in (None, decision.winner):
         cheap = by_number[decision.cheapest]
         assert cheap.summary is not None
@@ -155,6 +180,30 @@ def text(
     if not decision.decided:
         sentences.append(_why_not(decision, rules))
     return " ".join(sentences)
+
+
+def _lower_mean(decision: Decision, records: Mapping[int, TrialRecord], objective: Objective, leader: str) -> str:
+    """Return why the rival with the best mean isn't the leader, if its mean is better than the leader's; else ""."""
+
+    def mean(trial: int, replicates: int | None = None) -> float:
+        summary = records[trial].summary
+        assert summary is not None
+        return float(np.mean(objective.of_replicates(summary)[:replicates]))
+
+    assert decision.winner is not None
+    sign, own = objective.sign, mean(decision.winner)
+    better = [trial for trial in decision.claims if sign * mean(trial) < sign * own]
+    if not better:
+        return ""
+    trial = min(better, key=lambda rival: sign * mean(rival))
+    pairs = decision.claims[trial].pairs
+    its, leaders = mean(trial, pairs), mean(decision.winner, pairs)
+    if not sign * leaders < sign * its:
+        return ""
+    return (
+        f"The mean of trial {trial} is {'lower' if sign > 0 else 'higher'}, but over other replicates: over the {pairs} that both "
+        f"have, it is {number(its)}, and the {leader}'s {number(leaders)}."
+    )
 
 
 def _weights(record: TrialRecord) -> str:
@@ -224,6 +273,8 @@ def tested_table(tested: Tested) -> Table:
     scores, own = tested.scores, tested.scores[0]
     found = {"model": [_model_name(score, tested) for score in scores]}
     found["test loss"] = columns.estimates([score.loss for score in scores], own.loss[0])
+    # before the others, since claims rest on it, and a narrow terminal leaves out the last columns
+    found["minus the first"] = columns.estimates([score.gap for score in scores], own.loss[0] / 10)
     if own.accuracy:
         found["accuracy"] = columns.estimates([score.accuracy for score in scores], own.accuracy[0])
     else:
@@ -233,13 +284,10 @@ def tested_table(tested: Tested) -> Table:
             plain = [text if len(texts) == 1 else [value.partition(" ")[0] for value in text] for text in texts]
             if plain:
                 found[name] = [", ".join(values) for values in zip(*plain, strict=True)]
-    gaps = [score.gap for score in scores]
-    single = [columns.estimates([tested.gain], own.loss[0] / 10)[0]]
-    found["minus the first"] = columns.estimates(gaps, own.loss[0] / 10)
     rows = list(zip(*found.values(), strict=True))
     if tested.networks > 1:
-        middle = (MISSING for _ in range(len(found) - 3))
-        rows.insert(1, ("one network, on average", *columns.fixed([tested.single], [own.loss[0]]), *middle, *single))
+        loss, gain = columns.fixed([tested.single], [own.loss[0]]), columns.estimates([tested.gain], own.loss[0] / 10)
+        rows.insert(1, ("one network, on average", *loss, *gain, *(MISSING for _ in range(len(found) - 3))))
     return Table(tuple(found), tuple(rows))
 
 
@@ -278,8 +326,8 @@ def default_gap(tested: Tested) -> Interval | None:
     return next((score.gap for score in tested.scores if score.name == DEFAULT), None)
 
 
-def tested_text(tested: Tested) -> str:
-    """Return what the winner is worth on the test rows, in sentences."""
+def tested_text(tested: Tested, records: Sequence[TrialRecord], default: Mapping[str, Scalar] | None) -> str:
+    """Return what the winner is worth on the test rows, in sentences. records: the trials; default: the setting."""
     loss = _estimate(tested.scores[0].loss)
     networks = f"the winner's network has loss {loss}."
     if tested.networks > 1:
@@ -295,9 +343,10 @@ def tested_text(tested: Tested) -> str:
     )
     made = [f"{listed(names)} {'is' if len(names) == 1 else 'are'} {standing}" for standing, names in standings if names]
     compared = f" Of the baselines, {'; '.join(made)}." if made else ""
-    if default := default_gap(tested):
-        standing = "better" if default[2] < 0 else "worse" if default[1] > 0 else "not shown to be better or worse"
-        compared = f" The default setting is {standing}.{compared}"
+    if gap := default_gap(tested):
+        standing = "better" if gap[2] < 0 else "worse" if gap[1] > 0 else "not shown to be better or worse"
+        though = ", though not on the validation rows: which of the two is better depends on the rows" if gap[2] < 0 else ""
+        compared = f" {_default_name(records, default)} is {standing}{though}.{compared}"
     return (
         f"On {tested.rows:,} test rows, by which nothing was trained or chosen, {networks}{compared} Intervals are 95 %, over rows."
         f"{_calibration_text(tested)}"

@@ -97,7 +97,7 @@ class Findings:
         own_splits = rounds.per_split(self.settings) == 1 and "data" in answers.sources(self.settings.get(answers.VARY))
         spread = "seeds and splits" if own_splits else "seeds"
         return (
-            f"{decisions.headline(self.decision, self.tested)}.",
+            f"{decisions.headline(self.decision, self.tested, self.records, self.default)}.",
             decisions.text(self.decision, self.records, self.objective, self.rules, self.default, spread),
         )
 

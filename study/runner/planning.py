@@ -353,11 +353,11 @@ def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> list[str]:
     replicates = plan.base.replicates.count
     networks = f" × {replicates} replicate{'s' * (replicates > 1)} = {trials * replicates} networks"
     if plan.rules:
-        networks += f", then up to {plan.rules.most} of those that may win"
+        networks += f" first, then up to {plan.rules.most} replicates of those that may win"
     searched = {"replicates.count", "replicates.crossed"} & plan.space.keys()
     on = "" if "data" in plan.space else f" on {plan.base.data.name}"
     lines = [
-        f"study {plan.name}: {trials} trial{'s' * (trials > 1)}{'' if searched else networks}{on}, "
+        f"study {plan.name}{on}: {trials} trial{'s' * (trials > 1)}{'' if searched else networks}; "
         f"{'every setting of' if exhaustive else 'sampling'}:",
         *(f"  {key}: {domain}" for key, domain in plan.space.items()),
         *(f"  {line}" for line in (*plan.reading.splitlines(), plan.judging, *plan.first) if line),

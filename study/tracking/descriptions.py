@@ -87,10 +87,11 @@ def of_study(name: str, experiment: str, tags: Mapping[str, str], texts: Mapping
     rows = texts.get("trials.md", "").splitlines()
     more = f"… and {len(rows) - 2 - MOST_ROWS} more in `trials.md`" if len(rows) - 2 > MOST_ROWS else ""
     kept = ", ".join(f"`{file}`" for file in [*(path.rpartition("/")[2] for path in files), *texts])
+    headline = tags.get(schema.HEADLINE, "")
     lines = [
-        f"**{headline}**" if (headline := tags.get(schema.HEADLINE)) else "",
-        tags.get("win", ""),
-        tags.get("answer", ""),
+        f"**{headline}**" if headline else "",
+        tags.get("win", "").removeprefix(headline).strip(),
+        tags.get("answer", "").removeprefix(headline).strip(),
         "\n".join(rows[: MOST_ROWS + 2]),
         more,
         f"[All trials, best first]({page(experiment)}). Under *Artifacts*: {kept}."
@@ -108,13 +109,14 @@ def _address(start: TrialStart, run: str, replicate: int | None = None) -> str:
 def _setting(settings: Mapping[str, Value]) -> str:
     """A trial's settings in words."""
     units = settings["model.units"]
+    batch = settings["training.batch_size"]
     sizes = ", ".join(map(str, units)) if isinstance(units, Sequence) else units
     parts = [
         settings["data"],
         f"layers of {sizes} {settings['model.activation']}",
         f"{settings['optimizer']} with learning rate {_number(settings['optimizer.learning_rate'])}",
         f"loss {settings['loss']}",
-        f"{settings['training.epochs']} epochs in batches of {settings['training.batch_size']}",
+        f"{settings['training.epochs']} epochs in {'one batch of all rows' if batch is None else f'batches of {batch}'}",
     ]
     return ", ".join(map(str, parts))
 

@@ -107,7 +107,7 @@ def _tested(findings: Findings) -> Section:
     title, tested = "The winner on rows that it has never seen", findings.tested
     if tested is None:
         return Section(title)
-    tables = [Listing("", decisions.tested_table(tested), decisions.tested_text(tested))]
+    tables = [Listing("", decisions.tested_table(tested), decisions.tested_text(tested, findings.records, findings.default))]
     if (scores := decisions.scores_table(tested)).rows:
         tables.append(Listing("Scores", scores, "In the target's own unit, where they have one."))
     return Section(title, tables=tables)
