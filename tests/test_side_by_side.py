@@ -13,7 +13,7 @@ import pytest
 import study
 from study.records.network import Network
 from study.records.tracked import TrackedNetwork
-from study.reporting import comparison_tables
+from study.reporting import comparison_tables, two_trials
 from study.settings import spec
 from study.settings.values import Value
 
@@ -78,12 +78,42 @@ WORSE = [0.6 + each / 2 for each in NOISE]
     ],
 )
 def test_which_of_two_trials_is_better(first: list[TrackedNetwork], second: list[TrackedNetwork], expected: str) -> None:
-    found = comparison_tables.better([*first, *second])
-    assert expected in found and bool(expected) == bool(found)
+    found = two_trials.better([*first, *second])
+    assert expected in found.text if found else not expected
 
 
 def test_three_trials_have_no_better_one() -> None:
-    assert comparison_tables.better([*trial(1, BASE), *trial(2, WORSE), *trial(3, WORSE)]) == ""
+    assert two_trials.better([*trial(1, BASE), *trial(2, WORSE), *trial(3, WORSE)]) is None
+
+
+def test_trials_of_a_race_are_compared_by_all_its_replicates() -> None:
+    """Their runs hold three networks each; the race trained three more, whose losses it kept."""
+    first, second = (trial(number, losses[:3]) for number, losses in ((1, BASE), (2, WORSE)))
+    assert "Too few" in text_of(first, second)
+    raced = [
+        [dataclasses.replace(network, race_losses=dict(enumerate(losses))) for network in networks]
+        for networks, losses in ((first, BASE), (second, WORSE))
+    ]
+    assert "tiny/1 is better than tiny/2" in text_of(*raced)
+    assert "over 6 paired replicates" in text_of(*raced)
+    elsewhere = [dataclasses.replace(network, study="another") for network in raced[1]]
+    assert "Too few" in text_of(raced[0], elsewhere)
+
+
+def text_of(*trials: list[TrackedNetwork]) -> str:
+    found = two_trials.better([network for networks in trials for network in networks])
+    return found.text if found else ""
+
+
+def test_functions_are_compared_replicate_by_replicate() -> None:
+    """Predictions are off by a constant, whose ratio to the target's SD is the NRMSE."""
+    first, second = trial(1, BASE[:2], error=0.1), trial(2, BASE[:2], error=0.3)
+    sd = float(TARGET.std())
+    between, within = two_trials.number(0.2 / sd), two_trials.number(0.01 / sd)
+    expected = f"differ by {between} (NRMSE, mean of 2 pairs); two replicates of one of them on the same rows, by {within}."
+    assert expected in two_trials.functions_apart([*first, *second])
+    assert two_trials.functions_apart(first) == ""
+    assert two_trials.functions_apart([*first, *trial(2, BASE, seed=9)]) == ""
 
 
 @pytest.mark.parametrize("count", [7, 8])

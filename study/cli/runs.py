@@ -135,7 +135,7 @@ def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tr
     of weights (.npz), or a folder with a trial's files.
     """
     with terminal.status("loading the networks"):
-        from study.reporting import comparison_tables
+        from study.reporting import comparison_tables, two_trials
         from study.tracking import addresses
 
         networks = addresses.networks(locations.tracking_uri(tracking_uri), runs, best_of(None))
@@ -152,11 +152,13 @@ def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tr
     if as_json:
         print_json(comparison_tables.as_json(networks, comparison))
         return
-    if lead := comparison_tables.better(networks):
-        terminal.show_text(lead, "bold")
+    if lead := two_trials.better(networks):
+        terminal.show_text(lead.text, "bold")
     for title, table in comparison_tables.tables(networks, comparison):
         terminal.show_line(title, "bold")
         terminal.show_table(table, rows=ROWS)
+    if apart := two_trials.functions_apart(networks):
+        terminal.show_text(apart)
     terminal.show_text(comparison_tables.conclusion(networks, comparison))
 
 

@@ -212,8 +212,7 @@ class Summary:
     @property
     def brief_labels_text(self) -> str:
         """The most frequent label alone."""
-        first, *others = self._labels
-        return f"{first}…" if others else first
+        return f"{self._labels[0]}…" if len(self._labels) > 1 else self.labels_text
 
     @property
     def _labels(self) -> list[str]:

@@ -21,7 +21,8 @@ class TrackedNetwork:
 
     config: what `spec.build` makes its trial's spec of; settings: the same by dotted keys; seeds: by source. curves: train_loss and
     val_loss, each [epochs], if they are kept. trial: the name of its trial's run, and trial_number the trial's in its study, if it
-    has one; number: its own among the replicates. A file of weights doesn't hold all of this: texts are empty, losses NaN, and
+    has one; number: its own among the replicates. race_losses: the validation losses of all replicates of its trial, by number, if
+    a race trained more than the trial's run holds. A file of weights doesn't hold all of this: texts are empty, losses NaN, and
     n_val may be 0.
     """
 
@@ -42,6 +43,7 @@ class TrackedNetwork:
     trial: str = ""
     trial_number: int | None = None
     number: int | None = None
+    race_losses: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def rows(self) -> int | None:

@@ -11,21 +11,17 @@ import numpy as np
 from study.analysis.comparison import Comparison, compare
 from study.analysis.distance import UNRELATED_TEXT, Matrix
 from study.analysis.forward import layer_outputs
-from study.analysis.metrics import MEASURES
 from study.errors import BadInput, Fault
-from study.records.dataset import Dataset, task_of
+from study.records.dataset import Dataset
 from study.records.network import Network
 from study.records.tracked import TrackedNetwork, same_rows
-from study.reporting.answers import needed_text
-from study.reporting.report import Table, interval_text, number
-from study.settings import spec
-from study.settings.loss import Loss, measured
+from study.reporting import two_trials
+from study.reporting.report import Table, number
+from study.settings.loss import Loss
 from study.settings.model import Model
 from study.settings.spec import TrialSpec
 from study.settings.values import Value, as_text, as_texts
-from study.statistics import ranking
-from study.statistics.objectives import LOSS, SCORES, SCORES_OF_TASK, Objective
-from study.tracking.schema import address, seed_name
+from study.tracking.schema import seed_name
 
 
 def compared(networks: Sequence[TrackedNetwork], activation: str | None = None, *, centred: bool = True) -> Comparison:
@@ -35,7 +31,7 @@ def compared(networks: Sequence[TrackedNetwork], activation: str | None = None, 
     """
     first, shared = networks[0], common(networks)
     if activation:
-        models = [trial_spec.model for trial_spec in _specs(networks)]
+        models = [trial_spec.model for trial_spec in two_trials.specs(networks)]
         if other := sorted({model.activation for model in models} - {activation}):
             raise BadInput([Fault("--activation", activation, f"{', '.join(other)}, as recorded")])
         shared["model"] = shared["model"] or next(iter(models), Model(activation=activation))
@@ -82,7 +78,7 @@ def common(networks: Sequence[TrackedNetwork]) -> Common:
         return shared
     from study.data import dataset  # scikit-learn takes a second to load
 
-    specs = _specs(networks)
+    specs = two_trials.specs(networks)
     first = specs[0]
     if all(
         (other.model.activation, other.model.norm_epsilon) == (first.model.activation, first.model.norm_epsilon) for other in specs
@@ -97,13 +93,6 @@ def common(networks: Sequence[TrackedNetwork]) -> Common:
             if _is_of(data, first, networks[0]):
                 shared["data"] = data
     return shared
-
-
-def _specs(networks: Sequence[TrackedNetwork]) -> list[TrialSpec]:
-    """Return the specs of the trials whose settings are known."""
-    return [
-        spec.build(config) for config in {id(network.config): network.config for network in networks if network.config}.values()
-    ]
 
 
 def _is_of(data: Dataset, spec: TrialSpec, network: TrackedNetwork) -> bool:
@@ -129,9 +118,9 @@ def network_tables(networks: Sequence[TrackedNetwork], comparison: Comparison) -
     known = {key for network in networks for key in _seeds(network)}
     settings, seeds = ([key for key in differing(networks) if (key in known) == last] for last in (False, True))
     if settings:
-        trials = {_trial_address(network): network for network in networks}
+        trials = {two_trials.trial_address(network): network for network in networks}
         values = [_rounded([network.settings.get(key, "–") for network in trials.values()]) for key in settings]
-        if len(trials) > len(settings):
+        if len(trials) > max(MOST_COLUMNS, len(settings)):
             yield "settings that differ", Table(("", *settings), tuple(zip(trials, *values, strict=True)))
         else:
             rows = tuple((key, *of_trials) for key, of_trials in zip(settings, values, strict=True))
@@ -144,7 +133,7 @@ def network_tables(networks: Sequence[TrackedNetwork], comparison: Comparison) -
             tuple(
                 (
                     str(index),
-                    _address(network),
+                    two_trials.network_address(network),
                     number(network.val_loss, 4),
                     number(network.train_loss, 4),
                     network.label or "–",
@@ -180,6 +169,7 @@ def pair_tables(comparison: Comparison) -> Iterator[tuple[str, Table]]:
 
 
 MOST_DIGITS = 17  # of a double
+MOST_COLUMNS = 4  # of trials, where these are more than the settings that differ
 
 
 def _rounded(values: Sequence[Value]) -> list[str]:
@@ -190,14 +180,6 @@ def _rounded(values: Sequence[Value]) -> list[str]:
         if len(set(rounded)) == len(set(whole)):
             return rounded
     return whole
-
-
-def _address(network: TrackedNetwork) -> str:
-    return address(network.study, network.trial, network.trial_number, network.number) if network.study else network.name
-
-
-def _trial_address(network: TrackedNetwork) -> str:
-    return address(network.study, network.trial, network.trial_number) if network.study else network.trial
 
 
 def _matrices(comparison: Comparison) -> Iterator[tuple[str, Matrix]]:
@@ -217,50 +199,6 @@ def _matrices(comparison: Comparison) -> Iterator[tuple[str, Matrix]]:
             yield title, matrix
 
 
-def better(networks: Sequence[TrackedNetwork]) -> str:
-    """Return which of two trials is better, by the paired difference of their replicates; "" for another number of trials.
-
-    Compares the loss, or R² or accuracy where the trials minimise different losses. Replicates with the same seeds are pairs.
-    """
-    trials: dict[str, dict[tuple[tuple[str, int], ...], TrackedNetwork]] = {}
-    for network in networks:
-        if network.config and network.target.size:
-            trials.setdefault(_trial_address(network), {})[tuple(sorted(network.seeds.items()))] = network
-    if len(trials) != 2:
-        return ""
-    (one, first), (other, second) = trials.items()
-    pairs = [(first[seeds], second[seeds]) for seeds in first if seeds in second]
-    some = pairs or [(next(iter(first.values())), next(iter(second.values())))]
-    if not all(map(same_rows, some)):
-        return f"{one} and {other} are judged on different rows, or on a target scaled in another way: neither is called better."
-    if not pairs:
-        return f"{one} and {other} have no replicates with the same seeds: neither is called better."
-    losses = {measured(trial_spec.loss) for trial_spec in _specs([net for pair in pairs for net in pair])}
-    score = SCORES_OF_TASK[task_of(pairs[0][0].target)][0]
-    goal = Objective() if len(losses) == 1 else Objective(score, SCORES[score])
-
-    def values(side: int) -> list[float]:
-        chosen = [pair[side] for pair in pairs]
-        if goal.name == LOSS:
-            return [net.val_loss for net in chosen]
-        return [float(MEASURES[score](net.predictions[None], net.target)[0]) for net in chosen]
-
-    copies = len(pairs) > 1 and all(len({pair[side].fingerprint for pair in pairs}) == 1 for side in (0, 1))
-    a, b = (values(side)[: 1 if copies else None] for side in (0, 1))
-    gap, quantity = ranking.difference(a, b), goal.quantity
-    numbers = f"{number(float(np.mean(a)), 4)} and {number(float(np.mean(b)), 4)}"
-    pairs_text = f"{gap.pairs} paired replicate{'s' * (gap.pairs > 1)}"
-    evidence = f"mean {quantity} {numbers}, difference {interval_text(gap.mean, gap.halfwidth)} over {pairs_text}"
-    if copies:
-        return f"{one} and {other} have copies of one network each: neither is called better ({evidence})."
-    if gap.pairs < ranking.FEWEST:
-        needed = f"at least {ranking.FEWEST} that differ are needed"
-        return f"Too few replicates to decide which of {one} and {other} is better ({evidence}; {needed})."
-    if not gap.shown:
-        return f"Neither of {one} and {other} is shown to be better ({evidence}; {needed_text(gap)})."
-    return f"{one if goal.sign * gap.mean > 0 else other} is better than {other if goal.sign * gap.mean > 0 else one} ({evidence})."
-
-
 def conclusion(networks: Sequence[TrackedNetwork], comparison: Comparison) -> str:
     """Return the result of the fingerprints, and which comparisons weren't possible."""
     count = len(networks)
@@ -274,7 +212,7 @@ def conclusion(networks: Sequence[TrackedNetwork], comparison: Comparison) -> st
         if comparison.aligned is None and comparison.relative_l2 is not None and not all(network.config for network in networks):
             text += ", and neurons aren't matched, since it doesn't tell their activation (--activation)"
     elif comparison.disagreement is None:
-        text += "; the functions aren't compared, since the validation data differ"
+        text += "; the functions aren't compared where the validation rows differ"
     if comparison.verdict:
         text += f". Verdict: {comparison.verdict}: {'; '.join(comparison.verdict.reasons)}"
     return text + "."
@@ -307,7 +245,8 @@ def as_json(networks: Sequence[TrackedNetwork], comparison: Comparison) -> dict[
         "disagreement": comparison.disagreement,
         "disagreement_kind": comparison.disagreement_kind,
         **_examined(comparison),
-        "better": better(networks) or None,
+        "better": found.text if (found := two_trials.better(networks)) else None,
+        "functions_apart": two_trials.functions_apart(networks) or None,
         "conclusion": conclusion(networks, comparison),
     }
 

@@ -84,6 +84,7 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
         curves = artifacts.read_curves(folder) if (folder / artifacts.CURVES).exists() else {}
     study = store.client.get_experiment(trial.info.experiment_id).name
     settings, trial_number = flat(build(config)), TrialTags.from_tags(trial.data.tags).of_trial
+    raced = _race_losses(store, trial)
     tracked = []
     for run in runs:
         tags, metrics = ReplicateTags.from_tags(run.data.tags), run.data.metrics
@@ -109,9 +110,17 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
                 trial=trial.info.run_name,
                 trial_number=trial_number,
                 number=tags.number,
+                race_losses=raced,
             )
         )
     return tracked
+
+
+def _race_losses(store: Store, trial: Run) -> dict[int, float]:
+    if schema.RACE_VAL_LOSS not in trial.data.metrics:
+        return {}
+    points = store.client.get_metric_history(trial.info.run_id, schema.RACE_VAL_LOSS)
+    return {point.step: point.value for point in points}
 
 
 def _trial_and_replicates(store: Store, run_id: str) -> tuple[Run, list[Run]]:

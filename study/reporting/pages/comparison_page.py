@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,14 +11,15 @@ import numpy as np
 from study.analysis import distance
 from study.analysis.comparison import Comparison
 from study.records.tracked import TrackedNetwork
-from study.reporting import comparison_tables, report
+from study.reporting import comparison_tables, report, two_trials
 from study.reporting.pages import page
 from study.reporting.pages.charts import losses
 from study.reporting.pages.charts import networks as charts
 from study.reporting.pages.charts.style import UNRELATED_TEXT
 from study.reporting.pages.page import Chart, Listing, Page, Section
+from study.tracking.schema import TRAIN_LOSS, VAL_LOSS
 
-MOST_CURVES = 24
+MOST_CURVES, MOST_BANDS = 8, 6
 
 
 def write(networks: Sequence[TrackedNetwork], comparison: Comparison, file: Path) -> None:
@@ -26,7 +28,6 @@ def write(networks: Sequence[TrackedNetwork], comparison: Comparison, file: Path
 
 
 def build(networks: Sequence[TrackedNetwork], comparison: Comparison) -> Page:
-    answer = comparison_tables.conclusion(networks, comparison)
     described = [Listing(title, table) for title, table in comparison_tables.network_tables(networks, comparison)]
     pairs = [Listing(title, table) for title, table in comparison_tables.pair_tables(comparison)]
     sections = [
@@ -35,25 +36,55 @@ def build(networks: Sequence[TrackedNetwork], comparison: Comparison) -> Page:
         Section("Functions and weights", charts=list(_pair_charts(networks, comparison))),
         Section("In numbers", tables=pairs),
     ]
-    lead, verdict = comparison_tables.better(networks), comparison.verdict
+    lead, verdict = two_trials.better(networks), comparison.verdict
+    facts = [f"{lead.evidence[0].upper()}{lead.evidence[1:]}."] if lead and lead.evidence else []
+    facts += filter(None, [two_trials.functions_apart(networks), comparison_tables.conclusion(networks, comparison)])
+    counts = Counter(map(two_trials.trial_address, networks))
     return Page(
         title=f"{len(networks)} networks side by side",
-        subtitle=", ".join(dict.fromkeys(network.name for network in networks if network.name)),
+        subtitle=", ".join(
+            f"{trial} ({count} network{'s' * (count > 1)})" if trial else f"{count}" for trial, count in counts.items()
+        ),
         # which is better comes first, then how the networks differ
-        headline=lead or (f"{verdict.name}." if verdict else f"{comparison.distinct} different fingerprints."),
-        facts=[answer],
+        headline=f"{lead.claim}." if lead else f"{verdict.name}." if verdict else f"{comparison.distinct} different fingerprints.",
+        facts=facts,
         evidence={"networks": str(len(networks)), "different fingerprints": str(comparison.distinct)},
         sections=[section for section in sections if not section.empty],
     )
 
 
 def _loss_curves(networks: Sequence[TrackedNetwork]) -> Section:
-    # numbered as in the tables
-    recorded = [(f"{index}: {network.name}", network.curves) for index, network in enumerate(networks) if network.curves]
+    recorded = [(index, network) for index, network in enumerate(networks) if network.curves]
     if not recorded:
         return Section("Loss curves")
-    names, curves = zip(*recorded[:MOST_CURVES], strict=True)
-    figure = losses.curves(names, [curve["val_loss"] for curve in curves], [curve["train_loss"] for curve in curves])
+    trials: dict[str, list[TrackedNetwork]] = {}
+    for _, network in recorded:
+        trials.setdefault(two_trials.trial_address(network), []).append(network)
+    if len(recorded) > MOST_CURVES and len(trials) <= MOST_BANDS:
+        parts = {
+            title: [np.stack([network.curves[name] for network in trial]) for trial in trials.values()]
+            for title, name in (("Training loss", TRAIN_LOSS), ("Validation loss", VAL_LOSS))
+        }
+        axis = losses.shown_axis(list(parts.values()))
+        numbers = [[network.number or 0 for network in trial] for trial in trials.values()]
+        caption = "The median of each trial's networks and their range; of the first trial, each network's curve too."
+        return Section(
+            "Loss curves",
+            charts=[
+                Chart(
+                    title,
+                    losses.bands(list(trials), numbers, of_trials, axis),
+                    f"{title} by epoch of {len(trials)} trials.",
+                    caption,
+                )
+                for title, of_trials in parts.items()
+            ],
+        )
+    # numbered as in the tables
+    chosen = recorded[:MOST_CURVES]
+    names = [f"{index}: {two_trials.network_address(network)}" for index, network in chosen]
+    curves = [network.curves for _, network in chosen]
+    figure = losses.curves(names, [curve[VAL_LOSS] for curve in curves], [curve[TRAIN_LOSS] for curve in curves])
     alt = f"Validation and training loss by epoch of {len(names)} networks."
     caption = "Validation loss solid, training loss dotted. Click a name to show or hide it."
     return Section("Loss curves", charts=[Chart("Loss by epoch", figure, alt, caption, wide=True)])
