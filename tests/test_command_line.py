@@ -353,6 +353,15 @@ def test_a_number_of_units_is_one_hidden_layer() -> None:
 # -- progress ----------------------------------------------------------------------------------------------------------------
 
 
+def test_a_narrow_terminal_cuts_off_the_note_of_a_bar_alone() -> None:
+    console = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO())
+    bar = progress.bar(console)
+    note = "8 networks × 113 epochs/s, val loss 0.05871"
+    bar.add_task("training", total=10_000, completed=880, note=note, ends=time.monotonic() + 90)
+    [line] = "".join(segment.text for segment in console.render(bar.make_tasks_table(bar.tasks))).splitlines()
+    assert "880/10000 90 s left 8 networks" in line and len(line) == 80 and note not in line
+
+
 def test_the_pace_counts_trials_that_were_launched_together(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import itertools
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from study.records import outcome
-from study.reporting import decisions
+from study.reporting import decisions, study_cell
 from study.reporting.pages import study_page
 from study.reporting.pages.charts import races
 from study.runner.dry_run import _race_text
@@ -122,6 +123,7 @@ def test_the_page_begins_with_the_decision_and_the_test_rows() -> None:
     ]
     study = findings(records, rules=Rules(most=4))
     content = study_page.build(study, networks(study))
+    assert study.tested and html.escape(decisions.worth(study.tested)) in study_cell.page("", study)
     assert study.decision and content.headline == f"{decisions.brief(study.decision, study.tested)}."
     first, _, second = content.sections[:3]
     assert [row[0] for row in first.tables[0].table.rows] == ["mean of 8 networks", "one network, on average", "model0"]

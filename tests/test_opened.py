@@ -113,6 +113,7 @@ def test_the_reports_charts_are_there_by_their_titles(opened: Study, tmp_path: P
         "The networks of trial 0: Distance of the weights",
         "learning rate",
     } <= opened.figures.keys()
+    assert repr(opened.figures).splitlines() == list(opened.figures)
     trials = opened.figures["learning rate"].data[0].customdata
     assert list(trials) == [0, 1]
     page = opened.report(tmp_path / "page.html")

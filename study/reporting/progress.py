@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
@@ -39,9 +40,14 @@ def _bar() -> Any:
     """Return a bar of Rich's, or the notebook's cell, which can as much as is used here."""
     if streams.err.cell:
         return streams.err.cell
-    note = TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis"))
+    return bar(streams.err, disable=not moves())
+
+
+def bar(console: Console, *, disable: bool = False) -> Progress:
+    """Return a bar of Rich's that takes one line, of which a narrow terminal cuts off the note alone."""
+    note = TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), _Left(), note)
-    return Progress(*columns, console=streams.err, transient=True, disable=not moves())
+    return Progress(*columns, console=console, transient=True, disable=disable, expand=True)
 
 
 class TrialProgress:

@@ -1,4 +1,4 @@
-"""Show a study in a notebook's cell: its decision, its best trials as a picture and as a table, and whether training converges."""
+"""Show a study in a notebook's cell: its decision, what the winner is worth, its best trials, and whether training converges."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from study.records.trial import TrialRecord
-from study.reporting import cell_picture, report, trials_table
+from study.reporting import cell_picture, decisions, report, trials_table
 from study.reporting.cell_picture import Bar
 from study.reporting.report import Table
 from study.reporting.study_results import Findings
@@ -25,14 +25,16 @@ def page(title: str, findings: Findings) -> str:
     parts = [f'<div style="opacity: .7">{html.escape(title)}</div>']
     if headline:
         parts.append(f'<div style="font-weight: 600; font-size: 16px; margin: 4px 0">{html.escape(headline)}</div>')
-    parts += [f"<p>{html.escape(paragraph)}</p>" for paragraph in (text or ("" if headline else findings.win),) if paragraph]
+    worth = decisions.worth(findings.tested) if findings.tested else ""
+    parts += [f"<p>{html.escape(paragraph)}</p>" for paragraph in (worth, text or ("" if headline else findings.win)) if paragraph]
     if shown:
         parts.append(f'<div style="{SCROLLS}">{picture(shown, findings)}</div>')
         parts.append(
             f'<div style="{SCROLLS}">{_table(trials_table.table(shown, findings.objectives, findings.front, winner))}</div>'
         )
     if len(findings.ranked) > len(shown):
-        parts.append(f'<div style="opacity: .7">{len(findings.ranked) - len(shown)} more trials are in its table `trials`</div>')
+        more = len(findings.ranked) - len(shown)
+        parts.append(f'<div style="opacity: .7">{more} more trial{"s are" if more > 1 else " is"} in <code>.trials</code></div>')
     answer = html.escape(str(findings.answer))
     parts.append(f"<details><summary>Does training converge to a single, stable value?</summary><p>{answer}</p></details>")
     return f'<div style="{STYLE}">{"".join(parts)}</div>'

@@ -28,6 +28,13 @@ OF_PAIRS = ("distance", "aligned", "null", "barrier", "aligned_barrier", "cka", 
 MEASURED = ("val_loss_mean", "val_loss_std", "val_loss_halfwidth", "train_loss_mean", *OF_PAIRS, "parameters", "verdict")
 
 
+class Figures(dict[str, "go.Figure"]):
+    """Charts by title. It prints as its titles, since the charts' contents would fill a notebook."""
+
+    def __repr__(self) -> str:
+        return "\n".join(self)
+
+
 class Study:
     """A study: its findings, its trials, replicates and curves as pandas tables, and its weights as NumPy arrays.
 
@@ -211,14 +218,14 @@ class Study:
         return champion.load(self.name, self._uri)
 
     @cached_property
-    def figures(self) -> dict[str, go.Figure]:
+    def figures(self) -> Figures:
         """Return the report's charts by title, as Plotly figures; titles of a trial's networks begin with the trial."""
         content = study_page.build(self._findings, self._networks)
-        return {
-            f"{section.title}: {chart.title}" if section.title.startswith("The networks") else chart.title: chart.figure
+        return Figures(
+            (f"{section.title}: {chart.title}" if section.title.startswith("The networks") else chart.title, chart.figure)
             for section in content.sections
             for chart in section.charts
-        }
+        )
 
     def report(self, file: str | Path) -> Path:
         """Write the report, a single self-contained page, and return its file. Raises NotWritable."""
