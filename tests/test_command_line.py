@@ -325,6 +325,16 @@ def test_sentences_wrap_where_they_can_be_read(wide: io.StringIO) -> None:
     assert 90 < max(map(len, wide.getvalue().splitlines())) <= terminal.WIDEST_PROSE
 
 
+def test_a_long_line_is_folded_between_words_and_a_setting_to_paste_stays_whole(wide: io.StringIO) -> None:
+    terminal.out.width = 40
+    terminal.show_line("    left out             a, b (the same in all rows)", fold=True)
+    terminal.show_line("  gaps of weight: -999 (if so: 'data.gaps=[-999, 1]')", fold=True)
+    assert wide.getvalue().splitlines() == [
+        *("    left out             a, b (the same", f"{' ' * 25}in all rows)"),
+        *("  gaps of weight: -999 (if so:", "    'data.gaps=[-999, 1]')"),
+    ]
+
+
 def test_no_word_of_a_label_is_broken(wide: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal.out, "width", 40)
     terminal.show_table(report.Table(("trial", "convergence"), (("1", "diverged: /a/path/of/twenty-eight/xyz"),)))

@@ -178,8 +178,9 @@ def test_a_winner_is_named_as_the_default_setting() -> None:
 
 def test_progress_counts_what_was_trained_and_what_the_round_still_wants() -> None:
     state = decision([race.UNDECIDED] * 3, race.RACING, next={0: 12, 2: 12}, out={3: race.WORSE, 9: race.DIVERGED})
-    assert decisions.progress(state, 0) == "4 trials · 3 still in the race · 32 networks · 8 more in this round"
+    assert decisions.progress(state, 0) == "4 trials · 3 in the race · 32 networks · 8 more"
     assert decisions.progress(state, 0.5) == f"{decisions.progress(state, 0)}, at most 16 s"
+    assert decisions.progress(state, 1e6).endswith("at most 1 s"), "what is still to be trained takes time"
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def _launch_trial(application: Hydra, config: DictConfig, name: str, dry_run: bo
         show_trial(config, asked, reading)
         return
     for line in reading.splitlines():
-        terminal.message(line, "dim")
+        terminal.message(line, "dim", fold=True)
     # already composed, so Hydra needn't do it again
     application.config_loader.load_configuration = lambda *_, **__: config  # type: ignore[method-assign]
     application.run(name, lambda _: _train(asked), [])

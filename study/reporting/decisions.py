@@ -49,11 +49,8 @@ def progress(decision: Decision, rate: float) -> str:
     """Return the state of a race that goes on, for the terminal. rate: networks per second so far, 0 before any."""
     racing = len(decision.used) - sum(trial in decision.used for trial in decision.out)
     missing = sum(count - decision.used[trial] for trial, count in decision.next.items())
-    left = f", at most {duration(missing / rate)}" if rate else ""
-    return (
-        f"{len(decision.used)} trials · {racing} still in the race · {sum(decision.used.values())} networks · "
-        f"{missing} more in this round{left}"
-    )
+    left = f", at most {duration(max(missing / rate, 1.0))}" if rate else ""
+    return f"{len(decision.used)} trials · {racing} in the race · {sum(decision.used.values())} networks · {missing} more{left}"
 
 
 def headline(

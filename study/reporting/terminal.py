@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import traceback
 import warnings
@@ -30,6 +31,8 @@ ROWS = 40
 PROSE_WIDTH = len("8 still improving")
 WIDEST_WORD = 40  # of a label, such as a path in the reason of a failure; longer ones are broken
 WIDEST_PROSE = 100
+LABEL = re.compile(r" {2,}[\w,]+(?: [\w,]+)*  +(?=\S)")  # at the start of a line in columns
+PIECES = re.compile(r"\s*(?:\(?'data\.[^']*'|\"data\.[^\"]*\"|\S)\S*\s*")  # words, and settings quoted for a shell
 _verbose = False
 
 
@@ -68,9 +71,10 @@ def steps(message: str) -> Iterator[Callable[[str], None]]:
         yield lambda text: shown.update(escape(visible(redact(text))))
 
 
-def message(text: str, style: str = "") -> None:
-    """Print a message on one line, however long."""
-    err.print(Text(visible(redact(text)), style), soft_wrap=True)
+def message(text: str, style: str = "", *, fold: bool = False) -> None:
+    """Print a message on one line, however long. fold: a terminal shows a longer one on several lines, see `folded`."""
+    line = visible(redact(text))
+    err.print(Text(folded(line, err.width) if fold and moves() else line, style), soft_wrap=True)
 
 
 def error(text: str, cause: BaseException | None = None) -> None:
@@ -154,9 +158,26 @@ def show_text(text: str, style: str = "") -> None:
     out.print(escape(visible_lines(redact(text))), style=style, width=width)
 
 
-def show_line(text: str, style: str = "") -> None:
-    """Print a text on one line, however long."""
-    out.print(Text(visible(redact(text)), style=style), soft_wrap=True)
+def show_line(text: str, style: str = "", *, fold: bool = False) -> None:
+    """Print a text on one line, however long. fold: as for `message`."""
+    line = visible(redact(text))
+    out.print(Text(folded(line, out.width) if fold and out.is_terminal else line, style=style), soft_wrap=True)
+
+
+def folded(line: str, width: int) -> str:
+    """Return a line broken between words, each part below the first one; a quoted setting, which may be pasted, stays whole."""
+    label = LABEL.match(line)
+    indent = " " * (label.end() if label else len(line) - len(line.lstrip()) + 2)
+    parts, column = [line[: len(indent)]] if label else [], len(indent) if label else 0
+    for piece in PIECES.findall(line[column:]):
+        if parts and column + cell_len(piece.rstrip()) > width and column > len(indent):
+            parts[-1] = parts[-1].rstrip()
+            parts.append(f"\n{indent}{piece.lstrip()}")
+            column = len(indent) + cell_len(piece.lstrip())
+        else:
+            parts.append(piece)
+            column += cell_len(piece)
+    return "".join(parts)
 
 
 def show_findings(findings: Findings) -> None:

@@ -49,7 +49,7 @@ def show_study(plan: Plan) -> None:
         standing = _standing(plan)
     done, remaining = standing.total - standing.remaining, standing.remaining
     for line in planning.opening(plan, standing.total, standing.exhaustive, done):
-        terminal.show_line(line, "bold")
+        terminal.show_line(line, "bold", fold=True)
     _show_fixed(plan.trials.config(spaces.example(plan.space), plan.space), set(plan.space))
     jobs = plan.settings["n_jobs"]
     terminal.show_line(f"sampler: {kind_text(plan.sampler)}")
@@ -87,7 +87,7 @@ def show_trial(config: DictConfig, asked: job.Job, reading: str) -> None:
     spec, uri = asked.spec, asked.uri
     terminal.show_line(f"one trial: {spec.replicates.count} networks on {spec.data.name}", "bold")
     for line in reading.splitlines():
-        terminal.show_line(f"  {line}", "bold")
+        terminal.show_line(f"  {line}", "bold", fold=True)
     _show_fixed(config, set())
     with terminal.steps("loading TensorFlow") as step:
         from study.runner import estimate

@@ -236,7 +236,7 @@ def _run(opened: Launching) -> None:
     best = report.ranked(study.records(), study.objectives[0])
     done = study.n_trials - study.remaining()
     for line in planning.opening(opened.plan, study.n_trials, study.exhaustive, done):
-        terminal.message(line, "bold")
+        terminal.message(line, "bold", fold=True)
     with progress.StudyProgress(
         study.n_trials, done, best[0].value if best else None, study.objectives[0], opened.plan.base.replicates.count
     ) as shown:
