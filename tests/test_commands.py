@@ -12,8 +12,10 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -23,7 +25,7 @@ from study.errors import NotWritable
 from study.reporting import listings
 from study.results import export
 from study.search.stored import names
-from study.tracking import spool, store
+from study.tracking import runs, spool, store
 from tests.command import DEAD, client, forget, ran, run
 
 TINY = ["training.epochs=3", "replicates.count=2", "model.units=[4]"]
@@ -156,6 +158,15 @@ def test_show_of_the_best_and_of_any_name(told, errors: list[str]) -> None:
     assert run("show", "tiny/9") == run("show", "absent") == run("show", "absent/3") == 2
     assert "a trial of study tiny, whose last is tiny/2" in errors[0]
     assert errors[1].startswith("STUDY: got 'absent'; valid: one of: ") and errors[2].startswith("RUN: got 'absent/3'; valid: ")
+
+
+def test_a_replicates_losses_are_those_of_the_weights_that_are_kept() -> None:
+    one = runs.Replicate("a", "t", "tiny/1/4", 4, "FINISHED", "", "", 2, {}, {"train_loss": 3.0, "val_loss": 9.0})
+    trial = runs.Trial("t", "tiny", 1, "trial 1", "FINISHED", 0, {}, {}, "", [], "", "", [one, replace(one, number=6, epoch=None)])
+    curves = {"train_loss": [[0.0] * 3, [5.0, 4.0, 3.0]], "val_loss": [[0.0] * 3, [8.0, 7.0, 9.0]], "replicate": [3, 4]}
+    kept, unknown = runs.at_kept_epochs(trial, {name: np.array(values) for name, values in curves.items()}).replicates
+    assert kept.metrics == {"train_loss": 4.0, "val_loss": 7.0}, "where the validation loss is lowest"
+    assert unknown.metrics == one.metrics
 
 
 @pytest.mark.parametrize(

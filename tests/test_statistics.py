@@ -17,7 +17,7 @@ from study.data import batches
 from study.records.network import Network, parameter_shapes
 from study.settings import spec
 from study.settings.model import Model
-from study.statistics import intervals
+from study.statistics import intervals, rounding
 
 # a busy machine must not fail a property
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +25,10 @@ UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 def floats(*values: Any) -> Any:
     return np.array(values, dtype=np.float32)
+
+
+def test_a_number_has_three_digits_and_zero_has_no_sign() -> None:
+    assert [rounding.number(value) for value in (-0.0, -0.00123, 123456.0, None)] == ["0.00", "-0.00123", "1.23e+05", "–"]
 
 
 # -- distance ----------------------------------------------------------------------------------------------------------------

@@ -110,6 +110,8 @@ def _show_run(run_id: str, uri: str, as_json: bool) -> None:
             sections = listings.replicate(run, curves, trial, moved, index)
         else:
             moved = runs.motion_of(opened, run.run_id) if run.motion else None
+            if moved and run.settings.get("training.patience") != str(None):
+                run = runs.at_kept_epochs(run, runs.curves(opened, run.run_id))
             content, sections = listings.trial_plain(run, moved), listings.trial(run, moved)
     if as_json:
         print_json(content)

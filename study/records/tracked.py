@@ -63,6 +63,11 @@ def trained(train_loss: Floats) -> list[int]:
     return np.isfinite(train_loss).sum(axis=1).tolist()
 
 
+def kept(curves: Mapping[str, Floats], epoch: int | None) -> dict[str, float]:
+    """Return the value of each curve, [epochs], at the epoch whose weights are kept, from 1; nothing if it isn't known."""
+    return {name: float(curve[epoch - 1]) for name, curve in curves.items()} if epoch else {}
+
+
 @dataclass(frozen=True)
 class Circumstances:
     """The circumstances under which a run was trained, as far as they were recorded.

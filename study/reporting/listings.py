@@ -120,7 +120,9 @@ def trial(trial: Trial, moved: Motion | None = None) -> Iterator[tuple[str, Tabl
         title = "motion, medians over the replicates" + (" with 95 % intervals" if independent else "")
         yield title, _motion(moved, lambda values: report.median_text(_known(values), independent))
     if trial.metrics:
-        rows = tuple((key.replace("_", " "), number(value, 4)) for key, value in sorted(trial.metrics.items()))
+        # the ends of the mean curves are of the last epoch, whose weights needn't be the ones kept
+        shown = sorted((key, value) for key, value in trial.metrics.items() if key not in CURVES)
+        rows = tuple((key.replace("_", " "), number(value, 4)) for key, value in shown)
         yield "numbers", Table(("", "value"), rows)
     if trial.replicates:
         yield "replicates", _replicates(trial.replicates)

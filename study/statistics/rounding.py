@@ -12,6 +12,7 @@ def number(value: float | None, digits: int = 3) -> str:
     """Return a number to a few significant digits; '–' for none."""
     if value is None or math.isnan(value):
         return MISSING
+    value += 0.0  # no -0.0
     magnitude = abs(value)
     if magnitude and not SMALLEST <= magnitude < LARGEST:
         return f"{value:.{digits - 1}e}"

@@ -24,7 +24,7 @@ from study.analysis import fingerprints, similarity
 from study.analysis.similarity import Searchable
 from study.errors import BadInput, Corrupt, Fault
 from study.records.network import Network
-from study.records.tracked import Circumstances, TrackedNetwork, TrackedTrial
+from study.records.tracked import Circumstances, TrackedNetwork, TrackedTrial, kept
 from study.settings.spec import build, flat
 from study.tracking import artifacts, schema
 from study.tracking.schema import KIND, OF_REPLICATE, OF_TRIAL, TRIAL, WHOLE, ReplicateTags, TrialTags
@@ -87,8 +87,10 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
     raced = _race_losses(store, trial)
     tracked = []
     for run in runs:
-        tags, metrics = ReplicateTags.from_tags(run.data.tags), run.data.metrics
+        tags = ReplicateTags.from_tags(run.data.tags)
         index = _index(run, tags.number, config)
+        its_curves = {name: curves[name][index] for name in schema.CURVES if curves}
+        losses = run.data.metrics | kept(its_curves, tags.epoch)  # MLflow has those of the last epoch
         if tags.fingerprint != fingerprints.digest(networks[index]):
             raise Corrupt(f"run {run.info.run_id}: its weights aren't those that it has the fingerprint of")
         tracked.append(
@@ -100,12 +102,12 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
                 seeds=schema.seeds(run.data.tags, run.data.params),
                 fingerprint=tags.fingerprint,
                 label=tags.label,
-                train_loss=metrics.get(schema.TRAIN_LOSS, float("nan")),
-                val_loss=metrics.get(schema.VAL_LOSS, float("nan")),
+                train_loss=losses.get(schema.TRAIN_LOSS, float("nan")),
+                val_loss=losses.get(schema.VAL_LOSS, float("nan")),
                 network=networks[index],
                 predictions=predictions[index],
                 target=targets[index],
-                curves={name: curves[name][index] for name in schema.CURVES if curves},
+                curves=its_curves,
                 study=study,
                 trial=trial.info.run_name,
                 trial_number=trial_number,

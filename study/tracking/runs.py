@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -84,6 +84,19 @@ def curves(store: Store, run_id: str) -> dict[str, Array]:
     """Return a trial's curves as `artifacts.read_curves` does. Raises BadInput for no run, Corrupt for damaged artifacts."""
     with reader.trial_files(store, reader.load_run(store, run_id)) as folder:
         return artifacts.read_curves(folder)
+
+
+def at_kept_epochs(trial: Trial, curves: Mapping[str, Array]) -> Trial:
+    """Return a trial whose replicates have the losses of the weights that are kept; MLflow has those of the last epoch.
+
+    curves: of the trial, as from `curves`.
+    """
+    rows = {int(number): index for index, number in enumerate(curves["replicate"])}
+    replicates = []
+    for replicate in trial.replicates:
+        own = {name: curves[name][rows[replicate.number]] for name in schema.CURVES if replicate.number in rows}
+        replicates.append(replace(replicate, metrics=replicate.metrics | tracked.kept(own, replicate.epoch)))
+    return replace(trial, replicates=replicates)
 
 
 def motion_of(store: Store, run_id: str) -> Motion | None:
