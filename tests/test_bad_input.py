@@ -19,7 +19,7 @@ from tests.command import client, run, runs_of
 TINY = ["training.epochs=1", "replicates.count=2", "hydra.sweeper.study_name=tiny"]
 RATE, UNITS, BATCH, SEED = "optimizer.learning_rate", "model.units", "training.batch_size", "seed"
 POSITIVE = "valid: a finite number > 0"
-LISTED = "valid: a list that isn't empty, of: a whole number from 1 to 65536"
+LISTED = "valid: a list in [ ] that isn't empty, of: a whole number from 1 to 65536"
 SIZES, EPOCHS = "valid: a whole number from 1 to 1000000000, or null", "valid: a whole number from 1 to 1000000"
 SEEDS = "valid: a whole number from 0 to 4294967295"
 INTERVAL = f"{RATE}=interval(0.1,1)"
@@ -103,7 +103,7 @@ ROWS = [
     row("pruner=medain", "pruner: got 'medain'; valid: did you mean median?"),
     row("optimizer=null", "optimizer: got None; valid: adadelta, adagrad, adam,"),
     row("loss=sparse_categorical_crossentropy", "loss: got 'sparse_categorical_crossentropy'; valid: auto, mse,"),
-    row("replicates.vary=[weather]", "replicates.vary: got ['weather']; valid: a list, or [], of: init, order,"),
+    row("replicates.vary=[weather]", "replicates.vary: got ['weather']; valid: a list in [ ], of: init, order,"),
     row("tracking.name=mlfow", "tracking.name: got 'mlfow'; valid: did you mean mlflow?"),
     # keys
     row("lrr=3", "lrr: got 3; valid: did you mean optimizer.learning_rate? a setting of data, model, optimizer,"),

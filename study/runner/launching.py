@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
 
-from study import sqlite
+from study import locations, sqlite
 from study.clock import Clock, since_launch
 from study.config import grammar, overrides
 from study.data import dataset
@@ -31,6 +31,7 @@ from study.runner.ahead import MOST_WAITING, Ahead, open_ahead
 from study.runner.planning import HydraSweeper, Plan
 from study.search.space import Space
 from study.settings import spec as specs
+from study.settings.data import UserTable
 from study.settings.spec import TrialSpec
 from study.tracking import messages, schema, spool
 
@@ -269,7 +270,7 @@ def _conclude(opened: Launching) -> None:
     plan, study, writer, clock = opened.plan, opened.study, opened.writer, opened.clock
     findings = study_results.read(study.storage, study.name)
     terminal.show_findings(findings)
-    networks, crowned = study_results.Networks(), ""
+    networks, crowned = study_results.Networks(), list[str]()
     if writer and plan.uri:
         with terminal.status("writing the last records"), clock.phase("track"):
             writer.drain()
@@ -277,7 +278,7 @@ def _conclude(opened: Launching) -> None:
             writer.disown(study.name, study.interrupted(), study.wholes() if plan.rules else None)
             if plan.rules:
                 writer.keep_race(study.name, [messages.RacedTrial.of(run_id, record) for run_id, record in study.raced()])
-        crowned = _crown(findings, plan.uri, clock)
+        crowned = _crown(findings, plan, clock)
         try:
             with terminal.status("comparing the networks"), clock.phase("analyse"):
                 networks = study_results.networks(findings, plan.uri)
@@ -299,9 +300,9 @@ def _conclude(opened: Launching) -> None:
             _keep(findings, outputs.tables(findings, networks), page, writer)
             if portrait:
                 writer.keep_files(portrait.run_id, [portrait.file])
-        if crowned:
-            terminal.message(crowned, "dim")
-    terminal.message(f"study {study.name}: {report.seconds_text(clock.seconds, since_launch())}", "dim")
+        for line in crowned:
+            terminal.message(line, "dim")
+    terminal.message(f"study {study.name}: {report.seconds_text(clock.seconds, since_launch())}", "dim", fold=True)
     where = f" --storage {shlex.quote(plan.settings['storage'])}" if plan.settings["storage"] else ""
     terminal.message(f"again: mlp-study show {shlex.quote(study.name)}{where}", "dim")
     if plan.uri:
@@ -322,19 +323,26 @@ def _keep(findings: study_results.Findings, answered: Sequence[AnsweredTable], p
     writer.keep_study(findings.name, tags, schema.parameters(findings.settings), texts, [page])
 
 
-def _crown(findings: study_results.Findings, uri: str, clock: Clock) -> str:
-    """Save the best trial's networks as a Keras model; return a line on it, empty if there are none.
+def _crown(findings: study_results.Findings, plan: Plan, clock: Clock) -> list[str]:
+    """Save the best trial's networks as a Keras model; return lines on it, none if there are no networks.
 
     A failure is only reported, since the study is complete without.
     """
+    assert plan.uri
     try:
         with terminal.status("saving the champion"), clock.phase("report"):
             from study.results import champion  # pandas and MLflow
 
-            kept = champion.keep(findings, uri)
+            kept = champion.keep(findings, plan.uri)
     except StudyError as error:
-        return f"the champion was not saved as a Keras model: {error}"
-    return f"champion: models:/{kept.model_id}, the mean of the {kept.members} networks of trial {kept.trial}" if kept else ""
+        return [f"the champion was not saved as a Keras model: {error}"]
+    if not kept:
+        return []
+    lines = [f"champion: models:/{kept.model_id}, the mean of the {kept.members} networks of trial {kept.trial}"]
+    if isinstance(plan.base.data, UserTable):
+        where = "" if plan.uri == locations.tracking_uri(None) else f" --tracking-uri {shlex.quote(plan.uri)}"
+        lines.append(f"predict new rows: mlp-study predict {shlex.quote(findings.name)} rows.csv{where}")
+    return lines
 
 
 def _columns(space: Space, base: TrialSpec) -> list[str]:

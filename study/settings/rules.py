@@ -129,7 +129,7 @@ def listing(element: Rule, *, at_least: int, distinct: bool = False) -> Rule:
             raise ValueError
         return kept
 
-    kind = "a list that isn't empty" if at_least else "a list, or []"
+    kind = "a list in [ ] that isn't empty" if at_least else "a list in [ ]"
     return Rule(f"{kind}, of: {element.valid}{', each once' if distinct else ''}", accept)
 
 
