@@ -239,7 +239,7 @@ def test_a_study_predicts_for_rows_as_they_come(
     ]:
         assert run("predict", "tiny", *arguments) == 2
         assert fault in errors.pop()
-    assert run("predict", "tine", str(file)) == 2 and "STUDY: got 'tine'" in errors.pop()
+    assert run("predict", "tine", str(file)) == 2 and errors.pop() == "STUDY: got 'tine'; valid: did you mean tiny? one of: tiny"
     (tmp_path / "flats.csv").rename(here / "flats.csv")
 
 
