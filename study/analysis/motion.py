@@ -38,6 +38,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from study.analysis import blas
 from study.analysis.convergence import DIVERGED as LOSS_DIVERGED
 from study.analysis.convergence import OSCILLATING as LOSS_OSCILLATING
 from study.analysis.convergence import SLOW, STUCK, ConvergenceThresholds, tail_length
@@ -200,6 +201,7 @@ def of_cohort(cohort: Cohort, datasets: Sequence[Dataset]) -> Motion | None:
     return measure(cohort.trajectory, cohort.trained.tolist(), cohort.learning_rate, cohort.predictions, targets)
 
 
+@blas.one_thread()
 def measure(
     path: Trajectory,
     trained: Sequence[int],
