@@ -135,6 +135,7 @@ def test_show_tells_a_trial_by_itself(told) -> None:
     for part in (found["run_id"], "tiny/1: finished", "verdict: did not converge", *found["evidence"], "replicates.vary"):
         assert part in shown
     assert all(each["fingerprint"][:16] in shown and each["run_id"] in shown for each in found["replicates"])
+    assert re.search(r"training.motion +true\n", shown) and re.search(r"training.patience +null\n", shown), "as they are typed"
     assert told("show", found["run_id"][:12], "--json") == found
     assert "why it has no result" in told("show", "tiny/2") and "diverged" in told("show", "tiny/2")
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # MLflow and Optuna take seconds to load
 BARS = "▁▂▃▄▅▆▇█"
 MOST_BARS = 60
 STEEP = 10.0
+TYPED = {"None": "null", "True": "true", "False": "false"}  # as a command line has what MLflow keeps
 CURVES = {"train_loss": "train loss", "val_loss": "val loss"}
 
 
@@ -126,7 +127,8 @@ def trial(trial: Trial, moved: Motion | None = None) -> Iterator[tuple[str, Tabl
         yield "numbers", Table(("", "value"), rows)
     if trial.replicates:
         yield "replicates", _replicates(trial.replicates)
-    yield "settings", Table(("setting", "value"), tuple(sorted(trial.settings.items())))
+    typed = {key: TYPED.get(value, value) for key, value in trial.settings.items()}
+    yield "settings", Table(("setting", "value"), tuple(sorted(typed.items())))
 
 
 def _replicates(replicates: Sequence[Replicate]) -> Table:
