@@ -363,6 +363,15 @@ def test_a_number_of_units_is_one_hidden_layer() -> None:
 # -- progress ----------------------------------------------------------------------------------------------------------------
 
 
+def test_a_brief_label_takes_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal.out, "_width", 44)
+    label = "19 still improving, 1 undecided"
+    columns = ("trial", "val loss", "convergence", "training s")
+    rows = (("1", "0.5 ± 0.1", label, "0.05"),)
+    terminal.show_table(report.Table(columns, rows, {"convergence": ("19 still improving…",)}))
+    assert "19 still improving…" in capsys.readouterr().out
+
+
 def test_a_narrow_terminal_cuts_off_the_note_of_a_bar_alone() -> None:
     console = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO())
     bar = progress.bar(console)

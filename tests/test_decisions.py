@@ -224,7 +224,7 @@ def test_a_rival_with_the_better_mean_over_other_replicates_is_explained(objecti
     first, second = (f"{objective.sign * value:.3f}" for value in (0.2, 0.1))
     assert f"trial 1 is {word}, but over other replicates: over the 4 that both have, it is {first}, and" in text
     assert f"the winner's {second}." in text
-    assert "at least 98 %" in text
+    assert "at least 0.98" in text
     alike = dataclasses.replace(records[0], summary=dataclasses.replace(summary(0.5), val_losses=values[0][:4]))
     if objective is LOSS:
         assert "other replicates" not in decisions.text(state, [alike, records[1]], objective, Rules())

@@ -18,6 +18,7 @@ from study.statistics.race import Claim, Decision, Rules
 from study.statistics.rounding import MISSING
 
 MOST_NAMED = 10
+MOST_IN_HEADLINE = 2  # settings by which a headline names a trial
 
 
 def decide(records: Sequence[TrialRecord], objective: Objective, rules: Rules, per_split: int) -> Decision | None:
@@ -61,8 +62,8 @@ def headline(
 ) -> str:
     """Return the decision in a few words.
 
-    tested: the winner on the test part, where a baseline may be better; records: the trials, named by their setting where a single
-    one was searched; default: the setting.
+    tested: the winner on the test part, where a baseline may be better; records: the trials, named by their settings where
+    these are few; default: the setting.
     """
     better = better_baselines(tested) if tested else []
     first = []
@@ -72,7 +73,7 @@ def headline(
         )
     if tested and (gap := default_gap(tested)) and gap[2] < 0:
         first.append(f"{_default_name(records, default)} is better than the winner on the test rows.")
-    names = {record.number: settings_text(record.params) for record in records if len(record.params) == 1}
+    names = {record.number: settings_text(record.params) for record in records if 0 < len(record.params) <= MOST_IN_HEADLINE}
     return " ".join([*first, _outcome(decision, number(decision.delta), names)])
 
 
@@ -157,8 +158,8 @@ def text(
     unit = f"{number(rules.margin, 2)} SD of a setting's {quantity} over {spread}"
     margin = f"The margin {number(decision.delta)} is {unit}"
     if decision.decided:
-        likely = f"at least {100 * rules.confidence:.4g} %"
-        margin = f"With a probability of {likely}, no other is better by more than the margin {number(decision.delta)}, {unit}"
+        likely = f"With a probability of at least {rules.confidence:.4g}"
+        margin = f"{likely}, no other is better by more than the margin {number(decision.delta)}, {unit}"
     sentences.append(f"{margin}; the race compared {len(decision.used)} settings by {sum(decision.used.values()):,} networks.")
     if decision.decided and decision.cheapest not in (None, decision.winner):
         cheap = by_number[decision.cheapest]

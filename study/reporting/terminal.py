@@ -108,7 +108,10 @@ def show_table(content: report.Table, rows: int = ROWS) -> None:
     """
     rows_shown = tuple(tuple(map(visible, row)) for row in content.rows)
     content = replace(content, columns=tuple(map(visible, content.columns)), rows=rows_shown)
-    widths = [_width(column, [row[index] for row in content.rows]) for index, column in enumerate(content.columns)]
+    widths = [
+        _width(column, [row[index] for row in content.rows], content.brief.get(column, ()))
+        for index, column in enumerate(content.columns)
+    ]
     gap = 1 if sum(widths) + 2 * len(widths) <= out.width else 0
     shown = len(widths)
     while shown > 1 and sum(widths[:shown]) + (1 + gap) * shown > out.width:
@@ -132,13 +135,13 @@ def show_table(content: report.Table, rows: int = ROWS) -> None:
         out.print(f"… and {len(content.rows) - rows} more")
 
 
-def _width(column: str, cells: Sequence[str]) -> int:
-    """Return the minimum width of a column: its widest cell (or a label) or the longest word of its heading."""
+def _width(column: str, cells: Sequence[str], brief: Sequence[str]) -> int:
+    """Return the minimum width of a column: its widest cell (or brief one, or label) or the longest word of its heading."""
     words = max(map(cell_len, column.replace("_", " ").split() or [""]))
     if column not in _prose():
         return max(words, max(map(cell_len, cells), default=0))
     longest = max((cell_len(word) for cell in cells for word in cell.split()), default=0)
-    return max(words, min(longest, WIDEST_WORD), PROSE_WIDTH)
+    return max(words, min(longest, WIDEST_WORD), PROSE_WIDTH, *map(cell_len, brief))
 
 
 def show_file(write: Callable[[TextIO], object]) -> None:
