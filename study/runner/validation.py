@@ -80,7 +80,9 @@ def _possible(params: Mapping[str, Scalar], space: Space, trials: ComposedTrials
 
 def check_settings(space: Space, trials: ComposedTrials, choices: Mapping[str, str]) -> None:
     """Raise BadInput with the faults that `check_space` finds in settings alone, since loading data takes a second or more."""
-    _check(space, trials, choices, trials.settings)
+    unknown = _unknown(space, trials, choices)
+    rest = {key: domain for key, domain in space.items() if not unknown.keys() & {key, *(other.key for other in domain.when)}}
+    _check(rest, trials, choices, trials.settings, list(unknown.values()))
 
 
 def check_space(space: Space, trials: ComposedTrials, choices: Mapping[str, str] | None = None) -> list[TrialSpec]:
@@ -92,11 +94,15 @@ def check_space(space: Space, trials: ComposedTrials, choices: Mapping[str, str]
 
 
 def _check(
-    space: Space, trials: ComposedTrials, choices: Mapping[str, str], make: Callable[[Mapping[str, Scalar], Space], TrialSpec]
+    space: Space,
+    trials: ComposedTrials,
+    choices: Mapping[str, str],
+    make: Callable[[Mapping[str, Scalar], Space], TrialSpec],
+    known: Sequence[Fault] = (),
 ) -> list[TrialSpec]:
+    """Do as `check_space` says, with trials from `make`. known: faults that are known already."""
     validated: list[TrialSpec] = []
-    faults: list[Fault] = []
-    of_other_kinds: list[Fault] = []
+    faults, of_other_kinds = list(known), list[Fault]()
     examples = [spaces.example(space), *(spaces.example(space, key, value) for key in space for value in space[key].samples())]
     for params in {tuple(params.items()): params for params in examples}.values():
         try:
@@ -114,6 +120,30 @@ def _check(
     if faults:
         raise BadInput({str(fault): fault for fault in faults}.values())
     return validated
+
+
+def _unknown(space: Space, trials: ComposedTrials, choices: Mapping[str, str]) -> dict[str, Fault]:
+    """Return the faults of the keys that are no settings, by key. A whole trial with them is refused for the first alone."""
+    try:
+        trials.config(spaces.example(space), space)
+    except BadInput:
+        pass
+    else:
+        return {}
+    faults = {}
+    for key, domain in space.items():
+        if key in choices or specs.kinds_with(key):
+            continue
+        refused: list[Fault] = []
+        for value in domain.samples():
+            try:
+                trials.config({key: value}, space)
+            except BadInput as bad:
+                refused += [fault for fault in bad.faults if fault.key == key][:1]
+        # what is refused for its value may have one that is valid
+        if len(refused) == len(domain.samples()) and len({fault.valid for fault in refused}) == 1:
+            faults[key] = Fault(key, str(domain), refused[0].valid)
+    return faults
 
 
 def _other_kinds_fault(fault: Fault, kinds: Sequence[str], space: Space, fixed: Sequence[str]) -> Fault:
