@@ -223,7 +223,7 @@ def test_a_sampler_that_cannot_learn_from_other_trials_is_not_said_to(known: lis
 
 
 def test_another_study_that_is_not_there_is_refused_with_those_that_are(known: list[dict]) -> None:
-    with pytest.raises(BadInput, match=r"hydra.sweeper.from: got 'knwn'; valid: one of: known"):
+    with pytest.raises(BadInput, match=r"hydra.sweeper.from: got 'knwn'; valid: did you mean known\? one of: known"):
         planned([*SEARCH, "hydra.sweeper.from=knwn"])
 
 

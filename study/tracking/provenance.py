@@ -17,6 +17,7 @@ from study.settings.spec import TrialSpec
 PACKAGE = Path(__file__).parent.parent
 # the code that trains or loads data: a change elsewhere, such as in a table or a picture, changes no bit
 DECIDING = (
+    "analysis/blas.py",
     "analysis/convergence.py",
     "analysis/forward.py",
     "analysis/motion.py",
