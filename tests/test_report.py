@@ -161,6 +161,14 @@ def test_a_question_has_a_section_of_its_own(name: str, drawn: list[str]) -> Non
     assert drawn not in [[chart.title for chart in section.charts] for section in study_page.build(*STUDIES["whole"]).sections]
 
 
+def test_a_setting_of_failed_trials_alone_has_no_chart() -> None:
+    *done, failed = trials(5, broken=1)
+    assert failed.summary is None
+    records = [*done, dataclasses.replace(failed, params={**failed.params, "optimizer.momentum": 0.9})]
+    titles = [chart.title for section in study_page.build(findings(records), Networks()).sections for chart in section.charts]
+    assert "Parallel coordinates" in titles and "momentum" not in titles
+
+
 def test_a_page_loads_nothing_and_asks_nobody() -> None:
     text = page.render(study_page.build(*STUDIES["whole"]))
     own = text.replace(page._plotly(), "").replace(packed_specs(text), "")

@@ -136,8 +136,9 @@ def _settings_charts(findings: Findings) -> Iterator[Chart]:
     )
     yield from _by_time(done, less_is_better, quantity)
     yield from _by_pair(findings, less_is_better)
-    if findings.keys:
-        columns = {key: [record.params.get(key) for record in done] for key in findings.keys}
+    keys = [key for key in findings.keys if any(key in record.params for record in done)]  # some only failed trials may have
+    if keys:
+        columns = {key: [record.params.get(key) for record in done] for key in keys}
         yield Chart(
             "Parallel coordinates",
             search.parallel(columns, _values(done), quantity, less_is_better),
@@ -145,7 +146,7 @@ def _settings_charts(findings: Findings) -> Iterator[Chart]:
             "Orange is best, grey worst. Drag along an axis to select a range, or drag its name to move it.",
             wide=True,
         )
-    for key in findings.keys:
+    for key in keys:
         chosen = [record for record in in_order if key in record.params]
         column, numbers = [record.params[key] for record in chosen], [record.number for record in chosen]
         title = report.short(key).replace("_", " ")
