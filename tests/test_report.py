@@ -161,12 +161,14 @@ def test_a_question_has_a_section_of_its_own(name: str, drawn: list[str]) -> Non
     assert drawn not in [[chart.title for chart in section.charts] for section in study_page.build(*STUDIES["whole"]).sections]
 
 
-def test_a_setting_of_failed_trials_alone_has_no_chart() -> None:
+@pytest.mark.parametrize("of_others", [{}, {"optimizer.rho": None}])
+def test_a_setting_that_no_completed_trial_has_has_no_chart(of_others: dict[str, None]) -> None:
     *done, failed = trials(5, broken=1)
     assert failed.summary is None
-    records = [*done, dataclasses.replace(failed, params={**failed.params, "optimizer.momentum": 0.9})]
+    records = [dataclasses.replace(record, params={**record.params, **of_others}) for record in done]
+    records.append(dataclasses.replace(failed, params={**failed.params, "optimizer.rho": 0.9}))
     titles = [chart.title for section in study_page.build(findings(records), Networks()).sections for chart in section.charts]
-    assert "Parallel coordinates" in titles and "momentum" not in titles
+    assert "Parallel coordinates" in titles and "rho" not in titles
 
 
 def test_a_page_loads_nothing_and_asks_nobody() -> None:

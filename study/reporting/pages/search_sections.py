@@ -136,7 +136,8 @@ def _settings_charts(findings: Findings) -> Iterator[Chart]:
     )
     yield from _by_time(done, less_is_better, quantity)
     yield from _by_pair(findings, less_is_better)
-    keys = [key for key in findings.keys if any(key in record.params for record in done)]  # some only failed trials may have
+    # some only failed trials may have, or all trials as null
+    keys = [key for key in findings.keys if any(record.params.get(key) is not None for record in done)]
     if keys:
         columns = {key: [record.params.get(key) for record in done] for key in keys}
         yield Chart(
