@@ -91,7 +91,7 @@ def find(settings: UserTable, name: str, values: Values, said: str) -> Found | U
     if role == NUMBER or (not role and is_numeric(values.type)):
         return _number(settings, name, values, distinct, said=bool(role))
     if role == DATE or (not role and _is_time(values.type)):
-        return _date(settings, name, values, written)
+        return _date(settings, name, values, [written] if written else [])
     if not role and (slips := slips_of(settings, levels_of(values))):
         return Unusable(name, *slip(settings, values, slips))
     texts = _texts(values)
@@ -188,12 +188,13 @@ def _boolean(settings: UserTable, name: str, values: Values, pair: tuple[str, st
     return Found(column, BOOLEAN, _text(name, values, *([f"1 is {pair[1]}"] if set(pair) != encoding.TRUTHS else [])))
 
 
-def _date(settings: UserTable, name: str, values: Values, written: str) -> Found | Unusable:
+def _date(settings: UserTable, name: str, values: Values, known: Sequence[str]) -> Found | Unusable:
+    """Return a column of dates. known: the notations that its texts may have, if they are known; the first one is taken."""
     if _is_time(values.type):
         times, written, notes = pc.cast(values, pa.timestamp("us")).to_numpy(), dates.ISO, []
     else:
         texts = _texts(values)
-        possible = [written] if written else dates.notations(texts) or dates.mixed(texts)
+        possible = known or dates.notations(texts) or dates.mixed(texts)
         if not possible:
             valid = f"dates, or their notation: {roles_hint(name, 'date %d.%m.%Y')}"
             if (unread := dates.unreadable(texts)) is None:
@@ -208,11 +209,11 @@ def _date(settings: UserTable, name: str, values: Values, written: str) -> Found
             times = dates.read(name, np.array(texts, object), written)
         except BadInput as bad:
             return Unusable(name, str(bad.faults[0].got).partition(": ")[2], bad.faults[0].valid)
-    known = times[~np.isnat(times)]
-    parts = dates.varying(known)
-    span = f"{known.min().astype('datetime64[D]')} to {known.max().astype('datetime64[D]')}"
+    times = times[~np.isnat(times)]
+    parts = dates.varying(times)
+    span = f"{times.min().astype('datetime64[D]')} to {times.max().astype('datetime64[D]')}"
     named = ", ".join(dict.fromkeys(part.partition(",")[0] for part in parts))
-    first = float((known.min() - np.datetime64(0, "us")) / np.timedelta64(1, "D"))
+    first = float((times.min() - np.datetime64(0, "us")) / np.timedelta64(1, "D"))
     column = TableColumn(name, encoding.DATE, parts=parts, written=written, origin=math.floor(first), **_gaps(settings, values))
     return Found(column, DATE, _text(name, values, f"{span}: {named}", *notes))
 
@@ -221,9 +222,9 @@ def _dated(settings: UserTable, name: str, values: Values, texts: Sequence[str])
     """Return a column of dates in one notation; None for any other. Several are read only where the column is said to be a date:
     a trained study's columns keep their roles.
     """
-    if not _like_dates(texts) or not dates.notations(texts):
+    if not _like_dates(texts) or not (fitting := dates.notations(texts)):
         return None
-    found = _date(settings, name, values, "")
+    found = _date(settings, name, values, fitting)
     return found if isinstance(found, Found) else None
 
 
@@ -233,7 +234,8 @@ def _like_dates(texts: Sequence[str]) -> bool:
 
 def mixed_dates(settings: UserTable, values: Values) -> str:
     """Return the several notations in which a column, which has no role in the settings, is dates; "" for any other column."""
-    if settings.roles != AUTO or not is_text(values.type):
+    # texts of the first rows tell of most columns, whose many texts needn't be gathered again
+    if settings.roles != AUTO or not is_text(values.type) or not any(map(LIKE_DATE.match, _texts(values[: dates.MOST_TRIED]))):
         return ""
     texts = _texts(values)
     return next(iter(dates.mixed(texts)), "") if texts and _like_dates(texts) else ""
