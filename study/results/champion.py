@@ -22,7 +22,7 @@ from study.reporting import report
 from study.reporting.study_results import Findings
 from study.results import measured, out_of_fold
 from study.settings.data import CATEGORY, CLASSIFICATION, UserTable
-from study.settings.rules import suggestion
+from study.settings.rules import one_of_names
 from study.settings.spec import TrialSpec, build
 from study.tracking import schema
 
@@ -84,7 +84,7 @@ def opened(study: str, uri: str) -> Iterator[tuple[keras.Model, dict[str, Any]]]
     with champion.opened(records, study) as kept:
         if kept is None:
             if study not in (known := [name for name in records.experiments() if name != schema.DEFAULT]):
-                raise BadInput([Fault("STUDY", study, f"{suggestion(study, known)}one of: {', '.join(known) or 'none yet'}")])
+                raise BadInput([Fault("STUDY", study, one_of_names(study, known))])
             raise BadInput([Fault("STUDY", study, f"a study whose champion is saved in {uri}; launch it again to save it")])
         file, meaning = kept
         if "made_of" not in meaning:  # saved by an earlier version

@@ -22,7 +22,7 @@ from study.search import storage as storages
 from study.search.beginning import Beginning
 from study.search.mirror import Mirror, latest
 from study.search.space import Space
-from study.settings.rules import suggestion
+from study.settings.rules import one_of_names
 from study.settings.values import Value, as_texts, from_text
 from study.statistics import rounds
 from study.statistics.objectives import Objective
@@ -149,8 +149,7 @@ def open_study(storage: str, name: str) -> StoredStudy:
             study = load(storage, name)
         except KeyError as error:
             known = optuna.get_all_study_names(storages.backend(storage))
-            valid = f"{suggestion(name, known)}one of: {', '.join(known) or 'none yet'}"
-            raise BadInput([Fault("STUDY", name, valid)]) from error
+            raise BadInput([Fault("STUDY", name, one_of_names(name, known))]) from error
         attrs = attributes.of_study(study)
         objectives = objectives_of(attrs)
         records = records_of(study)

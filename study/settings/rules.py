@@ -139,6 +139,12 @@ def nearest(name: object, names: Iterable[str]) -> str:
     return suggestion(name, known) + ", ".join(known)
 
 
+def one_of_names(name: object, names: Iterable[str]) -> str:
+    """Return the valid names of a study, a run or the like as text, with the one that was probably meant."""
+    known = list(names)
+    return f"{suggestion(name, known)}one of: {', '.join(known) or 'none yet'}"
+
+
 def suggestion(name: object, names: Iterable[str]) -> str:
     """Suggest the name that was probably meant, if there is one: the most similar, or else the first that it abbreviates.
 

@@ -22,7 +22,7 @@ from study.errors import BadInput, Fault, collecting
 from study.records.network import Network
 from study.records.tracked import TrackedNetwork
 from study.settings import spec
-from study.settings.rules import suggestion
+from study.settings.rules import one_of_names, suggestion
 from study.tracking import artifacts, reader, store
 from study.tracking.schema import (
     DEFAULT,
@@ -138,8 +138,7 @@ def page(opened: Store, study: str | None) -> str:
     if study is not None:
         if study in experiments:
             return opened.page(experiments[study])
-        known = ", ".join(name for name in experiments if name != DEFAULT) or "none yet"
-        raise BadInput([Fault("STUDY", study, f"{suggestion(study, experiments)}one of: {known}")])
+        raise BadInput([Fault("STUDY", study, one_of_names(study, (name for name in experiments if name != DEFAULT)))])
     try:
         return opened.page(experiments[newest(opened, experiments)])
     except BadInput:
