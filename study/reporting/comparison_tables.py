@@ -123,28 +123,22 @@ def network_tables(networks: Sequence[TrackedNetwork], comparison: Comparison) -
         if len(trials) > max(MOST_COLUMNS, len(settings)):
             yield "settings that differ", Table(("", *settings), tuple(zip(trials, *values, strict=True)))
         else:
-            rows = tuple((key, *of_trials) for key, of_trials in zip(settings, values, strict=True))
-            yield "settings that differ", Table(("", *trials), rows)
-    columns = ("", "network", "val loss", "train loss", "convergence", "fingerprint", "run", *seeds)
-    yield (
-        "networks",
-        Table(
-            columns,
-            tuple(
-                (
-                    str(index),
-                    two_trials.network_address(network),
-                    number(network.val_loss, 4),
-                    number(network.train_loss, 4),
-                    network.label or "–",
-                    sha[:16],
-                    network.run_id[:8] or "–",
-                    *(_seeds(network).get(key, "–") for key in seeds),
-                )
-                for index, (network, sha) in enumerate(zip(networks, comparison.fingerprints, strict=True))
-            ),
-        ),
+            by_key = tuple((key, *of_trials) for key, of_trials in zip(settings, values, strict=True))
+            yield "settings that differ", Table(("", *trials), by_key)
+    rows = tuple(
+        (
+            str(index),
+            two_trials.network_address(network),
+            number(network.val_loss, 4),
+            number(network.train_loss, 4),
+            network.label or "–",
+            sha[:16],
+            network.run_id[:8] or "–",
+            *(_seeds(network).get(key, "–") for key in seeds),
+        )
+        for index, (network, sha) in enumerate(zip(networks, comparison.fingerprints, strict=True))
     )
+    yield "networks", Table(("", "network", "val loss", "train loss", "convergence", "fingerprint", "run", *seeds), rows)
 
 
 def pair_tables(comparison: Comparison) -> Iterator[tuple[str, Table]]:

@@ -107,7 +107,8 @@ def show_table(content: report.Table, rows: int = ROWS) -> None:
     ones.
     """
     rows_shown = tuple(tuple(map(visible, row)) for row in content.rows)
-    content = replace(content, columns=tuple(map(visible, content.columns)), rows=rows_shown)
+    brief = {column: tuple(map(visible, cells)) for column, cells in content.brief.items()}
+    content = replace(content, columns=tuple(map(visible, content.columns)), rows=rows_shown, brief=brief)
     widths = [
         _width(column, [row[index] for row in content.rows], content.brief.get(column, ()))
         for index, column in enumerate(content.columns)
@@ -127,7 +128,7 @@ def show_table(content: report.Table, rows: int = ROWS) -> None:
         drawn.add_column(escape(heading), justify="left" if column in _prose() else "right", width=width, overflow="fold")
         drawn_cells.append(content.brief.get(column, cells) if width < wanted else cells)
     for row in list(zip(*drawn_cells, strict=True))[:rows]:
-        drawn.add_row(*(escape(visible(cell)) for cell in row))
+        drawn.add_row(*map(escape, row))
     out.print(drawn)
     if shown < len(widths):
         out.print(f"(this terminal is too narrow for: {escape(', '.join(content.columns[shown:]))})")

@@ -10,9 +10,9 @@ import numpy as np
 
 from study.analysis import distance
 from study.analysis.comparison import Comparison
-from study.records.tracked import TrackedNetwork
+from study.records.tracked import TrackedNetwork, TrackedTrial
 from study.reporting import comparison_tables, report, two_trials
-from study.reporting.pages import page
+from study.reporting.pages import network_sections, page
 from study.reporting.pages.charts import losses
 from study.reporting.pages.charts import networks as charts
 from study.reporting.pages.charts.style import UNRELATED_TEXT
@@ -42,9 +42,7 @@ def build(networks: Sequence[TrackedNetwork], comparison: Comparison) -> Page:
     counts = Counter(map(two_trials.trial_address, networks))
     return Page(
         title=f"{len(networks)} networks side by side",
-        subtitle=", ".join(
-            f"{trial} ({count} network{'s' * (count > 1)})" if trial else f"{count}" for trial, count in counts.items()
-        ),
+        subtitle=", ".join(f"{trial} ({count} network{'s' * (count > 1)})" for trial, count in counts.items()),
         # which is better comes first, then how the networks differ
         headline=f"{lead.claim}." if lead else f"{verdict.name}." if verdict else f"{comparison.distinct} different fingerprints.",
         facts=facts,
@@ -61,25 +59,7 @@ def _loss_curves(networks: Sequence[TrackedNetwork]) -> Section:
     for _, network in recorded:
         trials.setdefault(two_trials.trial_address(network), []).append(network)
     if len(recorded) > MOST_CURVES and len(trials) <= MOST_BANDS:
-        parts = {
-            title: [np.stack([network.curves[name] for network in trial]) for trial in trials.values()]
-            for title, name in (("Training loss", TRAIN_LOSS), ("Validation loss", VAL_LOSS))
-        }
-        axis = losses.shown_axis(list(parts.values()))
-        numbers = [[network.number or 0 for network in trial] for trial in trials.values()]
-        caption = "The median of each trial's networks and their range; of the first trial, each network's curve too."
-        return Section(
-            "Loss curves",
-            charts=[
-                Chart(
-                    title,
-                    losses.bands(list(trials), numbers, of_trials, axis),
-                    f"{title} by epoch of {len(trials)} trials.",
-                    caption,
-                )
-                for title, of_trials in parts.items()
-            ],
-        )
+        return network_sections.loss_curves(list(trials), list(map(_as_trial, trials.values())))
     # numbered as in the tables
     chosen = recorded[:MOST_CURVES]
     names = [f"{index}: {two_trials.network_address(network)}" for index, network in chosen]
@@ -88,6 +68,12 @@ def _loss_curves(networks: Sequence[TrackedNetwork]) -> Section:
     alt = f"Validation and training loss by epoch of {len(names)} networks."
     caption = "Validation loss solid, training loss dotted. Click a name to show or hide it."
     return Section("Loss curves", charts=[Chart("Loss by epoch", figure, alt, caption, wide=True)])
+
+
+def _as_trial(networks: Sequence[TrackedNetwork]) -> TrackedTrial:
+    """Return a trial's networks with their curves as one record."""
+    train, val = (np.stack([network.curves[name] for network in networks]) for name in (TRAIN_LOSS, VAL_LOSS))
+    return TrackedTrial([network.number or 0 for network in networks], train, val, [network.target for network in networks], {})
 
 
 def _pair_charts(networks: Sequence[TrackedNetwork], comparison: Comparison) -> Iterator[Chart]:

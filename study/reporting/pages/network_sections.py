@@ -18,7 +18,7 @@ from study.settings.data import CLASSIFICATION
 
 
 def loss_curves(names: Sequence[str], trials: Sequence[TrackedTrial], note: str = "") -> Section:
-    """Return the loss curves of at most three trials, the first one with its replicates; empty without trials.
+    """Return the loss curves of a few trials, the first one with its replicates; empty without trials.
 
     note: on how to read the names.
     """
