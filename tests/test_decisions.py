@@ -114,6 +114,29 @@ def test_a_baseline_is_called_what_its_interval_shows(
     assert headline.startswith("Model0 is better") == bool(better)
 
 
+def test_each_figure_of_the_test_part_stands_in_one_table() -> None:
+    """A score that is the loss itself is in the table of losses; one with an interval isn't printed without it again."""
+    scores = {"mae": 43.8, "rmse": 53.8, "r2": 0.4, "mape": float("nan")}
+    rmse, mae = (53.8, 47.2, 62.9), (43.8, 37.5, 51.5)
+    numbers = outcome.TestScore("ensemble", (0.5, 0.4, 0.6), [rmse], [mae], None, None, scores)
+    known = dataclasses.replace(judged(), scores=[numbers])
+    assert "RMSE" not in decisions.tested_table(known).columns
+    table = decisions.scores_table(known)
+    assert dict(zip(table.columns, table.rows[0], strict=True)) == {
+        "model": "mean of 8 networks",
+        "RMSE": "53.8 [47.2, 62.9]",
+        "MAE": "43.8 [37.5, 51.5]",
+        "R²": "0.400",
+    }
+    several = dataclasses.replace(numbers, rmse=[rmse, (0.2, 0.1, 0.3)], mae=[mae, (0.1, 0.1, 0.2)])
+    table = decisions.scores_table(dataclasses.replace(known, scores=[several]))
+    assert (table.columns[1:], table.rows[0][1:]) == (("RMSE", "MAE", "R²"), ("53.8, 0.200", "43.8, 0.100", "0.400"))
+    classes = {"accuracy": 0.9, "log_loss": 0.5000001, "brier": 0.2}
+    sure = outcome.TestScore("ensemble", (0.5, 0.4, 0.6), [], [], (0.9, 0.8, 1.0), None, classes)
+    table = decisions.scores_table(dataclasses.replace(known, scores=[sure]))
+    assert (table.columns[1:], table.rows[0][1:]) == (("accuracy", "Brier score"), ("0.900 [0.800, 1.000]", "0.200"))
+
+
 def test_the_page_begins_with_the_decision_and_the_test_rows() -> None:
     records = [
         dataclasses.replace(record, summary=dataclasses.replace(record.summary, tested=judged((0.1, 0.05, 0.2))))

@@ -53,7 +53,7 @@ def constant(values: Sequence[float | None]) -> bool:
 def fixed(values: Sequence[float], beside: Sequence[float], digits: int = 3) -> list[str]:
     """Return numbers with the decimals that the largest finite one `beside` them has to `digits` significant digits."""
     largest = max((abs(value) for value in beside if math.isfinite(value)), default=1.0) or 1.0
-    return [f"{value:.{_decimals(largest, digits)}f}" for value in values]
+    return _written(values, lambda value: f"{value:.{_decimals(largest, digits)}f}")
 
 
 def estimates(values: Sequence[Interval | None], beside: float, digits: int = 3) -> list[str]:

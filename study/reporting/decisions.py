@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -12,10 +13,9 @@ from study.records.outcome import DEFAULT, Interval, Tested, TestScore
 from study.records.trial import TrialRecord
 from study.reporting import columns
 from study.reporting.report import Table, duration, listed, number, settings_text
-from study.statistics import race
+from study.statistics import objectives, race
 from study.statistics.objectives import NAMES, Objective
 from study.statistics.race import Claim, Decision, Rules
-from study.statistics.rounding import MISSING
 
 MOST_NAMED = 10
 MOST_IN_HEADLINE = 2  # settings by which a headline names a trial
@@ -267,34 +267,52 @@ def _trials(decision: Decision, kind: str) -> str:
 
 
 def tested_table(tested: Tested) -> Table:
-    """Tabulate the models on the test rows, the winner's networks first; of several targets, without intervals."""
+    """Tabulate the models' losses on the test rows, the winner's networks first, and how far the others are from them."""
     scores, own = tested.scores, tested.scores[0]
-    found = {"model": [_model_name(score, tested) for score in scores]}
-    found["test loss"] = columns.estimates([score.loss for score in scores], own.loss[0])
-    # before the others, since claims rest on it, and a narrow terminal leaves out the last columns
-    found["minus the first"] = columns.estimates([score.gap for score in scores], own.loss[0] / 10)
-    if own.accuracy:
-        found["accuracy"] = columns.estimates([score.accuracy for score in scores], own.accuracy[0])
-    else:
-        for name, measure in (("RMSE", "rmse"), ("MAE", "mae")):
-            per_target = zip(*(getattr(score, measure) for score in scores), strict=True)
-            texts = [columns.estimates(estimates, estimates[0][0]) for estimates in per_target]
-            plain = [text if len(texts) == 1 else [value.partition(" ")[0] for value in text] for text in texts]
-            if plain:
-                found[name] = [", ".join(values) for values in zip(*plain, strict=True)]
-    rows = list(zip(*found.values(), strict=True))
+    names = [_model_name(score, tested) for score in scores]
+    losses = columns.estimates([score.loss for score in scores], own.loss[0])
+    gaps = columns.estimates([score.gap for score in scores], own.loss[0] / 10)
+    rows = list(zip(names, losses, gaps, strict=True))
     if tested.networks > 1:
-        loss, gain = columns.fixed([tested.single], [own.loss[0]]), columns.estimates([tested.gain], own.loss[0] / 10)
-        rows.insert(1, ("one network, on average", *loss, *gain, *(MISSING for _ in range(len(found) - 3))))
-    return Table(tuple(found), tuple(rows))
+        (loss,), (gain,) = columns.fixed([tested.single], [own.loss[0]]), columns.estimates([tested.gain], own.loss[0] / 10)
+        rows.insert(1, ("one network, on average", loss, gain))
+    return Table(("model", "test loss", "minus the first"), tuple(rows))
 
 
 def scores_table(tested: Tested) -> Table:
-    """Tabulate the models' scores on the test rows, in the target's own unit; no rows for records of earlier versions."""
-    names, models = list(tested.scores[0].scores), tested.scores
-    found = [columns.numbers([of.scores[name] for of in models]) for name in names]
-    rows = zip([_model_name(of, tested) for of in models], *found, strict=True) if names else ()
-    return Table(("model", *(NAMES.get(name, name) for name in names)), tuple(rows))
+    """Tabulate the models' scores on the test rows, in the target's own unit, those with intervals first.
+
+    A score that is the loss itself, such as the log loss of classes, is left out: it stands in the table of losses.
+    """
+    models = tested.scores
+    found = {"model": [_model_name(score, tested) for score in models]}
+    estimates: Mapping[str, list[list[Interval]]] = {
+        objectives.ACCURACY: [[score.accuracy] if score.accuracy else [] for score in models],
+        objectives.RMSE: [score.rmse for score in models],
+        objectives.MAE: [score.mae for score in models],
+    }
+    for name, of_models in estimates.items():
+        if of_models[0] and not _is_loss([value for ((value, *_), *_) in of_models], tested):
+            found[name] = _estimated(of_models)
+    for name in models[0].scores:
+        values = [score.scores[name] for score in models]
+        if not (estimates.get(name, [[]])[0] or _is_loss(values, tested) or all(map(math.isnan, values))):
+            found[name] = columns.fixed(values, values[:1])
+    return Table(tuple(NAMES.get(name, name) for name in found), tuple(zip(*found.values(), strict=True)))
+
+
+def _estimated(of_models: Sequence[Sequence[Interval]]) -> list[str]:
+    """Return each model's estimates of a score by target; of several targets without intervals, for which there is no room."""
+    by_target = list(zip(*of_models, strict=True))
+    if len(by_target) == 1:
+        return columns.estimates(by_target[0], by_target[0][0][0])
+    values = [[value for value, *_ in estimates] for estimates in by_target]
+    return [", ".join(texts) for texts in zip(*(columns.fixed(column, column[:1]) for column in values), strict=True)]
+
+
+def _is_loss(values: Sequence[float], tested: Tested) -> bool:
+    """Return True if each model's value of a score is its loss, up to float32."""
+    return bool(np.allclose(values, [score.loss[0] for score in tested.scores], rtol=1e-5, atol=0))
 
 
 def _model_name(score: TestScore, tested: Tested) -> str:
@@ -303,11 +321,6 @@ def _model_name(score: TestScore, tested: Tested) -> str:
     if score.gap is not None:
         return score.name
     return f"mean of {tested.networks} networks" if tested.networks > 1 else "the network"
-
-
-def _estimate(interval: Interval) -> str:
-    value, low, high = interval
-    return f"{number(value)} [{number(low)}, {number(high)}]"
 
 
 def better_baselines(tested: Tested) -> list[str]:
@@ -326,11 +339,6 @@ def default_gap(tested: Tested) -> Interval | None:
 
 def tested_text(tested: Tested, records: Sequence[TrialRecord], default: Mapping[str, Scalar] | None) -> str:
     """Return what the winner is worth on the test rows, in sentences. records: the trials; default: the setting."""
-    loss = _estimate(tested.scores[0].loss)
-    networks = f"the winner's network has loss {loss}."
-    if tested.networks > 1:
-        networks = f"the mean prediction of the winner's {tested.networks} networks has loss {loss}; one network has "
-        networks += f"{number(tested.single)} on average."
     better = better_baselines(tested)
     gaps = {name: gap for name, gap in _baseline_gaps(tested).items() if name not in better}
     worse = [name for name, (_, low, _) in gaps.items() if low > 0]
@@ -345,9 +353,10 @@ def tested_text(tested: Tested, records: Sequence[TrialRecord], default: Mapping
         standing = "better" if gap[2] < 0 else "worse" if gap[1] > 0 else "not shown to be better or worse"
         though = ", though not on the validation rows: which of the two is better depends on the rows" if gap[2] < 0 else ""
         compared = f" {_default_name(records, default)} is {standing}{though}.{compared}"
+    means = " RMSE and MAE are those of each target, other scores their means." if len(tested.scores[0].rmse) > 1 else ""
     return (
-        f"On {tested.rows:,} test rows, by which nothing was trained or chosen, {networks}{compared} Intervals are 95 %, over rows."
-        f"{_calibration_text(tested)}"
+        f"The test part has {tested.rows:,} rows, by which nothing was trained or chosen.{compared} Intervals are 95 %, over rows."
+        f"{means}{_calibration_text(tested)}"
     )
 
 

@@ -195,8 +195,7 @@ def show_findings(findings: Findings) -> None:
         show_text(text)
     if findings.tested:
         show_table(decisions.tested_table(findings.tested))
-        if (scores := decisions.scores_table(findings.tested)).rows:
-            show_table(scores)
+        show_table(decisions.scores_table(findings.tested))
         show_text(decisions.tested_text(findings.tested, findings.records, findings.default))
     if findings.star and findings.claims:
         show_text(f"{findings.answer.headline}.", "bold")

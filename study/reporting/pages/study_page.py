@@ -107,10 +107,9 @@ def _tested(findings: Findings) -> Section:
     title, tested = "The winner on rows that it has never seen", findings.tested
     if tested is None:
         return Section(title)
-    tables = [Listing("", decisions.tested_table(tested), decisions.tested_text(tested, findings.records, findings.default))]
-    if (scores := decisions.scores_table(tested)).rows:
-        tables.append(Listing("Scores", scores, "In the target's own unit, where they have one."))
-    return Section(title, tables=tables)
+    losses = Listing("", decisions.tested_table(tested), decisions.tested_text(tested, findings.records, findings.default))
+    scores = Listing("Scores", decisions.scores_table(tested), "In the target's own unit, where they have one.")
+    return Section(title, tables=[losses, scores])
 
 
 def _calibration(findings: Findings) -> Section:
