@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from study.analysis import error_table
 from tests.command import client, ran, runs_of
 from tests.servers import free_port
 
@@ -174,6 +175,21 @@ def test_two_replicates_of_a_trial_are_compared_by_fingerprints_and_loss_curves(
         wait_for(tree, lambda: [line.count(",") >= 6 for line in {path.get_attribute("d") for path in drawn.all()}], [True, True])
         tree.go_back()
         tree.get_by_text("Comparing 2 Runs").first.wait_for()
+    assert [text for text in errors if not NOT_OURS.search(text)] == []
+
+
+@pytest.mark.usefixtures("here")
+def test_two_trials_are_compared_by_their_errors(server: str, page: Any, errors: list[str]) -> None:
+    opened(page, server + first_page())
+    for name in ("trial 0", "trial 1"):
+        place = run(page, name).first.get_attribute("row-index")
+        page.locator(f"[row-index='{place}'] .ag-checkbox-input").first.click()
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_text("errors.txt", exact=True).click()
+    shown = page.locator("code", has_text=error_table.OF_CLASSES)
+    wait_for(page, shown.count, 2)
+    first, second = (each.bounding_box() for each in shown.all())
+    assert first and second and first["y"] == second["y"] and first["x"] < second["x"]
     assert [text for text in errors if not NOT_OURS.search(text)] == []
 
 

@@ -311,6 +311,7 @@ def _artifacts(spec: TrialSpec) -> int:
         "curves.npz": 12 * count * epochs + 1_100,
         "curves.parquet": 12 * count * epochs + 1_100,
         "comparison": (32 * compared**2 + 7_500) * (count > 1),
+        "errors": 1_000,
         "config": 900,
         "environment": 1_300,
         "manifest": 700,

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from study import locations
-from study.analysis import blame, blas, convergence, fingerprints, forward, motion, pairwise, summaries, tested
+from study.analysis import blame, blas, convergence, error_table, fingerprints, forward, motion, pairwise, summaries, tested
 from study.analysis.motion import Motion
 from study.clock import Clock
 from study.data import batches, dataset
@@ -43,6 +43,7 @@ class Recorder(Protocol):
         comparison: Mapping[str, Array],
         searchable: Sequence[str],
         onward: tuple[Cohort, Sequence[Floats | Integers]] | None,
+        errors: str,
     ) -> None: ...
     def close(self, result: Completed | Pruned | Failed | None) -> None: ...
 
@@ -207,7 +208,8 @@ def _run(
         surroundings = environment() | {"width": str(training.signature.width)} | origin
         searchable = summaries.searchable_texts(trained, datasets)
         further = (trained_on, targets[: len(trained_on)]) if trained_on else None
-        recorder.cohort(trained, summary, marks, targets, surroundings, comparison, searchable, further)
+        errors = error_table.as_text(trained, datasets)
+        recorder.cohort(trained, summary, marks, targets, surroundings, comparison, searchable, further, errors)
     return Completed(summary)
 
 

@@ -263,12 +263,13 @@ class TrialRecorder:
         comparison: Mapping[str, Array],
         searchable: Sequence[str],
         onward: tuple[Cohort, Sequence[Array]] | None,
+        errors: str,
     ) -> None:
         """Write the trained cohort's files, and keep its summary, fingerprints of both kinds, labels and epochs.
 
-        onward: replicates that were trained on, and their targets.
+        onward: replicates that were trained on, and their targets; errors: the table of `error_table`.
         """
-        artifacts.write(self._folder / FILES, cohort, targets, environment, comparison, onward)
+        artifacts.write(self._folder / FILES, cohort, targets, environment, comparison, onward, errors)
         self._trained = Trained(summary, fingerprints, cohort.labels, cohort.epoch.tolist(), searchable)
 
     def close(self, outcome: Completed | Pruned | Failed | None) -> None:
