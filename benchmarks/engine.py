@@ -30,19 +30,24 @@ from benchmarks import sides
 from benchmarks.sides import Workload
 
 SOURCE = Workload(sizes=(10, 128, 1), rows=1000, batch=32, epochs=100)
-LARGE = Workload(sizes=(64, 512, 512, 10), rows=2048, batch=256, epochs=5)
+WORKLOADS = {
+    "scripts'": SOURCE,
+    "large": Workload(sizes=(64, 512, 512, 10), rows=2048, batch=256, epochs=5),
+    "pictures": Workload(sizes=(784, 256, 256, 10), rows=60_000, batch=128, epochs=1),
+    "rows": Workload(sizes=(50, 256, 256, 1), rows=1_000_000, batch=128, epochs=1),
+}
 ONE_BY_ONE, AT_ONCE = (1,), (1, 8, 32, 128)
-# label, function in `sides`, package, replicates on the scripts' workload, and on the large one
+# label, function in `sides`, package, and numbers of replicates: of the scripts' workload, the large one, and the two others
 SIDES = (
-    ("Keras fit, jit_compile=False", "keras_plain", "keras", ONE_BY_ONE, ()),
-    ("Keras fit, jit_compile=True (its default)", "keras_jit", "keras", ONE_BY_ONE, ()),
-    ("Keras fit, one call an epoch", "keras_one_call", "keras", ONE_BY_ONE, ()),
-    ("KerasTuner, two executions", "keras_tuner", "keras_tuner", (2,), ()),
-    ("scikit-learn MLPRegressor", "scikit_learn", "sklearn", ONE_BY_ONE, ()),
-    ("PyTorch eager, stacked", "torch_eager", "torch", AT_ONCE, (8,)),
-    ("JAX vmap + scan", "jax_vmap", "jax", AT_ONCE, (8,)),
-    ("JAX vmap + scan on two threads", "jax_two_threads", "jax", AT_ONCE[1:], (8,)),
-    ("mlp-study", "mlp_study", "tensorflow", AT_ONCE, (8,)),
+    ("Keras fit, jit_compile=False", "keras_plain", "keras", ONE_BY_ONE, (), ()),
+    ("Keras fit, jit_compile=True (its default)", "keras_jit", "keras", ONE_BY_ONE, ONE_BY_ONE, ONE_BY_ONE),
+    ("Keras fit, one call an epoch", "keras_one_call", "keras", ONE_BY_ONE, (), ONE_BY_ONE),
+    ("KerasTuner, two executions", "keras_tuner", "keras_tuner", (2,), (), ()),
+    ("scikit-learn MLPRegressor", "scikit_learn", "sklearn", ONE_BY_ONE, (), ()),
+    ("PyTorch eager, stacked", "torch_eager", "torch", AT_ONCE, (8,), ()),
+    ("JAX vmap + scan", "jax_vmap", "jax", AT_ONCE, (8,), ONE_BY_ONE),
+    ("JAX vmap + scan on two threads", "jax_two_threads", "jax", AT_ONCE[1:], (8,), (4,)),
+    ("mlp-study", "mlp_study", "tensorflow", AT_ONCE, (1, 8), (1, 4)),
 )
 BASELINE, OURS = SIDES[1][0], SIDES[-1][0]
 PACKAGES = ("keras", "tensorflow", "keras-tuner", "scikit-learn", "torch", "jax", "jaxlib", "numpy")
@@ -189,17 +194,28 @@ def plot(times: dict[Case, list[float]], file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="under a minute: one repeat, 20 epochs, at most 8 replicates")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="under a minute: one repeat, the scripts' workload with 20 epochs, at most 8 replicates",
+    )
+    parser.add_argument(
+        "--workloads", nargs="*", default=list(WORKLOADS)[:2], choices=list(WORKLOADS), metavar="NAME", help=", ".join(WORKLOADS)
+    )
     parser.add_argument("--plot", type=Path, default=Path("docs/engine.png"), metavar="FILE")
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     quick, repeats = arguments.quick, 1 if arguments.quick else arguments.repeats
-    source = replace(SOURCE, epochs=20) if quick else SOURCE
-    installed = [side for side in SIDES if find_spec(side[2])]
-    cases = [Case(label, side, source, n) for label, side, _, counts, _ in installed for n in counts if n <= 8 or not quick]
-    large = [Case(label, side, LARGE, n) for label, side, _, _, counts in installed for n in counts if not quick]
-    times, rates = measured(cases + large, repeats)
-    starts = started(1 if quick else 3)
+    works = {"scripts'": replace(SOURCE, epochs=20)} if quick else {name: WORKLOADS[name] for name in arguments.workloads}
+    cases = [
+        Case(label, side, work, count)
+        for name, work in works.items()
+        for label, side, package, *counts in SIDES
+        if find_spec(package)
+        for count in counts[min(list(WORKLOADS).index(name), 2)]
+        if count <= 8 or not quick
+    ]
+    times, rates = measured(cases, repeats)
 
     rate = statistics.median(rates)
     print(
@@ -210,15 +226,16 @@ def main() -> None:
     for label, _, package, *_ in SIDES:
         if not find_spec(package):
             print(f"{label}: not installed")
-    for name, work, some in (("scripts'", source, cases), ("large", LARGE, large)):
-        if some:
-            title = f"The {name} workload: {work}, {work.flops / 1e6:,.0f} MFLOP per network"
-            table(title, {case: times[case] for case in some}, rate)
+    for name, work in works.items():
+        title = f"The {name} workload: {work}, {work.flops / 1e6:,.0f} MFLOP per network"
+        table(title, {case: spent for case, spent in times.items() if case.work == work}, rate)
+    if "scripts'" not in works:
+        return
     print("\nmlp-study in a fresh process, 32 networks of the scripts' workload")
-    for name, spent in starts.items():
+    for name, spent in started(1 if quick else 3).items():
         phases = ", ".join(f"{phase} {spent[phase]:.2f} s" for phase in ("import", "compile", "train"))
         print(f"{name}: {phases}, peak {spent['MiB']:.0f} MiB")
-    plot({case: times[case] for case in cases}, arguments.plot)
+    plot({case: spent for case, spent in times.items() if case.work == works["scripts'"]}, arguments.plot)
     print(f"plot: {arguments.plot}")
 
 

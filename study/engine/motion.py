@@ -8,12 +8,12 @@ into one bucket.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from study.engine import optimizers
 from study.engine.backend import tf
-from study.engine.state import MotionState, Nested, Tensors
+from study.engine.state import MotionState, Tensors
+from study.records.arrays import Floats
 from study.records.network import STATISTICS
 from study.settings.loss import KINDS, Crossentropy
 
@@ -22,23 +22,22 @@ SUMS = ("weights_step", "weights_dot", "weights_norm", "function_step", "functio
 SKETCHES = ("weights", "function", "votes")
 
 
-@dataclass(frozen=True)
-class MotionCurves(Nested):
-    """By epoch, [epochs, W, …], or of one epoch, [W, …]; few tensors, since each costs compiling.
+def curve_count(loss: str) -> int:
+    """Return how many numbers an epoch has."""
+    return len(SUMS) + (2 + _of_classes(loss)) * SKETCH
 
-    sums: [5], in the order of SUMS, of the weights (trainable parameters, or their moving averages, as validation uses them) and of
-    the function (predictions on the validation part; probabilities for classes): `step`, the squared length of the epoch's step,
-    `dot`, its product with the step before, and `norm`, the squared length. sketches: [2 or 3, 251], in the order of SKETCHES;
-    votes, of the predicted classes, are such that the squared distance of two is the number of rows predicted differently.
+
+def parted(curves: Floats) -> dict[str, Floats]:
+    """Return the curves [epochs, R, C] of an epoch's numbers by name.
+
+    sums: [epochs, R, 5], in the order of SUMS, of the weights (trainable parameters, or their moving averages, as validation uses
+    them) and of the function (predictions on the validation part; probabilities for classes): `step`, the squared length of the
+    epoch's step, `dot`, its product with the step before, and `norm`, the squared length. sketches: [epochs, R, 2 or 3, 251], in
+    the order of SKETCHES; votes, of the predicted classes, are such that the squared distance of two is the number of rows
+    predicted differently. An epoch that isn't followed has NaN.
     """
-
-    sums: tf.Tensor
-    sketches: tf.Tensor
-
-    @classmethod
-    def blank(cls, width: int, loss: str) -> MotionCurves:
-        """Return those of an epoch that isn't followed: NaN."""
-        return cls(tf.fill([width, len(SUMS)], np.nan), tf.fill([width, 2 + _of_classes(loss), SKETCH], np.nan))
+    sums, sketches = curves[..., : len(SUMS)], curves[..., len(SUMS) :]
+    return {"sums": sums, "sketches": sketches.reshape(*sketches.shape[:2], -1, SKETCH)}
 
 
 def start(parameters: Tensors, function_size: int) -> MotionState:
@@ -48,24 +47,23 @@ def start(parameters: Tensors, function_size: int) -> MotionState:
     return MotionState(weights, tf.zeros_like(weights), function, function)
 
 
-def after_epoch(before: MotionState, parameters: Tensors, outputs: tf.Tensor, loss: str) -> tuple[MotionState, MotionCurves]:
-    """Return where the networks are now, and what the epoch's curves get. outputs: [W, n, units], logits for classes."""
+def after_epoch(before: MotionState, parameters: Tensors, outputs: tf.Tensor, loss: str) -> tuple[MotionState, tf.Tensor]:
+    """Return where the networks are now, and the epoch's numbers [W, C]. outputs: [W, n, units], logits for classes.
+
+    The numbers are one vector, since every tensor that a program returns costs compiling.
+    """
     weights, function = flat(parameters), _flat(_function(outputs, loss))
     now = MotionState(weights, weights - before.weights, function, function - before.function)
-    sums = (
-        _product(now.weights_step, now.weights_step),
-        _product(now.weights_step, before.weights_step),
-        _product(weights, weights),
-        _product(now.function_step, now.function_step),
-        _product(now.function_step, before.function_step),
-    )
+    of_weights = _products(now.weights_step, before.weights_step, weights)
+    of_function = _products(now.function_step, before.function_step)
+    sums = (of_weights[:, 0, 0], of_weights[:, 0, 1], of_weights[:, 2, 2], of_function[:, 0, 0], of_function[:, 0, 1])
     sketched = [weights, function, *([_flat(_votes(outputs))] if _of_classes(loss) else [])]
-    return now, MotionCurves(tf.stack(sums, axis=1), tf.stack([sketch(values) for values in sketched], axis=1))
+    return now, tf.concat([tf.stack(sums, axis=1), *map(sketch, sketched)], axis=1)
 
 
 def flat(parameters: Tensors) -> tf.Tensor:
     """Return the trainable parameters as one vector per network, [W, P]."""
-    return tf.concat([_flat(parameters[name]) for name in sorted(parameters) if not name.startswith(STATISTICS)], axis=1)
+    return optimizers.flat(parameters, sorted(name for name in parameters if not name.startswith(STATISTICS)))
 
 
 def sketch(values: tf.Tensor) -> tf.Tensor:
@@ -88,8 +86,10 @@ def _flat(values: tf.Tensor) -> tf.Tensor:
     return tf.reshape(values, [values.shape[0], -1])
 
 
-def _product(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(first * second, axis=1)
+def _products(*vectors: tf.Tensor) -> tf.Tensor:
+    """Return the products of vectors [W, n] with one another, [W, k, k], by one matrix product: sums would be kernels each."""
+    stacked = tf.stack(vectors, axis=1)
+    return tf.matmul(stacked, stacked, transpose_b=True)
 
 
 def _of_classes(loss: str) -> bool:

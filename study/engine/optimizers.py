@@ -7,6 +7,7 @@ Continuous settings are inputs, so changing them needs no recompilation. Where K
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,27 +18,31 @@ from study.records.arrays import Floats
 from study.settings.optimizer import SGD, Adagrad, Adam, Nadam, Optimizer, RMSprop
 
 Settings = Mapping[str, tf.Tensor]
-# gradient, parameter, slots, settings (including this step's), step (from 1) → parameter, slots
-Update = Callable[[tf.Tensor, tf.Tensor, Sequence[tf.Tensor], Settings, tf.Tensor], tuple[tf.Tensor, tuple[tf.Tensor, ...]]]
+# the rule's state: its tensors [W, P] for each of `groups`
+Slots = tuple[tuple[tf.Tensor, ...], ...]
+# gradient, slots, settings (including this step's), step (from 1) → what is added to the parameter, slots
+Update = Callable[[tf.Tensor, Sequence[tf.Tensor], Settings, tf.Tensor], tuple[tf.Tensor, tuple[tf.Tensor, ...]]]
+
+LARGE = 8192  # numbers
 
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """slots: the number of state tensors per parameter. update: the equation."""
+    """slots: the number of state tensors. update: the equation."""
 
     slots: int
     update: Update
 
 
-def _sgd(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+def _sgd(gradient, slots, settings, step):  # type: ignore[no-untyped-def]
     velocity = slots[0] * settings["momentum"] - gradient * settings["learning_rate"]
-    return parameter + velocity, (velocity,)
+    return velocity, (velocity,)
 
 
-def _sgd_nesterov(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+def _sgd_nesterov(gradient, slots, settings, step):  # type: ignore[no-untyped-def]
     descent = gradient * settings["learning_rate"]
     velocity = slots[0] * settings["momentum"] - descent
-    return parameter + (velocity * settings["momentum"] - descent), (velocity,)
+    return velocity * settings["momentum"] - descent, (velocity,)
 
 
 def _adam_moments(
@@ -50,63 +55,63 @@ def _adam_moments(
     return settings["learning_rate"] * correction, mean, square
 
 
-def _adam(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+def _adam(gradient, slots, settings, step):  # type: ignore[no-untyped-def]
     alpha, mean, square = _adam_moments(gradient, slots, settings, step)
-    return parameter - mean * alpha / (tf.sqrt(square) + settings["epsilon"]), (mean, square)
+    return -mean * alpha / (tf.sqrt(square) + settings["epsilon"]), (mean, square)
 
 
-def _amsgrad(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+def _amsgrad(gradient, slots, settings, step):  # type: ignore[no-untyped-def]
     alpha, mean, square = _adam_moments(gradient, slots, settings, step)
     largest = tf.maximum(slots[2], square)
-    return parameter - mean * alpha / (tf.sqrt(largest) + settings["epsilon"]), (mean, square, largest)
+    return -mean * alpha / (tf.sqrt(largest) + settings["epsilon"]), (mean, square, largest)
 
 
-def _adamax(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+def _adamax(gradient, slots, settings, step):  # type: ignore[no-untyped-def]
     power = tf.pow(settings["beta_1"], tf.cast(step, gradient.dtype))
     mean = slots[0] + (gradient - slots[0]) * settings["1-beta_1"]
     largest = tf.maximum(settings["beta_2"] * slots[1], tf.abs(gradient))
-    return parameter - settings["learning_rate"] * mean / ((1 - power) * (largest + settings["epsilon"])), (mean, largest)
+    return -settings["learning_rate"] * mean / ((1 - power) * (largest + settings["epsilon"])), (mean, largest)
 
 
-def _nadam(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+def _nadam(gradient, slots, settings, step):  # type: ignore[no-untyped-def]
     mean = slots[0] + (gradient - slots[0]) * (1 - settings["beta_1"])
     square = slots[1] + (tf.square(gradient) - slots[1]) * (1 - settings["beta_2"])
     ahead = settings["ahead"] * mean + settings["now"] * gradient
     unbiased = square / (1 - tf.pow(settings["beta_2"], tf.cast(step, gradient.dtype)))
-    return parameter - ahead * settings["learning_rate"] / (tf.sqrt(unbiased) + settings["epsilon"]), (mean, square)
+    return -ahead * settings["learning_rate"] / (tf.sqrt(unbiased) + settings["epsilon"]), (mean, square)
 
 
-def _rmsprop(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+def _rmsprop(gradient, slots, settings, step):  # type: ignore[no-untyped-def]
     square = settings["rho"] * slots[0] + settings["1-rho"] * tf.square(gradient)
     increment = settings["learning_rate"] * gradient / tf.sqrt(square + settings["epsilon"])
     velocity = settings["momentum"] * slots[1] + increment
-    return parameter - velocity, (square, velocity)
+    return -velocity, (square, velocity)
 
 
-def _rmsprop_centered(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+def _rmsprop_centered(gradient, slots, settings, step):  # type: ignore[no-untyped-def]
     square = settings["rho"] * slots[0] + settings["1-rho"] * tf.square(gradient)
     mean = settings["rho"] * slots[2] + settings["1-rho"] * gradient
     increment = settings["learning_rate"] * gradient / tf.sqrt(square - tf.square(mean) + settings["epsilon"])
     velocity = settings["momentum"] * slots[1] + increment
-    return parameter - velocity, (square, velocity, mean)
+    return -velocity, (square, velocity, mean)
 
 
-def _adagrad(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+def _adagrad(gradient, slots, settings, step):  # type: ignore[no-untyped-def]
     total = slots[0] + tf.square(gradient)
-    return parameter - settings["learning_rate"] * gradient / tf.sqrt(total + settings["epsilon"]), (total,)
+    return -settings["learning_rate"] * gradient / tf.sqrt(total + settings["epsilon"]), (total,)
 
 
-def _adadelta(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+def _adadelta(gradient, slots, settings, step):  # type: ignore[no-untyped-def]
     square = settings["rho"] * slots[0] + settings["1-rho"] * tf.square(gradient)
     change = -tf.sqrt(slots[1] + settings["epsilon"]) * gradient / tf.sqrt(square + settings["epsilon"])
     moved = settings["rho"] * slots[1] + settings["1-rho"] * tf.square(change)
-    return parameter + settings["learning_rate"] * change, (square, moved)
+    return settings["learning_rate"] * change, (square, moved)
 
 
-def _lion(gradient, parameter, slots, settings, step):  # type: ignore[no-untyped-def]
+def _lion(gradient, slots, settings, step):  # type: ignore[no-untyped-def]
     # the complements in single precision, as in Keras: a sign near zero depends on the last digit
     direction = tf.sign(slots[0] * settings["beta_1"] + gradient * (1 - settings["beta_1"]))
-    return parameter - settings["learning_rate"] * direction, (slots[0] * settings["beta_2"] + gradient * (1 - settings["beta_2"]),)
+    return -settings["learning_rate"] * direction, (slots[0] * settings["beta_2"] + gradient * (1 - settings["beta_2"]),)
 
 
 RULES: dict[str, UpdateRule] = {
@@ -156,10 +161,27 @@ def settings_by_step(optimizer: Optimizer, steps: int) -> dict[str, Floats]:
     return {name: values.astype(np.float32) for name, values in factors.items()}
 
 
-def initial_slots(optimizer: Optimizer, parameter: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """Return the rule's state for one parameter before the first step."""
+def groups(parameters: Mapping[str, tf.Tensor]) -> list[list[str]]:
+    """Return the names of the parameters that are updated together as one vector: each large one alone, and all others.
+
+    A kernel for each small parameter takes longer to compile than training; copying large ones takes time in every step.
+    """
+    names = sorted(parameters)
+    alone = [name for name in names if math.prod(parameters[name].shape[1:]) >= LARGE]
+    together = [name for name in names if name not in alone]
+    return [*([name] for name in alone), *([together] if together else [])]
+
+
+def flat(tensors: Mapping[str, tf.Tensor], names: Sequence[str]) -> tf.Tensor:
+    """Return these tensors [W, …] side by side, [W, P]."""
+    return tf.concat([tf.reshape(tensors[name], [tensors[name].shape[0], -1]) for name in names], axis=1)
+
+
+def initial_slots(optimizer: Optimizer, parameters: Mapping[str, tf.Tensor]) -> Slots:
+    """Return the rule's state before the first step."""
     start = optimizer.initial_accumulator_value if isinstance(optimizer, Adagrad) else 0.0
-    return tuple(tf.fill(parameter.shape, start) for _ in range(RULES[rule_name(optimizer)].slots))
+    shapes = [flat(parameters, names).shape for names in groups(parameters)]
+    return tuple(tuple(tf.fill(shape, start) for _ in range(RULES[rule_name(optimizer)].slots)) for shape in shapes)
 
 
 def clip(gradients: Mapping[str, tf.Tensor], settings: Settings) -> Mapping[str, tf.Tensor]:
@@ -183,21 +205,26 @@ def apply(
     rule: UpdateRule,
     gradients: Mapping[str, tf.Tensor],
     parameters: Mapping[str, tf.Tensor],
-    slots: Mapping[str, Sequence[tf.Tensor]],
+    slots: Slots,
     settings: Settings,
     step: tf.Tensor,
-) -> tuple[dict[str, tf.Tensor], dict[str, tuple[tf.Tensor, ...]]]:
+) -> tuple[dict[str, tf.Tensor], Slots]:
     """Take one step for all parameters, in Keras' order: clip the gradients, decay the weights, then update.
 
     settings["learning_rate"] is one number, or one per replicate, [W].
     """
-    new_parameters, new_slots = {}, {}
-    for name, gradient in clip(gradients, settings).items():
-        parameter = parameters[name]
-        own_settings = {**settings, "learning_rate": spread(settings["learning_rate"], parameter)}
-        decayed = parameter - parameter * own_settings["weight_decay"] * own_settings["learning_rate"]
-        new_parameters[name], new_slots[name] = rule.update(gradient, decayed, slots[name], own_settings, step)
-    return new_parameters, new_slots
+    rate, clipped = settings["learning_rate"], clip(gradients, settings)
+    new_parameters, new_slots = {}, []
+    for names, before in zip(groups(parameters), slots, strict=True):
+        gradient = flat(clipped, names)
+        change, after = rule.update(gradient, before, {**settings, "learning_rate": spread(rate, gradient)}, step)
+        new_slots.append(after)
+        sizes = [math.prod(parameters[name].shape[1:]) for name in names]
+        for name, own in zip(names, tf.split(change, sizes, axis=1), strict=True):
+            parameter = parameters[name]
+            decayed = parameter - parameter * settings["weight_decay"] * spread(rate, parameter)
+            new_parameters[name] = decayed + tf.reshape(own, parameter.shape)
+    return {name: new_parameters[name] for name in parameters}, tuple(new_slots)
 
 
 def average(

@@ -20,7 +20,7 @@ from study.data import batches
 from study.engine import motion
 from study.engine.backend import tf
 from study.engine.initializers import initial_networks
-from study.engine.program import EpochCurves, LegResult, Signature
+from study.engine.program import LegResult, Signature, curve_names
 from study.engine.state import State, initial_state
 from study.engine.stored_programs import Program, compiled
 from study.engine.width import available_cores
@@ -51,7 +51,7 @@ class LegPlan:
 class Stage:
     """A part after a leg. Its arrays hold the n replicates of the part, without the padding; the state is padded to [W, …].
 
-    curves: {name: [epochs of the leg, n]}; motion: {name: [epochs of the leg, n, …]}, the arrays of `MotionCurves`, none where the
+    curves: {name: [epochs of the leg, n]}; motion: {name: [epochs of the leg, n, …]}, as from `motion.parted`, none where the
     leg isn't followed; finite: [n], parameters and losses are finite numbers; val_loss: [n], of the weights that each replicate has
     kept so far.
     """
@@ -61,7 +61,6 @@ class Stage:
     val_loss: Floats
     curves: dict[str, Floats]
     motion: dict[str, Floats]
-    predictions: Floats
     finite: Mask
 
     def _unpadded(self, values: tf.Tensor) -> Any:
@@ -77,6 +76,11 @@ class Stage:
         """The epoch, from 1, whose weights each replicate keeps, [n]."""
         early_stopping = self.state.early_stopping
         return self.trained if early_stopping is None else self._unpadded(early_stopping.best_epoch)
+
+    @property
+    def predictions(self) -> Floats:
+        """The predictions of what each replicate keeps on the validation part, [n, n_val, outputs]."""
+        return self._unpadded(self.state.kept_predictions)
 
     @property
     def active(self) -> Mask:
@@ -157,10 +161,10 @@ class Part:
         members = self._padded(range(self._count))
         initial = {name: tf.constant(array[members]) for name, array in self.initial.parameters.items()}
         unknown, sig = np.full(self._count, np.nan, np.float32), self._signature
-        state = initial_state(self._spec, initial)
+        state = initial_state(self._spec, initial, sig.val_rows)
         if sig.motion:
             state = replace(state, motion=motion.start(state.validated, sig.val_rows * sig.sizes[-1]))
-        return Stage(state, 0, unknown, {}, {}, unknown, np.ones(self._count, np.bool_))
+        return Stage(state, 0, unknown, {}, {}, np.ones(self._count, np.bool_))
 
     @property
     def start_sketch(self) -> Floats:
@@ -206,8 +210,10 @@ class Part:
 
     def _stage(self, before: Stage, leg: LegPlan, result: LegResult) -> Stage:
         """Return the stage after a leg."""
-        epochs, followed = leg.epochs, result.curves.motion if leg.followed_from < leg.epochs else None
-        curves, moved = (_unpadded(of, epochs, self._count) for of in (result.curves, followed))
+        epochs, names = leg.epochs, curve_names(self._signature)
+        by_epoch = result.curves.numpy()[:epochs, : self._count]
+        curves = {name: by_epoch[..., place] for place, name in enumerate(names)}
+        followed = self._signature.motion and leg.followed_from < epochs
         trained = result.state.trained.numpy()[: self._count] - before.trained
         # after a replicate's stop its losses are NaN, which is no fault
         active = np.arange(epochs)[:, None] < trained
@@ -222,15 +228,14 @@ class Part:
             epochs_done=before.epochs_done + epochs,
             val_loss=val_loss,
             curves=curves,
-            motion=moved,
-            predictions=result.predictions.numpy()[: self._count],
-            finite=result.finite.numpy()[: self._count] & (losses_finite | ~active).all(axis=0),
+            motion=motion.parted(by_epoch[..., len(names) :]) if followed else {},
+            finite=_finite(result.state.kept)[: self._count] & (losses_finite | ~active).all(axis=0),
         )
 
 
-def _unpadded(curves: EpochCurves | motion.MotionCurves | None, epochs: int, count: int) -> dict[str, Floats]:
-    named = {name: values for name, values in vars(curves).items() if isinstance(values, tf.Tensor)} if curves else {}
-    return {name: values.numpy()[:epochs, :count] for name, values in named.items()}
+def _finite(parameters: Mapping[str, tf.Tensor]) -> Mask:
+    """Return whose parameters [W, …] are finite numbers, [W]; not by the program, where it takes as long to compile as a layer."""
+    return np.all([np.isfinite(value.numpy()).reshape(len(value), -1).all(axis=1) for value in parameters.values()], axis=0)
 
 
 def _own_data(datasets: Sequence[Dataset], count: int) -> tuple[tf.Tensor, ...]:

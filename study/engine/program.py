@@ -16,7 +16,7 @@ import numpy as np
 
 from study.engine import losses, model, optimizers
 from study.engine.backend import tf
-from study.engine.motion import MotionCurves, after_epoch
+from study.engine.motion import after_epoch, curve_count
 from study.engine.state import Nested, State
 from study.settings.model import BATCH
 
@@ -57,26 +57,16 @@ class Signature:
 
 
 @dataclass(frozen=True)
-class EpochCurves(Nested):
-    """Losses by epoch, [epochs, W], or of one epoch, [W].
-
-    rate_factor: None unless the learning rate is reduced on a plateau; motion: None unless the networks are followed.
-    """
-
-    train_loss: tf.Tensor
-    val_loss: tf.Tensor
-    rate_factor: tf.Tensor | None
-    motion: MotionCurves | None
-
-
-@dataclass(frozen=True)
 class LegResult(Nested):
-    """The result of one call. predictions: [W, n_val, outputs]; finite: bool [W], all kept parameters are finite."""
+    """The result of one call. curves: [epochs, W, C], in the order of `curve_names`, and then those of `motion`, if followed."""
 
     state: State
-    curves: EpochCurves
-    predictions: tf.Tensor
-    finite: tf.Tensor
+    curves: tf.Tensor
+
+
+def curve_names(signature: Signature) -> tuple[str, ...]:
+    """Return the names of the first curves; `rate_factor` only where the learning rate is reduced on a plateau."""
+    return ("train_loss", "val_loss", *["rate_factor"] * (signature.plateau is not None))
 
 
 @lru_cache(maxsize=256)
@@ -109,12 +99,10 @@ def program(signature: Signature) -> Any:
         def take(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
             return tf.gather(values, rows + first if sig.datasets else rows)
 
-        def predict(parameters: model.Tensors) -> tf.Tensor:
-            return model.outputs(parameters, x_val, sig.activation, model.normaliser(sig.normalisation, settings, parameters))
-
         def train_step(index, epoch, total, state):  # type: ignore[no-untyped-def]
-            rows = orders[:, epoch, index]
-            now = settings | {name: values[epoch * sig.steps + index] for name, values in by_step.items()}
+            at = epoch * sig.steps + index
+            rows = tf.gather(flat_orders, at, axis=1)
+            now = settings | {name: tf.gather(values, at) for name, values in by_step.items()}
             if sig.plateau:
                 now["learning_rate"] *= state.plateau.factor
             masks: Sequence[tf.Tensor] = ()
@@ -149,12 +137,13 @@ def program(signature: Signature) -> Any:
             _, _, total, state = tf.while_loop(lambda index, *_: index < sig.steps, train_step, start)
             mean = total / (sig.rows if sig.partial else sig.steps)
             validated = state.validated
-            outputs = predict(validated)
+            outputs = model.outputs(validated, x_val, sig.activation, model.normaliser(sig.normalisation, settings, validated))
+            state = replace(state, predictions=outputs)
             val_by_row = row_losses(y_val, outputs, settings)
             if sig.weighted:
                 val_by_row *= weights_val[0]
             val = tf.reduce_mean(val_by_row, axis=1)
-            moved = None
+            ended = [tf.stack([mean, val, *([before.plateau.factor] if sig.plateau else [])], axis=1)]
             if state.motion is not None:
                 # a loop of one turn or none: XLA copies what a condition passes through, every epoch
                 _, place, moved = tf.while_loop(
@@ -163,40 +152,32 @@ def program(signature: Signature) -> Any:
                     (epoch >= followed_from, before.motion, unfollowed),
                 )
                 state = replace(state, motion=place)
-            ended = EpochCurves(mean, val, before.plateau.factor if sig.plateau else None, moved)
+                ended.append(moved)
+            row = tf.concat(ended, axis=1)
             if sig.plateau:
                 state = replace(state, plateau=state.plateau.after_epoch(val, settings, *sig.plateau))
             if sig.patience is not None:
-                stopping = state.early_stopping.after_epoch(state.trained + 1, val, validated, settings["min_delta"])
+                stopping = state.early_stopping.after_epoch(state.trained + 1, val, validated, outputs, settings["min_delta"])
                 state = replace(state, early_stopping=stopping, active=state.active & (stopping.waited < sig.patience))
             if sig.stops:
                 state = state.frozen_where_stopped(before)
-                ended = tf.nest.map_structure(
-                    lambda values: tf.where(optimizers.spread(before.active, values), values, np.nan), ended
-                )
+                row = tf.where(before.active[:, None], row, np.nan)
             state = replace(state, trained=state.trained + tf.cast(before.active, tf.int32))
-            curves = tf.nest.map_structure(
-                lambda curve, values: tf.tensor_scatter_nd_update(curve, [[epoch]], [values]), curves, ended
-            )
-            return epoch + 1, curves, state
+            return epoch + 1, curves.write(epoch, row), state
 
-        blank = tf.zeros([length, sig.width])
-        unfollowed = MotionCurves.blank(sig.width, sig.loss)
-        followed = tf.nest.map_structure(lambda values: tf.zeros([length, *values.shape]), unfollowed) if sig.motion else None
-        curves = EpochCurves(blank, blank, blank if sig.plateau else None, followed)
+        flat_orders = tf.reshape(orders, [sig.width, length * sig.steps, sig.batch_size])
+        unfollowed = tf.fill([sig.width, curve_count(sig.loss)], np.nan)
+        # an array of TensorFlow's: a scatter into a tensor would check its bounds, by kernels of its own
+        curves = tf.TensorArray(tf.float32, length, element_shape=[sig.width, None])
         _, curves, state = tf.while_loop(lambda e, *_: e < epochs, train_epoch, (0, curves, state))
-        kept = state.kept
-        finite = [tf.reduce_all(tf.math.is_finite(p), axis=list(range(1, p.shape.rank))) for p in kept.values()]
-        return LegResult(state, curves, predict(kept), tf.reduce_all(finite, axis=0))
+        return LegResult(state, curves.stack())
 
     return tf.function(leg, jit_compile=True, reduce_retracing=False, autograph=False)
 
 
-def result_structure(signature: Signature, state: State) -> LegResult:
-    """Return the structure of a result of this signature's program: `state` as it was, and placeholders."""
-    motion = MotionCurves(0, 0) if signature.motion else None
-    curves = EpochCurves(0, 0, 0 if signature.plateau else None, motion)
-    return LegResult(state, curves, 0, 0)
+def result_structure(state: State) -> LegResult:
+    """Return the structure of a program's result: `state` as it was, and a placeholder."""
+    return LegResult(state, tf.constant(0))
 
 
 def penalty(parameters: model.Tensors, settings: optimizers.Settings) -> tf.Tensor:

@@ -36,25 +36,30 @@ class Nested:
 
 @dataclass(frozen=True)
 class EarlyStopping(Nested):
-    """Each replicate's best epoch so far, the loss and the parameters it had, and the epochs since; all [W, …]."""
+    """Each replicate's best epoch so far, the loss, parameters and predictions it had, and the epochs since; all [W, …]."""
 
     best_epoch: tf.Tensor
     best_loss: tf.Tensor
     best_parameters: Tensors
+    best_predictions: tf.Tensor
     waited: tf.Tensor
 
     @classmethod
-    def start(cls, parameters: Tensors, width: int) -> EarlyStopping:
-        none = tf.zeros([width], tf.int32)
-        return cls(best_epoch=none, best_loss=tf.fill([width], float("inf")), best_parameters=_copies(parameters), waited=none)
+    def start(cls, parameters: Tensors, predictions: tf.Tensor) -> EarlyStopping:
+        width = len(predictions)
+        none, unknown = tf.zeros([width], tf.int32), tf.fill([width], float("inf"))
+        return cls(none, unknown, _copies(parameters), tf.identity(predictions), none)
 
-    def after_epoch(self, epoch: tf.Tensor, val: tf.Tensor, parameters: Tensors, min_delta: tf.Tensor) -> EarlyStopping:
+    def after_epoch(
+        self, epoch: tf.Tensor, val: tf.Tensor, parameters: Tensors, predictions: tf.Tensor, min_delta: tf.Tensor
+    ) -> EarlyStopping:
         """Return the state after an epoch [W] with validation loss `val` [W], by the rule of Keras' EarlyStopping."""
         better = val < self.best_loss - min_delta
         return EarlyStopping(
             best_epoch=tf.where(better, epoch, self.best_epoch),
             best_loss=tf.where(better, val, self.best_loss),
             best_parameters=where(better, parameters, self.best_parameters),
+            best_predictions=where(better, predictions, self.best_predictions),
             waited=tf.where(better, 0, self.waited + 1),
         )
 
@@ -104,19 +109,21 @@ class MotionState(Nested):
 class State(Nested):
     """Everything that changes from step to step.
 
-    parameters: trainable; statistics: batch normalisation's running ones; slots: the optimizer's, several per parameter; averages:
-    moving ones of the parameters, None without `optimizer.ema`. All of these are [W, …] by name. step: how many are done.
-    active: bool [W], the replicates that still train; trained: [W], the epochs that each has trained. motion: None unless the
-    networks are followed (see `motion`).
+    parameters: trainable; statistics: batch normalisation's running ones; averages: moving ones of the parameters, None without
+    `optimizer.ema`. All of these are [W, …] by name. slots: the optimizer's, by its groups. step: how many are done.
+    active: bool [W], the replicates that still train; trained: [W], the epochs that each has trained. predictions: [W, n_val,
+    outputs], of the validated parameters after the last epoch; zeros before the first. motion: None unless the networks are
+    followed (see `motion`).
     """
 
     parameters: Tensors
     statistics: Tensors
-    slots: Mapping[str, tuple[tf.Tensor, ...]]
+    slots: optimizers.Slots
     averages: Tensors | None
     step: tf.Tensor
     active: tf.Tensor
     trained: tf.Tensor
+    predictions: tf.Tensor
     early_stopping: EarlyStopping | None
     plateau: Plateau | None
     motion: MotionState | None = None
@@ -131,25 +138,32 @@ class State(Nested):
         """The parameters that a replicate ends with: its best ones where training stops early."""
         return self.validated if self.early_stopping is None else self.early_stopping.best_parameters
 
+    @property
+    def kept_predictions(self) -> tf.Tensor:
+        """The predictions of the kept parameters on the validation part, [W, n_val, outputs]."""
+        return self.predictions if self.early_stopping is None else self.early_stopping.best_predictions
+
     def frozen_where_stopped(self, before: State) -> State:
         """Return this state, but `before` for replicates that had stopped by then; they no longer use slots, step and motion."""
         names = [name for name, value in vars(self).items() if value is not None and name not in ("slots", "step", "motion")]
         return replace(self, **{name: where(before.active, getattr(self, name), getattr(before, name)) for name in names})
 
 
-def initial_state(spec: TrialSpec, initial: Tensors) -> State:
+def initial_state(spec: TrialSpec, initial: Tensors, val_rows: int) -> State:
     """Return the state of W replicates before training. initial: their parameters and running statistics, [W, …]."""
-    width = initial["bias_0"].shape[0]
+    width, outputs = initial[f"bias_{len(spec.model.units)}"].shape
+    predictions = tf.zeros([width, val_rows, outputs])
     parameters = {name: value for name, value in initial.items() if not name.startswith(STATISTICS)}
     return State(
         parameters=parameters,
         statistics={name: value for name, value in initial.items() if name not in parameters},
-        slots={name: optimizers.initial_slots(spec.optimizer, value) for name, value in parameters.items()},
+        slots=optimizers.initial_slots(spec.optimizer, parameters),
         averages=None if spec.optimizer.ema is None else _copies(parameters),
         step=tf.constant(0),
         active=tf.fill([width], True),
         trained=tf.zeros([width], tf.int32),
-        early_stopping=None if spec.training.patience is None else EarlyStopping.start(initial, width),
+        predictions=predictions,
+        early_stopping=None if spec.training.patience is None else EarlyStopping.start(initial, predictions),
         plateau=Plateau.start(width) if isinstance(spec.schedule, ReduceOnPlateau) else None,
     )
 

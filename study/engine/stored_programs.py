@@ -70,7 +70,7 @@ def _stored(file: Path, signature: Signature, arguments: Arguments) -> Program:
             concrete = program(signature).get_concrete_function(*arguments)
             _write(file, _renamed(concrete, f"program_{file.stem}"))
             name = _added(file)
-    return _runner(name, result_structure(signature, arguments[0]))
+    return _runner(name, result_structure(arguments[0]))
 
 
 def _key(signature: Signature, arguments: Arguments) -> str:

@@ -25,7 +25,7 @@ class TrajectoryLog:
     def add(self, curves: Mapping[str, Floats], last: int, trained: Integers) -> None:
         """Add a leg that ended with epoch `last`.
 
-        curves: those of `MotionCurves`, [epochs, R, …], none for a leg that wasn't followed; trained: epochs, [R].
+        curves: as from `motion.parted`, none for a leg that wasn't followed; trained: epochs, [R].
         """
         if not curves:
             self._sums.append(np.full((last - sum(map(len, self._sums)), len(trained), len(SUMS)), np.nan, np.float32))
