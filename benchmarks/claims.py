@@ -1,7 +1,7 @@
 """Do the literature's claims about randomness hold for small MLPs? Each is put to the test through the public functions.
 
 Every claim is a function whose docstring holds its rule, which was written before our numbers were seen and is printed with them.
-A rule names a range. A claim holds if the 95 % interval of our number lies in it and fails if it lies outside. If it straddles an
+A rule names a range. A claim holds if the 95% interval of our number lies in it and fails if it lies outside. If it straddles an
 end, the claim is undecided: that a wide interval can't refute a claim is no evidence for it. A claim that fails is a finding.
 
 What was added after a first look, because networks at SGD .3 turned out to learn nothing: where half of the networks or more are

@@ -39,7 +39,7 @@ class Answer:
 
 
 def same_for_all(losses: Losses, anew: bool) -> Answer:
-    """Decide by eight replicates of each setting: all comparisons with the best hold together with 95 %."""
+    """Decide by eight replicates of each setting: all comparisons with the best hold together with 95%."""
     chosen = ranking.choose({number: values[:REPLICATES] for number, values in losses.items()})
     beaten = tuple(number for number, difference in chosen.differences.items() if difference.shown)
     return Answer(chosen.best, REPLICATES * len(losses), chosen.decided, beaten)

@@ -2,7 +2,7 @@
 
 Each way trains on the same rows with the same seeds, and its networks' mean prediction is judged on the fifth of the rows that was
 kept back. Printed: normalised losses (see `tables`), and the ratio of each way's loss to that of the first one, as a geometric mean
-over tables with its 95 % interval. Results are kept in --cache.
+over tables with its 95% interval. Results are kept in --cache.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def cached(file: Path) -> pd.DataFrame:
 
 
 def ranks(values: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean rank of each side over tables and its 95 % interval by Student's t over them.
+    """Return the mean rank of each side over tables and its 95% interval by Student's t over them.
 
     values: one row per table and seed, one column per side, lower is better. Ranks are means over a table's seeds.
     """
@@ -130,7 +130,7 @@ def ranks(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired(values: pd.DataFrame, side: str, other: str) -> str:
-    """Describe log(loss of side / loss of other) over tables: the geometric mean of the ratio with its 95 % interval."""
+    """Describe log(loss of side / loss of other) over tables: the geometric mean of the ratio with its 95% interval."""
     ratios = np.log(values[side] / values[other]).groupby("table").mean()
     half = stats.t.ppf(0.975, max(1, len(ratios) - 1)) * ratios.sem()
     mean, low, high = np.exp([ratios.mean(), ratios.mean() - half, ratios.mean() + half])

@@ -148,7 +148,7 @@ TRIALS = {
     "val_loss_mean": "mean over the replicates, one point per leg, then one of all replicates of a race; the default objective",
     "race_val_loss": "each replicate's validation loss, by its number, of a trial that a race gave more replicates",
     "val_loss_std": "standard deviation over the replicates",
-    "val_loss_halfwidth": "half of Student's 95 % interval of the mean; none for crossed replicates",
+    "val_loss_halfwidth": "half of Student's 95% interval of the mean; none for crossed replicates",
     "train_loss_mean": "mean training loss over the replicates",
     "threshold": "the decision threshold of two classes, where `data.threshold` asks for one",
     "val_r2, val_mae, val_accuracy, val_auc": "means of the replicates' scores, like the others of [these](data.md#scores)",

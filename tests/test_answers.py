@@ -133,7 +133,7 @@ def test_how_many_have_plateaued(labels: dict[str, int], expected: str) -> None:
         ({}, "trial 0, which"),
         ({"seed": 0}, "trial 0 (seed 0)"),
         ({"optimizer": "adam", "optimizer.learning_rate": 0.01}, "trial 0 (adam, learning_rate 0.0100)"),
-        ({"model.width": 8, "training.patience": None}, "trial 0 (width 8, patience None)"),
+        ({"model.width": 8, "training.patience": None}, "trial 0 (width 8, patience null)"),
     ],
 )
 def test_a_trial_by_its_settings(params: dict[str, Scalar], expected: str) -> None:
@@ -176,6 +176,19 @@ def test_the_command_that_would_settle_it_trains_the_same_setting_longer(label: 
     spec = study.compose([*words, "replicates.count=2"])
     assert (spec.optimizer.name, spec.model.units, spec.data.name) == ("sgd", (4,), "iris")
     assert (spec.training.until, spec.training.epochs) == ("plateaued", 300)
+
+
+@pytest.mark.parametrize(
+    ("command", "call"),
+    [
+        ("mlp-study data=iris 'model.units=[4, 2]'", "study.train(study.compose(['data=iris', 'model.units=[4, 2]'])).labels"),
+        ("mlp-study training.until=settled", "study.motion(study.train(study.compose(['training.until=settled'])))"),
+        ("mlp-study hydra.searchpath=[x] seed=1", "mlp-study hydra.searchpath=[x] seed=1"),  # compose has no such path
+    ],
+)
+def test_in_python_a_call_settles_it(command: str, call: str) -> None:
+    assert answers.Answer("Not decided", command=command).in_python.endswith(f"To settle it, train longer: {call}")
+    assert "To settle it" not in answers.Answer("Yes, bit for bit").in_python
 
 
 @pytest.mark.parametrize(

@@ -53,19 +53,19 @@ HEADLINES = [
         moved([DRIFTS] * 8, [STAYS] * 8),
         verdict.NOT_CONVERGED,
         {IMPROVING: 8},
-        "No: the weights of 8 of 8 networks keep moving, while",
+        "No: the weights of all 8 networks keep moving, while",
     ),
     (
         moved([DRIFTS] * 8, [RESTS] * 8),
         verdict.SAME_FUNCTION,
         {PLATEAUED: 8},
-        "comes to rest, the same in all runs",
+        "come to rest, the same in all runs",
     ),
     (
         moved([DRIFTS] * 7 + [STAYS], [STAYS] * 8),
         verdict.SAME_LOSS,
         {UNDECIDED: 8},
-        "7 of 8 networks keep moving, while the function of 8",
+        "7 of 8 networks keep moving, while the functions of all 8",
     ),
     (
         moved([RESTS] * 8, [RESTS] * 8),
@@ -95,31 +95,31 @@ HEADLINES = [
         moved([DRIFTS] * 8, [DRIFTS] * 8),
         verdict.NOT_CONVERGED,
         {IMPROVING: 8},
-        "No: weights and function of 8 of 8 networks still move after 1,000",
+        "No: weights and functions of all 8 networks still move after 1,000",
     ),
     (
         moved([motion.WANDERING] * 8, [UNCLEAR] * 5 + [STAYS] * 3),
         verdict.NOT_CONVERGED,
         {OSCILLATING: 8},
-        "No: the weights of 8 of 8 networks still move after 1,000 epochs; the function of 5 shows no clear motion",
+        "No: the weights of all 8 networks still move after 1,000 epochs; the functions of 5 show no clear motion",
     ),
     (
         moved([DRIFTS] * 8, [DRIFTS] * 5 + [STAYS] * 3),
         verdict.NOT_CONVERGED,
         {OSCILLATING: 8},
-        "No: the weights of 8 of 8 networks still move after 1,000 epochs; the function of 5 does so too",
+        "No: the weights of all 8 networks still move after 1,000 epochs; so do the functions of 5",
     ),
     (
         moved([RESTS] * 8, [DRIFTS] * 8),
         verdict.NOT_CONVERGED,
         {OSCILLATING: 8},
-        "No: the function of 8 of 8 networks still moves after 1,000 epochs",
+        "No: the functions of all 8 networks still move after 1,000 epochs",
     ),
     (
         moved([RESTS] * 8, [UNCLEAR] * 8),
         verdict.NOT_CONVERGED,
         {OSCILLATING: 8},
-        "Not decided: the weights of 8 of 8 networks rest; the motion of 8 functions is unclear",
+        "Not decided: the weights of all 8 networks rest; the motion of 8 functions is unclear",
     ),
     (
         moved([motion.UNMOVED] * 8, [RESTS] * 8),
@@ -402,8 +402,8 @@ def test_a_star_answers_by_its_centre_before_its_table(capsys: pytest.CaptureFix
     assert found.best is not CENTRE and found.answer.evidence and found.answer.evidence.trial == 0
     terminal.show_findings(found)
     lines = capsys.readouterr().out.splitlines()
-    assert "".join(lines[:2]) == (
-        "No: the weights of 8 of 8 networks keep moving, while the function of 8 of 8 stays around one point, another one in each "
+    assert " ".join(line.strip() for line in lines[:2]) == (
+        "No: the weights of all 8 networks keep moving, while the functions of all 8 stay around one point, another one in each "
         "run (constant learning rate 0.1)."
     )
     order = [

@@ -30,6 +30,7 @@ from packaging.version import Version
 import study
 from study.analysis import forward
 from study.config import domains, overrides
+from study.data import kept_rows
 from study.data.encoding import NewInRows
 from study.errors import BadInput
 from study.records.network import Network
@@ -110,6 +111,14 @@ def test_rows_in_memory_become_a_table(rows: object, target: object, named: str,
     lines = given_rows.lines(rows, target, None, lambda table: kept.append(table) or Path("/kept.parquet"))  # type: ignore[func-returns-value]
     assert lines == ["data=table", "data.path=/kept.parquet", f"data.target={named}"]
     assert kept[0].column_names == columns
+
+
+def test_rows_in_memory_are_called_by_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    kept = kept_rows.keep_rows(frame())
+    assert kept_rows.name(str(kept)) == f"table in memory of {len(frame())} × 3"
+    kept.unlink()
+    assert [kept_rows.name(path) for path in (str(kept), "/there/houses.csv")] == [kept.name, "houses.csv"]
 
 
 @pytest.mark.parametrize(("rows", "target"), [(frame(), None), ("houses.csv", None), ("houses.csv", [1, 2]), (None, "price")])

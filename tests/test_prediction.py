@@ -27,7 +27,7 @@ from study.errors import BadInput, Corrupt
 from study.runner import planning
 from study.search import space
 from study.settings.data import UserTable
-from study.tracking import artifacts
+from study.tracking import artifacts, predicting
 from tests.command import ran, run, runs_of
 
 # as earlier versions kept them: [column, level, gaps]; `a=b` is a column of numbers, and `a` has the levels `b=c` and `b=d`
@@ -312,3 +312,20 @@ def test_how_a_table_was_read_is_told(tmp_path: Path) -> None:
     searched = space.ordered({"data.missing": space.Choice("data.missing", ("mean", "median"))})
     assert planning._reading(spec, searched) == told.replace("inputs\n", "inputs (in the first setting)\n")
     assert planning._reading(study.compose(["data=iris"]), searched) == ""
+
+
+def test_predictions_in_files_have_the_digits_that_networks_compute() -> None:
+    """Nine significant digits and three decimals at least; texts, gaps, float32 and large numbers stay as they are."""
+    numbers = [1304.4519125696079, 0.123456789012, -31.19807528578354, 1700000003.12345, 0.0, float("nan"), 1.25e300]
+    singles = np.array([0.1, 0.2, 0.3, 1 / 3, 0, np.nan, 1], np.float32)
+    table = predicting.written(pd.DataFrame({"class": ["a"] * 7, "price": numbers, "share": singles}))
+    assert table.to_csv(index=False, lineterminator=" ").split() == [
+        "class,price,share",
+        "a,1304.45191,0.1",
+        "a,0.123456789,0.2",
+        "a,-31.1980753,0.3",
+        "a,1700000003.123,0.33333334",
+        "a,0.0,0.0",
+        "a,,",
+        "a,1.25e+300,1.0",
+    ]

@@ -19,7 +19,7 @@ from study.settings.model import ACTIVATIONS
 from study.settings.optimizer import SGD
 from study.settings.rules import SettingsSection
 from study.settings.spec import TrialSpec
-from study.settings.values import Value, as_text, as_texts, from_text
+from study.settings.values import Value, as_text, as_texts, as_typed, from_text
 
 # a busy machine must not fail a property
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -521,3 +521,19 @@ def test_crossing_what_changes_nothing_is_refused_at_a_launch_and_not_of_a_recor
         study.compose([f"replicates.vary={vary}", "replicates.crossed=[2,2]"])
     settings = {"vary": vary.strip("[]").split(","), "crossed": [2, 2]}
     assert spec.build({"replicates": settings}).replicates.count == 4
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (0, "0"),
+        (1e-7, "1e-07"),
+        ("adam", "adam"),
+        (["init", "order"], "[init, order]"),
+        ([None], "[null]"),
+    ],
+)
+def test_a_setting_is_shown_as_it_is_typed(value: Value, text: str) -> None:
+    assert as_typed(value) == text

@@ -195,7 +195,7 @@ def _confusion(model: JudgedModel, mean: Doubles, truth: Array) -> tuple[tuple[i
 def values_of(encoded: Array, by: int | None) -> Array:
     """Return the values of a column at which its dependence is measured, of its encoded rows, [n, inputs]: at most MOST_VALUES.
 
-    by: the input whose quantiles they are, from 2.5 to 97.5 %; None takes the most frequent values. Rows with a gap don't count.
+    by: the input whose quantiles they are, from 2.5 to 97.5%; None takes the most frequent values. Rows with a gap don't count.
     """
     whole = encoded[np.isfinite(encoded).all(axis=1)]
     if not len(whole):

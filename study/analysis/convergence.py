@@ -20,10 +20,10 @@ improves by 0.001 per tail    0.0001       2    4    4    6        1    1    1
 improves by 0.003 per tail       any       0    0    0    0        0    0    0
 ```
 
-A flat curve is labelled still improving in at most 2 % of the cases under white noise, and in 4 to 5 % under AR(1) of 0.8 and 0.9.
-Cycles with a period of up to half the tail, sines and squares of 30 % and 60 %, are oscillating whichever epoch they end at; cycles
-of 3 % are undecided. A late rise to less than twice the level is undecided. Each look is a test of its own: of curves that improve
-by 0.001 per tail and are looked at five times, 5 % (white) to 18 % (0.8) pass for plateaued once.
+A flat curve is labelled still improving in at most 2% of the cases under white noise, and in 4 to 5% under AR(1) of 0.8 and 0.9.
+Cycles with a period of up to half the tail, sines and squares of 30% and 60%, are oscillating whichever epoch they end at; cycles
+of 3% are undecided. A late rise to less than twice the level is undecided. Each look is a test of its own: of curves that improve
+by 0.001 per tail and are looked at five times, 5% (white) to 18% (0.8) pass for plateaued once.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ function scatters around one point. All numbers are of the tail, the last fifth 
 weights, or the predictions on the validation part; Δ its step from one epoch to the next, ρ the root mean square of its distance
 from its mean.
 
-Labels, the first that fits: *diverged* not finite; *unmoved* not 1 % of the first weights' length away from them; *settled* two of
+Labels, the first that fits: *diverged* not finite; *unmoved* not 1% of the first weights' length away from them; *settled* two of
 the tail's epochs differ by no more than the verdict's thresholds, and the weights' last move is small beside their way from the
 start; *slowing* the second half's steps have a quarter of the first half's energy, or less; *oscillating* every step undoes the one
 before; *confined* around a point; *drifting* along a line; *wandering* anything else. In few dimensions these look alike:

@@ -5,8 +5,8 @@ They need no weights once they are made, and don't depend on the order of a netw
 candidate, which an alignment of the weights confirms.
 
 Measured among 24 networks of 64-64 units, from three optimizers and eight starts, on digits and on diabetes: the nearest to a
-shuffled copy with 10 % of noise, or trained for three more epochs, was always the right one, less than 0.05 away. After thirty more
-epochs it was always the right one on digits, and in 62 % on diabetes, where the matched weights were 0.12 apart by then. Over all
+shuffled copy with 10% of noise, or trained for three more epochs, was always the right one, less than 0.05 away. After thirty more
+epochs it was always the right one on digits, and in 62% on diabetes, where the matched weights were 0.12 apart by then. Over all
 pairs the rank correlation with the matched distance was 0.5 and 0.7: the vector measures the distance of unrelated networks poorly.
 
 A random projection of the weights themselves isn't included: it means something only after the units are aligned to those of a
@@ -74,7 +74,7 @@ def features(canonical: Network, activation: str, probes: Floats, predictions: F
     first 512 rows are used.
 
     For each layer: the kernel's singular values; the units' norms, bias included; for kernel, bias and scale the quantiles 0, 25,
-    50, 75 and 100 %, mean and SD (Unterthiner et al., arXiv:2002.11448), of absolute values where signs are arbitrary. Singular
+    50, 75 and 100%, mean and SD (Unterthiner et al., arXiv:2002.11448), of absolute values where signs are arbitrary. Singular
     values and norms are thinned, evenly spaced, until the vector has at most 800 values; the predictions become 128 random
     projections; of more than 24 layers, 24 are used.
     """

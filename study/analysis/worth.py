@@ -41,7 +41,7 @@ def of_models(
     weights: Array | None = None,
     decided: Array | None = None,
 ) -> list[Worth]:
-    """Return each model's worth. The intervals are of 95 %, by the bootstrap over rows, or over groups of rows.
+    """Return each model's worth. The intervals are of 95%, by the bootstrap over rows, or over groups of rows.
 
     outputs: [k, n, units], logits for classification; y: [n, units], or class numbers [n]. scales: of each target column;
     none for classes. groups: [n], equal for rows that belong together.

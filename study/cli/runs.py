@@ -201,7 +201,7 @@ def similar(run: str, count: int, tracking_uri: str | None, as_json: bool) -> No
     """Find the tracked networks nearest to a replicate's, by their searchable fingerprints. RUN is a replicate: an id, STUDY/12/3.
 
     Compares networks with the same architecture and validation inputs. A distance of 0 means the same network, up to the order
-    and the scale of its neurons; changing the weights by 1 % gives about 0.0025.
+    and the scale of its neurons; changing the weights by 1% gives about 0.0025.
     """
     with terminal.status("loading the runs"):
         from study.reporting import report

@@ -32,7 +32,7 @@ def describe(spec: TrialSpec, data: Dataset) -> dict[str, str]:
     rows = {"training": len(data.x_train), "validation": len(data.x_val), **({"test": tested} if tested else {})}
     width = {"inputs": data.x_train.shape[1], "classes" if task_of(data.y_train) == CLASSIFICATION else "targets": data.outputs}
     return {
-        "name": PurePath(spec.data.path).name if isinstance(spec.data, UserTable) else spec.data.name,
+        "name": _name(spec.data) if isinstance(spec.data, UserTable) else spec.data.name,
         "digest": loading.digest(spec)[:DIGEST],
         "schema": json.dumps({"mlflow_colspec": _columns(spec.data, data)}, ensure_ascii=False),
         "profile": json.dumps({"num_rows": sum(rows.values())} | rows | width),
@@ -63,9 +63,15 @@ def _table(spec: TrialSpec, settings: UserTable, data: Dataset) -> str:
     width = data.x_train.shape[1]
     tested = f", {count:,} to test" if (count := _tested(spec)) else ""
     return (
-        f"{PurePath(settings.path).name}: {len(data.x_train):,} rows to train on, {len(data.x_val):,} to validate on{tested}; "
+        f"{_name(settings)}: {len(data.x_train):,} rows to train on, {len(data.x_val):,} to validate on{tested}; "
         f"{settings.task} of {target}; {width} input{'s' * (width > 1)}"
     )
+
+
+def _name(settings: UserTable) -> str:
+    from study.data import kept_rows  # which loads pyarrow
+
+    return kept_rows.name(settings.path)
 
 
 def _clipped(spec: TrialSpec) -> Iterator[str]:

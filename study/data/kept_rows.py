@@ -87,6 +87,15 @@ def found(path: str) -> str:
     return str(here) if Path(path).parent.parts[-2:] == KEPT.parts and not Path(path).exists() and here.exists() else path
 
 
+def name(path: str) -> str:
+    """Return what a table is called: its file's name, or the size of one that was in memory, whose file is named after a digest."""
+    file = Path(path)
+    if file.parent.parts[-2:] != KEPT.parts or not file.is_file():
+        return file.name
+    content = parquet.read_metadata(file)
+    return f"table in memory of {content.num_rows:,} × {content.num_columns}"
+
+
 def is_whole(path: Path) -> bool:
     """Return True if a kept file is there with the content that its name says."""
     return path.is_file() and _digest(path) == path.stem

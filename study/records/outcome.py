@@ -15,7 +15,7 @@ PAIR_MEASURES = ("distance", "aligned", "null", "barrier", "aligned_barrier", "c
 class Blame:
     """The sources' shares of the spread of one quantity over a crossed cohort (see `blame`).
 
-    shares: source, or interaction such as `init × order` → its share of the variance and the ends of its 95 % interval. chaos: the
+    shares: source, or interaction such as `init × order` → its share of the variance and the ends of its 95% interval. chaos: the
     same of all interactions together. ulp: the share that one unit in the last place of one weight makes; None if not tried.
     """
 
@@ -34,7 +34,7 @@ class Blame:
 
 # the name of the default setting's ensemble among a winner's rivals on the test rows
 DEFAULT = "default"
-# a value and the ends of its 95 % interval
+# a value and the ends of its 95% interval
 Interval = tuple[float, float, float]
 
 
@@ -148,7 +148,7 @@ def counted(labels: Sequence[str]) -> str:
 class Summary:
     """The numbers by which a completed trial is judged, plain ones that survive JSON.
 
-    val_loss_halfwidth: of the mean's 95 % interval; None for one replicate, and for crossed ones, which share seeds: an interval as
+    val_loss_halfwidth: of the mean's 95% interval; None for one replicate, and for crossed ones, which share seeds: an interval as
     of independent ones would be far too narrow.
     scores: of each replicate on its validation part, by the names of `objectives.SCORES`, in the target's own unit. (In records
     whose `judged_by` lacks a unit, mae is of the normalised target.)

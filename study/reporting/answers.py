@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -151,7 +152,19 @@ class Answer:
         return self.evidence.text + (f" Verdict: {self.verdict}." if self.verdict else "")
 
     def __str__(self) -> str:
-        settle = f"To settle it, {self.how}: {self.command}" if self.command else ""
+        return self._sentences(self.command)
+
+    @property
+    def in_python(self) -> str:
+        """The same with a call in place of the command."""
+        _, *overrides = shlex.split(self.command) or [""]
+        if not overrides or any(each.startswith(("-", "hydra")) for each in overrides):
+            return str(self)
+        train = f"study.train(study.compose({overrides}))"
+        return self._sentences(f"study.motion({train})" if "training.until=settled" in overrides else f"{train}.labels")
+
+    def _sentences(self, call: str) -> str:
+        settle = f"To settle it, {self.how}: {call}" if call else ""
         return " ".join(filter(None, (f"{self.headline}.", self.beside, self.text, settle)))
 
 

@@ -20,7 +20,7 @@ from study.reporting.report import Table, number
 from study.settings.loss import Loss
 from study.settings.model import Model
 from study.settings.spec import TrialSpec
-from study.settings.values import Value, as_text, as_texts
+from study.settings.values import Value, as_texts, as_typed
 from study.tracking.schema import seed_name
 
 
@@ -168,9 +168,9 @@ MOST_COLUMNS = 4  # of trials, where these are more than the settings that diffe
 
 def _rounded(values: Sequence[Value]) -> list[str]:
     """A setting's values as a person reads them: numbers with a fraction to as few digits, three or more, as keep them apart."""
-    whole = [as_text(value) for value in values]
+    whole = list(map(as_typed, values))
     for digits in range(3, MOST_DIGITS):
-        rounded = [number(value, digits) if isinstance(value, float) else as_text(value) for value in values]
+        rounded = [number(value, digits) if isinstance(value, float) else as_typed(value) for value in values]
         if len(set(rounded)) == len(set(whole)):
             return rounded
     return whole

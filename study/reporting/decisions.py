@@ -355,7 +355,7 @@ def tested_text(tested: Tested, records: Sequence[TrialRecord], default: Mapping
         compared = f" {_default_name(records, default)} is {standing}{though}.{compared}"
     means = " RMSE and MAE are those of each target, other scores their means." if len(tested.scores[0].rmse) > 1 else ""
     return (
-        f"The test part has {tested.rows:,} rows, by which nothing was trained or chosen.{compared} Intervals are 95 %, over rows."
+        f"The test part has {tested.rows:,} rows, by which nothing was trained or chosen.{compared} Intervals are 95%, over rows."
         f"{means}{_calibration_text(tested)}"
     )
 

@@ -86,21 +86,27 @@ def of_motion(summary: Summary, epochs: int) -> str:
     after = f"after {epochs:,} epochs"
     if weights > count / 2:
         if changing <= unclear:
-            return f"Not decided: the weights of {weights} of {count} networks rest; the motion of {unclear} functions is unclear"
-        return f"No: the function of {changing} of {count} networks still moves {after}"
+            return (
+                f"Not decided: the weights of {_share(weights, count)} networks rest; the motion of {unclear} functions is unclear"
+            )
+        return f"No: the functions of {_share(changing, count)} networks still move {after}"
     if moving <= count / 2:
         return f"Not decided: the weights of {moving} of {count} networks are seen to move {after}, those of {weights} to rest"
     if functions > count / 2:
         which = {verdict.SAME_LOSS: ", another one in each run", verdict.DIFFERENT_LOSS: ", another one in each run"}
         which |= {verdict.SAME_FUNCTION: ", the same in all runs", verdict.WITHIN_WOBBLE: ", the same in all runs"}
         scattered = moved.function.count(motion.CONFINED) > functions / 2
-        rest = "stays around one point" if scattered else "comes to rest"
-        still = f"the weights of {moving} of {count} networks keep moving"
-        return f"No: {still}, while the function of {functions} of {count} {rest}{which.get(name or '', '')}"
+        rest = "stay around one point" if scattered else "come to rest"
+        still = f"the weights of {_share(moving, count)} networks keep moving"
+        return f"No: {still}, while the functions of {_share(functions, count)} {rest}{which.get(name or '', '')}"
     if moving == changing:
-        return f"No: weights and function of {moving} of {count} networks still move {after}"
-    also = f"the function of {changing} does so too" if changing > unclear else f"the function of {unclear} shows no clear motion"
-    return f"No: the weights of {moving} of {count} networks still move {after}; {also}"
+        return f"No: weights and functions of {_share(moving, count)} networks still move {after}"
+    also = f"so do the functions of {changing}" if changing > unclear else f"the functions of {unclear} show no clear motion"
+    return f"No: the weights of {_share(moving, count)} networks still move {after}; {also}"
+
+
+def _share(part: int, count: int) -> str:
+    return f"all {count}" if part == count > 1 else f"{part} of {count}"
 
 
 def rest(summary: Summary) -> bool:

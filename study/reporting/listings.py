@@ -13,7 +13,7 @@ from study.records.arrays import Doubles
 from study.records.trial import TrialRecord
 from study.reporting import report
 from study.reporting.report import Table, number
-from study.settings.values import as_text, as_texts
+from study.settings.values import as_text, as_texts, as_typed, from_text
 from study.statistics import intervals
 from study.tracking.schema import address
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # MLflow and Optuna take seconds to load
 BARS = "▁▂▃▄▅▆▇█"
 MOST_BARS = 60
 STEEP = 10.0
-TYPED = {"None": "null", "True": "true", "False": "false"}  # as a command line has what MLflow keeps
 CURVES = {"train_loss": "train loss", "val_loss": "val loss"}
 
 
@@ -118,7 +117,7 @@ def trial(trial: Trial, moved: Motion | None = None) -> Iterator[tuple[str, Tabl
         yield "motion", trial.motion
     if moved:
         independent = _independent(trial)
-        title = "motion, medians over the replicates" + (" with 95 % intervals" if independent else "")
+        title = "motion, medians over the replicates" + (" with 95% intervals" if independent else "")
         yield title, _motion(moved, lambda values: report.median_text(_known(values), independent))
     if trial.metrics:
         # the ends of the mean curves are of the last epoch, whose weights needn't be the ones kept
@@ -127,7 +126,7 @@ def trial(trial: Trial, moved: Motion | None = None) -> Iterator[tuple[str, Tabl
         yield "numbers", Table(("", "value"), rows)
     if trial.replicates:
         yield "replicates", _replicates(trial.replicates)
-    typed = {key: TYPED.get(value, value) for key, value in trial.settings.items()}
+    typed = {key: as_typed(from_text(value)) for key, value in trial.settings.items()}
     yield "settings", Table(("setting", "value"), tuple(sorted(typed.items())))
 
 
@@ -175,15 +174,15 @@ def replicate(
 AT_THE_END = "at the end of training"
 # of `Motion`: of the weights, of the function, and their meaning
 MOTION = (
-    ("wander", "wobble", "apart, two of the last epochs"),
-    ("trend", "function_trend", "share of a straight line (0 confined, 1 drift)"),
-    ("correlation", "function_correlation", "correlation of steps (+1 straight, −½ scatter, −1 back and forth)"),
-    (None, "gain", "squared error saved by the epochs' mean prediction, over the target's variance"),
-    ("slowing", "function_slowing", "energy of the steps, second half over first"),
-    ("exponent", "function_exponent", "growth with time (0 confined, 1 random walk, 2 drift)"),
-    ("travelled", None, "way from the first weights, over their length"),
-    ("advance", None, "last move over that way"),
-    ("pace", None, "speed per learning rate, over that of the whole way"),
+    ("wander", "wobble", "distance between two of the last epochs"),
+    ("trend", "function_trend", "share that a straight line explains (0 confined, 1 drift)"),
+    ("correlation", "function_correlation", "correlation of successive steps (+1 straight, −½ scatter, −1 back and forth)"),
+    (None, "gain", "squared error saved by averaging the epochs' predictions, over the target's variance"),
+    ("slowing", "function_slowing", "energy of the steps, second half over first half"),
+    ("exponent", "function_exponent", "growth exponent of the squared distance (0 confined, 1 random walk, 2 drift)"),
+    ("travelled", None, "distance from the initial weights, over their norm"),
+    ("advance", None, "move over these epochs, relative to that distance"),
+    ("pace", None, "speed per unit of learning rate, over that of the whole path"),
 )
 
 

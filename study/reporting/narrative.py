@@ -31,7 +31,7 @@ def effects_foot(objective: Objective) -> str:
     return (
         f"The SD is that of the mean {objective.quantity} of trials with one value of the setting; more than three numbers are cut "
         "into three groups of about as many trials each. With other settings and other seeds, chance alone moves these means; an "
-        "effect is shown where the SD is larger than chance makes it in 95 % of studies."
+        "effect is shown where the SD is larger than chance makes it in 95% of studies."
     )
 
 
@@ -49,7 +49,7 @@ def factor_table(effect: Effect, quantity: str) -> Table:
         gap = interval_text(pair.difference.mean, pair.difference.halfwidth) + ("" if pair.difference.shown else " (not shown)")
         rows.append((f"{pair.first} – {pair.second}", *three, gap))
     written = "Σ|a − b|: as written / restarted / controlled"
-    columns = ("pair", written, "relative L2", "disagreement", f"difference in {quantity}, 95 % jointly")
+    columns = ("pair", written, "relative L2", "disagreement", f"difference in {quantity}, 95% jointly")
     return Table(columns, tuple(rows))
 
 

@@ -10,7 +10,7 @@ from study.errors import visible
 from study.records.arrays import Scalar
 from study.records.outcome import Summary
 from study.records.trial import TrialRecord
-from study.settings.values import as_text
+from study.settings.values import as_typed
 from study.statistics import intervals, rounding
 from study.statistics.objectives import ACCURACY, NAMES, Objective
 
@@ -34,14 +34,14 @@ def median(values: Sequence[float | None]) -> float | None:
 
 
 def median_text(values: Sequence[float | None], independent: bool = True) -> str:
-    """Return the median of what is known with its 95 % interval, if the values are independent and enough."""
+    """Return the median of what is known with its 95% interval, if the values are independent and enough."""
     known = [value for value in values if value is not None]
     ends = intervals.of_median(known) if independent else None
     return number(median(values)) + (f" [{number(ends[0])}, {number(ends[1])}]" if ends else "")
 
 
 def setting(value: Scalar) -> str:
-    return number(value) if isinstance(value, float) else visible(as_text(value))
+    return number(value) if isinstance(value, float) else visible(as_typed(value))
 
 
 def short(key: str) -> str:
@@ -68,7 +68,7 @@ def settings_text(params: Mapping[str, Scalar]) -> str:
 
 
 def loss_text(summary: Summary) -> str:
-    """Return the mean validation loss, with half its 95 % interval, if it has one."""
+    """Return the mean validation loss, with half its 95% interval, if it has one."""
     return interval_text(summary.val_loss_mean, summary.val_loss_halfwidth)
 
 

@@ -35,7 +35,7 @@ def page(title: str, findings: Findings) -> str:
     if len(findings.ranked) > len(shown):
         more = len(findings.ranked) - len(shown)
         parts.append(f'<div style="opacity: .7">{more} more trial{"s are" if more > 1 else " is"} in <code>.trials</code></div>')
-    answer = html.escape(str(findings.answer))
+    answer = html.escape(findings.answer.in_python)
     parts.append(f"<details><summary>Does training converge to a single, stable value?</summary><p>{answer}</p></details>")
     return f'<div style="{STYLE}">{"".join(parts)}</div>'
 
@@ -52,7 +52,7 @@ def picture(trials: Sequence[TrialRecord], findings: Findings) -> str:
         for record in trials
         if record.value is not None
     ]
-    of_loss = "validation loss, mean over the replicates with 95 % interval"
+    of_loss = "validation loss, mean over the replicates with 95% interval"
     return cell_picture.svg(bars, of_loss if by_loss else findings.objective.quantity)
 
 

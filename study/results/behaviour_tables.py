@@ -15,7 +15,7 @@ from study.tracking.predicting import spread_names
 
 
 def importance(found: Behaviour) -> pd.DataFrame:
-    """Return one row per column, the most important first: importance, its 95 % interval over the members, and each member's."""
+    """Return one row per column, the most important first: importance, its 95% interval over the members, and each member's."""
     if not found.importance:
         raise BadInput(f"the importance of the {found.columns:,} columns was not measured: it would have taken too long")
     members = np.array([column.by_member for column in found.importance])

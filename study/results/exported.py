@@ -21,7 +21,7 @@ from study.data.encoding import TRUTHS, USUAL_GAPS, NewInRows, TableColumn
 from study.engine.quiet import muted_stderr
 from study.errors import BadInput, Fault, StudyError
 from study.records.champion import ENCODED, MEMBERS
-from study.tracking.predicting import BATCH, INTERVAL, Predictor, columns, halfwidths
+from study.tracking.predicting import BATCH, INTERVAL, Predictor, columns, halfwidths, written
 
 if TYPE_CHECKING:
     from study.records.arrays import Array
@@ -114,7 +114,8 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
         rows = read(model.predictor, given.file, given.delimiter, given.encoding)
         if absent := [name for name in given.keep if name not in rows]:
             raise BadInput([Fault("--keep", name, ", ".join(map(str, rows))) for name in absent])
-        predicted = pd.concat([rows[given.keep], model.predict(rows, interval=given.interval, member=given.member)], axis=1)
+        found = model.predict(rows, interval=given.interval, member=given.member)
+        predicted = pd.concat([rows[given.keep], written(found)], axis=1)
     except StudyError as error:
         _say(str(error))
         return error.exit_code

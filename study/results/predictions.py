@@ -48,7 +48,7 @@ def of_file(
     known = [column.name for column in predictor.columns]
     texts = [column.name for column in predictor.columns if column.is_text]
     widths = None if level is None else halfwidths(predictor, level, member, lambda: _command(name))
-    predicted = predictor.table(readers.values(source, known, texts, made_up), member, widths)
+    predicted = predicting.written(predictor.table(readers.values(source, known, texts, made_up), member, widths))
     if not keep:
         return predicted
     try:

@@ -51,7 +51,7 @@ class Study:
     @property
     def answer(self) -> str:
         """Return the answer to "does the MLP converge to a single, stable value?", with the numbers."""
-        return str(self._findings.answer)
+        return self._findings.answer.in_python
 
     @property
     def win(self) -> str:
@@ -177,7 +177,7 @@ class Study:
         """Return the permutation importance of the table's columns for the champion, the most important first.
 
         It is the loss of R², or for classes the rise of the log loss, of one network where the column is shuffled over the rows:
-        the mean over the members, its 95 % interval over them (`low`, `high`), and each member's. The rows are those of the test
+        the mean over the members, its 95% interval over them (`low`, `high`), and each member's. The rows are those of the test
         part or, without one, validation rows, which the table's `attrs` say. Raises BadInput if the study has no champion that
         records it, or so many columns that it wasn't measured; Corrupt and Unreachable.
         """

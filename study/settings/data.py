@@ -299,7 +299,7 @@ class UserTable(Regression):
     normalise_target has no effect on classification.
     roles: 'auto' finds out what each column is; 'types' takes numbers, texts and booleans for what they are, as earlier versions
     did. columns: the roles of some, `NAME: ROLE`. encode: how categories become inputs; 'auto' is one input per level for at most
-    max_levels levels, and otherwise the targets of the training part. min_count: levels of fewer rows are *other*; None means 1 %
+    max_levels levels, and otherwise the targets of the training part. min_count: levels of fewer rows are *other*; None means 1%
     of the rows, from 1 to MOST_RARE. max_levels: the most levels with an input each.
     missing: the statistic of the training part that replaces a missing number, or 'auto': the median, beside an input that is 1
     where the value is missing. Without 'auto', a missing text or boolean is zero in all its levels' inputs.

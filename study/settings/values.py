@@ -19,6 +19,17 @@ def as_texts(settings: Mapping[str, Value]) -> dict[str, str]:
     return {key: as_text(value) for key, value in settings.items()}
 
 
+def as_typed(value: Value) -> str:
+    """Return a setting as a command line has it: null, true, [init, order]."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(as_typed, value))}]"
+    return str(value)
+
+
 def from_text(text: str) -> Value:
     """Return the value of which `as_text` made a text; a text that stands for no other value stays as it is."""
     try:

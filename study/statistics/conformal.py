@@ -18,7 +18,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:  # a champion carries this module alone
     from study.records.arrays import Array, Doubles
 
-MOST_KEPT, OF_MANY = 999, 99  # errors of each target column, which allow a coverage of 99.9 and 99 %
+MOST_KEPT, OF_MANY = 999, 99  # errors of each target column, which allow a coverage of 99.9 and 99%
 MANY = 10  # columns
 
 

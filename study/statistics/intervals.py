@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-FEWEST_FOR_MEDIAN = 6  # the extremes of five values cover the median in 94 % only
+FEWEST_FOR_MEDIAN = 6  # the extremes of five values cover the median in 94% only
 FEWEST_BLOCKS = 3  # the interval over two blocks is about ten times as wide as their difference, and says nothing
 
 
@@ -40,7 +40,7 @@ def of_median(values: Sequence[float] | npt.NDArray[np.float64], confidence: flo
     """Return an interval for the median: two of the sorted values, as far out as the sign test needs.
 
     It holds for any distribution, and covers the median at least as often as `confidence` says (David and Nagaraja, Order
-    Statistics, 7.1): 97.9 % for 16 values, 99.2 % for 8. None for fewer than six.
+    Statistics, 7.1): 97.9% for 16 values, 99.2% for 8. None for fewer than six.
     """
     count = len(values)
     beyond = scipy.special.bdtr(np.arange(count // 2), count, 0.5)  # the probability of at most so many values below the median
@@ -53,7 +53,7 @@ def of_median(values: Sequence[float] | npt.NDArray[np.float64], confidence: flo
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """A mean and its 95 % interval; both ends are the mean for a single pair, which shows no spread."""
+    """A mean and its 95% interval; both ends are the mean for a single pair, which shows no spread."""
 
     mean: float
     low: float

@@ -117,7 +117,7 @@ def error_spread(errors: Array) -> ErrorSpread | None:
 
 
 def confidence(trials: int) -> float:
-    """Return the confidence of each interval when comparing `trials` settings with the best (Bonferroni): all hold with 95 %."""
+    """Return the confidence of each interval when comparing `trials` settings with the best (Bonferroni): all hold with 95%."""
     return 1 - ERROR / max(1, trials - 1)
 
 
@@ -159,8 +159,8 @@ def choose(values: Mapping[int, Values], sign: int = 1, copies: Collection[int] 
     values: number → [R], paired; lower is better with sign 1, higher with −1. copies: trials whose replicates are bit for bit the
     same, so that together they count as one.
 
-    These are multiple comparisons with the best (Hsu 1984), with Bonferroni's quantile instead of Dunnett's: with 95 % the truly
-    best trial is among `tied`; where no setting is truly better, one is declared better than all others in at most 5 % of cases,
+    These are multiple comparisons with the best (Hsu 1984), with Bonferroni's quantile instead of Dunnett's: with 95% the truly
+    best trial is among `tied`; where no setting is truly better, one is declared better than all others in at most 5% of cases,
     although it was picked by the same values.
     """
     means = {number: sign * float(np.mean(replicates)) for number, replicates in values.items()}

@@ -21,7 +21,7 @@ BINS = 3  # for the values of a continuous setting, with equally many trials in 
 class SettingEffect:
     """The effect of one setting.
 
-    effect: SD of the trials' means between the setting's values. chance: the largest SD, with 95 % for all settings together, of a
+    effect: SD of the trials' means between the setting's values. chance: the largest SD, with 95% for all settings together, of a
     setting without effect: the other settings and the seeds move a value's mean too.
     """
 

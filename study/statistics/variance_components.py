@@ -23,7 +23,7 @@ Intervals come from resampling the levels of every source (the pigeonhole bootst
 386–411), never pairs of replicates. A level that is drawn twice is not compared with itself: such pairs would hide the interaction
 (on 8 × 8 vectors of 1,000 numbers no interval held its true share). The percentiles are those of Hesterberg (2015, The American
 Statistician 69, 371–386), widened for the smallest number of levels of any source. In 150 to 200 simulated designs, 100 for three
-sources, nominal 95 % intervals held the truth in at least these percentages, over shares that range from one source alone to the
+sources, nominal 95% intervals held the truth in at least these percentages, over shares that range from one source alone to the
 interaction alone:
 
 ```text

@@ -27,6 +27,8 @@ LOWER, UPPER, SET = "lower", "upper", "prediction set"
 BETWEEN = " | "  # the classes of a set
 BATCH = 2048  # rows predicted at once: more would fill the memory for 64 members
 CHUNK = 8 * BATCH  # rows whose predictions by each member are in memory at once
+FLOAT32_DIGITS, LEAST_DECIMALS, MOST_DECIMALS = 9, 3, 300
+LARGEST = 1e15  # larger ones have no decimals
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,21 @@ def networks(model: Any) -> Callable[[Array], Array]:
         return predicted if layers else predicted[:, None]
 
     return predict
+
+
+def written(table: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions as files have them: to as many digits as float32 has, or to three decimals where these are more.
+
+    Networks compute in float32; targets may be far from zero, such as seconds since 1970, and are scaled back in float64.
+    """
+    return table.apply(lambda column: _rounded(column.to_numpy()) if column.dtype == np.float64 else column)
+
+
+def _rounded(values: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.abs(values)
+        scale = 10 ** np.clip(FLOAT32_DIGITS - 1 - np.floor(np.log10(size)), LEAST_DECIMALS, MOST_DECIMALS)
+        return np.where(size < LARGEST, np.round(values * scale) / scale, values)
 
 
 def spread_names(names: Sequence[str]) -> list[str]:

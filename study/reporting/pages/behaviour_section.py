@@ -44,7 +44,7 @@ def _importance(found: Behaviour) -> Iterator[Chart]:
     halves = [intervals.mean_halfwidth(column.by_member) for column in shown]
     quantity = f"{'rise of the' if found.classifies else 'loss of'} {found.score}"
     alone = any(half is None for half in halves)
-    interval = "" if alone else " The intervals are 95 % over the networks, and don't contain the chance of the rows."
+    interval = "" if alone else " The intervals are 95% over the networks, and don't contain the chance of the rows."
     more = len(found.importance) - len(shown)
     left_out = f" {more} columns that matter less are not shown." if more else ""
     caption = (

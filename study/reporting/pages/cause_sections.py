@@ -55,6 +55,6 @@ def blame(trials: Mapping[str, Sequence[Blame]]) -> Section:
         return Section(title)
     table, answer = narrative.blame_tables(trials)
     drawn = dict(itertools.islice(trials.items(), MOST_BLAMED))
-    caption = "Each source's share of the variance, with its 95 % interval. × marks what two sources do only together."
+    caption = "Each source's share of the variance, with its 95% interval. × marks what two sources do only together."
     chart = Chart("Shares of the variance", causes.shares(drawn), answer, caption, wide=True)
     return Section(title, answer.splitlines(), [chart], [Listing("", table)])

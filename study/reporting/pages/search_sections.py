@@ -66,7 +66,7 @@ def rivals(findings: Findings) -> Section:
     if not any(rival.halfwidth is not None for rival in drawn):
         caption += ". There is no interval: it takes several replicates with independent seeds."
     else:
-        caption += " with its 95 % interval"
+        caption += " with its 95% interval"
         caption += f". Orange: the {objective.best} mean; blue: may be as good, by the paired differences; grey: worse." * decided
         caption += "." * (not decided)
     if len(findings.ranked) > len(shown):

@@ -22,7 +22,7 @@ from study.reporting.pages.charts.style import UNRELATED_TEXT
 from study.reporting.pages.page import Chart, Code, Listing, Page, Section
 from study.reporting.pages.search_sections import name
 from study.reporting.study_results import Findings, Networks, Shown
-from study.settings.values import as_texts
+from study.settings.values import as_typed
 
 REPRODUCE = "Reproduce this study"
 DECIDED_QUESTION = "Which setting is best, and does it converge?"
@@ -138,7 +138,7 @@ def _claims(findings: Findings) -> Section:
     if findings.claims is None:
         return Section(title)
     table, text = findings.claims
-    return Section(title, tables=[Listing("Medians over the replicates at the end of training, with 95 % intervals", table, text)])
+    return Section(title, tables=[Listing("Medians over the replicates at the end of training, with 95% intervals", table, text)])
 
 
 def _motion(best: Sequence[Shown]) -> list[Section]:
@@ -183,7 +183,7 @@ def _fixed(findings: Findings) -> tuple[tuple[tuple[str, str], ...], list[str]]:
     # the units follow from width and depth
     derived = {"model.units"} if {"model.width", "model.depth"} & findings.space.keys() else set()
     left_out = tuple(f"{group}." for group in groups)
-    texts = as_texts(findings.settings) | {
+    texts = {key: as_typed(value) for key, value in findings.settings.items()} | {
         "direction": ", ".join(objective.direction for objective in findings.objectives),
         "objective": ", ".join(objective.name for objective in findings.objectives),
     }
@@ -192,7 +192,7 @@ def _fixed(findings: Findings) -> tuple[tuple[tuple[str, str], ...], list[str]]:
 
 GLOSSARY = (
     ("trial", "one sampled setting; its replicates are networks of that setting from other seeds"),
-    ("validation loss", "mean over the replicates ± half of Student's 95 % interval, at the kept epoch"),
+    ("validation loss", "mean over the replicates ± half of Student's 95% interval, at the kept epoch"),
     ("convergence", "a label for each replicate: plateaued, still improving, slow, undecided, oscillating, stuck, diverged"),
     (
         "motion",
