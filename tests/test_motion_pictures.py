@@ -143,7 +143,7 @@ def section(trial: TrackedTrial = KEPT, motion: MotionSummary | None = MOTION) -
 
 def test_the_section_shows_a_handful_of_tails_and_the_distances_of_all() -> None:
     drawn = section()
-    assert drawn.texts == ["The weights of 6 of 6 networks drift along a line; the function of 6 of 6 stays around one point."]
+    assert drawn.texts == ["The weights of all 6 networks drift along a line; the functions of all 6 stay around one point."]
     weights, function, lags = drawn.charts
     for chart in (weights, function):
         assert [trace.hovertemplate.split(",")[0] for trace in chart.figure.data] == [f"replicate {number}" for number in range(4)]
@@ -177,7 +177,7 @@ def test_replicates_that_were_trained_on_are_drawn_in_place_of_the_trials() -> N
     whole = summary(0.5, 6, motion=MOTION, onward=onward)
     drawn = motion_section.motion("trial 0", whole, dataclasses.replace(KEPT, trajectory=None, onward=KEPT))
     assert len(drawn.charts) == 3
-    assert drawn.texts[-1] == "The weights of 6 of 6 networks are at rest; the function of 6 of 6 is at rest."
+    assert drawn.texts[-1] == "The weights of all 6 networks are at rest; the functions of all 6 are at rest."
     without = motion_section.motion("trial 0", dataclasses.replace(whole, onward=dataclasses.replace(onward, summary=None)), KEPT)
     assert without.texts == section().texts
 
@@ -214,11 +214,11 @@ def test_zeros_count_in_a_median_and_are_not_drawn() -> None:
         (
             motion_summary(["settled"] * 2 + ["slowing"], ["settled"] * 3, [True, True, False]),
             "The weights of 2 of 3 networks are at rest (held by a low learning rate), those of 1 slow down; "
-            "the function of 2 of 3 is at rest (held by a low learning rate), that of 1 is at rest.",
+            "the functions of 2 of 3 are at rest (held by a low learning rate), those of 1 are at rest.",
         ),
         (
             motion_summary(["oscillating"], ["drifting"], [True]),
-            "The weights of 1 of 1 networks go back and forth; the function of 1 of 1 drifts along a line.",
+            "The weights of 1 of 1 networks go back and forth; the functions of 1 of 1 drift along a line.",
         ),
     ],
 )

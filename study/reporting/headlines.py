@@ -87,9 +87,9 @@ def of_motion(summary: Summary, epochs: int) -> str:
     if weights > count / 2:
         if changing <= unclear:
             return (
-                f"Not decided: the weights of {_share(weights, count)} networks rest; the motion of {unclear} functions is unclear"
+                f"Not decided: the weights of {share(weights, count)} networks rest; the motion of {unclear} functions is unclear"
             )
-        return f"No: the functions of {_share(changing, count)} networks still move {after}"
+        return f"No: the functions of {share(changing, count)} networks still move {after}"
     if moving <= count / 2:
         return f"Not decided: the weights of {moving} of {count} networks are seen to move {after}, those of {weights} to rest"
     if functions > count / 2:
@@ -97,15 +97,16 @@ def of_motion(summary: Summary, epochs: int) -> str:
         which |= {verdict.SAME_FUNCTION: ", the same in all runs", verdict.WITHIN_WOBBLE: ", the same in all runs"}
         scattered = moved.function.count(motion.CONFINED) > functions / 2
         rest = "stay around one point" if scattered else "come to rest"
-        still = f"the weights of {_share(moving, count)} networks keep moving"
-        return f"No: {still}, while the functions of {_share(functions, count)} {rest}{which.get(name or '', '')}"
+        still = f"the weights of {share(moving, count)} networks keep moving"
+        return f"No: {still}, while the functions of {share(functions, count)} {rest}{which.get(name or '', '')}"
     if moving == changing:
-        return f"No: weights and functions of {_share(moving, count)} networks still move {after}"
+        return f"No: weights and functions of {share(moving, count)} networks still move {after}"
     also = f"so do the functions of {changing}" if changing > unclear else f"the functions of {unclear} show no clear motion"
-    return f"No: the weights of {_share(moving, count)} networks still move {after}; {also}"
+    return f"No: the weights of {share(moving, count)} networks still move {after}; {also}"
 
 
-def _share(part: int, count: int) -> str:
+def share(part: int, count: int) -> str:
+    """Return how many of several, in words: all 8, 3 of 8."""
     return f"all {count}" if part == count > 1 else f"{part} of {count}"
 
 

@@ -42,7 +42,7 @@ def _importance(found: Behaviour) -> Iterator[Chart]:
     shown = found.importance[:MOST_COLUMNS]
     means = [float(np.mean(column.by_member)) for column in shown]
     halves = [intervals.mean_halfwidth(column.by_member) for column in shown]
-    quantity = f"{'rise of the' if found.classifies else 'loss of'} {found.score}"
+    quantity = f"{'rise of the' if found.classifies else 'drop in'} {found.score}"
     alone = any(half is None for half in halves)
     interval = "" if alone else " The intervals are 95% over the networks, and don't contain the chance of the rows."
     more = len(found.importance) - len(shown)

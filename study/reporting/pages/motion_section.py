@@ -10,22 +10,22 @@ from study.analysis import motion as labels
 from study.records.outcome import MotionSummary, Summary
 from study.records.tracked import TrackedTrial
 from study.records.trajectory import Trajectory
-from study.reporting import report
+from study.reporting import headlines, report
 from study.reporting.pages.charts import motion as charts
 from study.reporting.pages.page import Chart, Section
 
 MOST_DRAWN = 4
-# of the weights, and of the function
+# what the weights, or the functions, of some networks do
 PHRASES = {
-    labels.DIVERGED: ("diverge", "diverges"),
-    labels.UNMOVED: ("have hardly left their start", "has hardly left its start"),
-    labels.SETTLED: ("are at rest", "is at rest"),
-    labels.SLOWING: ("slow down", "slows down"),
-    labels.OSCILLATING: ("go back and forth", "goes back and forth"),
-    labels.CONFINED: ("stay around one point", "stays around one point"),
-    labels.DRIFTING: ("drift along a line", "drifts along a line"),
-    labels.WANDERING: ("wander", "wanders"),
-    labels.UNDECIDED: ("show no clear motion", "shows no clear motion"),
+    labels.DIVERGED: "diverge",
+    labels.UNMOVED: "have hardly left their start",
+    labels.SETTLED: "are at rest",
+    labels.SLOWING: "slow down",
+    labels.OSCILLATING: "go back and forth",
+    labels.CONFINED: "stay around one point",
+    labels.DRIFTING: "drift along a line",
+    labels.WANDERING: "wander",
+    labels.UNDECIDED: "show no clear motion",
 }
 HOW = (
     "Each panel is a network, seen along its trend (right) and across it (up), in units of its radius, however small that is. "
@@ -56,18 +56,16 @@ def motion(name: str, summary: Summary, trial: TrackedTrial) -> Section:
 
 def sentence(moved: MotionSummary) -> str:
     """Return one sentence on what the weights and the functions of how many networks do."""
-    count = len(moved.held)
-    weights = _clause(f"of {{}} of {count} networks", "those of {}", 0, moved.weights, moved.held)
-    function = _clause(f"of {{}} of {count}", "that of {}", 1, moved.function, moved.held)
-    return f"The weights {weights}; the function {function}."
+    weights, functions = _clause("networks", moved.weights, moved.held), _clause("", moved.function, moved.held)
+    return f"The weights {weights}; the functions {functions}."
 
 
-def _clause(first: str, other: str, column: int, kinds: Sequence[str], held: Sequence[bool]) -> str:
+def _clause(networks: str, kinds: Sequence[str], held: Sequence[bool]) -> str:
     qualified = Counter((kind, low and kind in (labels.SETTLED, labels.SLOWING)) for kind, low in zip(kinds, held, strict=True))
-    parts = [
-        f"{(other if index else first).format(count)} {PHRASES[kind][column]}{' (held by a low learning rate)' * low}"
-        for index, ((kind, low), count) in enumerate(qualified.most_common())
-    ]
+    parts = list[str]()
+    for (kind, low), count in qualified.most_common():
+        of = f"those of {count}" if parts else f"of {headlines.share(count, len(kinds))} {networks}".rstrip()
+        parts.append(f"{of} {PHRASES[kind]}{' (held by a low learning rate)' * low}")
     return ", ".join(parts)
 
 

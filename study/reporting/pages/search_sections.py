@@ -196,12 +196,13 @@ def _by_pair(findings: Findings, less_is_better: bool) -> Iterator[Chart]:
     if len(chosen) < 2 or len(both) < FEW_VALUES:
         return
     names = [report.short(key).replace("_", " ") for key in chosen]
+    best = findings.best.number if findings.best else None
     first, second = ((name, [record.params[key] for record in both]) for name, key in zip(names, chosen, strict=True))
     yield Chart(
         " and ".join(names),
-        search.pair(first, second, _values(both), [record.number for record in both], less_is_better),
+        search.pair(first, second, _values(both), [record.number for record in both], less_is_better, best),
         f"The rank of each trial by its {findings.objective.quantity}, by {' and '.join(names)}.",
-        "Two of the settings with the largest effects. Orange is best, grey worst; the diamond is the best trial.",
+        "Two of the settings with the largest effects. The colour is the rank of the mean; the diamond is the best trial.",
     )
 
 

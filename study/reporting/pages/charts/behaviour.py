@@ -45,6 +45,7 @@ def dependence(found: Dependence, outputs: Sequence[int], names: Sequence[str], 
             figure.add_scatter(
                 x=[*x, *reversed(x)],
                 y=[*(mean + sd).tolist(), *reversed((mean - sd).tolist())],
+                mode="lines",
                 fill="toself",
                 fillcolor=colour,
                 opacity=0.18,

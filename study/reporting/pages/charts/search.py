@@ -119,8 +119,12 @@ def pair(
     values: Sequence[float],
     numbers: Sequence[int],
     less_is_better: bool,
+    best: int | None,
 ) -> go.Figure:
-    """Draw trials by two of their settings, each a name and its values, coloured by the rank of the trial's value."""
+    """Draw trials by two of their settings, each a name and its values, coloured by the rank of the trial's value.
+
+    best: the number of the best trial, which needn't have the best mean.
+    """
     figure = new_figure(400)
     ranks = np.argsort(np.argsort(values if less_is_better else -np.asarray(values, float)))
     figure.add_scatter(
@@ -128,8 +132,8 @@ def pair(
         y=_shown(second[1]),
         mode="markers",
         marker={
-            "size": [16 if rank == 0 else 11 for rank in ranks],
-            "symbol": ["diamond" if rank == 0 else "circle" for rank in ranks],
+            "size": [16 if number == best else 11 for number in numbers],
+            "symbol": ["diamond" if number == best else "circle" for number in numbers],
             "color": 1 + ranks,
             "colorscale": BEST_TO_WORST,
             "colorbar": {"thickness": 12, "outlinewidth": 0, "title": {"text": "rank", "side": "right"}, "tickformat": "d"},
