@@ -100,6 +100,8 @@ def verified(folder: Path) -> Decision:
         assert own.data.metrics["val_loss_mean"] == record.summary.val_loss_mean
         later = client.get_metric_history(own.info.run_id, "race_val_loss")
         assert [(point.step, point.value) for point in later] == (list(enumerate(losses)) if len(losses) > RULES.first else [])
+        note = own.data.tags["mlflow.note.content"]
+        assert note.startswith(f"Over all {len(losses)} replicates" if len(losses) > RULES.first else "Validation loss")
     [whole] = [own for own in runs if WHOLE in own.data.tags]
     assert whole.data.tags[WHOLE] == str(read.decision.winner)
     # a run that is adopted from its record on disk isn't known by its id

@@ -12,7 +12,7 @@ import pytest
 
 from study.records.cohort import Leg
 from study.records.outcome import Completed, Failed, Pruned, Summary
-from study.tracking import messages, schema
+from study.tracking import descriptions, messages, schema
 from study.tracking.messages import LegCurves, SpoolRecord, Trained, TrialStart
 from study.tracking.schema import ReplicateTags, TrialTags
 
@@ -163,3 +163,16 @@ def test_a_long_parameter_is_cut_where_mlflow_would_refuse_it() -> None:
 )
 def test_addresses(number: int | None, replicate: int | None, expected: str) -> None:
     assert schema.address("s", "adam 0.1", number, replicate) == expected
+
+
+def test_a_trial_in_a_race_is_described_by_all_its_replicates_however_often_it_gets_more() -> None:
+    note = "Validation loss **0.5**; 4 undecided. [Compare](x)\n\n- 4 different fingerprints"
+    for losses, loss in (([0.4] * 8, 0.4), ([0.3] * 12, 0.3)):
+        trial = messages.RacedTrial(3, "run", losses, {"val_loss_mean": loss, "val_loss_halfwidth": 0.01})
+        note = descriptions.with_later(note, trial)
+    assert note == (
+        "Over all 12 replicates of the race, the validation loss is **0.300 ± 0.010**. The first ones, which this run holds: "
+        "validation loss **0.5**; 4 undecided. [Compare](x)\n\n- 4 different fingerprints"
+    )
+    assert descriptions.with_later(note, messages.RacedTrial(3, "run", [], {}, "diverged")) == note
+    assert descriptions.with_later("", trial) == ""

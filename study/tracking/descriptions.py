@@ -13,11 +13,12 @@ from study.settings.values import Value
 from study.statistics.rounding import interval_text
 from study.statistics.rounding import number as rounded
 from study.tracking import schema
-from study.tracking.messages import SpoolRecord, TrialStart
+from study.tracking.messages import RacedTrial, SpoolRecord, TrialStart
 from study.tracking.views import TREE, page
 
 # MLflow keeps 8,000 characters of a tag
 MOST_ROWS, MOST_CHARACTERS = 12, 7_000
+FIRST_ONES = " The first ones, which this run holds: "
 
 
 def of_experiment(experiment: str, headline: str = "") -> str:
@@ -59,6 +60,16 @@ def of_trial(record: SpoolRecord, experiment: str, trial: str, runs: Sequence[st
         lines.append("\n".join(f"- {reason}" for reason in summary.reasons))
     address = _address(start, trial)
     return _text([*lines, setting, _commands(f"compare {address}", f"reproduce {address}")])
+
+
+def with_later(note: str, trial: RacedTrial) -> str:
+    """Return a trial's description, `of_trial` or with earlier rounds, that begins with its loss over all replicates of a race."""
+    _, _, own = note.rpartition(FIRST_ONES)
+    if schema.VAL_LOSS_MEAN not in trial.metrics or not own:
+        return note
+    loss = interval_text(trial.metrics[schema.VAL_LOSS_MEAN], trial.metrics.get(schema.VAL_LOSS_HALFWIDTH))
+    head = f"Over all {len(trial.losses)} replicates of the race, the validation loss is **{loss}**."
+    return f"{head}{FIRST_ONES}{own[0].lower()}{own[1:]}"
 
 
 def of_replicate(record: SpoolRecord, index: int, experiment: str, trial: str, runs: Sequence[str]) -> str:

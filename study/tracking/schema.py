@@ -199,6 +199,7 @@ def charted(epoch: int) -> bool:
 
 
 VAL_LOSS_MEAN = "val_loss_mean"
+VAL_LOSS_HALFWIDTH = "val_loss_halfwidth"
 # of a trial's run: the validation loss of each replicate of a race, whose number is the step
 RACE_VAL_LOSS = "race_val_loss"
 # numbers of a `Summary` that say little without the others
@@ -206,7 +207,7 @@ NO_METRICS = ("null", "distinct", "finite_test")
 # attributes of a `Summary`, which a trial's run has under the same names
 SUMMARY_METRICS = (
     "val_loss_std",
-    "val_loss_halfwidth",
+    VAL_LOSS_HALFWIDTH,
     "train_loss_mean",
     *(key for key in PAIR_MEASURES if key not in NO_METRICS),
 )
@@ -233,7 +234,7 @@ def trial_metrics(summary: Summary) -> dict[str, float]:
 
 def race_metrics(summary: Summary) -> dict[str, float]:
     """Return the metrics of a trial's run that a race's later replicates change."""
-    known = {key: getattr(summary, key) for key in (VAL_LOSS_MEAN, "val_loss_std", "val_loss_halfwidth")}
+    known = {key: getattr(summary, key) for key in (VAL_LOSS_MEAN, "val_loss_std", VAL_LOSS_HALFWIDTH)}
     return _known(known) | _score_means(summary)
 
 

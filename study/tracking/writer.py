@@ -20,13 +20,13 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from mlflow.entities import Metric, Run
+from mlflow.entities import Metric, Run, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from study import collector, processes, redaction, sqlite
 from study.errors import BadInput, Corrupt, NotWritable, StudyError, Unreachable
-from study.tracking import messages, reader, schema, spool, store
+from study.tracking import descriptions, messages, reader, schema, spool, store
 from study.tracking.messages import RacedTrial, TrialStart
 from study.tracking.schema import KEY, KILLED, RACE_VAL_LOSS, REASON, TRIAL, WHOLE
 from study.tracking.trial_runs import METRICS_PER_CALL, TrialRuns, twice
@@ -171,10 +171,12 @@ class Server:
         steps = {metric.key: metric.step for metric in run.data._metric_objs}
         points = [Metric(key, value, time, steps.get(key, 0)) for key, value in trial.metrics.items()]
         points += [Metric(RACE_VAL_LOSS, loss, time, number) for number, loss in enumerate(trial.losses)]
+        described = descriptions.with_later(run.data.tags.get(MLFLOW_RUN_NOTE, ""), trial)
+        note = [RunTag(MLFLOW_RUN_NOTE, schema.tag(described))] if described else []
         # the mean last, by which it is known that the others are there
         for end in range(len(points), 0, -METRICS_PER_CALL):
             batch = points[max(0, end - METRICS_PER_CALL) : end]
-            twice(partial(self._store.client.log_batch, run.info.run_id, metrics=batch))
+            twice(partial(self._store.client.log_batch, run.info.run_id, metrics=batch, tags=note))
         if trial.reason:
             self._store.client.set_tag(run.info.run_id, REASON, schema.tag(trial.reason))
 
