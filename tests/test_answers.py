@@ -16,7 +16,7 @@ from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAU
 from study.records.arrays import Scalar
 from study.records.outcome import Blame, Summary
 from study.records.trial import TrialRecord
-from study.reporting import answers, headlines
+from study.reporting import answers, headlines, wins
 from study.settings.values import Value
 from study.statistics.objectives import MAXIMIZE, Objective
 from tests.command import run
@@ -246,7 +246,7 @@ def trials(*gaps: float, replicates: int = 8, **more: object) -> list[TrialRecor
 
 
 def win(found: list[TrialRecord], objective: Objective = LOSS) -> str:
-    return answers.win_text(found, answers.choice(found, objective), objective, FIXED)
+    return wins.win_text(found, wins.choice(found, objective), objective, FIXED)
 
 
 def test_a_real_win_is_said_with_its_difference() -> None:
@@ -268,7 +268,7 @@ def test_too_few_replicates_are_said_to_be_too_few(replicates: int) -> None:
 @pytest.mark.parametrize(("vary", "same"), [(["ulp"], "init and order"), (["order"], "init"), (["init", "data"], "order")])
 def test_a_win_over_some_sources_alone_is_no_more_than_that(vary: list[str], same: str) -> None:
     found = trials(0.06)
-    text = answers.win_text(found, answers.choice(found, LOSS), LOSS, FIXED | {"replicates.vary": vary})
+    text = wins.win_text(found, wins.choice(found, LOSS), LOSS, FIXED | {"replicates.vary": vary})
     assert text.startswith(f"Trial 0 is better than every other trial with this {same}, which all replicates share")
     assert "real" not in text and "replicates.vary=[init,order]" in text
 
@@ -279,7 +279,7 @@ def test_near_ties_are_named_with_what_would_show_them() -> None:
     assert text.startswith(
         "No winner yet: trial 0 has the best mean, but trials 1, 3 may be as good. The nearest of these is trial 1"
     )
-    choice = answers.choice(found, LOSS)
+    choice = wins.choice(found, LOSS)
     assert choice and f"about {choice.differences[1].needed:,} replicates would show a difference of that size" in text
 
 
@@ -291,7 +291,7 @@ def test_equal_trials_do_not_differ_at_all() -> None:
 def test_copies_show_nothing() -> None:
     text = win(trials(0.06, distinct=1))
     assert text.startswith("Nothing can be said of a winner: the replicates are copies of one network") and "0.06" not in text
-    assert "copies" in answers.finals_text(trials(0.06, distinct=1), LOSS)
+    assert "copies" in wins.finals_text(trials(0.06, distinct=1), LOSS)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_copies_show_nothing() -> None:
 )
 def test_replicates_that_are_no_pairs_have_no_winner(key: str, values: list[Scalar]) -> None:
     found = [dataclasses.replace(each, params={key: value}) for each, value in zip(trials(0.06), values, strict=True)]
-    assert answers.choice(found, LOSS) is None
+    assert wins.choice(found, LOSS) is None
     assert win(found) == f"No winner is named: trials differ in {key}, so that their replicates are no pairs."
 
 
@@ -348,14 +348,14 @@ def test_trials_that_cannot_be_compared_have_no_winner(part: str, objective: Obj
     first, second = trials(0.06, scores={"r2": [0.5] * 8})
     assert second.summary
     other = dataclasses.replace(second, summary=dataclasses.replace(second.summary, judged_by=JUDGED | {part: "another"}))
-    assert answers.choice([first, other], objective) is None and win([first, other], objective).startswith(expected)
+    assert wins.choice([first, other], objective) is None and win([first, other], objective).startswith(expected)
     assert "best trial" not in answers.answer([first, other], objective, FIXED).text
     if part != "rows":
-        assert answers.choice([first, other], R2) is not None
+        assert wins.choice([first, other], R2) is not None
 
 
 @pytest.mark.parametrize("key", ["loss", "seed", "data", "data.target", "data.normalise_target", "data.validation_fraction"])
 def test_records_of_earlier_versions_are_compared_by_their_settings(key: str) -> None:
     old = [dataclasses.replace(each, params={key: n}) for n, each in enumerate(trials(0.06, judged_by={}))]
-    assert answers.choice(old, LOSS) is None
-    assert answers.choice([dataclasses.replace(each, params={"model.width": n}) for n, each in enumerate(old)], LOSS)
+    assert wins.choice(old, LOSS) is None
+    assert wins.choice([dataclasses.replace(each, params={"model.width": n}) for n, each in enumerate(old)], LOSS)

@@ -13,7 +13,7 @@ from study import locations
 from study.errors import NotWritable
 from study.records.outcome import Blame, Summary
 from study.records.trial import TrialRecord
-from study.reporting import answers, narrative, outputs, report, trials_table
+from study.reporting import answers, narrative, outputs, report, trials_table, wins
 from study.reporting.study_results import Findings, Networks
 from study.statistics.objectives import Objective
 from study.tracking import reader, store
@@ -163,7 +163,7 @@ def test_the_answer_names_who_is_to_blame_for_what() -> None:
 
 def test_crossed_replicates_have_no_interval_and_win_nothing() -> None:
     trials = [record(0, [blamed("val loss", 0.75, 0.25, 0.0)]), record(1, [])]
-    assert answers.choice([trials[0]] * 2, Objective()) is None and answers.choice([trials[1], record(2, [])], Objective())
+    assert wins.choice([trials[0]] * 2, Objective()) is None and wins.choice([trials[1], record(2, [])], Objective())
     lone = dataclasses.replace(trials[1].summary, val_loss_halfwidth=0.1)
     assert report.loss_text(lone) == "1.00 ± 0.10" and report.loss_text(trials[0].summary) == "1.000"
 

@@ -15,7 +15,7 @@ from study.analysis.forward import predicted_classes, probabilities
 from study.data import dataset, scaling
 from study.errors import BadInput
 from study.records.trial import TrialRecord
-from study.reporting import answers
+from study.reporting import wins
 from study.statistics import objectives
 from study.statistics.objectives import SCORES, SCORES_OF_TASK, Objective
 
@@ -124,7 +124,7 @@ def test_the_mae_of_earlier_records_is_not_compared_with_that_of_the_targets_uni
     judged = {"loss": "mse", "target": "standard", "rows": "aa"}
     old = replace(record, summary=replace(record.summary, judged_by=judged))
     new = replace(record, summary=replace(record.summary, judged_by=judged | {"unit": "the target's own"}))
-    assert answers.unlike_text(["unit"]).startswith("no winner is named: errors of some trials are of the normalised target")
+    assert wins.unlike_text(["unit"]).startswith("no winner is named: errors of some trials are of the normalised target")
     assert objectives.unlike([old, new], Objective("mae")) == ["unit"] and not objectives.unlike([old, old], Objective("mae"))
     other = replace(new, summary=replace(new.summary, judged_by=new.summary.judged_by | {"target": "minmax"}))  # type: ignore[union-attr,type-var]
     assert not objectives.unlike([new, other], Objective("mae")) and objectives.unlike([new, other], Objective()) == ["target"]

@@ -12,7 +12,7 @@ from study.records.behaviour import Behaviour
 from study.records.outcome import Blame, Tested
 from study.records.tracked import Circumstances, TrackedTrial
 from study.records.trial import TrialRecord
-from study.reporting import answers, claims, decisions, factor_tables, narrative, report, star, trials_table
+from study.reporting import answers, claims, decisions, factor_tables, narrative, report, star, trials_table, wins
 from study.reporting.answers import Answer
 from study.settings.values import Value
 from study.statistics import ranking, rounds, setting_effects
@@ -62,7 +62,7 @@ class Findings:
     @cached_property
     def choice(self) -> ranking.Ranking | None:
         """The trials that may be the best by the same number of replicates each; None where a race decides."""
-        return None if self.decision else answers.choice(self.records, self.objective)
+        return None if self.decision else wins.choice(self.records, self.objective)
 
     @cached_property
     def answer(self) -> Answer:
@@ -107,12 +107,12 @@ class Findings:
         if self.decision:
             return " ".join(filter(None, self.decided))
         # fresh replicates decide what those of the search left open
-        win = answers.finals_text(self.finals, self.objective) or answers.win_text(
+        win = wins.finals_text(self.finals, self.objective) or wins.win_text(
             self.records, self.choice, self.objective, self.settings
         )
         if win and len(self.objectives) > 1:
             win = f"By {self.objective.quantity} alone: {win}"
-        return " ".join(filter(None, (win, answers.front_text(self.front, self.objectives))))
+        return " ".join(filter(None, (win, wins.front_text(self.front, self.objectives))))
 
     @cached_property
     def effects(self) -> list[SettingEffect]:

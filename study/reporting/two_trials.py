@@ -12,8 +12,8 @@ from study.analysis import disagreement
 from study.analysis.metrics import MEASURES
 from study.records.dataset import task_of
 from study.records.tracked import TrackedNetwork, same_rows
-from study.reporting.answers import needed_text
 from study.reporting.report import interval_text, number
+from study.reporting.wins import needed_text
 from study.settings import spec
 from study.settings.loss import measured
 from study.settings.spec import TrialSpec

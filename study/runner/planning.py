@@ -20,7 +20,7 @@ from study.config import decode, overrides, precedence, refusals, source
 from study.data import dataset, inputs, loading
 from study.engine.width import available_cores
 from study.errors import BadInput, Corrupt, Fault, check_writable
-from study.reporting import answers, terminal
+from study.reporting import terminal, wins
 from study.runner import beginnings, job, race_setup, validation
 from study.runner import identity as identities
 from study.runner.validation import Compose, ComposedTrials
@@ -283,7 +283,7 @@ def _asked(
 def _judging(wanted: object, objective: Objective, unlike: Sequence[str]) -> str:
     """Return a sentence on how the trials are compared, if not by the loss; empty otherwise."""
     if unlike:
-        return answers.unlike_text(unlike)
+        return wins.unlike_text(unlike)
     if wanted is None and objective.name != objectives.LOSS:
         return f"ranked by {objective.quantity}: the trials have no validation loss in common"
     return ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from study.records.tracked import Circumstances
-from study.reporting import answers, decisions, report
+from study.reporting import decisions, report, wins
 from study.reporting.study_results import Findings
 
 OF_DIGESTS = 12  # characters
@@ -21,7 +21,7 @@ def facts(findings: Findings) -> list[str]:
         sentences.append(f"Trial {best.number} is {report.settings_text(best.params)}.")
     if findings.tested:
         sentences.append(decisions.worth(findings.tested))
-    elif not findings.decision and (chosen := answers.choice_brief(findings.choice)):
+    elif not findings.decision and (chosen := wins.choice_brief(findings.choice)):
         sentences.append(chosen)
     if findings.answer.beside:
         sentences.append(findings.answer.beside)

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 from study.records.trial import TrialRecord
-from study.reporting import answers, decisions, narrative, report, trials_table
+from study.reporting import decisions, narrative, report, trials_table, wins
 from study.reporting.pages.charts import races, search, trials
 from study.reporting.pages.page import Chart, Listing, Section
 from study.reporting.study_results import Findings
@@ -159,7 +159,7 @@ def _settings_charts(findings: Findings) -> Iterator[Chart]:
         )
     names = [objective.name for objective in findings.objectives]
     by_number = {record.number: record.values for record in done}
-    front = answers.front_text(findings.front, findings.objectives)
+    front = wins.front_text(findings.front, findings.objectives)
     for x, y in itertools.combinations(range(len(names)), 2):
         figure = trials.front(by_number, x, y, names, findings.front)
         yield Chart(f"{names[x]} against {names[y]}", figure, front, front, wide=True)
