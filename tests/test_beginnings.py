@@ -14,7 +14,7 @@ from study import sqlite
 from study.analysis import tested
 from study.errors import BadInput
 from study.records.outcome import Completed, Summary, TrialResult
-from study.reporting import decisions, study_results
+from study.reporting import on_test, study_results
 from study.runner.planning import Plan
 from study.search import overview, stored
 from tests.command import forget, run
@@ -250,5 +250,5 @@ def test_the_default_setting_is_judged_on_the_winners_test_rows(empty: Path) -> 
     assert default.gap and default.gap[0] == pytest.approx(default.loss[0] - ensemble.loss[0])
     # paired: far narrower than the difference of the two intervals
     assert np.ptp(default.gap[1:]) < np.ptp(default.loss[1:]) + np.ptp(ensemble.loss[1:])
-    assert [row[0] for row in decisions.tested_table(found.tested).rows][-1] == "default setting"
-    assert "The default setting is worse." in decisions.tested_text(found.tested, [], None)
+    assert [row[0] for row in on_test.losses_table(found.tested).rows][-1] == "default setting"
+    assert "The default setting is worse." in on_test.text(found.tested, [], None)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from study.records import outcome
-from study.reporting import decisions, study_cell
+from study.reporting import decisions, on_test, study_cell
 from study.reporting.pages import study_page
 from study.reporting.pages.charts import races
 from study.runner.dry_run import _race_text
@@ -99,7 +99,7 @@ def test_a_baseline_is_called_what_its_interval_shows(
     gaps: list[tuple[float, float, float]], better: list[int], worse: list[int], open_: list[int]
 ) -> None:
     models = judged(*gaps)
-    text = decisions.tested_text(models, [], None)
+    text = on_test.text(models, [], None)
     for numbers, standing in (
         (better, "better;"),
         (better, "better."),
@@ -120,8 +120,8 @@ def test_each_figure_of_the_test_part_stands_in_one_table() -> None:
     rmse, mae = (53.8, 47.2, 62.9), (43.8, 37.5, 51.5)
     numbers = outcome.TestScore("ensemble", (0.5, 0.4, 0.6), [rmse], [mae], None, None, scores)
     known = dataclasses.replace(judged(), scores=[numbers])
-    assert "RMSE" not in decisions.tested_table(known).columns
-    table = decisions.scores_table(known)
+    assert "RMSE" not in on_test.losses_table(known).columns
+    table = on_test.scores_table(known)
     assert dict(zip(table.columns, table.rows[0], strict=True)) == {
         "model": "mean of 8 networks",
         "RMSE": "53.8 [47.2, 62.9]",
@@ -129,11 +129,11 @@ def test_each_figure_of_the_test_part_stands_in_one_table() -> None:
         "R²": "0.400",
     }
     several = dataclasses.replace(numbers, rmse=[rmse, (0.2, 0.1, 0.3)], mae=[mae, (0.1, 0.1, 0.2)])
-    table = decisions.scores_table(dataclasses.replace(known, scores=[several]))
+    table = on_test.scores_table(dataclasses.replace(known, scores=[several]))
     assert (table.columns[1:], table.rows[0][1:]) == (("RMSE", "MAE", "R²"), ("53.8, 0.200", "43.8, 0.100", "0.400"))
     classes = {"accuracy": 0.9, "log_loss": 0.5000001, "brier": 0.2}
     sure = outcome.TestScore("ensemble", (0.5, 0.4, 0.6), [], [], (0.9, 0.8, 1.0), None, classes)
-    table = decisions.scores_table(dataclasses.replace(known, scores=[sure]))
+    table = on_test.scores_table(dataclasses.replace(known, scores=[sure]))
     assert (table.columns[1:], table.rows[0][1:]) == (("accuracy", "Brier score"), ("0.900 [0.800, 1.000]", "0.200"))
 
 
@@ -146,7 +146,7 @@ def test_the_page_begins_with_the_decision_and_the_test_rows() -> None:
     ]
     study = findings(records, rules=Rules(most=4))
     content = study_page.build(study, networks(study))
-    assert study.tested and html.escape(decisions.worth(study.tested)) in study_cell.page("", study)
+    assert study.tested and html.escape(on_test.brief(study.tested)) in study_cell.page("", study)
     assert study.decision and content.headline == f"{decisions.brief(study.decision, study.tested)}."
     first, _, second = content.sections[:3]
     assert [row[0] for row in first.tables[0].table.rows] == ["mean of 8 networks", "one network, on average", "model0"]
@@ -170,9 +170,9 @@ def test_the_page_shows_how_often_the_winner_is_right_beside_its_probabilities()
     assert list(single.y) == [0.7, 0.8]
     np.testing.assert_allclose(np.square(ensemble.marker.size) / np.square(ensemble.marker.size[1]), [0.25, 1])
     assert [row[2] for row in second.tables[0].table.rows] == ["10", "40"]
-    text = decisions.tested_text(tested, [], None)
+    text = on_test.text(tested, [], None)
     assert all(figure in text for figure in ("0.100", "0.345", "0.200", "2 bins"))
-    assert "ECE" not in decisions.tested_text(judged(), [], None)
+    assert "ECE" not in on_test.text(judged(), [], None)
 
 
 def test_the_chart_of_the_race_holds_the_differences_the_margin_and_the_replicates() -> None:
@@ -213,12 +213,12 @@ def test_the_default_setting_is_no_baseline(gap: tuple[float, float, float], sta
     known = judged((0.1, 0.05, 0.2))
     scores = [known.scores[0], dataclasses.replace(known.scores[1], name=outcome.DEFAULT, gap=gap), known.scores[1]]
     with_default = dataclasses.replace(known, scores=scores)
-    assert f"The default setting is {standing}" in decisions.tested_text(with_default, [], None)
-    assert "Of the baselines, model0 is worse." in decisions.tested_text(with_default, [], None)
-    assert decisions.better_baselines(with_default) == []
+    assert f"The default setting is {standing}" in on_test.text(with_default, [], None)
+    assert "Of the baselines, model0 is worse." in on_test.text(with_default, [], None)
+    assert on_test.better_baselines(with_default) == []
     first = decisions.headline(decision([race.BETTER]), with_default)
     assert first.startswith("The default setting is better than the winner") == (standing == "better")
-    assert "efault setting" not in decisions.tested_text(known, [], None)
+    assert "efault setting" not in on_test.text(known, [], None)
 
 
 def test_the_only_searched_setting_and_the_default_are_named() -> None:
@@ -229,7 +229,7 @@ def test_the_only_searched_setting_and_the_default_are_named() -> None:
     assert told == (
         "The default setting, trial 1, is better than the winner on the test rows. Decided: trial 0 (a) is better than every other"
     )
-    assert "The default setting, trial 1, is better, though not on" in decisions.tested_text(tested, records, {"optimizer": "b"})
+    assert "The default setting, trial 1, is better, though not on" in on_test.text(tested, records, {"optimizer": "b"})
 
 
 @pytest.mark.parametrize(("objective", "word"), [(LOSS, "lower"), (ACCURACY, "higher")])

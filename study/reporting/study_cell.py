@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from study.records.trial import TrialRecord
-from study.reporting import cell_picture, decisions, report, trials_table
+from study.reporting import cell_picture, on_test, report, trials_table
 from study.reporting.cell_picture import Bar
 from study.reporting.report import Table
 from study.reporting.study_results import Findings
@@ -25,7 +25,7 @@ def page(title: str, findings: Findings) -> str:
     parts = [f'<div style="opacity: .7">{html.escape(title)}</div>']
     if headline:
         parts.append(f'<div style="font-weight: 600; font-size: 16px; margin: 4px 0">{html.escape(headline)}</div>')
-    worth = decisions.worth(findings.tested) if findings.tested else ""
+    worth = on_test.brief(findings.tested) if findings.tested else ""
     parts += [f"<p>{html.escape(paragraph)}</p>" for paragraph in (worth, text or ("" if headline else findings.win)) if paragraph]
     if shown:
         parts.append(f'<div style="{SCROLLS}">{picture(shown, findings)}</div>')

@@ -186,7 +186,7 @@ def folded(line: str, width: int) -> str:
 
 def show_findings(findings: Findings) -> None:
     """Print a study's decision, its table, whether training converges, and the effects of settings and sources."""
-    from study.reporting import decisions, narrative, star, trials_table
+    from study.reporting import narrative, on_test, star, trials_table
 
     headline, text = findings.decided
     if headline:
@@ -194,9 +194,9 @@ def show_findings(findings: Findings) -> None:
     if text:
         show_text(text)
     if findings.tested:
-        show_table(decisions.tested_table(findings.tested))
-        show_table(decisions.scores_table(findings.tested))
-        show_text(decisions.tested_text(findings.tested, findings.records, findings.default))
+        show_table(on_test.losses_table(findings.tested))
+        show_table(on_test.scores_table(findings.tested))
+        show_text(on_test.text(findings.tested, findings.records, findings.default))
     if findings.star and findings.claims:
         show_text(f"{findings.answer.headline}.", "bold")
         show_text(findings.answer.beside, "bold")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from study.records.tracked import Circumstances
-from study.reporting import decisions, report, wins
+from study.reporting import on_test, report, wins
 from study.reporting.study_results import Findings
 
 OF_DIGESTS = 12  # characters
@@ -20,7 +20,7 @@ def facts(findings: Findings) -> list[str]:
     if best and best.params:
         sentences.append(f"Trial {best.number} is {report.settings_text(best.params)}.")
     if findings.tested:
-        sentences.append(decisions.worth(findings.tested))
+        sentences.append(on_test.brief(findings.tested))
     elif not findings.decision and (chosen := wins.choice_brief(findings.choice)):
         sentences.append(chosen)
     if findings.answer.beside:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from study.reporting import decisions, one_setting, report
+from study.reporting import decisions, on_test, one_setting, report
 from study.reporting.pages import (
     behaviour_section,
     cause_sections,
@@ -107,8 +107,8 @@ def _tested(findings: Findings) -> Section:
     title, tested = "The winner on rows that it has never seen", findings.tested
     if tested is None:
         return Section(title)
-    losses = Listing("", decisions.tested_table(tested), decisions.tested_text(tested, findings.records, findings.default))
-    scores = Listing("Scores", decisions.scores_table(tested), "In the target's own unit, where they have one.")
+    losses = Listing("", on_test.losses_table(tested), on_test.text(tested, findings.records, findings.default))
+    scores = Listing("Scores", on_test.scores_table(tested), "In the target's own unit, where they have one.")
     return Section(title, tables=[losses, scores])
 
 
