@@ -126,6 +126,15 @@ def test_numpy_gives_the_same_losses_as_the_engine(name):
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_many_outputs_are_taken_in_parts_with_the_same_bits(name, monkeypatch):
+    loss, _ = CASES[name]
+    y, outputs = sample(loss)
+    whole = forward.row_losses(outputs, y[0], loss)
+    monkeypatch.setattr(forward, "MOST_AT_ONCE", outputs.size // 10)
+    assert forward.row_losses(outputs, y[0], loss).tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_the_mean_of_the_rows_losses_is_the_loss(name):
     loss, _ = CASES[name]
     y, outputs = map(tf.constant, sample(loss))

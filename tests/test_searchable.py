@@ -1,6 +1,7 @@
 """Searchable fingerprints: blind to what doesn't matter, near for near duplicates, and text that survives or is refused."""
 
 import time
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,17 @@ def test_projected_predictions_keep_their_distance() -> None:
         found = 7 * between(features(net, "relu", probes, first), features(net, "relu", probes, second))
         scale = np.sqrt((np.sum(first**2) + np.sum(second**2)) / 2)
         assert found == pytest.approx(np.linalg.norm(first - second) / scale, rel=0.25)
+
+
+def test_many_predictions_are_projected_in_little_memory() -> None:
+    values = np.random.default_rng(0).normal(size=100_000)
+    tracemalloc.start()
+    found = similarity._projected(values)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    signs = similarity.seeds.generator(0).choice((-1.0, 1.0), size=(similarity.PROJECTED, len(values)))
+    np.testing.assert_allclose(found, signs @ values / np.sqrt(similarity.PROJECTED), rtol=1e-9)
+    assert peak < signs.nbytes / 2
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])

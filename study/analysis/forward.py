@@ -26,6 +26,7 @@ from study.settings.loss import (
 from study.settings.model import Model
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+MOST_AT_ONCE = 4_000_000  # outputs whose losses are computed together; several arrays of this size in double precision
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": lambda z: np.maximum(z, 0),
@@ -107,6 +108,10 @@ def row_losses(outputs: Array, y: Array, loss: Loss) -> Doubles:
 
     outputs: [R, n, units], logits for classification; y: [n, units], or class numbers [n].
     """
+    if outputs.size > MOST_AT_ONCE and len(y) > 1:
+        half = len(y) // 2
+        halves = (row_losses(outputs[:, part], y[part], loss) for part in (slice(half), slice(half, None)))
+        return np.concatenate(list(halves), axis=1)
     outputs = outputs.astype(np.float64)
     match loss:
         case MeanSquaredError():

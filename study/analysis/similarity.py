@@ -132,13 +132,18 @@ def _statistics_count(layer: dict[str, Floats]) -> int:
 
 def _projected(values: Doubles) -> Doubles:
     """Return at most 128 numbers whose distances are about those of all `values` (Johnson and Lindenstrauss)."""
-    return values if len(values) <= PROJECTED else _signs(len(values)) @ values / np.sqrt(PROJECTED)
+    if len(values) <= PROJECTED:
+        return values
+    # some rows at a time: all of them take 0.5 GB where 512 rows have 1,000 classes
+    rows = (signs.astype(np.float64) @ values for signs in np.split(_signs(len(values)), PROJECTED // 8))
+    return np.concatenate(list(rows)) / np.sqrt(PROJECTED)
 
 
 @lru_cache(maxsize=4)
-def _signs(count: int) -> Doubles:
+def _signs(count: int) -> npt.NDArray[np.int8]:
     """Return [128, count] values of 1 and −1, the same in every process."""
-    return seeds.generator(0).choice((-1.0, 1.0), size=(PROJECTED, count))
+    rng = seeds.generator(0)
+    return np.concatenate([rng.choice(np.array([-1, 1], np.int8), size=(8, count)) for _ in range(PROJECTED // 8)])
 
 
 # -- as text -----------------------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def needed(spec: TrialSpec, data: Dataset) -> float:
     orders = parts * width * min(spec.training.leg_epochs, spec.training.epochs) * rows
     tables = 3 + 2 * spec.own_data * spec.replicates.count / spec.per_dataset  # as loaded, for the networks, and TensorFlow's
     values = tables * (rows + len(data.x_val)) * (sizes[0] + 1)
-    predictions = 3 * spec.replicates.count * len(data.x_val) * sizes[-1]
+    predictions = (4 + 4 * spec.training.motion) * spec.replicates.count * len(data.x_val) * sizes[-1]
     return FLOAT * (parts * width * parameters * (COPIES + slots + more) + running + orders + values + predictions)
 
 
