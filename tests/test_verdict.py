@@ -63,6 +63,13 @@ def test_the_first_rule_that_holds_is_the_verdict(changed: dict[str, Any], name:
 def test_the_evidence_names_who_has_not_converged_and_every_deciding_number() -> None:
     found = verdict.verdict(dataclasses.replace(BASE, labels=["plateaued", "stuck", "plateaued", "stuck", "undecided"]))
     assert found.reasons == ("3 of 5 networks have not plateaued: stuck (1, 3), undecided (4)",)
+    resting = [True, True, True, False, True]
+    for labels, others in (
+        (["undecided", "plateaued", "oscillating", "stuck", "plateaued"], "2 others count as plateaued, since their"),
+        (["undecided", "plateaued", "plateaued", "stuck", "plateaued"], "1 other counts as plateaued, since its"),
+    ):
+        found = verdict.verdict(dataclasses.replace(BASE, labels=labels, resting=resting))
+        assert found.reasons == ("1 of 5 networks has not plateaued: stuck (3)", f"{others} function is at rest")
     assert "NRMSE between two functions: 0.5 [0.45, 0.55], threshold 0.05" in verdict.verdict(BASE).reasons
 
 

@@ -15,6 +15,9 @@ from study.analysis.convergence import UNDECIDED as UNCLEAR
 from study.analysis.thresholds import VerdictThresholds
 from study.statistics.intervals import MeanInterval
 
+# a network with one of these labels counts as plateaued if its function is at rest
+PLATEAUED_AT_REST = (UNCLEAR, OSCILLATING)
+
 NOT_CONVERGED = "did not converge"
 SAME_WEIGHTS = "same weights"
 SAME_ROUNDING = "same up to rounding"
@@ -99,11 +102,14 @@ def verdict(evidence: VerdictEvidence, limits: VerdictThresholds = DEFAULT) -> V
     unsettled = [
         (number, label)
         for number, (label, rests) in enumerate(zip(evidence.labels, resting, strict=True))
-        if label != PLATEAUED and not (rests and label in (UNCLEAR, OSCILLATING))
+        if label != PLATEAUED and not (rests and label in PLATEAUED_AT_REST)
     ]
     if unsettled:
         listed = ", ".join(f"{label} ({_numbers([n for n, other in unsettled if other == label])})" for label in _kinds(unsettled))
-        reasons.append(f"{len(unsettled)} of {count} networks have not plateaued: {listed}")
+        reasons.append(f"{len(unsettled)} of {count} networks {_have(len(unsettled))} not plateaued: {listed}")
+        if still := sum(label != PLATEAUED for label in evidence.labels) - len(unsettled):
+            whose = "1 other counts as plateaued, since its" if still == 1 else f"{still} others count as plateaued, since their"
+            reasons.append(f"{whose} function is at rest")
         return ended(NOT_CONVERGED)
     held = f", {evidence.held} of them held by the learning rate" if evidence.held else ""
     settled = "plateaued, or their function is at rest" if any(label != PLATEAUED for label in evidence.labels) else "plateaued"
@@ -160,6 +166,10 @@ def _compared(name: str, value: float | MeanInterval, limit: float) -> str:
     if isinstance(value, MeanInterval):
         return f"{name}: {value.mean:.3g} [{value.low:.3g}, {value.high:.3g}], threshold {limit:g}"
     return f"{name}: {value:.3g}, threshold {limit:g}"
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"
 
 
 def _kinds(unsettled: Sequence[tuple[int, str]]) -> list[str]:

@@ -77,7 +77,8 @@ def of_motion(summary: Summary, epochs: int) -> str:
     name, at_rest = verdict.name_of(summary.verdict or ""), sum(map(all, resting))
     if min(weights, functions) > count / 2:
         if name not in HEADLINES:
-            return f"Not decided: {at_rest} of {count} networks come to rest"
+            but = ", but by training loss not all have plateaued" if name == verdict.NOT_CONVERGED and at_rest == count else ""
+            return f"Not decided: {share(at_rest, count)} networks come to rest{but}"
         undecided = "Each run comes to rest; whether all of them at the same point isn't decided"
         held = ", each run held by its learning rate" if all(moved.held) else ""
         return (undecided if name == verdict.UNDECIDED else HEADLINES[name]) + held
@@ -126,8 +127,13 @@ def _resting(moved: MotionSummary) -> list[tuple[bool, bool]]:
 
 
 def unsettled(summary: Summary) -> str:
-    """Return the most frequent label of UNSETTLED, of two equally frequent ones the first."""
-    return max(UNSETTLED, key=lambda label: summary.labels.get(label, 0))
+    """Return the most frequent label of UNSETTLED, of two equally frequent ones the first.
+
+    Labels with which a network whose function rests is taken for plateaued come last where all functions rest.
+    """
+    still = bool(summary.motion) and all(function for _, function in _resting(summary.motion))
+    counted = [label for label in UNSETTLED if summary.labels.get(label) and not (still and label in verdict.PLATEAUED_AT_REST)]
+    return max(counted or UNSETTLED, key=lambda label: summary.labels.get(label, 0))
 
 
 def moved_sentences(summary: Summary, onward: Onward | None, classifies: bool) -> Iterator[str]:
