@@ -92,6 +92,12 @@ HEADLINES = [
         "6 of 8 networks come to rest",
     ),
     (
+        moved([RESTS] * 8, [RESTS] * 8),
+        verdict.NOT_CONVERGED,
+        {UNDECIDED: 7, IMPROVING: 1},
+        "Not decided: all 8 networks come to rest, but by training loss not all have plateaued",
+    ),
+    (
         moved([DRIFTS] * 8, [DRIFTS] * 8),
         verdict.NOT_CONVERGED,
         {IMPROVING: 8},
@@ -146,6 +152,7 @@ def test_a_winner_trained_on_answers_the_title(motions: MotionSummary, name: str
         [best], LOSS, FIXED, "mlp-study --multirun optimizer.learning_rate=0.1,0.2", ["optimizer.learning_rate"]
     )
     assert answer.headline == headline and answer.evidence and answer.evidence.replicates == 8
+    assert answer.text.startswith("The first 8 of the 12 replicates of the best trial, trial 3 (learning_rate 0.100), which differ")
     assert "at most: for 700 to 1,000 epochs. They are" in answer.text
     assert "(at its lowest 0.400, after 10 epochs)" in answer.text
     each = zip(motions.weights, motions.function, motions.held, strict=True)
@@ -187,6 +194,20 @@ def test_a_trial_trained_until_it_rests_answers_as_a_winner_trained_on(
     if name == verdict.NOT_CONVERGED:
         alone = dataclasses.replace(its, until_rest=[])
         assert headlines.headline(alone) != headlines.headline(its), "any other trial is judged by its loss"
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        ([RESTS] * 8, "Too early to say: the training loss still falls (3 of 8"),
+        ([RESTS] * 7 + [DRIFTS], "Not decided: the training loss doesn't show yet whether it still falls (5 of 8"),
+    ],
+)
+def test_the_headline_names_what_the_verdict_rests_on(function: list[str], expected: str) -> None:
+    found = summary(
+        [0.5] * 8, verdict=verdict.NOT_CONVERGED, labels={UNDECIDED: 5, IMPROVING: 3}, motion=moved([DRIFTS] * 8, function)
+    )
+    assert headlines.headline(found).startswith(expected)
 
 
 @pytest.mark.parametrize(

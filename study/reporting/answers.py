@@ -34,7 +34,8 @@ class Evidence:
     """The basis of an answer: the replicates of one trial, the best one or the best by one of several objectives.
 
     role: which of the two; trial: its number, and settings its sampled ones; differ: the sources in which its replicates differ;
-    summary: their numbers; classifies: whether they predict classes; onward: how they were trained on, if they were.
+    summary: their numbers; classifies: whether they predict classes; onward: how they were trained on, if they were; whole: the
+    trial's number of replicates, of which only the first may have been trained on.
     """
 
     role: str
@@ -44,6 +45,7 @@ class Evidence:
     summary: Summary
     classifies: bool
     onward: Onward | None = None
+    whole: int = 0
 
     @property
     def replicates(self) -> int:
@@ -58,7 +60,8 @@ class Evidence:
             trial += f" ({settings_text(self.settings)})"
         if self.replicates < 2:
             return f"The {trial}, reaches {reached}. Train two replicates or more (replicates.count=8)."
-        replicates = f"The {self.replicates} replicates of the {trial}, which differ in {listed(self.differ) or 'nothing'},"
+        of_them = f"first {self.replicates} of the {self.whole}" if self.replicates < self.whole else f"{self.replicates}"
+        replicates = f"The {of_them} replicates of the {trial}, which differ in {listed(self.differ) or 'nothing'},"
         sentences = []
         if self.onward and self.onward.summary:
             # first, since every number below is of these networks, and not of those in the study's table
@@ -181,6 +184,7 @@ def answer(
         summary=summary,
         classifies=settings.get("data.task") == CLASSIFICATION,
         onward=onward,
+        whole=len(record.summary.val_losses),
     )
     label = headlines.unsettled(summary)
     learning = label in (IMPROVING, UNDECIDED) and summary.labels.get(label, 0) > 0
