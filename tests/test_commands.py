@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from study import locations, processes
 from study.config import overrides
 from study.errors import NotWritable
-from study.reporting import listings
+from study.reporting import listings, terminal
 from study.results import export
 from study.search.stored import names
 from study.tracking import runs, spool, store
@@ -207,6 +208,15 @@ def test_compare_takes_studies_trials_and_replicates(told) -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_a_narrow_terminal_breaks_titles_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = io.StringIO()
+    monkeypatch.setattr(terminal, "out", Console(file=printed, force_terminal=True, width=60, color_system=None))
+    assert run("compare", "tiny/0") == 0
+    assert re.search(r"^relative L2 distance of the weights .*\n  \S.* apart\)$", printed.getvalue(), re.MULTILINE)
+    assert max(map(len, printed.getvalue().splitlines())) <= 60
+
+
+@pytest.mark.usefixtures("here")
 def test_two_networks_at_least_are_compared(told) -> None:
     told("compare", "tiny/0/0", code=2)
     assert len(told("compare", "tiny/0/0", "tiny/0/0", "--json")["networks"]) == 2
@@ -376,7 +386,7 @@ def test_a_study_of_another_storage_is_not_taken_for_a_run_or_deleted_by_half(
 def test_where_nobody_can_be_asked_nothing_is_deleted(monkeypatch: pytest.MonkeyPatch, errors: list[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y"))
     assert run("delete", "tiny") == 2 and "--yes" in errors[0]
-    assert run("delete", "tinny", "--yes") == 2 and "did you mean tiny? " in errors[1]
+    assert run("delete", "tinny", "--yes") == 2 and "valid: did you mean tiny? one of: " in errors[1]
     assert len(names(locations.storage(None))) == 2
 
 

@@ -117,7 +117,7 @@ def _show_run(run_id: str, uri: str, as_json: bool) -> None:
         print_json(content)
         return
     for title, section in sections:
-        terminal.show_line(title, "bold")
+        terminal.show_line(title, "bold", fold=True)
         if isinstance(section, Table):
             terminal.show_table(section, rows=ROWS)
         else:
@@ -157,7 +157,7 @@ def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tr
     if lead := two_trials.better(networks):
         terminal.show_text(lead.text, "bold")
     for title, table in comparison_tables.tables(networks, comparison):
-        terminal.show_line(title, "bold")
+        terminal.show_line(title, "bold", fold=True)
         terminal.show_table(table, rows=ROWS)
     if apart := two_trials.functions_apart(networks):
         terminal.show_text(apart)

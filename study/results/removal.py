@@ -9,7 +9,7 @@ from study import sqlite
 from study.errors import BadInput, Fault
 from study.reporting import report
 from study.search import overview, stored
-from study.settings.rules import nearest
+from study.settings.rules import one_of_names
 from study.tracking import inspection, removal, spool, store
 from study.tracking.removal import Experiment
 from study.tracking.schema import DEFAULT
@@ -63,7 +63,7 @@ def look(storage: str, uri: str, name: str) -> Removal:
         experiment = removal.look(opened, name) if opened else None
         known = [other for other in {**dict.fromkeys(names), **(opened.experiments() if opened else {})} if other != DEFAULT]
     if name not in known:
-        raise BadInput([Fault("STUDY", name, f"one of: {nearest(name, known) or 'none yet'}")])
+        raise BadInput([Fault("STUDY", name, one_of_names(name, known))])
     trials = len(stored.attempts(storage, name)) if name in names else None
     busy = overview.in_work(storage, name) if name in names else []
     if busy := busy or (experiment.at_work if experiment else []):
