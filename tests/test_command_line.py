@@ -372,6 +372,17 @@ def test_a_brief_label_takes_one_line(capsys: pytest.CaptureFixture[str], monkey
     assert "19 still improving…" in capsys.readouterr().out
 
 
+def test_a_column_of_brief_labels_is_no_wider_than_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal.out, "_width", 60)
+    label = "19 still improving, 7 undecided, 3 oscillating"
+    rows = (("1", "0.5 ± 0.1", label, "0.05"),)
+    table = report.Table(("trial", "val loss", "convergence", "training s"), rows, {"convergence": ("19 still improving…",)})
+    terminal.show_table(table)
+    assert re.search(r"19 still improving… {2,12}0\.05", capsys.readouterr().out)
+
+
 def test_a_narrow_terminal_cuts_off_the_note_of_a_bar_alone() -> None:
     console = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO())
     bar = progress.bar(console)

@@ -124,6 +124,8 @@ def show_table(content: report.Table, rows: int = ROWS) -> None:
         heading, cells = column.replace("_", " "), [row[index] for row in content.rows]
         wanted = max(map(cell_len, [heading, *cells]))
         width = min(wanted, widths[index] + max(0, spare))
+        if width < wanted and column in content.brief:
+            width = widths[index]  # brief cells have no use for more
         spare -= width - widths[index]
         drawn.add_column(escape(heading), justify="left" if column in _prose() else "right", width=width, overflow="fold")
         drawn_cells.append(content.brief.get(column, cells) if width < wanted else cells)
