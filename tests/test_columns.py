@@ -229,9 +229,9 @@ def test_new_rows_may_hold_what_training_never_saw(tmp_path: Path) -> None:
     told = [str(notice.message) for notice in news]
     assert told == [
         "size: 2 rows have numbers outside those of training, 1 to 81.451, such as 1e+06",
-        "town: 1 row has 'elsewhere', which training hadn't, taken as other",
+        "town: 1 row has 'elsewhere' (not seen in training), taken as other",
         "town: 1 row has no value, though training had no gaps: filled as in training",
-        "heat: 2 rows have 'peat', which training hadn't, taken as other",
+        "heat: 2 rows have 'peat' (not seen in training), taken as other",
         "day: 1 row has no value, though training had no gaps: filled as in training",
     ]
     with pytest.raises(BadInput, match="'soon' in row 1"):

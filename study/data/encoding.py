@@ -245,7 +245,7 @@ def _notices(column: TableColumn, values: Array, encoded: Doubles) -> Iterator[s
             shown = textwrap.shorten(", ".join(map(repr, texts)), MOST_SHOWN)
             what = {LEVELS: "other", CODES: "other"}.get(column.role, "missing")
             if not column.rare:
-                shown += ", which training hadn't"
+                shown += " (not seen in training)"
             yield f"{column.name}: {_rows(new)} {shown}, taken as {what}"
     elif column.low is not None and column.high is not None:
         amounts = numbers(column.name, values)

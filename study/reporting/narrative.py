@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # a start loads little
 def effects_table(effects: Sequence[SettingEffect], objective: Objective) -> Table:
     """Tabulate each setting's effect on the objective, beside chance."""
     rows = [
-        (short(setting.key), number(setting.effect), number(setting.chance), "" if setting.shown else "not shown")
+        (short(setting.key), number(setting.effect), number(setting.chance), "shown" if setting.shown else "not shown")
         for setting in effects
     ]
     return Table(("setting", f"SD of the {objective.quantity} between its values", "by chance, at most", "effect"), tuple(rows))
