@@ -87,7 +87,7 @@ def _flat(values: tf.Tensor) -> tf.Tensor:
 
 
 def _products(*vectors: tf.Tensor) -> tf.Tensor:
-    """Return the products of vectors [W, n] with one another, [W, k, k], by one matrix product: sums would be kernels each."""
+    """Return the products of vectors [W, n] with one another, [W, k, k], by one matrix product: each sum would cost compiling."""
     stacked = tf.stack(vectors, axis=1)
     return tf.matmul(stacked, stacked, transpose_b=True)
 

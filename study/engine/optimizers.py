@@ -23,7 +23,7 @@ Slots = tuple[tuple[tf.Tensor, ...], ...]
 # gradient, slots, settings (including this step's), step (from 1) → what is added to the parameter, slots
 Update = Callable[[tf.Tensor, Sequence[tf.Tensor], Settings, tf.Tensor], tuple[tf.Tensor, tuple[tf.Tensor, ...]]]
 
-LARGE = 8192  # numbers
+LARGE = 8192  # numbers of a network, from which a parameter is updated alone
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def settings_by_step(optimizer: Optimizer, steps: int) -> dict[str, Floats]:
 def groups(parameters: Mapping[str, tf.Tensor]) -> list[list[str]]:
     """Return the names of the parameters that are updated together as one vector: each large one alone, and all others.
 
-    A kernel for each small parameter takes longer to compile than training; copying large ones takes time in every step.
+    Compiling an update for each small parameter takes longer than training; copying large ones takes time in every step.
     """
     names = sorted(parameters)
     alone = [name for name in names if math.prod(parameters[name].shape[1:]) >= LARGE]

@@ -167,7 +167,7 @@ def program(signature: Signature) -> Any:
 
         flat_orders = tf.reshape(orders, [sig.width, length * sig.steps, sig.batch_size])
         unfollowed = tf.fill([sig.width, curve_count(sig.loss)], np.nan)
-        # an array of TensorFlow's: a scatter into a tensor would check its bounds, by kernels of its own
+        # an array of TensorFlow's: a scatter into a tensor would check its bounds, which costs compiling
         curves = tf.TensorArray(tf.float32, length, element_shape=[sig.width, None])
         _, curves, state = tf.while_loop(lambda e, *_: e < epochs, train_epoch, (0, curves, state))
         return LegResult(state, curves.stack())
