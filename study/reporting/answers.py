@@ -173,7 +173,7 @@ def answer(
         return Answer("No trial completed, so there is no answer")
     record, summary = ranked[0], ranked[0].summary
     assert summary is not None
-    onward = summary.onward
+    onward, whole = summary.onward, len(summary.val_losses)
     summary = (onward and onward.summary) or summary
     by_objective = f"trial with the {objective.best} {objective.quantity}"
     evidence = Evidence(
@@ -184,7 +184,7 @@ def answer(
         summary=summary,
         classifies=settings.get("data.task") == CLASSIFICATION,
         onward=onward,
-        whole=len(record.summary.val_losses),
+        whole=whole,
     )
     label = headlines.unsettled(summary)
     learning = label in (IMPROVING, UNDECIDED) and summary.labels.get(label, 0) > 0

@@ -131,7 +131,7 @@ def unsettled(summary: Summary) -> str:
 
     Labels with which a network whose function rests is taken for plateaued come last where all functions rest.
     """
-    still = bool(summary.motion) and all(function for _, function in _resting(summary.motion))
+    still = summary.motion is not None and all(function for _, function in _resting(summary.motion))
     counted = [label for label in UNSETTLED if summary.labels.get(label) and not (still and label in verdict.PLATEAUED_AT_REST)]
     return max(counted or UNSETTLED, key=lambda label: summary.labels.get(label, 0))
 
