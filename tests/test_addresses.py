@@ -106,6 +106,17 @@ def test_a_run_of_any_name_is_found_by_it(opened: Store) -> None:
     assert addresses.run_id(opened, name) == run
 
 
+def test_a_fault_in_the_winner_of_a_race_names_its_trial(opened: Store) -> None:
+    experiment = opened.experiment("raced")
+    tags = {"mlp_study.kind": "trial", "mlp_study.whole": "4"}
+    run = opened.client.create_run(experiment, 1, tags, "trial 4, all replicates").info.run_id
+    opened.client.set_terminated(run)
+    tags = {"mlp_study.kind": "replicate", "mlflow.parentRunId": run, "mlp_study.replicate": "0"}
+    opened.client.create_run(experiment, 1, tags, "trial 4/0")
+    with pytest.raises(BadInput, match="valid: a replicate of trial 4: 0 to 0"):
+        addresses.run_id(opened, "raced/4/9")
+
+
 def test_a_run_is_found_by_its_first_digits(opened: Store) -> None:
     run = addresses.run_id(opened, "plain/0/1")
     assert addresses.run_id(opened, run) == run
@@ -212,7 +223,7 @@ def test_a_study_may_be_called_like_a_file_that_is_not_there(
     opened: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(addresses.reader, "load_networks", lambda store, run_id: [name_of(store, run_id)])
+    monkeypatch.setattr(addresses.reader, "load_networks", lambda store, run_id, **_: [name_of(store, run_id)])
     assert addresses.networks(opened.uri, ["tuned.npz"]) == ["tuned.npz: trial 1"]
     with pytest.raises(BadInput, match=r"a file of weights \(\.npz\)"):
         addresses.networks(opened.uri, ["absent.npz"])

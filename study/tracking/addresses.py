@@ -72,7 +72,7 @@ def networks(uri: str, texts: Sequence[str], best: Best = unknown) -> list[Track
             if text.endswith(".npz") and not sqlite.is_there(uri):
                 raise BadInput([Fault("RUN", text, "a file that exists")])
             opened = store.existing(uri)
-            read = reader.load_networks(opened, run_id(opened, text, best))
+            read = reader.load_networks(opened, run_id(opened, text, best), motion=True)
         named += read
     return named
 
@@ -166,7 +166,8 @@ def _run_of_study(opened: Store, text: str, study: str, experiment: str, trial: 
     runs = _some(opened, [experiment], f"{of_trial} AND tags.`{REPLICATE}` = '{int(replicate)}'", 1)
     if not runs:
         numbers = sorted(ReplicateTags.from_tags(child.data.tags).number for child in opened.search(of_trial, experiment))
-        valid = f"a replicate of {run.info.run_name}: {numbers[0]} to {numbers[-1]}" if numbers else "a trial that has replicates"
+        of = TrialTags.from_tags(run.data.tags).of_trial  # the run's name may add that it has all replicates of a race
+        valid = f"a replicate of trial {of}: {numbers[0]} to {numbers[-1]}" if numbers else "a trial that has replicates"
         raise BadInput([Fault("RUN", text, valid)])
     return runs[0]
 
