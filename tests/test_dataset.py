@@ -568,6 +568,13 @@ def test_a_parquet_column_that_is_no_input_is_left_out(tmp_path: Path, column: A
     assert rows.x.tolist() == [[1], [2], [3], [5]] and rows.block[-1].endswith(f"a, b {text}; data.columns changes roles")
 
 
+def test_a_target_of_numbers_as_texts_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    prices = [f"${1000 + 7 * row:,}" for row in range(30)]
+    pd.DataFrame({"a": range(0, 60, 2), "y": prices}).to_parquet(path := tmp_path / "t.parquet")
+    [fault] = faults_of(tables.read, UserTable(path=str(path), target="y"))
+    assert fault.valid.endswith("'$1,000' is a text here: convert it, or read the numbers from a text file")
+
+
 def test_an_infinite_number_in_a_parquet_file_is_refused(tmp_path: Path) -> None:
     pd.DataFrame({"a, b": [0, 1, 2, np.inf], "y": [1.5, 2, 3, 4]}).to_parquet(path := tmp_path / "t.parquet")
     [fault] = faults_of(tables.read, UserTable(path=str(path), target="y"))

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.data import dates, queries, roles, targets
+from study.data import dates, number_texts, queries, roles, targets
 from study.data.arrow_types import Column, is_numeric, is_text
 from study.data.encoding import named_alike, row_text
 from study.data.file_columns import made_up_names
@@ -270,6 +270,9 @@ def _target(settings: UserTable, name: str, column: Column, faults: list[Fault])
         # there are too many for classes, and texts are no numbers
         got = f"column {name!r}: {distinct} classes in {len(column)} rows"
         otherwise = "or of numbers alone" if text else "or data.task=regression"
+        if text and all(number_texts.read(str(level), settings.decimal, settings.thousands) for level in levels_of(column)):
+            # those of a text file were read as numbers
+            otherwise += f"; {levels_of(column)[0]!r} is a text here: convert it, or read the numbers from a text file"
         faults.append(Fault("data.target", got, f"a column of classes, {otherwise}"))
     elif settings.task == CLASSIFICATION:
         classes = levels_of(column)
