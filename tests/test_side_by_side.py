@@ -149,3 +149,15 @@ def test_the_distances_to_the_mean_are_for_readers_of_json_alone() -> None:
 )
 def test_settings_are_rounded_for_people_where_they_stay_different(values: list[Value], expected: list[str]) -> None:
     assert comparison_tables._rounded(values) == expected
+
+
+def test_a_network_whose_function_rests_counts_as_plateaued_in_a_comparison() -> None:
+    networks = [dataclasses.replace(network, label="undecided", rests=True, wobble=0.1) for network in trial(1, BASE[:3])]
+    networks[1] = dataclasses.replace(networks[1], rests=False)
+    assert "1 of 3 networks has not plateaued: undecided (1); 2 others count as plateaued" in comparison_tables.conclusion(
+        networks, comparison_tables.compared(networks)
+    )
+    networks[2] = dataclasses.replace(networks[2], rests=None)
+    assert "3 of 3 networks have not plateaued: undecided (0, 1, 2)." in comparison_tables.conclusion(
+        networks, comparison_tables.compared(networks)
+    )

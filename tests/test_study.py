@@ -20,7 +20,7 @@ from study.data import scaling
 from study.errors import Corrupt
 from study.records.outcome import Failed
 from study.settings import spec
-from study.tracking import artifacts, reader, spool, store
+from study.tracking import artifacts, reader, runs, spool, store
 from tests.command import client, ran, run, runs_of
 
 TINY = ["training.epochs=3", "replicates.count=2", "model.units=[4]"]
@@ -136,6 +136,11 @@ def test_a_trials_files_are_checked_once_per_process_and_again_where_they_change
     reader._check.cache_clear()
     first, again = reader.load_networks(opened, trial.info.run_id), reader.load_networks(opened, trial.info.run_id)
     assert [network.fingerprint for network in first] == [network.fingerprint for network in again]
+    followed = runs.motion_of(opened, trial.info.run_id)
+    known = reader.load_networks(opened, trial.info.run_id, motion=True)
+    assert followed and [network.rests for network in known] == followed.function_rests.tolist()
+    np.testing.assert_array_equal([network.wobble for network in known], followed.wobble)
+    assert first[0].rests is None, "it takes time, and only a comparison asks for it"
     reader.load_trial(opened, trial.info.run_id)
     assert len(checked) == 1
     [folder] = checked

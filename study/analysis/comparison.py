@@ -9,7 +9,7 @@ import numpy as np
 
 from study.analysis import alignment, disagreement, distance, fingerprints, pairwise
 from study.analysis.distance import Matrix
-from study.analysis.pairwise import Examination
+from study.analysis.pairwise import Examination, LastEpochs
 from study.analysis.verdict import Verdict
 from study.records.arrays import Floats, Integers
 from study.records.dataset import Dataset
@@ -64,12 +64,14 @@ def compare(
     losses: Sequence[float] | None = None,
     data: Dataset | None = None,
     loss: Loss | None = None,
+    ended: LastEpochs | None = None,
     centred: bool = True,
 ) -> Comparison:
     """Compare trained networks. predictions: one [n, outputs] each, on the same n inputs; `target` decides between churn and NRMSE.
 
     model: adds matched distances; its activation decides which neurons can be matched. labels, losses: each network's convergence
     label and validation loss, which add a verdict. data, and the loss that the networks were trained with, add barriers and CKA.
+    ended: their last epochs; networks whose functions rest count as plateaued.
     centred: with a verdict, add distances to the networks' mean, which take several times as long as the rest.
 
     >>> cohort = study.train(study.compose(["data=iris", "model.units=[4]", "training.epochs=2", "replicates.count=2"]))
@@ -96,6 +98,7 @@ def compare(
                 predictions=stacked,
                 targets=[] if target is None else [target] * len(networks),
                 data=data,
+                ended=ended,
                 centred=centred,
             )
             positions, aligned, null = examined.places, examined.aligned, examined.null

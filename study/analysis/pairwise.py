@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from study.analysis import alignment, barrier, blas, cka, disagreement, distance, fingerprints, forward, metrics, rescaling
 from study.analysis.barrier import Paths
@@ -66,6 +67,15 @@ class Examination:
         return {name: np.asarray(array) for name, array in arrays.items() if array is not None}
 
 
+@dataclass(frozen=True)
+class LastEpochs:
+    """The end of R networks' motion, as a verdict takes it, [R] each: wobble and held as in `Motion`; rests: the function rests."""
+
+    wobble: Doubles
+    rests: npt.NDArray[np.bool_]
+    held: npt.NDArray[np.bool_]
+
+
 def examine(cohort: Cohort, datasets: Sequence[Dataset], moved: Motion | None = None) -> Examination:
     """Compare the replicates of a trial, at least two. datasets: one per replicate; moved: their motion."""
     numbers = splits(datasets)
@@ -80,7 +90,7 @@ def examine(cohort: Cohort, datasets: Sequence[Dataset], moved: Motion | None = 
         targets=[data.y_val for data in datasets],
         splits=numbers,
         data=datasets[0] if same else None,
-        moved=moved,
+        ended=LastEpochs(moved.wobble, moved.function_rests, moved.held) if moved else None,
     )
 
 
@@ -95,13 +105,13 @@ def of_networks(
     targets: Sequence[Array] = (),
     splits: Integers | None = None,
     data: Dataset | None = None,
-    moved: Motion | None = None,
+    ended: LastEpochs | None = None,
     centred: bool = False,
 ) -> Examination:
     """Compare R ≥ 2 networks of one architecture. labels: [R], of convergence; losses: [R], of validation.
 
     predictions: [R, n, outputs], each network's on its own rows, whose targets are `targets`, [R] of [n, …]. splits: [R], equal
-    numbers for the same rows; None if all are the same. data: shared by all, for the paths. moved: their motion, if it is known.
+    numbers for the same rows; None if all are the same. data: shared by all, for the paths. ended: their last epochs, if known.
     centred: match the networks to their mean too, which takes several times as long as all the rest.
     """
     rows = np.zeros(len(networks), np.int32) if splits is None else splits
@@ -118,9 +128,9 @@ def of_networks(
     apart = function = wobble = None
     if predictions is not None:
         apart, function = _functions(predictions[chosen], [targets[position] for position in chosen], rows[chosen])
-    if moved and predictions is not None:
+    if ended and predictions is not None:
         apart_in_time = [
-            float(_over_errors(moved.wobble[[position]], predictions[[position]], targets[position])[0]) for position in chosen
+            float(_over_errors(ended.wobble[[position]], predictions[[position]], targets[position])[0]) for position in chosen
         ]
         wobble = float(np.mean(apart_in_time)) if np.isfinite(apart_in_time).all() else None
 
@@ -151,8 +161,8 @@ def of_networks(
         barrier=None if barriers is None else float(barriers.max()),
         aligned_barrier=None if aligned_barriers is None else float(aligned_barriers.max()),
         wobble=wobble,
-        resting=moved.function_rests.tolist() if moved else (),
-        held=int(moved.held.sum()) if moved else 0,
+        resting=ended.rests.tolist() if ended else (),
+        held=int(ended.held.sum()) if ended else 0,
     )
     return Examination(
         places=chosen,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,8 @@ class TrackedNetwork:
     config: what `spec.build` makes its trial's spec of; settings: the same by dotted keys; seeds: by source. curves: train_loss and
     val_loss, each [epochs], if they are kept. trial: the name of its trial's run, and trial_number the trial's in its study, if it
     has one; number: its own among the replicates. race_losses: the validation losses of all replicates of its trial, by number, if
-    a race trained more than the trial's run holds. A file of weights doesn't hold all of this: texts are empty, losses NaN, and
+    a race trained more than the trial's run holds. rests: whether its function is at rest at the end, None if that isn't known, or
+    wasn't asked for; wobble, held: as in `Motion`. A file of weights doesn't hold all of this: texts are empty, losses NaN, and
     n_val may be 0.
     """
 
@@ -44,6 +46,9 @@ class TrackedNetwork:
     trial_number: int | None = None
     number: int | None = None
     race_losses: Mapping[int, float] = field(default_factory=dict)
+    rests: bool | None = None
+    wobble: float = math.nan
+    held: bool = False
 
     @property
     def rows(self) -> int | None:

@@ -11,6 +11,7 @@ import numpy as np
 from study.analysis.comparison import Comparison, compare
 from study.analysis.distance import UNRELATED_TEXT, Matrix
 from study.analysis.forward import layer_outputs
+from study.analysis.pairwise import LastEpochs
 from study.errors import BadInput, Fault
 from study.records.dataset import Dataset
 from study.records.network import Network
@@ -43,9 +44,19 @@ def compared(networks: Sequence[TrackedNetwork], activation: str | None = None, 
         target=first.target if same_target else None,
         labels=[network.label for network in networks] if trained else None,
         losses=[network.val_loss for network in networks] if trained else None,
+        ended=_ended(networks),
         centred=centred,
         **shared,
     )
+
+
+def _ended(networks: Sequence[TrackedNetwork]) -> LastEpochs | None:
+    """Return the last epochs of networks, if those of all of them are known."""
+    rests = [network.rests for network in networks]
+    if None in rests:
+        return None
+    wobble, held = np.array([network.wobble for network in networks]), np.array([network.held for network in networks])
+    return LastEpochs(wobble, np.array(rests, np.bool_), held)
 
 
 def differing(networks: Sequence[TrackedNetwork]) -> list[str]:

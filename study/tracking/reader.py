@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -21,10 +22,11 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_GIT_DIRTY, MLFLOW
 from mlflow.utils.uri import is_local_uri
 
 from study.analysis import fingerprints, similarity
+from study.analysis.motion import Motion, measure
 from study.analysis.similarity import Searchable
 from study.errors import BadInput, Corrupt, Fault
 from study.records.network import Network
-from study.records.tracked import Circumstances, TrackedNetwork, TrackedTrial, kept
+from study.records.tracked import Circumstances, TrackedNetwork, TrackedTrial, kept, trained
 from study.settings.spec import build, flat
 from study.tracking import artifacts, schema
 from study.tracking.schema import KIND, OF_REPLICATE, OF_TRIAL, TRIAL, WHOLE, ReplicateTags, TrialTags
@@ -72,8 +74,8 @@ def load_recorded(store: Store, run_id: str) -> RecordedTrial:
     return RecordedTrial(run_id, config, environment, replicates)
 
 
-def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
-    """Return the network of a replicate's run, or all the networks of a trial's run.
+def load_networks(store: Store, run_id: str, *, motion: bool = False) -> list[TrackedNetwork]:
+    """Return the network of a replicate's run, or all the networks of a trial's run; motion: with what is known of theirs.
 
     Raises BadInput for a run that is absent or holds no networks, and Corrupt for damaged artifacts.
     """
@@ -82,6 +84,7 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
         config, networks, predictions, targets = artifacts.read_trained(folder)
         # those of before 2026-11 have none that can be read
         curves = artifacts.read_curves(folder) if (folder / artifacts.CURVES).exists() else {}
+        moved = motion_in(folder) if motion and curves else None
     study = store.client.get_experiment(trial.info.experiment_id).name
     settings, trial_number = flat(build(config)), TrialTags.from_tags(trial.data.tags).of_trial
     raced = _race_losses(store, trial)
@@ -113,9 +116,21 @@ def load_networks(store: Store, run_id: str) -> list[TrackedNetwork]:
                 trial_number=trial_number,
                 number=tags.number,
                 race_losses=raced,
+                rests=None if moved is None else bool(moved.function_rests[index]),
+                wobble=math.nan if moved is None else float(moved.wobble[index]),
+                held=moved is not None and bool(moved.held[index]),
             )
         )
     return tracked
+
+
+def motion_in(folder: Path) -> Motion | None:
+    """Return the motion of a trial's replicates by its files, in their order; None without a trajectory."""
+    path, losses = artifacts.read_trajectory(folder), artifacts.read_curves(folder)
+    predictions, targets = artifacts.read_predictions(folder)
+    if path is None:
+        return None
+    return measure(path, trained(losses["train_loss"]), losses["learning_rate"], predictions, targets)
 
 
 def _race_losses(store: Store, trial: Run) -> dict[int, float]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from study.analysis import motion
 from study.analysis.motion import Motion
 from study.errors import BadInput, Fault
 from study.records import tracked
@@ -102,11 +101,7 @@ def at_kept_epochs(trial: Trial, curves: Mapping[str, Array]) -> Trial:
 def motion_of(store: Store, run_id: str) -> Motion | None:
     """Return the motion of a trial's replicates, in their order; None for a trial that keeps none. Raises as `curves` does."""
     with reader.trial_files(store, reader.load_run(store, run_id)) as folder:
-        path, losses = artifacts.read_trajectory(folder), artifacts.read_curves(folder)
-        predictions, targets = artifacts.read_predictions(folder)
-    if path is None:
-        return None
-    return motion.measure(path, tracked.trained(losses["train_loss"]), losses["learning_rate"], predictions, targets)
+        return reader.motion_in(folder)
 
 
 def history(store: Store, run_id: str) -> dict[str, dict[int, float]]:
