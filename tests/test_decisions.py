@@ -59,6 +59,14 @@ def test_the_text_makes_each_claim_of_its_own_trials_alone(kinds: tuple[str, str
     assert ("may" in text) == (not decided)
 
 
+@pytest.mark.parametrize(("low", "kind"), [(0.01, race.NOT_WORSE), (-0.01, race.NOT_WORSE), (0.01, race.BETTER)])
+def test_an_interval_without_zero_that_does_not_show_a_win_is_explained(low: float, kind: str) -> None:
+    state = decision([kind])
+    state = dataclasses.replace(state, claims={1: dataclasses.replace(state.claims[1], low=low)})
+    explained = "that isn't enough to call the winner better" in decisions.text(state, trials(2), LOSS, Rules())
+    assert explained == (low > 0 and kind != race.BETTER)
+
+
 def test_a_leader_with_too_few_replicates_is_no_reason_to_suspect_a_rival() -> None:
     headline = decisions.headline(decision([race.NOT_WORSE], race.CAPPED))
     assert headline.startswith("Undecided") and "another trial" not in headline

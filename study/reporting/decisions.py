@@ -207,9 +207,12 @@ def _weights(record: TrialRecord) -> str:
 def _difference(claim: Claim, objective: Objective, leader: str) -> str:
     value, *ends = difference(claim, objective)
     low, high = map(number, ends)
-    return (
+    text = (
         f"its {objective.quantity} minus the {leader}'s is {number(value)} [{low}, {high}], over {claim.pairs} pairs of replicates"
     )
+    if claim.kind != race.BETTER and claim.low > 0:
+        text += f"; that isn't enough to call the {leader} better, since the race looks many times"
+    return text
 
 
 def difference(claim: Claim, objective: Objective) -> Interval:
