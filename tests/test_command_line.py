@@ -360,6 +360,16 @@ def test_a_number_of_units_is_one_hidden_layer() -> None:
     assert study.compose(["model.units=16"]).model.units == (16,)
 
 
+def test_settings_of_a_search_are_said_to_do_nothing_for_a_single_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    messages: list[str] = []
+    monkeypatch.setattr(terminal, "message", lambda text, *_, **__: messages.append(text))
+    monkeypatch.chdir(tmp_path)
+    assert run("--dry-run", "hydra.sweeper.n_trials=3", "+hydra.sweeper.minutes=1", "training.epochs=2") == 0
+    assert messages == ["no effect without --multirun (-m): hydra.sweeper.n_trials, hydra.sweeper.minutes"]
+    assert run("--dry-run", "training.epochs=2") == 0
+    assert len(messages) == 1
+
+
 # -- progress ----------------------------------------------------------------------------------------------------------------
 
 

@@ -54,7 +54,7 @@ def launch(arguments: list[str], dry_run: bool) -> None:
     with chosen.application() as application:
         config = None if parsed.multirun else composition.compose_launch(application, lines, chosen)
         if config:
-            _launch_trial(application, config, chosen.name, dry_run)
+            _launch_trial(application, config, chosen.name, lines, dry_run)
             return
         # the sweeper reads dry_run from a setting
         searched = [*precedence.allow_searched_kinds(lines), *["hydra.sweeper.dry_run=true"] * dry_run, "hydra.mode=MULTIRUN"]
@@ -82,10 +82,12 @@ def _let_hydra_answer(options: list[str], lines: list[str], multirun: bool) -> N
         raise BadInput(str(error)) from error
 
 
-def _launch_trial(application: Hydra, config: DictConfig, name: str, dry_run: bool) -> None:
+def _launch_trial(application: Hydra, config: DictConfig, name: str, lines: list[str], dry_run: bool) -> None:
     """Check a launch of one trial before Hydra makes its folder, and train it unless this is a dry run."""
     asked = job.from_config(config, single=True)
     reading = job.check(asked)
+    if unused := [key for key in (line.partition("=")[0].lstrip("+") for line in lines) if key.startswith("hydra.sweeper.")]:
+        terminal.message(f"no effect without --multirun (-m): {', '.join(unused)}", fold=True)
     if dry_run:
         from study.runner.dry_run import show_trial
 
