@@ -87,6 +87,8 @@ def test_a_condition_and_a_single_value_are_those_of_the_command_line() -> None:
     assert [str(condition) for condition in space["optimizer.momentum"].when] and fixed == ["training.epochs=50"]
     with pytest.raises(BadInput, match="space: got"):
         domains.overrides(["optimizer"])  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=r"model\.width: got .*; valid: at least one value\nmodel\.depth: got "):
+        domains.overrides({"model.width": [], "optimizer": ["adam"], "model.depth": range(3, 1)})
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------------

@@ -51,11 +51,14 @@ def overrides(space: Mapping[str, object]) -> list[str]:
     """Return a search's settings as overrides.
 
     A sequence holds the choices, and a Python range its whole numbers; a text is in the grammar, as the functions of this module
-    write it; any other value is the only one. Raises BadInput for a space that isn't a mapping.
+    write it; any other value is the only one. Raises BadInput for a space that isn't a mapping, and for no choices.
     """
     if not isinstance(space, Mapping):
         valid = 'a mapping of settings to their values, such as {"optimizer": ["adam", "sgd"]}'
         raise BadInput([Fault("space", space, valid)])
+    empty = [key for key, value in space.items() if isinstance(value, Sequence) and not len(value)]
+    if empty:
+        raise BadInput([Fault(key, space[key], "at least one value") for key in empty])
     return [f"{key}={_domain(value)}" for key, value in space.items()]
 
 
