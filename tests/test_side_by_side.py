@@ -161,3 +161,11 @@ def test_a_network_whose_function_rests_counts_as_plateaued_in_a_comparison() ->
     assert "3 of 3 networks have not plateaued: undecided (0, 1, 2)." in comparison_tables.conclusion(
         networks, comparison_tables.compared(networks)
     )
+
+
+@pytest.mark.parametrize(("raced", "told"), [(12, True), (8, False), (0, False)])
+def test_a_comparison_says_that_a_race_gave_a_trial_more_replicates_than_are_kept(raced: int, told: bool) -> None:
+    losses = dict(enumerate([0.5] * raced))
+    networks = [dataclasses.replace(network, race_losses=losses) for network in trial(1, [0.5] * 8, "replicates.count=8")]
+    text = comparison_tables.conclusion(networks, comparison_tables.compared(networks))
+    assert ("; of the 12 replicates of tiny/1, the networks of the first 8 are kept" in text) == told

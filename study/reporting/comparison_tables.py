@@ -22,7 +22,7 @@ from study.settings.loss import Loss
 from study.settings.model import Model
 from study.settings.spec import TrialSpec
 from study.settings.values import Value, as_texts, as_typed
-from study.tracking.schema import seed_name
+from study.tracking.schema import address, seed_name
 
 
 def compared(networks: Sequence[TrackedNetwork], activation: str | None = None, *, centred: bool = True) -> Comparison:
@@ -218,9 +218,21 @@ def conclusion(networks: Sequence[TrackedNetwork], comparison: Comparison) -> st
             text += ", and neurons aren't matched, since it doesn't tell their activation (--activation)"
     elif comparison.disagreement is None:
         text += "; the functions aren't compared where the validation rows differ"
+    for trial, (kept, raced) in _kept_of_race(networks).items():
+        text += f"; of the {raced} replicates of {trial}, the networks of the first {kept} are kept"
     if comparison.verdict:
         text += f". Verdict: {comparison.verdict}: {'; '.join(comparison.verdict.reasons)}"
     return text + "."
+
+
+def _kept_of_race(networks: Sequence[TrackedNetwork]) -> dict[str, tuple[int, int]]:
+    """Return how many networks the run of a trial keeps, and how many replicates the race gave it, where these are more."""
+    counts = {
+        address(net.study, net.trial, net.trial_number): (int(net.config["replicates"]["count"]), len(net.race_losses))
+        for net in networks
+        if net.race_losses
+    }
+    return {trial: (kept, raced) for trial, (kept, raced) in counts.items() if raced > kept}
 
 
 def as_json(networks: Sequence[TrackedNetwork], comparison: Comparison) -> dict[str, Any]:
