@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mlflow import MlflowClient
 from study import locations, processes
 from study.cli.program import main
 from study.search import storage, stored
+from study.settings import scorers
 from study.tracking import spool
 
 # the owner of what a process left that is gone
@@ -22,7 +24,11 @@ def run(*arguments: str) -> int:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     try:
-        main(list(arguments))
+        with pytest.MonkeyPatch.context() as patch:
+            # what a command line allows, it allows for its own process
+            patch.setattr(scorers, "_allowed", dict.fromkeys(scorers.allowed()))
+            patch.setenv(scorers.VARIABLE, os.environ.get(scorers.VARIABLE, ""))
+            main(list(arguments))
     except SystemExit as ended:
         return int(ended.code or 0)
     finally:

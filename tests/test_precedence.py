@@ -152,6 +152,12 @@ def test_a_setting_of_another_kind_than_the_first_is_in_the_name(empty: Path) ->
     assert len(names) == 2
 
 
+def test_what_is_searched_for_is_in_the_name(empty: Path) -> None:
+    aims = ["loss", "mae", "[loss,size]", "[size,loss]"]
+    names = [planned([f"hydra.sweeper.objective={aim}"]).name for aim in aims]
+    assert len(set(names)) == len(aims) and names[0] == planned([]).name
+
+
 @pytest.mark.parametrize(
     ("given", "name"),
     [

@@ -17,6 +17,7 @@ from study.settings import spec as specs
 from study.settings.data import CLASSIFICATION, UserTable
 from study.settings.spec import TrialSpec
 from study.settings.values import Value, as_text, as_texts
+from study.statistics.objectives import Objective
 
 # a table is identified by its content
 PATHS = ("data.path", "data.test_path", "data.sql", "data.sheet")
@@ -40,9 +41,12 @@ def identity(validated: Sequence[TrialSpec], space: Space, config: DictConfig) -
     }
 
 
-def study_name(prefix: str, fixed: Mapping[str, Value], space: Space) -> str:
-    """Return a name that depends only on the fixed settings and the space, so that the same command resumes the same study."""
-    content = json.dumps([as_texts(fixed), {key: str(domain) for key, domain in space.items()}], sort_keys=True)
+def study_name(prefix: str, fixed: Mapping[str, Value], space: Space, objectives: Sequence[Objective]) -> str:
+    """Return a name that depends only on what is searched, how and for what, so that the same command resumes the same study."""
+    by_key = {key: str(domain) for key, domain in space.items()}
+    # the default one alone has no part in names, so that they are those of earlier versions
+    aims = [] if tuple(objectives) == (Objective(),) else [[objective.text for objective in objectives]]
+    content = json.dumps([as_texts(fixed), by_key, *aims], sort_keys=True)
     return f"{prefix}-{hashlib.sha256(content.encode()).hexdigest()[:6]}"
 
 

@@ -185,7 +185,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
 
     identity = {**identities.identity(validated, space, config), **asked.identity}
     prefix = config.hydra.runtime.choices.get("experiment") or base.data.name
-    name = settings["study_name"] or identities.study_name(prefix, identity, space)
+    name = settings["study_name"] or identities.study_name(prefix, identity, space, goals)
     if uri and sqlite.path_of(uri):  # a server is asked when the launch has its writer
         check_records(name, storage, uri, partial(recent.trial_runs, uri, name))
     beginning, first = Beginning(), list[str]()
