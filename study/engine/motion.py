@@ -20,11 +20,13 @@ from study.settings.loss import KINDS, Crossentropy
 SKETCH = 251
 SUMS = ("weights_step", "weights_dot", "weights_norm", "function_step", "function_dot")
 SKETCHES = ("weights", "function", "votes")
+# of the products of three vectors of weights and of two of the function with one another, those that are the sums
+PRODUCTS, OF_SUMS = 3 * 3 + 2 * 2, [0, 1, 8, 9, 10]
 
 
 def curve_count(loss: str) -> int:
     """Return how many numbers an epoch has."""
-    return len(SUMS) + (2 + _of_classes(loss)) * SKETCH
+    return PRODUCTS + (2 + _of_classes(loss)) * SKETCH
 
 
 def parted(curves: Floats) -> dict[str, Floats]:
@@ -36,8 +38,8 @@ def parted(curves: Floats) -> dict[str, Floats]:
     the order of SKETCHES; votes, of the predicted classes, are such that the squared distance of two is the number of rows
     predicted differently. An epoch that isn't followed has NaN.
     """
-    sums, sketches = curves[..., : len(SUMS)], curves[..., len(SUMS) :]
-    return {"sums": sums, "sketches": sketches.reshape(*sketches.shape[:2], -1, SKETCH)}
+    sketches = curves[..., PRODUCTS:]
+    return {"sums": curves[..., OF_SUMS], "sketches": sketches.reshape(*sketches.shape[:2], -1, SKETCH)}
 
 
 def start(parameters: Tensors, function_size: int) -> MotionState:
@@ -56,9 +58,8 @@ def after_epoch(before: MotionState, parameters: Tensors, outputs: tf.Tensor, lo
     now = MotionState(weights, weights - before.weights, function, function - before.function)
     of_weights = _products(now.weights_step, before.weights_step, weights)
     of_function = _products(now.function_step, before.function_step)
-    sums = (of_weights[:, 0, 0], of_weights[:, 0, 1], of_weights[:, 2, 2], of_function[:, 0, 0], of_function[:, 0, 1])
     sketched = [weights, function, *([_flat(_votes(outputs))] if _of_classes(loss) else [])]
-    return now, tf.concat([tf.stack(sums, axis=1), *map(sketch, sketched)], axis=1)
+    return now, tf.concat([of_weights, of_function, *map(sketch, sketched)], axis=1)
 
 
 def flat(parameters: Tensors) -> tf.Tensor:
@@ -87,9 +88,9 @@ def _flat(values: tf.Tensor) -> tf.Tensor:
 
 
 def _products(*vectors: tf.Tensor) -> tf.Tensor:
-    """Return the products of vectors [W, n] with one another, [W, k, k], by one matrix product: each sum would cost compiling."""
+    """Return the products of k vectors [W, n] with one another, [W, k²], by one matrix product: each sum would cost compiling."""
     stacked = tf.stack(vectors, axis=1)
-    return tf.matmul(stacked, stacked, transpose_b=True)
+    return _flat(tf.matmul(stacked, stacked, transpose_b=True))
 
 
 def _of_classes(loss: str) -> bool:
