@@ -168,6 +168,9 @@ def test_the_commands_show_the_race(here: Path, capsys: pytest.CaptureFixture[st
     [listed] = json.loads(capsys.readouterr().out)
     best = findings(here).best
     assert best and best.number == winner and listed["best"] == {"trial": winner, "value": best.value}
+    assert run("list") == 0
+    used = decision(here).used.values()
+    assert f" {min(used)} to {max(used)} " in capsys.readouterr().out
     assert run("compare", f"tiny/{winner}", "--json") == 0
     count = decision(here).used[winner or 0]
     assert len(json.loads(capsys.readouterr().out)["networks"]) == count

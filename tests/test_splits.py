@@ -23,7 +23,7 @@ from study.data.rows import Rows
 from study.errors import BadInput
 from study.records import outcome
 from study.records.network import Network
-from study.reporting.decisions import better_baselines
+from study.reporting.on_test import better_baselines
 from study.runner import launching
 from study.runner.planning import Plan
 from study.settings import spec as specs

@@ -37,7 +37,9 @@ def studies(overviews: Sequence[Overview]) -> Table:
         goals = ", ".join(goal.text for goal in overview.objectives)
         best = f"{number(overview.best[1], 4)} (trial {overview.best[0]})" if overview.best else "–"
         when = f"{overview.ended:%Y-%m-%d %H:%M}" if overview.ended else "–"
-        count, data = as_text(overview.settings.get("replicates.count", "–")), as_text(overview.settings.get("data", "searched"))
+        asked = as_text(overview.settings.get("replicates.count", "–"))
+        count = " to ".join(dict.fromkeys(map(str, overview.replicates))) if overview.replicates else asked
+        data = as_text(overview.settings.get("data", "searched"))
         rows.append((overview.name, states, count, best, goals, when, data))
     return Table(("study", "trials", "replicates", "best", "objective", "last trial", "data"), tuple(rows))
 

@@ -34,13 +34,15 @@ from study.statistics.objectives import Objective
 class Overview:
     """A study in short.
 
-    settings: the fixed ones; states: how many trials are in which state, as in `TrialRecord`; best: the best trial and its value of
-    the first objective; started, ended: of its first and its last trial, in that machine's local time.
+    settings: the fixed ones; replicates: the fewest and the most that a completed trial has, None without one; states: how many
+    trials are in which state (see `TrialRecord`); best: the best trial and its value of the first objective; started, ended: of the
+    first and the last trial, in that machine's local time.
     """
 
     name: str
     objectives: tuple[Objective, ...]
     settings: dict[str, Value]
+    replicates: tuple[int, int] | None
     states: dict[str, int]
     best: tuple[int, float] | None
     started: datetime | None
@@ -65,11 +67,13 @@ def _overview(storage: str, name: str) -> Overview:
         for record in records
         if record.summary and record.values
     ]
+    counts = [len(record.summary.val_losses) for record in records if record.summary]
     moments = [moment for trial in trials for moment in (trial.datetime_start, trial.datetime_complete) if moment]
     return Overview(
         name=name,
         objectives=objectives,
         settings=settings_of(kept),
+        replicates=(min(counts), max(counts)) if counts else None,
         states=dict(Counter(record.state for record in records)),
         best=(min(done)[2], first.sign * min(done)[1]) if done else None,
         started=min(moments, default=None),
