@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 import study
 from study import locations
 from study.data import inputs
 from study.records.cohort import Leg
 from study.tracking import descriptions, runs, schema, spool, store
+from study.tracking.schema import REASON
 from tests import command
 from tests.command import client, ran, runs_of
 
@@ -190,3 +192,20 @@ def test_a_long_curve_has_its_last_epoch_in_mlflow_and_all_of_them_in_the_artifa
     capsys.readouterr()
     assert command.run("show", "tiny/0/0") == 0
     assert "train loss, 1100 epochs" in capsys.readouterr().out
+
+
+def test_a_reason_that_another_writer_has_just_given_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = store.connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    run = opened.client.create_run(opened.experiment("tiny"))
+    set_tag, calls = opened.client.set_tag, []
+
+    def collide(run_id: str, key: str, value: str) -> None:
+        calls.append(key)
+        set_tag(run_id, key, value)
+        if len(calls) == 1:
+            raise MlflowException("UNIQUE constraint failed: tags.key, tags.run_uuid")
+
+    monkeypatch.setattr(opened.client, "set_tag", collide)
+    opened.end(run.info.run_id, "KILLED", "another run holds all replicates of trial 3")
+    ended = opened.client.get_run(run.info.run_id)
+    assert ended.info.status == "KILLED" and ended.data.tags[REASON].startswith("another run") and calls == [REASON] * 2

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 # read by MLflow at its import
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -46,6 +46,7 @@ for noisy in ("mlflow", "alembic"):
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 PAGE = 1_000
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Store:
     def end(self, run_id: str, status: str, reason: str | None = None) -> None:
         """End a run, and record the reason, if there is one."""
         if reason:
-            self.client.set_tag(run_id, REASON, reason)
+            twice(partial(self.client.set_tag, run_id, REASON, reason))
         self.client.set_terminated(run_id, status)
 
     def drop(self, run_id: str) -> None:
@@ -242,3 +243,11 @@ def existing(uri: str) -> Store:
 def _schema(url: str) -> None:
     # the store itself and not a client, which would keep a connection to the file under its draft's name
     SqlAlchemyStore(url, "mlruns").engine.dispose()  # type: ignore[no-untyped-call]
+
+
+def twice(call: Callable[[], Kept]) -> Kept:
+    """Return the result of a call of MLflow's, made again where another driver's writer may have written the same meanwhile."""
+    try:
+        return call()
+    except MlflowException:
+        return call()

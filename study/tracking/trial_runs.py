@@ -7,10 +7,8 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from study import processes
@@ -18,7 +16,6 @@ from study.tracking import descriptions, schema, spool, store
 from study.tracking.messages import LegCurves, SpoolRecord, Trained, TrialStart
 from study.tracking.schema import KEY, REASON, REPLICATE, ReplicateTags, TrialTags
 
-Kept = TypeVar("Kept")
 METRICS_PER_CALL = 1000
 NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -58,7 +55,7 @@ class TrialRuns:
     def _log_data(self, run: str, data: Mapping[str, str]) -> None:
         """Log the data as an input of the run; logged twice, they stay one."""
         used = DatasetInput(Dataset(**data), [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
-        twice(partial(self._client.log_inputs, run, [used]))
+        store.twice(partial(self._client.log_inputs, run, [used]))
 
     def curves(self, legs: Sequence[LegCurves]) -> None:
         """Send what has not been sent of the curves: the charted epochs of each replicate and of their mean.
@@ -154,11 +151,3 @@ def _rows(leg: LegCurves, key: str) -> list[tuple[int, Sequence[float | None]]]:
     """Each epoch, from 1, with the replicates' losses, [R]."""
     rows = leg.train_loss if key == schema.TRAIN_LOSS else leg.val_loss
     return list(enumerate(rows, leg.epochs_done - len(rows) + 1))
-
-
-def twice(call: Callable[[], Kept]) -> Kept:
-    """Return the result of a call of MLflow's, made again where another driver's writer may have written the same meanwhile."""
-    try:
-        return call()
-    except MlflowException:
-        return call()

@@ -29,7 +29,7 @@ from study.errors import BadInput, Corrupt, NotWritable, StudyError, Unreachable
 from study.tracking import descriptions, messages, reader, schema, spool, store
 from study.tracking.messages import RacedTrial, TrialStart
 from study.tracking.schema import KEY, KILLED, RACE_VAL_LOSS, REASON, TRIAL, WHOLE
-from study.tracking.trial_runs import METRICS_PER_CALL, TrialRuns, twice
+from study.tracking.trial_runs import METRICS_PER_CALL, TrialRuns
 
 WARN_AGAIN_SECONDS = 300.0
 # HTTP: a login that is missing, a timeout, too many requests
@@ -101,8 +101,8 @@ class Server:
             case messages.FindTrials(key, name):
                 return messages.Answered(key, json.dumps([asdict(run) for run in self._store.trial_runs(name)]))
             case messages.KeepStudy(key, name, tags, params, texts, files):
-                experiment = self._store.experiment(name)
-                return messages.Answered(key, twice(partial(self._store.log_study, experiment, name, tags, params, texts, files)))
+                keep = partial(self._store.log_study, self._store.experiment(name), name, tags, params, texts, files)
+                return messages.Answered(key, store.twice(keep))
             case messages.KeepFiles(key, run_id, files):
                 for file in files:
                     self._store.client.log_artifact(run_id, file)
@@ -176,9 +176,9 @@ class Server:
         # the mean last, by which it is known that the others are there
         for end in range(len(points), 0, -METRICS_PER_CALL):
             batch = points[max(0, end - METRICS_PER_CALL) : end]
-            twice(partial(self._store.client.log_batch, run.info.run_id, metrics=batch, tags=note))
+            store.twice(partial(self._store.client.log_batch, run.info.run_id, metrics=batch, tags=note))
         if trial.reason:
-            self._store.client.set_tag(run.info.run_id, REASON, schema.tag(trial.reason))
+            store.twice(partial(self._store.client.set_tag, run.info.run_id, REASON, schema.tag(trial.reason)))
 
     def _kill(self, runs: Sequence[Run], reason: str = processes.ABANDONED) -> None:
         for run in runs:
