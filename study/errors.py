@@ -30,6 +30,11 @@ def visible(text: str) -> str:
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
+def shortened(text: str, most: int) -> str:
+    """Return the text, or its beginning and an ellipsis: at most so many characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def visible_lines(text: str) -> str:
     """Escape the text's control characters other than its line ends."""
     return "\n".join(map(visible, text.split("\n")))

@@ -11,6 +11,7 @@ import numpy as np
 
 from study.analysis import decision_threshold, forward
 from study.data import scaling
+from study.errors import shortened
 from study.records.arrays import Array, Doubles
 from study.records.cohort import Cohort
 from study.records.dataset import Dataset
@@ -26,7 +27,7 @@ OF_NUMBERS = "Residuals (true − predicted) by the true value"
 
 def as_text(trained: Cohort, datasets: Sequence[Dataset]) -> str:
     """Return the table, over all replicates, each on its own validation rows; "" for more than MOST_CLASSES classes."""
-    names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in datasets[0].target_names]
+    names = [shortened(name, LONGEST_NAME) for name in datasets[0].target_names]
     if trained.spec.data.task != CLASSIFICATION:
         about, table = OF_NUMBERS, _residuals(trained, datasets, names)
     elif len(names) <= MOST_CLASSES:

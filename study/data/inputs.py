@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from study.data import dataset, loading, scaling, splits
-from study.errors import visible
+from study.errors import shortened, visible
 from study.records.arrays import Array
 from study.records.dataset import Dataset, task_of
 from study.settings.data import CLASSIFICATION, KFOLD, BreastCancer, Diabetes, Digits, Iris, UserTable, Wine
@@ -89,8 +89,7 @@ def _tested(spec: TrialSpec) -> int:
 
 def _brief(name: str) -> str:
     """Return a name as a line can hold it: its control characters escaped, and cut if it is very long."""
-    shown = visible(name)
-    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
+    return shortened(visible(name), LONGEST_NAME)
 
 
 def _is_number(text: str) -> bool:

@@ -84,16 +84,20 @@ def keep(table: Table, folder: Path = KEPT) -> Path:
 def found(path: str) -> str:
     """Return a file's path, or that of the same kept rows in this folder, if the folder in which they were kept has moved."""
     here = KEPT.absolute() / Path(path).name
-    return str(here) if Path(path).parent.parts[-2:] == KEPT.parts and not Path(path).exists() and here.exists() else path
+    return str(here) if _among_kept(Path(path)) and not Path(path).exists() and here.exists() else path
 
 
 def name(path: str) -> str:
     """Return what a table is called: its file's name, or the size of one that was in memory, whose file is named after a digest."""
     file = Path(path)
-    if file.parent.parts[-2:] != KEPT.parts or not file.is_file():
+    if not _among_kept(file) or not file.is_file():
         return file.name
     content = parquet.read_metadata(file)
     return f"table in memory of {content.num_rows:,} × {content.num_columns}"
+
+
+def _among_kept(file: Path) -> bool:
+    return file.parent.parts[-2:] == KEPT.parts
 
 
 def is_whole(path: Path) -> bool:

@@ -19,7 +19,7 @@ from study.data.arrow_types import is_numeric, is_text
 from study.data.encoding import TableColumn, encode_column, level_text, row_text
 from study.data.hints import gaps_hint, roles_hint
 from study.data.mixed_columns import levels_of, slip, slips_of
-from study.errors import BadInput, visible
+from study.errors import BadInput, shortened, visible
 from study.records.arrays import Doubles, Floats
 from study.settings.data import (
     AUTO,
@@ -234,7 +234,7 @@ def _like_dates(texts: Sequence[str]) -> bool:
 
 def mixed_dates(settings: UserTable, values: Values) -> str:
     """Return the several notations in which a column, which has no role in the settings, is dates; "" for any other column."""
-    # texts of the first rows tell of most columns, whose many texts needn't be gathered again
+    # the first rows rule out most columns, so that their many texts needn't be gathered again
     if settings.roles != AUTO or not is_text(values.type) or not any(map(LIKE_DATE.match, _texts(values[: dates.MOST_TRIED]))):
         return ""
     texts = _texts(values)
@@ -317,12 +317,11 @@ def _text(name: str, values: Values, *notes: str) -> str:
 
 
 def _name(name: str) -> str:
-    shown = visible(name) if name else "''"
-    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
+    return shortened(visible(name), LONGEST_NAME) if name else "''"
 
 
 def _shown(value: object) -> str:
     if isinstance(value, float | np.floating):
         return f"{value:.15g}"
     text = visible(str(value))
-    return repr(text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…") if isinstance(value, str) else text
+    return repr(shortened(text, LONGEST_NAME)) if isinstance(value, str) else text

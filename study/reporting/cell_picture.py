@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from study.errors import shortened
 from study.reporting.report import number
 
 WIDTH, LINE, LEFT, FOOT, GAP = 720, 24, 330, 40, 14
@@ -53,9 +54,8 @@ def svg(bars: Sequence[Bar], axis: str) -> str:
     parts.append(f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{height - 3}" text-anchor="middle" opacity=".7">{title}</text>')
     for at, (bar, (start, end)) in enumerate(zip(bars, ends, strict=True)):
         y, colour = at * LINE + LINE / 2, ACCENT if at == 0 else "currentColor"
-        label = bar.label if len(bar.label) <= LONGEST else f"{bar.label[: LONGEST - 1]}…"
-        weight = ' font-weight="600"' if at == 0 else ""
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.0f}" text-anchor="end"{weight}>{html.escape(label)}</text>')
+        label, weight = html.escape(shortened(bar.label, LONGEST)), ' font-weight="600"' if at == 0 else ""
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.0f}" text-anchor="end"{weight}>{label}</text>')
         if bar.halfwidth:
             across = f'x1="{place(start):.1f}" x2="{place(end):.1f}" y1="{y:.0f}" y2="{y:.0f}"'
             parts.append(f'<line {across} stroke="{colour}" stroke-opacity=".6" stroke-width="2.5" stroke-linecap="round"/>')

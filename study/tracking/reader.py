@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +25,7 @@ from study.analysis import fingerprints, similarity
 from study.analysis.motion import Motion, measure
 from study.analysis.similarity import Searchable
 from study.errors import BadInput, Corrupt, Fault
+from study.records.arrays import Array, Floats, Integers
 from study.records.network import Network
 from study.records.tracked import Circumstances, TrackedNetwork, TrackedTrial, kept, trained
 from study.settings.spec import build, flat
@@ -84,7 +85,7 @@ def load_networks(store: Store, run_id: str, *, motion: bool = False) -> list[Tr
         config, networks, predictions, targets = artifacts.read_trained(folder)
         # those of before 2026-11 have none that can be read
         curves = artifacts.read_curves(folder) if (folder / artifacts.CURVES).exists() else {}
-        moved = motion_in(folder) if motion and curves else None
+        moved = motion_in(folder, curves, predictions, targets) if motion and curves else None
     study = store.client.get_experiment(trial.info.experiment_id).name
     settings, trial_number = flat(build(config)), TrialTags.from_tags(trial.data.tags).of_trial
     raced = _race_losses(store, trial)
@@ -124,13 +125,15 @@ def load_networks(store: Store, run_id: str, *, motion: bool = False) -> list[Tr
     return tracked
 
 
-def motion_in(folder: Path) -> Motion | None:
-    """Return the motion of a trial's replicates by its files, in their order; None without a trajectory."""
-    path, losses = artifacts.read_trajectory(folder), artifacts.read_curves(folder)
-    predictions, targets = artifacts.read_predictions(folder)
-    if path is None:
-        return None
-    return measure(path, trained(losses["train_loss"]), losses["learning_rate"], predictions, targets)
+def motion_in(
+    folder: Path, curves: Mapping[str, Array], predictions: Floats, targets: Sequence[Floats | Integers]
+) -> Motion | None:
+    """Return the motion of a trial's replicates, in their order, by its files; None without a trajectory.
+
+    curves, predictions, targets: as `artifacts` reads them from the same folder.
+    """
+    path = artifacts.read_trajectory(folder)
+    return measure(path, trained(curves["train_loss"]), curves["learning_rate"], predictions, targets) if path else None
 
 
 def _race_losses(store: Store, trial: Run) -> dict[int, float]:

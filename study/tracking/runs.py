@@ -101,7 +101,7 @@ def at_kept_epochs(trial: Trial, curves: Mapping[str, Array]) -> Trial:
 def motion_of(store: Store, run_id: str) -> Motion | None:
     """Return the motion of a trial's replicates, in their order; None for a trial that keeps none. Raises as `curves` does."""
     with reader.trial_files(store, reader.load_run(store, run_id)) as folder:
-        return reader.motion_in(folder)
+        return reader.motion_in(folder, artifacts.read_curves(folder), *artifacts.read_predictions(folder))
 
 
 def history(store: Store, run_id: str) -> dict[str, dict[int, float]]:
