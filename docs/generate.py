@@ -199,6 +199,7 @@ ARTIFACTS = {
     "ONWARD": "of a study's winner: weights, curves, predictions and motion of the replicates trained on until they rest",
     "CURVES": "losses and learning rate, [R, epochs]",
     "TABLE": "the same as a table, one row per replicate and epoch",
+    "PICTURE": "a picture of them",
     "ERRORS": "errors on the validation rows: the confusion matrix, or residuals by the size of the target",
     "CONFIG": "the settings that rebuild the trial",
     "ENVIRONMENT": "versions, CPU, switches, and digests of code and data",

@@ -440,8 +440,9 @@ def test_a_trial_that_completes_records_its_legs_then_its_cohort():
     spec, recorder, told = small(), Recording(), []
     result = run(spec, recorder, progress=lambda leg: told.append(leg.epochs_done))
     assert told == [leg.epochs_done for leg in recorder.legs] == [3, 6, 7]
-    [(trained, summary, marks, targets, environment, comparison, searchable, onward, errors)] = recorder.cohorts
-    assert comparison["aligned"].shape == (3, 3) and summary.verdict and len(set(searchable)) == 3 and onward is None and errors
+    [(trained, summary, marks, targets, environment, comparison, searchable, onward, picture, errors)] = recorder.cohorts
+    assert comparison["aligned"].shape == (3, 3) and summary.verdict and len(set(searchable)) == 3 and onward is None
+    assert picture.startswith("<svg") and errors
     assert marks == fingerprints(trained) == fingerprints(train(spec))
     assert summary.val_losses == [float(loss) for loss in trained.val_loss[:, -1]]
     assert summary.finite_test is not None and summary.finite_test > 0

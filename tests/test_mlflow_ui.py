@@ -179,7 +179,7 @@ def test_two_replicates_of_a_trial_are_compared_by_fingerprints_and_loss_curves(
 
 
 @pytest.mark.usefixtures("here")
-def test_two_trials_are_compared_by_their_errors(server: str, page: Any, errors: list[str]) -> None:
+def test_two_trials_are_compared_by_their_errors_and_loss_curves(server: str, page: Any, errors: list[str]) -> None:
     opened(page, server + first_page())
     for name in ("trial 0", "trial 1"):
         place = run(page, name).first.get_attribute("row-index")
@@ -190,6 +190,10 @@ def test_two_trials_are_compared_by_their_errors(server: str, page: Any, errors:
     wait_for(page, shown.count, 2)
     first, second = (each.bounding_box() for each in shown.all())
     assert first and second and first["y"] == second["y"] and first["x"] < second["x"]
+    page.get_by_text("curves.svg", exact=True).click()
+    pictures = page.locator("img[src^='blob:']")  # MLflow holds each twice, for an enlarged one
+    drawn = "all => new Set(all.filter(each => each.naturalWidth == 480).map(each => each.src)).size"
+    wait_for(page, lambda: pictures.evaluate_all(drawn), 2)
     assert [text for text in errors if not NOT_OURS.search(text)] == []
 
 

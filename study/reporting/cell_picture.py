@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from study.errors import shortened
+from study.reporting.axes import Axis
 from study.reporting.report import number
 
 WIDTH, LINE, LEFT, FOOT, GAP = 720, 24, 330, 40, 14
 ACCENT = "#d9641e"
 LOG_FROM = 20  # times the least value, from which on the axis is logarithmic
 LONGEST = 46  # letters of a label
-TICKS = 7
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,12 @@ def svg(bars: Sequence[Bar], axis: str) -> str:
         room = max(high - low, max(bar.halfwidth or 0 for bar in bars[:1]), abs(high) * 1e-3) or 1.0
         ends = [(max(start, low - room), min(end, high + room)) for start, end in ends]
     first, last = min(start for start, _ in ends), max(end for _, end in ends)
-
-    def place(value: float) -> float:
-        share = math.log(value / first) / math.log(last / first) if is_log else (value - first) / ((last - first) or 1.0)
-        return LEFT + GAP + share * (WIDTH - LEFT - 2 * GAP)
-
+    across = Axis(first, last, LEFT + GAP, WIDTH - GAP, is_log)
     height = len(bars) * LINE + FOOT
     bottom = len(bars) * LINE + 4
     parts = [f'<line x1="{LEFT}" x2="{WIDTH}" y1="{bottom}" y2="{bottom}" stroke="currentColor" stroke-opacity=".35"/>']
-    for tick in _ticks(first, last, is_log):
-        x = place(tick)
+    for tick in across.ticks():
+        x = across.place(tick)
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{bottom + 4}" stroke="currentColor" stroke-opacity=".15"/>')
         parts.append(f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle" opacity=".7">{number(tick)}</text>')
     title = html.escape(axis)
@@ -57,21 +52,9 @@ def svg(bars: Sequence[Bar], axis: str) -> str:
         label, weight = html.escape(shortened(bar.label, LONGEST)), ' font-weight="600"' if at == 0 else ""
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.0f}" text-anchor="end"{weight}>{label}</text>')
         if bar.halfwidth:
-            across = f'x1="{place(start):.1f}" x2="{place(end):.1f}" y1="{y:.0f}" y2="{y:.0f}"'
-            parts.append(f'<line {across} stroke="{colour}" stroke-opacity=".6" stroke-width="2.5" stroke-linecap="round"/>')
-        parts.append(f'<circle cx="{place(bar.value):.1f}" cy="{y:.0f}" r="4.5" fill="{colour}"/>')
+            ends_at = f'x1="{across.place(start):.1f}" x2="{across.place(end):.1f}" y1="{y:.0f}" y2="{y:.0f}"'
+            parts.append(f'<line {ends_at} stroke="{colour}" stroke-opacity=".6" stroke-width="2.5" stroke-linecap="round"/>')
+        parts.append(f'<circle cx="{across.place(bar.value):.1f}" cy="{y:.0f}" r="4.5" fill="{colour}"/>')
     style = "max-width: 100%; height: auto; font: 12px system-ui, sans-serif; fill: currentColor"
     opening = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" style="{style}">'
     return f"{opening}<title>{title}</title>{''.join(parts)}</svg>"
-
-
-def _ticks(first: float, last: float, is_log: bool) -> list[float]:
-    """Return a few round numbers between two."""
-    if is_log:
-        powers = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
-        return [tick for power in powers for factor in (1, 3) if first <= (tick := factor * 10.0**power) <= last]
-    span = (last - first) or 1.0
-    rough = span / TICKS
-    size = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * size for factor in (1, 2, 5, 10) if factor * size >= rough)
-    return [tick * step for tick in range(math.ceil(first / step), math.floor(last / step) + 1)]

@@ -23,6 +23,7 @@ from study.records.arrays import Scalar
 from study.records.dataset import Dataset
 from study.records.network import parameter_count, parameter_shapes
 from study.records.trial import TrialRecord
+from study.reporting import curve_picture
 from study.runner import trial
 from study.search.space import Choice, Domain, Space, active
 from study.settings.loss import outputs as network_outputs
@@ -311,6 +312,7 @@ def _artifacts(spec: TrialSpec) -> int:
         "curves.npz": 12 * count * epochs + 1_100,
         "curves.parquet": 12 * count * epochs + 1_100,
         "comparison": (32 * compared**2 + 7_500) * (count > 1),
+        "curves.svg": 24 * min(count, curve_picture.MOST_LINES) * min(epochs, curve_picture.MOST_POINTS) + 2_000,
         "errors": 1_000,
         "config": 900,
         "environment": 1_300,

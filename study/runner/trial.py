@@ -20,6 +20,7 @@ from study.records.cohort import Cohort, Leg
 from study.records.dataset import Dataset
 from study.records.network import Network
 from study.records.outcome import Completed, Failed, Onward, Pruned, Summary, Tested, TrialResult
+from study.reporting import curve_picture
 from study.runner import onward as onwards
 from study.sampling import evenly
 from study.settings.spec import TrialSpec
@@ -43,6 +44,7 @@ class Recorder(Protocol):
         comparison: Mapping[str, Array],
         searchable: Sequence[str],
         onward: tuple[Cohort, Sequence[Floats | Integers]] | None,
+        picture: str,
         errors: str,
     ) -> None: ...
     def close(self, result: Completed | Pruned | Failed | None) -> None: ...
@@ -208,8 +210,8 @@ def _run(
         surroundings = environment() | {"width": str(training.signature.width)} | origin
         searchable = summaries.searchable_texts(trained, datasets)
         further = (trained_on, targets[: len(trained_on)]) if trained_on else None
-        errors = error_table.as_text(trained, datasets)
-        recorder.cohort(trained, summary, marks, targets, surroundings, comparison, searchable, further, errors)
+        picture, errors = curve_picture.svg(trained), error_table.as_text(trained, datasets)
+        recorder.cohort(trained, summary, marks, targets, surroundings, comparison, searchable, further, picture, errors)
     return Completed(summary)
 
 

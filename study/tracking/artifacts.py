@@ -1,8 +1,8 @@
 """A trial's files: weights, predictions, curves and settings, with a manifest of checksums that is written last.
 
 They may come from anywhere, so reading them runs nothing, follows no link, and takes no more memory than the files have bytes:
-arrays are stored uncompressed, and texts are short. curves.parquet and errors.txt are for other programs and never read here: in
-Arrow's reader a forged file can fill the memory or end the process.
+arrays are stored uncompressed, and texts are short. curves.parquet, curves.svg and errors.txt are for other programs and never
+read here: in Arrow's reader a forged file can fill the memory or end the process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from study.records.trajectory import Trajectory
 from study.settings.spec import as_mapping, build
 
 NOTHING: Mapping[str, Array] = MappingProxyType({})
-WEIGHTS, PREDICTIONS, COMPARISON, CURVES, MOTION, ONWARD, TABLE, ERRORS, CONFIG, ENVIRONMENT, MANIFEST = (
+WEIGHTS, PREDICTIONS, COMPARISON, CURVES, MOTION, ONWARD, TABLE, PICTURE, ERRORS, CONFIG, ENVIRONMENT, MANIFEST = (
     "weights.npz",
     "predictions.npz",
     "comparison.npz",
@@ -39,13 +39,14 @@ WEIGHTS, PREDICTIONS, COMPARISON, CURVES, MOTION, ONWARD, TABLE, ERRORS, CONFIG,
     "motion.npz",
     "onward.npz",
     "curves.parquet",
+    "curves.svg",
     "errors.txt",
     "config.yaml",
     "environment.json",
     "manifest.json",
 )
 ALWAYS = {WEIGHTS, PREDICTIONS, TABLE, CONFIG, ENVIRONMENT}
-FILES = {*ALWAYS, CURVES, COMPARISON, MOTION, ONWARD, ERRORS, MANIFEST}
+FILES = {*ALWAYS, CURVES, COMPARISON, MOTION, ONWARD, PICTURE, ERRORS, MANIFEST}
 INITIAL, MOVED = "initial_", "motion_"
 LOSSES = ("train_loss", "val_loss", "learning_rate")
 TEXTS, MOST_TEXT, LONGEST_REASON = (".yaml", ".json"), 100_000, 300
@@ -58,16 +59,18 @@ def write(
     environment: Mapping[str, str],
     comparison: Mapping[str, Array] = NOTHING,
     onward: tuple[Cohort, Sequence[Floats | Integers]] | None = None,
+    picture: str = "",
     errors: str = "",
 ) -> None:
     """Write the files of a trained cohort into an empty folder.
 
     weights.npz: `Network`'s parameters by name, [R, …], and the same with the prefix `initial_`. predictions.npz: predictions [R,
     n_val, outputs] and the validation part's target, with an axis [R] in front if replicates have their own. curves.npz: the
-    arrays that `read_curves` returns; curves.parquet: the same, one row per replicate and epoch. errors.txt: the table of
-    `error_table`, if there is one. config.yaml: settings that rebuild the trial. comparison.npz: the replicates' matrices and
-    paths (see `pairwise`), if there is a comparison. motion.npz: the arrays of `Trajectory`, if the networks were followed.
-    onward.npz: all arrays of replicates that were trained on, and their targets; those of `Trajectory` have the prefix `motion_`.
+    arrays that `read_curves` returns; curves.parquet: the same, one row per replicate and epoch; curves.svg: a picture of them, if
+    there is one. errors.txt: the table of `error_table`, if there is one. config.yaml: settings that rebuild the trial.
+    comparison.npz: the replicates' matrices and paths (see `pairwise`), if there is a comparison. motion.npz: the arrays of
+    `Trajectory`, if the networks were followed. onward.npz: all arrays of replicates that were trained on, and their targets; those
+    of `Trajectory` have the prefix `motion_`.
     Raises NotWritable.
     """
     initial = {f"{INITIAL}{name}": array for name, array in cohort.initial.parameters.items()}
@@ -84,8 +87,9 @@ def write(
             moved = {f"{MOVED}{name}": array for name, array in _trajectory(onward[0].trajectory).items()}
             np.savez(folder / ONWARD, **{**onward[0].network.parameters, **_curves(onward[0]), **_predictions(*onward), **moved})
         _write_table(curves, folder / TABLE)
-        if errors:
-            (folder / ERRORS).write_text(errors)
+        for name, text in ((PICTURE, picture), (ERRORS, errors)):
+            if text:
+                (folder / name).write_text(text)
         (folder / CONFIG).write_text(yaml.safe_dump(as_mapping(cohort.spec), sort_keys=False))
         (folder / ENVIRONMENT).write_text(json.dumps(dict(environment), indent=2))
         sums = {file.name: _sha256(file) for file in sorted(folder.iterdir())}

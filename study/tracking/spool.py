@@ -263,13 +263,14 @@ class TrialRecorder:
         comparison: Mapping[str, Array],
         searchable: Sequence[str],
         onward: tuple[Cohort, Sequence[Array]] | None,
+        picture: str,
         errors: str,
     ) -> None:
         """Write the trained cohort's files, and keep its summary, fingerprints of both kinds, labels and epochs.
 
-        onward: replicates that were trained on, and their targets; errors: the table of `error_table`.
+        onward: replicates that were trained on, and their targets; picture: of the loss curves, as SVG; errors: `error_table`'s.
         """
-        artifacts.write(self._folder / FILES, cohort, targets, environment, comparison, onward, errors)
+        artifacts.write(self._folder / FILES, cohort, targets, environment, comparison, onward, picture, errors)
         self._trained = Trained(summary, fingerprints, cohort.labels, cohort.epoch.tolist(), searchable)
 
     def close(self, outcome: Completed | Pruned | Failed | None) -> None:
