@@ -27,6 +27,8 @@ class Fault:
 
 def visible(text: str) -> str:
     """Escape the text's control characters as `repr` does: a terminal would obey them."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from study import sqlite
 from study.errors import Corrupt
-from study.search.stored import INTERRUPTED
+from study.search.records import INTERRUPTED
 from study.tracking import spool
 from study.tracking.schema import KIND, OF_REPLICATE, OF_TRIAL
 from tests.test_faults_study import (

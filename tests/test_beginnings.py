@@ -16,7 +16,7 @@ from study.errors import BadInput
 from study.records.outcome import Completed, Summary, TrialResult
 from study.reporting import on_test, study_results
 from study.runner.planning import Plan
-from study.search import overview, stored
+from study.search import reading, stored
 from tests.command import forget, run
 from tests.test_precedence import planned
 
@@ -156,7 +156,7 @@ def test_a_wider_study_tries_the_best_of_another_and_learns_from_all(known: list
     assert plan.beginning.first == expected[:4]
     assert [params for params, _ in plan.beginning.learned] == expected
     assert [values for _, values in plan.beginning.learned] == [[loss] for loss in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)]
-    overview.delete(plan.storage, "known")  # from here on the new study has all that it needs
+    stored.delete(plan.storage, "known")  # from here on the new study has all that it needs
     fresh = planned([*SEARCH, "hydra.sweeper.study_name=other"])
     assert fresh.beginning.learned == []
     search = plan.search(plan.storage)
@@ -167,8 +167,8 @@ def test_a_wider_study_tries_the_best_of_another_and_learns_from_all(known: list
 def test_a_study_that_exists_needs_no_other(known: list[dict]) -> None:
     plan = continued(f"{RATE}={WIDE}", "optimizer=adam,sgd")
     keep(plan, [0.5])
-    assert set(stored.names(plan.storage)) == {"known", plan.name}
-    overview.delete(plan.storage, "known")
+    assert set(reading.names(plan.storage)) == {"known", plan.name}
+    stored.delete(plan.storage, "known")
     again = continued(f"{RATE}={WIDE}", "optimizer=adam,sgd")
     assert again.name == plan.name and not again.first
     assert again.search(again.storage).ask(1)[0].params == known[0]

@@ -25,7 +25,7 @@ from study.config import overrides
 from study.errors import NotWritable
 from study.reporting import listings, terminal
 from study.results import export
-from study.search.stored import names
+from study.search.reading import names
 from study.tracking import runs, spool, store
 from tests.command import DEAD, client, forget, ran, run
 

@@ -24,7 +24,7 @@ from study.reporting import decisions, study_results, terminal
 from study.reporting.study_results import Findings
 from study.runner import launching, planning, trial
 from study.runner.planning import Plan
-from study.search import stored
+from study.search import reading
 from study.settings.spec import TrialSpec
 from study.statistics import race, rounds
 from study.statistics.race import Decision, Rules
@@ -382,7 +382,7 @@ def test_two_drivers_reach_one_decision(tmp_path: Path, at_once: dict[int, Summa
 def test_a_dead_drivers_trial_is_run_before_the_race(tmp_path: Path, at_once: dict[int, Summary]) -> None:
     """One driver dies with trial 0 in work while the other waits for it, and makes it again as trial 4."""
     slow = start(tmp_path, *RACE, SLOW="study.runner.trial:run_trial:600")
-    while not (tmp_path / "optuna.db").exists() or not stored.run_ids(sqlite.url_of(tmp_path / "optuna.db"), "tiny"):
+    while not (tmp_path / "optuna.db").exists() or not reading.run_ids(sqlite.url_of(tmp_path / "optuna.db"), "tiny"):
         forget()
         time.sleep(0.2)
     other = start(tmp_path, *RACE)

@@ -12,7 +12,7 @@ import pytest
 
 from study import locations, sqlite
 from study.errors import Corrupt
-from study.search import attributes, stored
+from study.search import attributes, reading, records
 from study.tracking import artifacts, spool, store
 from tests.command import client, forget, ran, run
 from tests.test_doctor import change, children, files, told
@@ -55,7 +55,7 @@ def test_thirty_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     study = optuna.load_study(study_name="tiny", storage=locations.storage(None))
     change("optuna.db", "UPDATE trials SET state = 'RUNNING' WHERE number = 0")
     for trial_id in (study.trials[0]._trial_id, study.ask()._trial_id):
-        attributes.keep_with_trial(study, trial_id, stored.OWNER, ELSEWHERE)
+        attributes.keep_with_trial(study, trial_id, records.OWNER, ELSEWHERE)
     # records in the spool that are damaged, or that MLflow refuses
     for number, content in enumerate(DAMAGED.values()):
         left(here, content, number)
@@ -72,7 +72,7 @@ def test_thirty_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     damaged.write_bytes(whole[: len(whole) // 2])
     (files(7) / artifacts.CURVES).unlink()
     shutil.move(files(8), tmp_path / "artifacts")
-    deleted = stored.run_ids(locations.storage(None), "tiny")[9]
+    deleted = reading.run_ids(locations.storage(None), "tiny")[9]
     client().delete_run(deleted)
 
     named = ["trial 6 ", "trial 7 ", "trial 8 ", "trial 9: "]

@@ -25,8 +25,9 @@ from study.records.outcome import Completed, Summary, TrialResult
 from study.records.trial import Asked
 from study.runner.sweep import run
 from study.search import space
+from study.search.records import INTERRUPTED
 from study.search.space import Interval
-from study.search.stored import INTERRUPTED, keep
+from study.search.stored import keep
 from study.search.study import Search
 from study.statistics.objectives import Objective
 from study.tracking.schema import KIND

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from study import sqlite
-from study.search import stored
+from study.search import reading
 from study.tracking import spool
 from tests.command import client
 
@@ -29,7 +29,7 @@ def start(folder: Path, *overrides: str, epochs: int = 60) -> subprocess.Popen[s
 
 
 def states(folder: Path) -> Counter[str]:
-    return Counter(record.state for record in stored.open_study(sqlite.url_of(folder / "optuna.db"), "tiny").records)
+    return Counter(record.state for record in reading.open_study(sqlite.url_of(folder / "optuna.db"), "tiny").records)
 
 
 def statuses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:

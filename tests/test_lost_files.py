@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from study import sqlite
-from study.search import stored
+from study.search import reading
 from study.tracking import recent, spool
 from tests.command import forget, ran, run
 
@@ -57,7 +57,7 @@ def lose(*names: str) -> Callable[[Path], None]:
 
 
 def trials(folder: Path) -> dict[int, str | None]:
-    return stored.run_ids(sqlite.url_of(folder / "optuna.db"), "tiny")
+    return reading.run_ids(sqlite.url_of(folder / "optuna.db"), "tiny")
 
 
 @pytest.mark.long

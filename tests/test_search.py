@@ -27,7 +27,7 @@ from study.records.cohort import Leg
 from study.records.outcome import Completed, Failed, Pruned, Summary, TrialResult
 from study.records.trial import Asked
 from study.runner.sweep import run
-from study.search import attributes, kinds, overview, pruning, space, stored
+from study.search import attributes, kinds, overview, pruning, reading, records, space, stored
 from study.search.beginning import Beginning
 from study.search.space import Choice, Condition, Interval
 from study.search.study import Search
@@ -275,7 +275,7 @@ def as_an_earlier_version_kept_it(url: str) -> None:
                 (len(attributes.PREFIX) + 1, f"{attributes.PREFIX}%"),
             )
             connection.execute(f"DELETE FROM {of}_system_attributes WHERE key LIKE ?", (f"{attributes.PREFIX}%",))
-        connection.execute("DELETE FROM study_user_attributes WHERE key = ?", (stored.SETTINGS,))
+        connection.execute("DELETE FROM study_user_attributes WHERE key = ?", (records.SETTINGS,))
     forget()
 
 
@@ -290,12 +290,12 @@ def test_a_study_of_an_earlier_version_opens_and_goes_on(url: str, monkeypatch: 
         kept, _ = study.ask(2)
         stored.keep(url, "s", kept.number, result_of(kept))
         final = {"number": 0, "params": first[0].params, "run_id": None, "value": 0.5, "summary": asdict(summary(0.5))}
-        attributes.keep_with_study(study._study, f"{stored.FINAL}0", final)  # no version writes these any more
+        attributes.keep_with_study(study._study, f"{records.FINAL}0", final)  # no version writes these any more
 
     kill(monkeypatch, opened(url, identity=fixed), cut)
-    before = stored.open_study(url, "s")
+    before = reading.open_study(url, "s")
     as_an_earlier_version_kept_it(url)
-    assert stored.open_study(url, "s") == before and len(before.finals) == 1
+    assert reading.open_study(url, "s") == before and len(before.finals) == 1
     assert overview.overviews(url)[0].settings == before.settings == fixed
     with pytest.raises(BadInput, match="data: got 'wine'; valid: iris in study 's'"):
         opened(url, identity=fixed | {"data": "wine"})
@@ -437,7 +437,7 @@ def test_a_study_of_an_earlier_version_gets_no_first_settings(url: str) -> None:
     known = opened(url)
     before = opened(url, name="before")
     with closing(sqlite3.connect(sqlite.path_of(url) or "")) as connection, connection:
-        connection.execute("DELETE FROM study_system_attributes WHERE key = ?", (attributes.PREFIX + stored.BEGINNING,))
+        connection.execute("DELETE FROM study_system_attributes WHERE key = ?", (attributes.PREFIX + records.BEGINNING,))
     forget()
     finish(known)
     left = opened(url, name="before", beginning=Beginning(FIRST[0], FIRST))
@@ -583,7 +583,7 @@ def test_the_front_is_of_all_objectives_and_the_order_of_the_first(url: str) -> 
         told = Summary([loss], loss, 0.0, None, loss, 0.0, None, 1, {}, parameters=size)
         tell(study, asked, TrialResult(Completed(told)))
     assert study.front() == [0, 1]
-    kept = stored.open_study(url, "s")
+    kept = reading.open_study(url, "s")
     assert kept.front == [0, 1] and kept.objectives == objectives
     assert [record.values for record in kept.records] == [[0.3, 10], [0.2, 20], [0.4, 30]]
 

@@ -24,8 +24,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study import processes
 from study.search import attributes
+from study.search.records import OWNER, RESULT
 from study.search.storage import GRACE_SECONDS
-from study.search.stored import OWNER, RESULT
 from study.tracking import artifacts, spool
 from tests import servers
 

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
 from study import sqlite
-from study.search import attributes, stored
+from study.search import attributes, records
 from study.search.mirror import place_of
 from study.tracking import artifacts, spool
 from study.tracking.schema import KIND, REPLICATE, TRIAL
@@ -74,7 +74,7 @@ def verify(folder: Path, study: str, n: int) -> Verified:
 
 
 def _counts(trial: FrozenTrial) -> bool:
-    return trial.state != TrialState.FAIL or not trial.user_attrs[attributes.REASON].startswith(stored.UNCOUNTED)
+    return trial.state != TrialState.FAIL or not trial.user_attrs[attributes.REASON].startswith(records.UNCOUNTED)
 
 
 def _runs(client: MlflowClient, study: str) -> list[Run]:

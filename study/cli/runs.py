@@ -43,9 +43,9 @@ def show(name: str, storage: str | None, tracking_uri: str | None, as_json: bool
 def _has_study(url: str, name: str) -> bool:
     if not sqlite.is_there(url):
         return False
-    from study.search import stored
+    from study.search import reading
 
-    return name in stored.names(url)
+    return name in reading.names(url)
 
 
 def _run_id(name: str, storage: str | None, uri: str) -> str | None:

@@ -166,7 +166,7 @@ class Networks:
 
 def read(storage: str, name: str) -> Findings:
     """Read a study in Optuna's storage. Raises BadInput if there is none of this name."""
-    from study.search.stored import open_study
+    from study.search.reading import open_study
 
     stored = open_study(storage, name)
     return Findings(

@@ -106,8 +106,9 @@ def show_table(content: report.Table, rows: int = ROWS) -> None:
     Headings and labels wrap at words; a narrow terminal loses the last columns, and a column whose cells would wrap has its brief
     ones.
     """
-    rows_shown = tuple(tuple(map(visible, row)) for row in content.rows)
-    brief = {column: tuple(map(visible, cells)) for column, cells in content.brief.items()}
+    more = len(content.rows) - rows
+    rows_shown = tuple(tuple(map(visible, row)) for row in content.rows[:rows])
+    brief = {column: tuple(map(visible, cells[:rows])) for column, cells in content.brief.items()}
     content = replace(content, columns=tuple(map(visible, content.columns)), rows=rows_shown, brief=brief)
     widths = [
         _width(column, [row[index] for row in content.rows], content.brief.get(column, ()))
@@ -129,13 +130,13 @@ def show_table(content: report.Table, rows: int = ROWS) -> None:
         spare -= width - widths[index]
         drawn.add_column(escape(heading), justify="left" if column in _prose() else "right", width=width, overflow="fold")
         drawn_cells.append(content.brief.get(column, cells) if width < wanted else cells)
-    for row in list(zip(*drawn_cells, strict=True))[:rows]:
+    for row in zip(*drawn_cells, strict=True):
         drawn.add_row(*map(escape, row))
     out.print(drawn)
     if shown < len(widths):
         out.print(f"(this terminal is too narrow for: {escape(', '.join(content.columns[shown:]))})")
-    if len(content.rows) > rows:
-        out.print(f"… and {len(content.rows) - rows} more")
+    if more > 0:
+        out.print(f"… and {more} more")
 
 
 def _width(column: str, cells: Sequence[str], brief: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from study import locations, processes, sqlite
 from study.errors import BadInput, Corrupt, Fault
-from study.search import stored, trials
+from study.search import reading, stored, trials
 from study.search.stored import Attempt
 from study.tracking import inspection, spool, store
 from study.tracking.inspection import OPEN, TopRun, Waiting
@@ -128,12 +128,12 @@ class Records:
     def _trials(self) -> dict[str, list[Attempt]]:
         if not sqlite.is_there(self.storage):
             return {}
-        names = stored.names(self.storage)
+        names = reading.names(self.storage)
         return {name: stored.attempts(self.storage, name) for name in names if self.study in (None, name)}
 
     def _check_names(self, trials: Mapping[str, object], experiments: Mapping[str, str]) -> None:
         if self.study is not None and self.study not in {*trials, *experiments}:
-            known = {*experiments, *(stored.names(self.storage) if sqlite.is_there(self.storage) else ())}
+            known = {*experiments, *(reading.names(self.storage) if sqlite.is_there(self.storage) else ())}
             raise BadInput([Fault("STUDY", self.study, f"one of: {', '.join(sorted(known)) or 'none yet'}")])
 
     def _study(self, health: Health, name: str, attempts: Sequence[Attempt], runs: Sequence[TopRun]) -> None:
@@ -281,7 +281,7 @@ def _spooled(waiting: Sequence[Waiting], uri: str) -> Iterator[Finding]:
 
 def _reap(storage: str, name: str, *, unknown: bool = False) -> None:
     """End the trials that a study's dead processes left, as the next launch would. unknown: and those of other machines."""
-    trials.Trials(storage, name, stored.open_study(storage, name).objectives).reap(unknown=unknown)
+    trials.Trials(storage, name, reading.open_study(storage, name).objectives).reap(unknown=unknown)
 
 
 def _save_champion(storage: str, uri: str, name: str) -> None:

@@ -61,10 +61,10 @@ def of_file(
 
 def _command(study: str) -> str:
     """Return the command that launched the study, if the default storage holds it."""
-    from study.search import stored
+    from study.search import reading
 
     url = locations.storage(None)
-    return stored.open_study(url, study).command if sqlite.is_there(url) and study in stored.names(url) else ""
+    return reading.open_study(url, study).command if sqlite.is_there(url) and study in reading.names(url) else ""
 
 
 def halfwidths(predictor: Predictor, level: float, member: int | None, command: Callable[[], str]) -> Doubles:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from study import sqlite
 from study.errors import BadInput, Fault
 from study.reporting import report
-from study.search import overview, stored
+from study.search import reading, stored
 from study.settings.rules import one_of_names
 from study.tracking import inspection, removal, spool, store
 from study.tracking.removal import Experiment
@@ -51,13 +51,13 @@ class Removal:
             ]
         # last, so that an interrupted deletion can be repeated
         if self.trials is not None:
-            overview.delete(self.storage, self.name)
+            stored.delete(self.storage, self.name)
         return lines
 
 
 def look(storage: str, uri: str, name: str) -> Removal:
     """Find a study's records. Raises BadInput if there is no such study, or if a process is working on it."""
-    names = stored.names(storage) if sqlite.is_there(storage) else []
+    names = reading.names(storage) if sqlite.is_there(storage) else []
     opened = store.connect(uri) if sqlite.is_there(uri) else None
     with inspection.errors(uri):
         experiment = removal.look(opened, name) if opened else None
@@ -65,7 +65,7 @@ def look(storage: str, uri: str, name: str) -> Removal:
     if name not in known:
         raise BadInput([Fault("STUDY", name, one_of_names(name, known))])
     trials = len(stored.attempts(storage, name)) if name in names else None
-    busy = overview.in_work(storage, name) if name in names else []
+    busy = stored.in_work(storage, name) if name in names else []
     if busy := busy or (experiment.at_work if experiment else []):
         raise BadInput([Fault("STUDY", name, f"a study that isn't running; {', '.join(busy[:3])} of this one is")])
     if any(record.study == name for record in spool.recorded()):

@@ -173,7 +173,7 @@ def _of_layers(key: str, units: object) -> object:
 
 def _continued(beginning: Beginning, source: str, new: NewStudy) -> tuple[Beginning, str]:
     """Add the best settings of another study, and the values of its trials if they are comparable; return a line on that too."""
-    from study.search import stored
+    from study.search import reading
 
     try:
         known = study_results.read(new.storage, source)
@@ -192,7 +192,7 @@ def _continued(beginning: Beginning, source: str, new: NewStudy) -> tuple[Beginn
         return beginning, f"{line}; its losses aren't comparable with this study's: {difference}"
     if not (new.sampled and new.sampler in LEARN_FROM_ALL):
         return beginning, line
-    told = stored.told(new.storage, source)
+    told = reading.told(new.storage, source)
     learned = [(params, told[number]) for number, params in inside.items()]
     return replace(beginning, learned=learned), f"{line}, and the sampler ({new.sampler}) learns from {len(learned)} of its trials"
 

@@ -127,13 +127,13 @@ def _standing(plan: Plan) -> _Standing:
 
 def _standing_elsewhere(plan: Plan, like: Search) -> _Standing:
     """Return the progress of a study on a server, which can't be copied. like: the study that the launch would create."""
-    from study.search import stored
+    from study.search import reading
     from study.search import study as search_study
 
     records: Sequence[TrialRecord] = ()
-    if plan.name in stored.names(plan.storage):
-        existing = stored.open_study(plan.storage, plan.name)
-        wanted = stored.open_study(like.storage, plan.name).identity
+    if plan.name in reading.names(plan.storage):
+        existing = reading.open_study(plan.storage, plan.name)
+        wanted = reading.open_study(like.storage, plan.name).identity
         search_study.check_identity(plan.name, existing.identity, wanted)
         records = existing.records
     ended = sum(record.state in ("complete", "pruned", "failed") for record in records)

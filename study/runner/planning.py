@@ -173,7 +173,7 @@ def check(sweeper: HydraSweeper, settings: Mapping[str, Any], arguments: Sequenc
     goals = objectives.parse(settings["objective"], settings["direction"], base.data.task, list(zip(tasks, judged_by, strict=True)))
     with terminal.status("loading Optuna"), clock.phase("import"):
         from study.search import kinds
-        from study.search.stored import has_begun
+        from study.search.reading import has_begun
     _check_judged(goals, base)
     sampler, pruner = (decode.section(config, section) for section in ("sampler", "pruner"))
     kinds.check(sampler, pruner, space, goals, base.replicates.count, unlike=Objective().unlike(judged_by))
@@ -219,10 +219,10 @@ def check_records(name: str, storage: str, uri: str, tracked: Callable[[], Seque
 
     tracked: reads the runs of the study's trials.
     """
-    from study.search import stored
+    from study.search import reading
 
     runs = tracked()
-    kept = stored.run_ids(storage, name)
+    kept = reading.run_ids(storage, name)
     if lost := {run.number for run in runs if not run.deleted} - kept.keys():
         raise _lost(f"{storage} lacks {len(lost)} trials of study {name} that {uri} has runs of", name, storage)
     ids = set(filter(None, kept.values()))

@@ -23,8 +23,12 @@ def of_trial(trial: FrozenTrial, key: str, default: Any = None) -> Any:
 
 def of_study(study: optuna.Study) -> dict[str, Any]:
     """Return all values that are kept with a study, by key."""
-    system = study._storage.get_study_system_attrs(study._study_id)
-    return study.user_attrs | {key.removeprefix(PREFIX): value for key, value in system.items() if key.startswith(PREFIX)}
+    return study.user_attrs | own(study._storage.get_study_system_attrs(study._study_id))
+
+
+def own(system: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a study's system attributes that are ours, by key."""
+    return {key.removeprefix(PREFIX): value for key, value in system.items() if key.startswith(PREFIX)}
 
 
 def keep_with_trial(study: optuna.Study, trial_id: int, key: str, value: Any) -> None:

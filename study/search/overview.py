@@ -1,4 +1,4 @@
-"""Lists the studies of a storage, and deletes one."""
+"""Lists the studies of a storage."""
 
 from __future__ import annotations
 
@@ -6,26 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-import optuna
-from optuna.trial import TrialState
-
-from study import processes
-from study.errors import BadInput
-from study.search import attributes
-from study.search import storage as storages
 from study.search.mirror import latest
-from study.search.stored import (
-    WINNER,
-    at_work,
-    drivers,
-    load,
-    mirror_of,
-    names,
-    objectives_of,
-    records_of,
-    settings_of,
-    silent_trials,
-)
+from study.search.reading import names, read
+from study.search.records import WINNER, objectives_of, records_of, settings_of
 from study.settings.values import Value
 from study.statistics.objectives import Objective
 
@@ -56,14 +39,11 @@ def overviews(storage: str) -> list[Overview]:
 
 
 def _overview(storage: str, name: str) -> Overview:
-    with storages.errors(storage):
-        study = load(storage, name)
-        trials = latest(study.get_trials(deepcopy=False))
-        kept, records = attributes.of_study(study), records_of(study)
-    objectives = objectives_of(kept)
+    kept = read(storage, name)
+    trials, records, objectives = latest(kept.trials), records_of(kept), objectives_of(kept.attrs)
     first = objectives[0]
     done = [
-        (record.number != kept.get(WINNER), first.sign * record.values[0], record.number)
+        (record.number != kept.attrs.get(WINNER), first.sign * record.values[0], record.number)
         for record in records
         if record.summary and record.values
     ]
@@ -72,7 +52,7 @@ def _overview(storage: str, name: str) -> Overview:
     return Overview(
         name=name,
         objectives=objectives,
-        settings=settings_of(kept),
+        settings=settings_of(kept.attrs),
         replicates=(min(counts), max(counts)) if counts else None,
         states=dict(Counter(record.state for record in records)),
         best=(min(done)[2], first.sign * min(done)[1]) if done else None,
@@ -85,26 +65,3 @@ def best(storage: str, name: str) -> int | None:
     """Return the number of a study's best trial by its first objective; None if it has none, or there is no such study."""
     best_trial = _overview(storage, name).best if name in names(storage) else None
     return best_trial[0] if best_trial else None
-
-
-def in_work(storage: str, name: str) -> list[str]:
-    """Return what works on a study: its drivers on this machine, and the trials in work, which may run on another one."""
-    with storages.errors(storage):
-        study = load(storage, name)
-        silent = silent_trials(study)
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        launches = [f"process {processes.number_of(owner)}" for owner in drivers(study)]
-        return [*launches, *(f"trial {trial.number}" for trial in running if at_work(trial, silent))]
-
-
-def delete(storage: str, name: str) -> None:
-    """Delete a study and all its trials. Raises BadInput if there is none of this name."""
-    with storages.errors(storage):
-        backend = storages.backend(storage)  # opening it takes the lock that a claim holds
-        with storages.claim(storage):
-            try:
-                optuna.delete_study(study_name=name, storage=backend)
-            except KeyError as error:
-                raise BadInput(f"there is no study {name!r} in {storage}") from error
-    load.cache_clear()
-    mirror_of.cache_clear()

@@ -26,8 +26,7 @@ from study.search import storage as storages
 from study.search.beginning import Beginning
 from study.search.kinds import distribution, make_sampler
 from study.search.mirror import PLACE, Mirror, latest, place_of, sampled
-from study.search.space import Space
-from study.search.stored import (
+from study.search.records import (
     ATTEMPT,
     BEGINNING,
     COMMAND,
@@ -39,12 +38,12 @@ from study.search.stored import (
     OWNER,
     SETTINGS,
     beginning_of,
-    drivers,
     identity_texts,
-    mirror_of,
     reason_of,
     uncounted,
 )
+from study.search.space import Space
+from study.search.stored import drivers, mirror_of
 from study.search.trials import Trials
 from study.settings.spec import earlier
 from study.settings.values import Value, as_text, as_texts

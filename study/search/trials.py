@@ -17,7 +17,7 @@ from study.records.trial import Asked, TrialRecord
 from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import latest
-from study.search.stored import (
+from study.search.records import (
     ATTEMPT,
     INTERRUPTED,
     LOST,
@@ -26,19 +26,13 @@ from study.search.stored import (
     STATES_BY_NAME,
     WHOLE,
     WINNER,
-    at_work,
-    elsewhere,
     front_of,
-    keep,
-    keep_result,
-    kept_of,
-    load,
     raced_of,
     records_of,
     round_name,
-    silent_trials,
     uncounted,
 )
+from study.search.stored import at_work, contents, elsewhere, keep, keep_result, kept_of, load, silent_trials
 from study.statistics.objectives import Objective
 from study.statistics.race import Rules
 
@@ -152,7 +146,7 @@ class Trials:
     def records(self) -> list[TrialRecord]:
         """Return the records of all trials, without the attempts that were made again."""
         with storages.errors(self.storage):
-            return records_of(self._study)
+            return records_of(contents(self._study))
 
     def elsewhere(self) -> dict[int, str]:
         """Return the trials of other machines of which nobody knows whether they are still in work, with the machines' names."""
@@ -172,7 +166,7 @@ class Trials:
     def front(self) -> list[int]:
         """Return the numbers of the trials that no other beats in all of several objectives; none for one objective."""
         with storages.errors(self.storage):
-            return front_of(self._study)
+            return front_of(contents(self._study))
 
     def open_race(self, rules: Rules) -> None:
         """Keep the rules of the race that decides the study."""
@@ -211,7 +205,7 @@ class Trials:
     def raced(self) -> list[tuple[str | None, TrialRecord]]:
         """Return the trials with later replicates, each with the run of its first ones, if that is known."""
         with storages.errors(self.storage):
-            return raced_of(self._study)
+            return raced_of(contents(self._study))
 
     def busy(self) -> bool:
         """Return True while another driver that gives signs of life has a trial in work."""
