@@ -16,7 +16,7 @@ from optuna.trial import TrialState, create_trial
 from study import sqlite
 from study.errors import BadInput, Corrupt
 from study.search import attributes, reading, records, sqlite_study, stored
-from study.search.records import OBJECTIVES, Kept
+from study.search.records import OBJECTIVES, Contents
 
 PARAMS = {
     "optimizer": ("sgd", CategoricalDistribution(["adam", "sgd"])),
@@ -61,7 +61,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def plain(kept: Kept | None) -> str:
+def plain(kept: Contents | None) -> str:
     """All that is read, as a text, in which NaN equals NaN. Attributes and reports have no order; settings have one."""
     assert kept is not None
     orderless = ("_user_attrs", "_system_attrs", "intermediate_values")
@@ -130,7 +130,7 @@ def test_the_front_is_that_of_optuna(seed: int) -> None:
         values = [float(draw.randrange(6)) for _ in directions] if state == TrialState.COMPLETE else None
         study.add_trial(create_trial(state=state, values=values))
     objectives = [{"name": "loss", "direction": way} for way in directions]
-    front = records.front_of(Kept({OBJECTIVES: objectives}, study.trials))
+    front = records.front_of(Contents({OBJECTIVES: objectives}, study.trials))
     assert front == ([each.number for each in study.best_trials] if len(directions) > 1 else [])
 
 

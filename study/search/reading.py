@@ -16,7 +16,7 @@ from study.search.records import (
     IDENTITY,
     RULES,
     SPACE,
-    Kept,
+    Contents,
     beginning_of,
     finals_of,
     front_of,
@@ -41,7 +41,7 @@ def names(storage: str) -> list[str]:
     return stored.names(storage)
 
 
-def read(storage: str, name: str) -> Kept:
+def read(storage: str, name: str) -> Contents:
     """Read what a storage has of a study. Raises KeyError if there is none of this name, and StudyError if it can't be read."""
     kept = sqlite_study.read(storage, name)
     if kept is not None:

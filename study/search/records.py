@@ -43,8 +43,8 @@ STATES_BY_NAME = {name: state for state, name in STATES.items()}
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a storage has of a study. attrs: the values kept with it, by key; trials: all attempts, by their numbers."""
+class Contents:
+    """A study in a storage. attrs: the values kept with it, by key; trials: all attempts, by their numbers."""
 
     attrs: Mapping[str, Any]
     trials: Sequence[FrozenTrial]
@@ -78,7 +78,7 @@ def beginning_of(attrs: Mapping[str, Any]) -> Beginning:
     return Beginning(**attrs.get(BEGINNING, {}))
 
 
-def front_of(kept: Kept) -> list[int]:
+def front_of(kept: Contents) -> list[int]:
     """Return the numbers of the completed trials that no other beats in every one of several objectives; none for one objective."""
     objectives = objectives_of(kept.attrs)
     if len(objectives) < 2:
@@ -121,12 +121,12 @@ def round_name(number: int, first: int) -> str:
     return f"{ROUND}{number} {first}"
 
 
-def records_of(kept: Kept) -> list[TrialRecord]:
+def records_of(kept: Contents) -> list[TrialRecord]:
     """Return the records of all trials, without the attempts that were made again, each with all replicates of a race."""
     return [record for _, record in _with_first(kept)]
 
 
-def raced_of(kept: Kept) -> list[tuple[str | None, TrialRecord]]:
+def raced_of(kept: Contents) -> list[tuple[str | None, TrialRecord]]:
     """Return the trials that a race gave later replicates, each with the run of its first ones, if that is known."""
     return [
         (first.run_id, record)
@@ -135,7 +135,7 @@ def raced_of(kept: Kept) -> list[tuple[str | None, TrialRecord]]:
     ]
 
 
-def _with_first(kept: Kept) -> list[tuple[TrialRecord, TrialRecord]]:
+def _with_first(kept: Contents) -> list[tuple[TrialRecord, TrialRecord]]:
     """Return each trial's record with its first replicates alone, and with all of them."""
     attrs, records = kept.attrs, [record_of(trial) for trial in latest(kept.trials)]
     if RULES not in attrs:

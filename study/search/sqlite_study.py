@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study import sqlite
 from study.search import attributes
-from study.search.records import Kept
+from study.search.records import Contents
 
 # of the tables as this module knows them
 VERSIONS = (12, "v3.2.0.a")
@@ -40,7 +40,7 @@ def names(url: str) -> list[str] | None:
     return None if known is None else [name for (name,) in known]
 
 
-def read(url: str, name: str) -> Kept | None:
+def read(url: str, name: str) -> Contents | None:
     """Return what a file has of a study; None where Optuna has to read it. Raises KeyError if there is none of this name."""
     path = sqlite.path_of(url)
     if path is None or not path.exists():
@@ -56,7 +56,7 @@ def read(url: str, name: str) -> Kept | None:
         return None
 
 
-def _none_of(name: str) -> Kept:
+def _none_of(name: str) -> Contents:
     raise KeyError(name)
 
 
@@ -64,12 +64,12 @@ def _is_known(file: sqlite3.Connection) -> bool:
     return file.execute("SELECT schema_version, version_num FROM version_info, alembic_version").fetchall() == [VERSIONS]
 
 
-def _kept(file: sqlite3.Connection, study: int) -> Kept:
+def _kept(file: sqlite3.Connection, study: int) -> Contents:
     of_user, of_system = (
         dict(_decoded(file.execute(f"SELECT key, value_json FROM study_{kind}_attributes WHERE study_id = ?", (study,))))
         for kind in ("user", "system")
     )
-    return Kept(of_user | attributes.own(of_system), _trials(file, study))
+    return Contents(of_user | attributes.own(of_system), _trials(file, study))
 
 
 def _trials(file: sqlite3.Connection, study: int) -> list[FrozenTrial]:

@@ -18,7 +18,7 @@ from study.records.outcome import Completed, TrialResult
 from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import Mirror
-from study.search.records import DRIVERS, OWNER, RESULT, Kept, record_of, uncounted
+from study.search.records import DRIVERS, OWNER, RESULT, Contents, record_of, uncounted
 
 
 @cache
@@ -37,7 +37,7 @@ def names(storage: str) -> list[str]:
         return optuna.get_all_study_names(storages.backend(storage))
 
 
-def read(storage: str, name: str) -> Kept:
+def read(storage: str, name: str) -> Contents:
     """Read what a storage has of a study. Raises KeyError if there is none of this name."""
     with storages.errors(storage):
         try:
@@ -49,8 +49,8 @@ def read(storage: str, name: str) -> Kept:
     raise KeyError(name)
 
 
-def contents(study: optuna.Study) -> Kept:
-    return Kept(attributes.of_study(study), study.get_trials(deepcopy=False))
+def contents(study: optuna.Study) -> Contents:
+    return Contents(attributes.of_study(study), study.get_trials(deepcopy=False))
 
 
 def stored_trial(study: optuna.Study, number: int) -> FrozenTrial:
