@@ -187,6 +187,7 @@ SIDES: dict[str, tuple[str, Callable[[Task], np.ndarray]]] = {
     "TabM, five folds": ("pytabkit", pytabkit("TabM_D", n_cv=5)),
     "mlp-study": ("study", ours()),
     "mlp-study, +experiment=table": ("study", ours("+experiment=table")),
+    "mlp-study, its first setting": ("study", ours("+experiment=table", "hydra.sweeper.n_trials=1")),
 }
 
 

@@ -568,11 +568,29 @@ def test_a_parquet_column_that_is_no_input_is_left_out(tmp_path: Path, column: A
     assert rows.x.tolist() == [[1], [2], [3], [5]] and rows.block[-1].endswith(f"a, b {text}; data.columns changes roles")
 
 
-def test_a_target_of_numbers_as_texts_is_refused_with_a_way_out(tmp_path: Path) -> None:
+def test_a_target_of_numbers_as_texts_is_read_for_a_regression(tmp_path: Path) -> None:
     prices = [f"${1000 + 7 * row:,}" for row in range(30)]
     pd.DataFrame({"a": range(0, 60, 2), "y": prices}).to_parquet(path := tmp_path / "t.parquet")
-    [fault] = faults_of(tables.read, UserTable(path=str(path), target="y"))
-    assert fault.valid.endswith("'$1,000' is a text here: convert it, or read the numbers from a text file")
+    assert tables.read(UserTable(path=str(path), target="y", task="regression")).y[:2, 0].tolist() == [1000, 1007]
+    [fault] = faults_of(tables.read, UserTable(path=str(path), target="y", task="classification"))
+    assert fault.valid.endswith("'$1,000' is a text here: data.task=regression reads it as a number")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather"])
+def test_texts_of_a_typed_file_are_numbers_where_that_is_said(tmp_path: Path, kind: str) -> None:
+    """They stay texts otherwise, since a program that wrote them as such meant to, and the note says what may have been meant."""
+    sizes = [f"${1000 + 7 * row:,}" for row in range(28)]
+    frame = pd.DataFrame({"a": range(30), "size": [*sizes, None, None], "zip": ["01234", "56789"] * 15, "y": np.arange(30.0)})
+    path = str(tmp_path / f"t.{kind}")
+    frame.to_parquet(path) if kind == "parquet" else frame.to_feather(path)
+    found = rows_of(UserTable(path=path, target="y"))
+    assert [column.name for column in found.columns] == ["a", "zip"] and found.x.shape == (30, 3)
+    hint = "texts, although they look like numbers: size ('$1,000'), zip ('01234'); as numbers: 'data.columns=[\"size: number\"]'"
+    assert hint in found.notes
+    said = rows_of(UserTable(path=path, target="y", columns=("size: number", "zip: category")))
+    assert [column.name for column in said.columns] == ["a", "size", "zip"]
+    assert said.x[:2, 1].tolist() == [1000, 1007] and np.isnan(said.x[28:, 1]).all()
+    assert not any("look like numbers" in note for note in said.notes)
 
 
 def test_an_infinite_number_in_a_parquet_file_is_refused(tmp_path: Path) -> None:

@@ -297,6 +297,16 @@ def test_a_search_races_unless_it_cannot_or_must_not(name: str, planned: Callabl
     assert plan.base.replicates.per_split == (2 if count == 4 else 1)
 
 
+@pytest.mark.parametrize(("count", "more"), [(6, True), (8, False), (9, False)])
+def test_the_launch_says_that_some_get_more_replicates_only_if_they_may(
+    count: int, more: bool, planned: Callable[..., Plan]
+) -> None:
+    race = ["hydra.sweeper.decide=true", "hydra.sweeper.max_replicates=8"]
+    line, *_ = planning.opening(planned(*SEARCH, *race, f"replicates.count={count}"), 2, True, 0)
+    assert f"2 trials × {count} replicates = {2 * count} networks" in line
+    assert ("then up to 8 replicates of those that may win" in line) == more
+
+
 def test_a_large_validation_part_needs_no_other_split_and_the_launch_says_so(planned: Callable[..., Plan]) -> None:
     data = ["data=noise", "data.features=2", "optimizer.learning_rate=0.1,0.2"]
     few, many = (planned(*data, f"data.rows={rows}") for rows in (25_000, 25_010))

@@ -19,7 +19,7 @@ from study.data.file_columns import ChooseColumns, FileContent
 from study.data.hints import roles_hint
 from study.errors import BadInput, Fault
 from study.records.arrays import Array
-from study.settings.data import CATEGORY, KEEP, UserTable, is_url
+from study.settings.data import CATEGORY, KEEP, NUMBER, REGRESSION, UserTable, is_url
 
 MOST_TEXT = 300
 DECIMAL_COMMA = "\"data.decimal=','\""  # quoted for a shell
@@ -84,17 +84,21 @@ def _read(
 
 def _finished(read: FileContent, settings: UserTable, texts: Collection[str], is_typed: bool) -> FileContent:
     table, notes, gaps = dict(read.columns), list(read.notes), dict[str, list[str]]()
-    as_written = _as_written(settings)
+    as_written, said = _as_written(settings), _said_to_be_numbers(settings)
+    as_meant = {*as_written, *settings.targets}
     numbers: dict[str, str] = {}
+    kept: dict[str, str] = {}  # texts that could be numbers
     for name, column in table.items():
         column = plain(column)
         if is_text(column.type) and not pa.types.is_boolean(column.type):
             column = pc.utf8_trim_whitespace(column)  # a blank at a text's end is invisible
             column = _without(column, ["", *map(str, settings.gaps)])
-            if not is_typed and name not in texts:
+            if name not in texts:
                 without, removed = _without_words(column, GAPS_AMONG_NUMBERS)
                 as_numbers, example = _numbers_in_texts(without, settings)
-                if is_numeric(as_numbers.type):
+                if is_numeric(as_numbers.type) and is_typed and name not in said:
+                    kept |= {name: repr(without.drop_null()[0].as_py())} if name not in as_meant else {}
+                elif is_numeric(as_numbers.type):
                     column, numbers = as_numbers, numbers | ({name: example} if example else {})
                     gaps |= {name: removed} if removed else {}
             if not is_numeric(column.type) and not is_typed and name not in as_written:
@@ -106,10 +110,14 @@ def _finished(read: FileContent, settings: UserTable, texts: Collection[str], is
         table[name] = column
     if numbers:
         notes.append("texts read as numbers: " + textwrap.shorten("; ".join(map(" ".join, numbers.items())), MOST_TEXT))
+    if kept:
+        listed = textwrap.shorten(", ".join(f"{name} ({text})" for name, text in kept.items()), MOST_TEXT)
+        hint = roles_hint(next(iter(kept)), NUMBER)
+        notes.append(f"texts, although they look like numbers: {listed}; as numbers: {hint}")
     if gaps:
         listed, first = ", ".join(f"{name} {text}" for name, texts in gaps.items() for text in texts), next(iter(gaps))
-        kept = f"{roles_hint(first, CATEGORY)} keeps those of {first} as texts"
-        notes.append(f"taken for missing values: {textwrap.shorten(listed, MOST_TEXT)}; {kept}")
+        otherwise = f"{roles_hint(first, CATEGORY)} keeps those of {first} as texts"
+        notes.append(f"taken for missing values: {textwrap.shorten(listed, MOST_TEXT)}; {otherwise}")
     if settings.gaps:
         notes.append(f"additional missing values: {', '.join(map(str, settings.gaps))}")
     return FileContent(table, tuple(notes), read.made_up)
@@ -145,6 +153,12 @@ def values(settings: UserTable, wanted: Collection[str], texts: Collection[str],
 def _as_written(settings: UserTable) -> set[str]:
     """Return the columns that are said to be categories: their texts stay what they are."""
     return {name for name, role in settings.named_roles.items() if role == CATEGORY}
+
+
+def _said_to_be_numbers(settings: UserTable) -> set[str]:
+    """Return the columns whose texts are read as numbers, whatever the file's types say."""
+    targets = settings.targets if settings.task == REGRESSION else ()
+    return {*targets, *(name for name, role in settings.named_roles.items() if role == NUMBER)}
 
 
 def _without_words(column: Column, words: Collection[str]) -> tuple[Column, list[str]]:

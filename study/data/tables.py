@@ -272,7 +272,7 @@ def _target(settings: UserTable, name: str, column: Column, faults: list[Fault])
         otherwise = "or of numbers alone" if text else "or data.task=regression"
         if text and all(number_texts.read(str(level), settings.decimal, settings.thousands) for level in levels_of(column)):
             # those of a text file were read as numbers
-            otherwise += f"; {levels_of(column)[0]!r} is a text here: convert it, or read the numbers from a text file"
+            otherwise += f"; {levels_of(column)[0]!r} is a text here: data.task=regression reads it as a number"
         faults.append(Fault("data.target", got, f"a column of classes, {otherwise}"))
     elif settings.task == CLASSIFICATION:
         classes = levels_of(column)

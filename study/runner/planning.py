@@ -352,7 +352,7 @@ def opening(plan: Plan, trials: int, exhaustive: bool, done: int) -> list[str]:
     """Return the lines of the summary of a study that its launch prints first."""
     replicates = plan.base.replicates.count
     networks = f" × {replicates} replicate{'s' * (replicates > 1)} = {trials * replicates} networks"
-    if plan.rules:
+    if plan.rules and plan.rules.most > replicates:
         networks += f" first, then up to {plan.rules.most} replicates of those that may win"
     searched = {"replicates.count", "replicates.crossed"} & plan.space.keys()
     on = "" if "data" in plan.space else f" on {plan.base.data.name}"
