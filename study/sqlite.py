@@ -79,11 +79,21 @@ def ensure(url: str, schema: Callable[[str], None]) -> Path | None:
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a database file for reading only, without leaving anything beside it.
 
-    A connection to a write-ahead log creates files that a reader can't remove; without a log, nobody is writing.
+    A connection to a write-ahead log creates files that a reader can't remove; while there is none, nobody is writing. A file
+    of another program's that has no such log is locked as usual.
     """
-    mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    mode = "immutable=1" if _has_log(path) and not path.with_name(f"{path.name}-wal").exists() else "mode=ro"
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)) as connection:
         yield connection
+
+
+def _has_log(path: Path) -> bool:
+    """Return True if a database is written through a log (https://www.sqlite.org/fileformat.html), False for no database too."""
+    try:
+        with path.open("rb") as content:
+            return content.read(20)[18:] == b"\2\2"
+    except OSError:
+        return False
 
 
 def rows(url: str, query: str, *values: str) -> list[tuple[object, ...]]:

@@ -144,3 +144,26 @@ def test_reading_loads_neither_sqlalchemy_nor_alembic(file: Path) -> None:
     code = f"import sys; from study.search import overview, reading; {read}; overview.overviews({sqlite.url_of(file)!r}); {heavy}"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("has_log", [True, False])
+def test_a_reader_leaves_nothing_behind_and_minds_a_writer(has_log: bool, tmp_path: Path) -> None:
+    """A file with a write-ahead log is read while another connection writes; one without is locked meanwhile."""
+    path = tmp_path / "t.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute(f"PRAGMA journal_mode={'WAL' if has_log else 'DELETE'}")
+        writer.execute("CREATE TABLE t (x)")
+        writer.execute("BEGIN EXCLUSIVE")
+        writer.execute("INSERT INTO t VALUES (1)")
+        with sqlite.reading(path) as reader:
+            reader.execute("PRAGMA busy_timeout=0")
+            if has_log:
+                assert reader.execute("SELECT * FROM t").fetchall() == []
+            else:
+                with pytest.raises(sqlite3.OperationalError, match="locked"):
+                    reader.execute("SELECT * FROM t")
+        writer.execute("COMMIT")
+    before = sorted(tmp_path.iterdir())
+    with sqlite.reading(path) as reader:
+        assert reader.execute("SELECT * FROM t").fetchall() == [(1,)]
+        assert sorted(tmp_path.iterdir()) == before == [path]

@@ -275,6 +275,7 @@ def ui(study_name: str | None, port: int, tracking_uri: str | None) -> None:
     # each worker takes seconds to load, and jobs are for traces and prompts, of which there are none
     command += ["--workers", WORKERS]
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # MLflow's use of what others deprecate is none of a user's concern
     os.execv(command[0], command)
 
 
