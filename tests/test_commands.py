@@ -248,6 +248,18 @@ def test_reproduce_and_similar_take_addresses_too(told) -> None:
     assert client().get_run(found["run_id"]).info.run_name == "trial 1/0" and len(found["similar"]) >= 3
 
 
+def test_similar_lists_each_trial_outside_studies_though_their_names_are_equal(
+    told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for epochs in (2, 3):
+        ran(tmp_path, *TINY, f"training.epochs={epochs}")
+    monkeypatch.chdir(tmp_path)
+    runs = client().search_runs(["1"], "tags.`mlp_study.kind` = 'replicate'")
+    assert len(runs) > len({run.info.run_name for run in runs})
+    found = told("similar", runs[0].info.run_id, "--json")["similar"]
+    assert {network["run"] for network in found} == {run.info.run_id for run in runs[1:]}
+
+
 # -- export ------------------------------------------------------------------------------------------------------------------
 
 

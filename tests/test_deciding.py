@@ -28,7 +28,7 @@ from study.search import reading
 from study.settings.spec import TrialSpec
 from study.statistics import race, rounds
 from study.statistics.race import Decision, Rules
-from study.tracking import schema, spool
+from study.tracking import spool
 from study.tracking.schema import TRIAL, WHOLE
 from tests.command import forget, ran, run
 from tests.test_faults_study import JOBLIB, LOG, finish, kill, processes_in, start, wait_for, wait_until_alone
@@ -177,7 +177,7 @@ def test_the_commands_show_the_race(here: Path, capsys: pytest.CaptureFixture[st
     assert run("compare", f"tiny/{winner}/{count - 1}", "tiny/best/0") == 0
     capsys.readouterr()
     assert run("similar", f"tiny/{winner}/0", "--count", "1000", "--json") == 0
-    names = [network["name"].replace(schema.ALL, "") for network in json.loads(capsys.readouterr().out)["similar"]]
+    names = [network["name"].replace(", all replicates", "") for network in json.loads(capsys.readouterr().out)["similar"]]
     assert f"trial {winner}/0" not in names and f"trial {winner}/1" in names and len(set(names)) == len(names)
     assert run("report", "tiny") == 0
     assert run("doctor", "--thorough") == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -213,15 +212,14 @@ def similar(run: str, count: int, tracking_uri: str | None, as_json: bool) -> No
         query = reader.load_searchable(opened, run)
         ids, known = index.load(opened, query)
         nearest: list[tuple[float, dict[str, str]]] = []
-        seen = {_network(reader.describe(opened, run))}
+        seen = {reader.network_of(opened, run)}
         for row, distance in zip(*known.nearest(query, len(ids)), strict=True):
             if len(nearest) == count:
                 break
             with contextlib.suppress(BadInput):  # deleted meanwhile
-                described = reader.describe(opened, ids[row])
-                if (network := _network(described)) not in seen:
+                if (network := reader.network_of(opened, ids[row])) not in seen:
                     seen.add(network)
-                    nearest.append((float(distance), described))
+                    nearest.append((float(distance), reader.describe(opened, ids[row])))
     if as_json:
         found = [{"distance": distance, **description} for distance, description in nearest]
         print_json({"run_id": run, "compared": len(ids) - 1, "similar": found})
@@ -229,10 +227,3 @@ def similar(run: str, count: int, tracking_uri: str | None, as_json: bool) -> No
     rows = tuple((report.number(distance), *map(str, description.values())) for distance, description in nearest)
     terminal.show_text(f"the nearest networks, of {len(ids) - 1} comparable runs", "bold")
     terminal.show_table(report.Table(("distance", *(nearest[0][1] if nearest else ())), rows))
-
-
-def _network(described: Mapping[str, str]) -> tuple[str, str]:
-    """Return what tells a network from others: the first ones of a race's winner have two runs, one among all its replicates."""
-    from study.tracking import schema
-
-    return described["study"], described["name"].replace(schema.ALL, "")

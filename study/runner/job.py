@@ -21,7 +21,7 @@ from study.runner import memory
 from study.settings import spec as specs
 from study.settings.rules import FLAG, STUDY_NAME, TEXT, accepted, integer, one_of, optional
 from study.settings.spec import TrialSpec
-from study.tracking import schema, spool, warm_start
+from study.tracking import spool, warm_start
 
 TRACKING = {"name": one_of(("mlflow", "none")), "uri": optional(TEXT)}
 NETWORKS, BASELINES = "networks", "baselines"
@@ -163,5 +163,5 @@ def store_uri(tracking: Mapping[str, Any]) -> str | None:
 def run_name(spec: TrialSpec, number: int | None, whole: int | None = None) -> str:
     """Return a short name for a trial's run, since the runs table has columns for its settings."""
     if whole is not None:
-        return f"trial {whole}{schema.ALL}"
+        return f"trial {whole}, all replicates"
     return f"trial {number}" if number is not None else f"{spec.optimizer.name} {spec.optimizer.learning_rate:g}"

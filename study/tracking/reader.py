@@ -183,6 +183,19 @@ def describe(store: Store, run_id: str) -> dict[str, str]:
     }
 
 
+def network_of(store: Store, run_id: str) -> tuple[str, int, int]:
+    """Return what distinguishes a replicate from others: its experiment, and its numbers.
+
+    The first replicates of a race's winner have two runs, one of them among all its replicates. A trial outside a study has no
+    number: its run stands for it.
+    """
+    run = load_run(store, run_id)
+    trial = load_run(store, run.data.tags[MLFLOW_PARENT_RUN_ID])
+    number = TrialTags.from_tags(trial.data.tags).of_trial
+    place = (run.info.experiment_id, number) if number is not None else (trial.info.run_id, 0)
+    return *place, ReplicateTags.from_tags(run.data.tags).number
+
+
 def load_trial(store: Store, run_id: str, *, motion: bool = False) -> TrackedTrial:
     """Return what the run of a finished trial keeps besides its networks, with their trajectory if `motion` is asked for.
 

@@ -20,7 +20,6 @@ from study.statistics.rounding import number
 KIND, TRIAL, REPLICATE, OWNER, KEY = "mlp_study.kind", "mlp_study.trial", "mlp_study.replicate", "mlp_study.owner", "mlp_study.key"
 WHOLE = "mlp_study.whole"
 FINGERPRINT, CONVERGENCE, EPOCH, REASON = "fingerprint", "convergence", "epoch", "failure"
-ALL = ", all replicates"  # in the name of a run that holds all replicates of a race, beside that of the first ones
 HEADLINE = "headline"  # of a study's run: its result in a few words
 VERDICT, EVIDENCE, SEARCHABLE, MOTION = "verdict", "evidence", "searchable", "motion"
 TAGS = (KIND, TRIAL, REPLICATE, OWNER, KEY, WHOLE, FINGERPRINT, CONVERGENCE, EPOCH, REASON, VERDICT, EVIDENCE, SEARCHABLE, MOTION)
