@@ -64,6 +64,17 @@ def test_a_replicate_that_stopped_ends_there_and_its_kept_weights_are_marked() -
     assert "<circle" not in text and "weights kept" not in text
 
 
+@pytest.mark.parametrize("least", [0.0, 0.01, 0.4])
+def test_the_kept_weights_are_marked_within_the_frame_also_in_an_epoch_that_no_line_has(least: float) -> None:
+    losses = np.linspace(3, 0.5, 10 * MOST_POINTS, dtype=np.float32)[None].copy()
+    losses[0, 503] = least
+    drawn = ElementTree.fromstring(curve_picture.svg(trained(losses, losses, kept=[504])))
+    [dot] = drawn.iter(f"{SVG}circle")
+    x, y = float(dot.attrib["cx"]), float(dot.attrib["cy"])
+    assert x == pytest.approx(LEFT + 503 / 999 * (WIDTH - RIGHT - LEFT), abs=0.1) and y <= HEIGHT - FOOT
+    assert y > max(up for line in lines(drawn) for _, up in line)
+
+
 def test_the_title_says_whose_loss_it_is() -> None:
     for count, title in ((1, "loss of one network"), (2, "loss of 2 replicates"), (9, "loss of 8 of 9 replicates")):
         losses = np.ones((count, 3), np.float32)
@@ -78,6 +89,8 @@ def test_the_title_says_whose_loss_it_is() -> None:
         (0.31, 2.9, True, [0.5, 1, 2]),
         (0.9, 1100, True, [1, 3, 10, 30, 100, 300, 1000]),
         (2, 2, False, [2]),
+        (0.2, 2000, True, [1, 10, 100, 1000]),
+        (1e-12, 1, True, [1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1]),
     ],
 )
 def test_ticks_are_round_numbers_between_the_ends(first: float, last: float, is_log: bool, ticks: list[float]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-TICKS = 7  # about as many at most, where the axis isn't logarithmic
-FEW = 30  # times the first value, up to which a logarithmic axis has more ticks a decade
+TICKS = 7  # about as many at most
+FEW, MANY = 30, 3000  # times the first value, up to which a logarithmic axis has three ticks per decade, or two
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,10 @@ class Axis:
     def ticks(self) -> list[float]:
         """Return a few round numbers between its ends."""
         if self.is_log:
-            powers = range(math.floor(math.log10(self.first)), math.ceil(math.log10(self.last)) + 1)
-            factors = (1, 3) if self.last > FEW * self.first else (1, 2, 5)
+            lowest, highest = math.floor(math.log10(self.first)), math.ceil(math.log10(self.last))
+            ratio = self.last / self.first
+            factors = (1, 2, 5) if ratio <= FEW else (1, 3) if ratio <= MANY else (1,)
+            powers = range(lowest, highest + 1, math.ceil((highest - lowest) / TICKS))
             return [tick for power in powers for factor in factors if self.first <= (tick := factor * 10.0**power) <= self.last]
         rough = ((self.last - self.first) or 1.0) / TICKS
         size = 10.0 ** math.floor(math.log10(rough))

@@ -25,7 +25,8 @@ def svg(trained: Cohort) -> str:
     drawn = min(len(trained), MOST_LINES)
     curves: dict[str, Floats] = {attribute: getattr(trained, attribute)[:drawn] for _, attribute, _ in PARTS}
     epochs = np.unique(np.linspace(1, trained.train_loss.shape[1], MOST_POINTS).round().astype(int))
-    shown = np.concatenate([losses[:, epochs - 1].ravel() for losses in curves.values()])
+    kept = trained.val_loss[np.arange(drawn), trained.epoch[:drawn] - 1]
+    shown = np.concatenate([*(losses[:, epochs - 1].ravel() for losses in curves.values()), kept])
     low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
     is_log = low > 0 and high / low > LOG_FROM
     room = 0.0 if is_log else (high - low or abs(high) or 1.0) * 0.04
@@ -37,11 +38,9 @@ def svg(trained: Cohort) -> str:
         parts.append(f'<text x="{LEFT + 90 * at}" y="20" fill="{colour}" font-weight="600">{part}</text>')
         parts += [_line(across, up, epochs, losses, colour) for losses in curves[attribute]]
     parts.append(f'<text x="{WIDTH - RIGHT}" y="20" text-anchor="end" fill="#444">{title}</text>')
-    kept = [(epoch, losses[epoch - 1]) for epoch, losses in zip(trained.epoch[:drawn], curves["val_loss"], strict=True)]
     if (trained.epoch < trained.trained).any():
-        dots = [
-            f'<circle cx="{across.place(epoch):.1f}" cy="{up.place(loss):.1f}" r="3" fill="{PARTS[1][2]}"/>' for epoch, loss in kept
-        ]
+        places = [(across.place(epoch), up.place(loss)) for epoch, loss in zip(trained.epoch[:drawn], kept, strict=True)]
+        dots = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{PARTS[1][2]}"/>' for x, y in places]
         note = f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end" fill="#444">● weights kept</text>'
         parts += [*dots, note]
     opening = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" style="{FONT}">'
