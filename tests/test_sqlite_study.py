@@ -15,7 +15,7 @@ from optuna.trial import TrialState, create_trial
 
 from study import sqlite
 from study.errors import BadInput, Corrupt
-from study.search import attributes, reading, records, sqlite_study, stored
+from study.search import attributes, overview, reading, records, sqlite_study, stored
 from study.search.records import OBJECTIVES, Contents
 
 PARAMS = {
@@ -94,6 +94,10 @@ def test_a_reader_of_one_moment_sees_what_others_have_written(file: Path) -> Non
         "UPDATE alembic_version SET version_num = 'v6.0.0.a'",
         "UPDATE trial_user_attributes SET value_json = '{'",
         "UPDATE trials SET datetime_start = 'yesterday'",
+        "UPDATE trials SET state = 'DONE'",
+        "UPDATE trial_params SET distribution_json = '{}'",
+        "UPDATE trial_params SET distribution_json = '[]'",
+        "UPDATE trial_params SET param_value = 7",
         "ALTER TABLE trial_values RENAME COLUMN objective TO target",
         "DROP TABLE trial_params",
     ],
@@ -102,6 +106,26 @@ def test_what_is_not_as_expected_is_left_to_optuna(change: str, file: Path) -> N
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute(change)
     assert sqlite_study.read(sqlite.url_of(file), "other") is None
+
+
+@pytest.mark.parametrize("change", ["state = 'DONE'", "datetime_start = 'yesterday'"])
+def test_a_value_that_optuna_cannot_read_either_is_damage(change: str, file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(f"UPDATE trials SET {change}")
+    with pytest.raises(Corrupt, match="study other has a value that isn't readable"):
+        reading.open_study(sqlite.url_of(file), "other")
+
+
+def test_a_study_that_is_deleted_meanwhile_is_none(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = sqlite.url_of(file)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM trial_system_attributes")  # no results of ours
+        connection.execute("DELETE FROM study_user_attributes")
+        connection.execute("DELETE FROM study_system_attributes")
+    monkeypatch.setattr(overview, "names", lambda _: ["empty", "deleted", "other"])
+    assert {each.name for each in overview.overviews(url)} == {"empty", "other"}
+    assert overview.best(url, "deleted") is None and reading.find(url, "deleted") is None
+    assert not reading.has_begun(url, "deleted") and reading.run_ids(url, "deleted") == {}
 
 
 def test_a_damaged_file_and_an_unknown_name_are_errors_with_optunas_words(file: Path) -> None:

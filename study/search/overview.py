@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from study.search.mirror import latest
-from study.search.reading import names, read
-from study.search.records import WINNER, objectives_of, records_of, settings_of
+from study.search.reading import find, names
+from study.search.records import WINNER, Contents, objectives_of, records_of, settings_of
 from study.settings.values import Value
 from study.statistics.objectives import Objective
 
@@ -34,12 +34,12 @@ class Overview:
 
 def overviews(storage: str) -> list[Overview]:
     """Return all studies, the one with the newest trials first."""
-    studies = [_overview(storage, name) for name in names(storage)]
+    # without those that are deleted meanwhile
+    studies = [_overview(name, kept) for name in names(storage) if (kept := find(storage, name))]
     return sorted(studies, key=lambda study: study.ended or study.started or datetime.min, reverse=True)
 
 
-def _overview(storage: str, name: str) -> Overview:
-    kept = read(storage, name)
+def _overview(name: str, kept: Contents) -> Overview:
     trials, records, objectives = latest(kept.trials), records_of(kept), objectives_of(kept.attrs)
     first = objectives[0]
     done = [
@@ -63,5 +63,6 @@ def _overview(storage: str, name: str) -> Overview:
 
 def best(storage: str, name: str) -> int | None:
     """Return the number of a study's best trial by its first objective; None if it has none, or there is no such study."""
-    best_trial = _overview(storage, name).best if name in names(storage) else None
+    kept = find(storage, name)
+    best_trial = _overview(name, kept).best if kept else None
     return best_trial[0] if best_trial else None

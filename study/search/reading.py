@@ -96,9 +96,20 @@ def open_study(storage: str, name: str) -> StoredStudy:
     )
 
 
+def find(storage: str, name: str) -> Contents | None:
+    """Read what a storage has of a study; None if there is none of this name, or no longer."""
+    if not sqlite.is_there(storage):
+        return None
+    try:
+        return read(storage, name)
+    except KeyError:
+        return None
+
+
 def has_begun(storage: str, name: str) -> bool:
     """Return whether a study of this name exists, whole."""
-    return sqlite.is_there(storage) and name in names(storage) and IDENTITY in read(storage, name).attrs
+    kept = find(storage, name)
+    return kept is not None and IDENTITY in kept.attrs
 
 
 def told(storage: str, name: str) -> dict[int, list[float]]:
@@ -108,6 +119,5 @@ def told(storage: str, name: str) -> dict[int, list[float]]:
 
 def run_ids(storage: str, name: str) -> dict[int, str | None]:
     """Return the runs of all attempts of a study, by their numbers; none if there is no study of this name."""
-    if not sqlite.is_there(storage) or name not in names(storage):
-        return {}
-    return {trial.number: record_of(trial).run_id for trial in read(storage, name).trials}
+    kept = find(storage, name)
+    return {trial.number: record_of(trial).run_id for trial in kept.trials} if kept else {}

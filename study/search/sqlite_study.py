@@ -51,12 +51,10 @@ def read(url: str, name: str) -> Contents | None:
             if not _is_known(file):
                 return None
             found = file.execute("SELECT study_id FROM studies WHERE study_name = ?", (name,)).fetchone()
-            return _kept(file, found[0]) if found else _none_of(name)
-    except (sqlite3.Error, ValueError):  # a value that isn't JSON, a date or a state is one
+            if found:
+                return _kept(file, found[0])
+    except Exception:  # a value that isn't JSON, a date, a state or a distribution raises almost anything
         return None
-
-
-def _none_of(name: str) -> Contents:
     raise KeyError(name)
 
 

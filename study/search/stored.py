@@ -10,10 +10,11 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages._rdb.models import NOT_FOUND_MSG
 from optuna.trial import FrozenTrial, TrialState
 
 from study import processes
-from study.errors import BadInput
+from study.errors import BadInput, Corrupt
 from study.records.outcome import Completed, TrialResult
 from study.search import attributes
 from study.search import storage as storages
@@ -38,14 +39,19 @@ def names(storage: str) -> list[str]:
 
 
 def read(storage: str, name: str) -> Contents:
-    """Read what a storage has of a study. Raises KeyError if there is none of this name."""
+    """Read what a storage has of a study. Raises KeyError if there is none of this name, and Corrupt for damaged values."""
     with storages.errors(storage):
         try:
             study = load(storage, name)
         except KeyError:  # one that `errors` would take for a study that has been deleted meanwhile
             study = None
         if study is not None:
-            return contents(study)
+            try:
+                return contents(study)
+            except (LookupError, TypeError, ValueError) as error:  # of what decodes a value
+                if NOT_FOUND_MSG in error.args:
+                    raise
+                raise Corrupt(f"{storages.KEY} {storage}: study {name} has a value that isn't readable: {error!r}") from error
     raise KeyError(name)
 
 
