@@ -35,15 +35,15 @@ class Overview:
 def overviews(storage: str) -> list[Overview]:
     """Return all studies, the one with the newest trials first."""
     # without those that are deleted meanwhile
-    studies = [_overview(name, kept) for name in names(storage) if (kept := find(storage, name))]
+    studies = [_overview(name, contents) for name in names(storage) if (contents := find(storage, name))]
     return sorted(studies, key=lambda study: study.ended or study.started or datetime.min, reverse=True)
 
 
-def _overview(name: str, kept: Contents) -> Overview:
-    trials, records, objectives = latest(kept.trials), records_of(kept), objectives_of(kept.attrs)
+def _overview(name: str, contents: Contents) -> Overview:
+    trials, records, objectives = latest(contents.trials), records_of(contents), objectives_of(contents.attrs)
     first = objectives[0]
     done = [
-        (record.number != kept.attrs.get(WINNER), first.sign * record.values[0], record.number)
+        (record.number != contents.attrs.get(WINNER), first.sign * record.values[0], record.number)
         for record in records
         if record.summary and record.values
     ]
@@ -52,7 +52,7 @@ def _overview(name: str, kept: Contents) -> Overview:
     return Overview(
         name=name,
         objectives=objectives,
-        settings=settings_of(kept.attrs),
+        settings=settings_of(contents.attrs),
         replicates=(min(counts), max(counts)) if counts else None,
         states=dict(Counter(record.state for record in records)),
         best=(min(done)[2], first.sign * min(done)[1]) if done else None,
@@ -63,6 +63,6 @@ def _overview(name: str, kept: Contents) -> Overview:
 
 def best(storage: str, name: str) -> int | None:
     """Return the number of a study's best trial by its first objective; None if it has none, or there is no such study."""
-    kept = find(storage, name)
-    best_trial = _overview(name, kept).best if kept else None
+    contents = find(storage, name)
+    best_trial = _overview(name, contents).best if contents else None
     return best_trial[0] if best_trial else None

@@ -43,9 +43,9 @@ def names(storage: str) -> list[str]:
 
 def read(storage: str, name: str) -> Contents:
     """Read what a storage has of a study. Raises KeyError if there is none of this name, and StudyError if it can't be read."""
-    kept = sqlite_study.read(storage, name)
-    if kept is not None:
-        return kept
+    contents = sqlite_study.read(storage, name)
+    if contents is not None:
+        return contents
     from study.search import stored
 
     return stored.read(storage, name)
@@ -78,18 +78,18 @@ def open_study(storage: str, name: str) -> StoredStudy:
     if (path := sqlite.path_of(storage)) and not path.exists():
         raise BadInput([Fault("STUDY", name, f"a study in {storage}, which doesn't exist; run a study here, or give --storage")])
     try:
-        kept = read(storage, name)
+        contents = read(storage, name)
     except KeyError as error:
         raise BadInput([Fault("STUDY", name, one_of_names(name, names(storage)))]) from error
-    attrs, identity = kept.attrs, kept.attrs.get(IDENTITY, {})
+    attrs, identity = contents.attrs, contents.attrs.get(IDENTITY, {})
     return StoredStudy(
         objectives=objectives_of(attrs),
         identity=identity,
         settings=settings_of(attrs),
         space={key.removeprefix(SPACE): text for key, text in identity.items() if key.startswith(SPACE)},
-        records=records_of(kept),
+        records=records_of(contents),
         finals=finals_of(attrs),
-        front=front_of(kept),
+        front=front_of(contents),
         command=attrs.get(COMMAND, ""),
         rules=Rules(**attrs[RULES]) if RULES in attrs else None,
         default=beginning_of(attrs).default,
@@ -108,8 +108,8 @@ def find(storage: str, name: str) -> Contents | None:
 
 def has_begun(storage: str, name: str) -> bool:
     """Return whether a study of this name exists, whole."""
-    kept = find(storage, name)
-    return kept is not None and IDENTITY in kept.attrs
+    contents = find(storage, name)
+    return contents is not None and IDENTITY in contents.attrs
 
 
 def told(storage: str, name: str) -> dict[int, list[float]]:
@@ -119,5 +119,5 @@ def told(storage: str, name: str) -> dict[int, list[float]]:
 
 def run_ids(storage: str, name: str) -> dict[int, str | None]:
     """Return the runs of all attempts of a study, by their numbers; none if there is no study of this name."""
-    kept = find(storage, name)
-    return {trial.number: record_of(trial).run_id for trial in kept.trials} if kept else {}
+    contents = find(storage, name)
+    return {trial.number: record_of(trial).run_id for trial in contents.trials} if contents else {}

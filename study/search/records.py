@@ -78,12 +78,12 @@ def beginning_of(attrs: Mapping[str, Any]) -> Beginning:
     return Beginning(**attrs.get(BEGINNING, {}))
 
 
-def front_of(kept: Contents) -> list[int]:
+def front_of(contents: Contents) -> list[int]:
     """Return the numbers of the completed trials that no other beats in every one of several objectives; none for one objective."""
-    objectives = objectives_of(kept.attrs)
+    objectives = objectives_of(contents.attrs)
     if len(objectives) < 2:
         return []
-    complete = [trial for trial in kept.trials if trial.state == TrialState.COMPLETE]
+    complete = [trial for trial in contents.trials if trial.state == TrialState.COMPLETE]
     signs = [objective.sign for objective in objectives]
     losses = np.array([trial.values for trial in complete]).reshape(-1, len(signs)) * signs
     beaten = [((losses <= own).all(axis=1) & (losses < own).any(axis=1)).any() for own in losses]
@@ -121,23 +121,23 @@ def round_name(number: int, first: int) -> str:
     return f"{ROUND}{number} {first}"
 
 
-def records_of(kept: Contents) -> list[TrialRecord]:
+def records_of(contents: Contents) -> list[TrialRecord]:
     """Return the records of all trials, without the attempts that were made again, each with all replicates of a race."""
-    return [record for _, record in _with_first(kept)]
+    return [record for _, record in _with_first(contents)]
 
 
-def raced_of(kept: Contents) -> list[tuple[str | None, TrialRecord]]:
+def raced_of(contents: Contents) -> list[tuple[str | None, TrialRecord]]:
     """Return the trials that a race gave later replicates, each with the run of its first ones, if that is known."""
     return [
         (first.run_id, record)
-        for first, record in _with_first(kept)
-        if first.summary and round_name(first.number, len(first.summary.val_losses)) in kept.attrs
+        for first, record in _with_first(contents)
+        if first.summary and round_name(first.number, len(first.summary.val_losses)) in contents.attrs
     ]
 
 
-def _with_first(kept: Contents) -> list[tuple[TrialRecord, TrialRecord]]:
+def _with_first(contents: Contents) -> list[tuple[TrialRecord, TrialRecord]]:
     """Return each trial's record with its first replicates alone, and with all of them."""
-    attrs, records = kept.attrs, [record_of(trial) for trial in latest(kept.trials)]
+    attrs, records = contents.attrs, [record_of(trial) for trial in latest(contents.trials)]
     if RULES not in attrs:
         return [(record, record) for record in records]
     objective, per_split = objectives_of(attrs)[0], rounds.per_split(settings_of(attrs))

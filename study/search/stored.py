@@ -1,4 +1,4 @@
-"""Opens a study in Optuna's storage, keeps results with its trials, and tells which of these are in work."""
+"""Opens a study in Optuna's storage, keeps results with its trials, and finds those that are in work."""
 
 from __future__ import annotations
 
