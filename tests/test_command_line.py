@@ -393,6 +393,15 @@ def test_a_column_of_brief_labels_is_no_wider_than_they_are(
     assert re.search(r"19 still improving… {2,12}0\.05", capsys.readouterr().out)
 
 
+def test_a_table_is_as_wide_as_the_rows_that_it_shows(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal.out, "_width", 60)
+    rows = (("1", "sgd"), ("2", "adam"), ("3", "a long text" * 9))
+    terminal.show_table(report.Table(("trial", "convergence", "optimizer"), [(n, "slow", text) for n, text in rows]), rows=2)
+    shown = capsys.readouterr().out
+    assert "adam" in shown and "a long text" not in shown and "… and 1 more" in shown
+    assert "too narrow" not in shown and max(map(len, shown.splitlines())) < 40
+
+
 def test_a_narrow_terminal_cuts_off_the_note_of_a_bar_alone() -> None:
     console = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO())
     bar = progress.bar(console)
