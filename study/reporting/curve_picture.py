@@ -10,7 +10,7 @@ from study.records.arrays import Array, Floats
 from study.records.cohort import Cohort
 from study.reporting.axes import Axis
 
-WIDTH, HEIGHT, LEFT, RIGHT, HEAD, FOOT = 480, 300, 56, 14, 34, 40
+WIDTH, HEIGHT, LEFT, RIGHT, HEAD, FOOT = 480, 300, 56, 20, 34, 40
 MOST_LINES, MOST_POINTS = 8, 100  # replicates that are drawn, and epochs of each
 LOG_FROM = 4  # times the least loss, from which on the axis is logarithmic
 PARTS = (("training", "train_loss", "#2a7fc1"), ("validation", "val_loss", "#d9641e"))
