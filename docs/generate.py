@@ -86,7 +86,7 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "default `false`",
     "NO_COLOR": "any value: neither colours nor bold in the terminal",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "default `false` for `mlp-study ui`, which needs none of MLflow's jobs",
-    "PYTHONWARNINGS": "default `ignore` for `mlp-study ui`: MLflow's use of what other libraries deprecate is none of a user's concern",
+    "PYTHONWARNINGS": "default `ignore` for `mlp-study ui`: MLflow uses what other libraries deprecate",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "default `true`",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "repetitions of a failed request to an MLflow server; default 7",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "growth of the waits between them; default 1",
