@@ -116,6 +116,16 @@ def test_a_value_that_optuna_cannot_read_either_is_damage(change: str, file: Pat
         reading.open_study(sqlite.url_of(file), "other")
 
 
+def test_a_result_of_another_version_is_damage_with_its_place(file: Path) -> None:
+    url, place = sqlite.url_of(file), r"study other, trial [01] has a result that this version of mlp-study can't read: .*val_loss"
+    with pytest.raises(Corrupt, match=place):
+        reading.open_study(url, "other")
+    with pytest.raises(Corrupt, match=place):
+        overview.best(url, "other")
+    with pytest.raises(Corrupt, match=place):
+        stored.attempts(url, "other")
+
+
 def test_a_study_that_is_deleted_meanwhile_is_none(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = sqlite.url_of(file)
     with closing(sqlite3.connect(file)) as connection, connection:

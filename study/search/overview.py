@@ -8,7 +8,7 @@ from datetime import datetime
 
 from study.search.mirror import latest
 from study.search.reading import find, names
-from study.search.records import WINNER, Contents, objectives_of, records_of, settings_of
+from study.search.records import WINNER, Contents, damage_of, objectives_of, records_of, settings_of
 from study.settings.values import Value
 from study.statistics.objectives import Objective
 
@@ -40,7 +40,9 @@ def overviews(storage: str) -> list[Overview]:
 
 
 def _overview(name: str, contents: Contents) -> Overview:
-    trials, records, objectives = latest(contents.trials), records_of(contents), objectives_of(contents.attrs)
+    trials, objectives = latest(contents.trials), objectives_of(contents.attrs)
+    with damage_of(name):
+        records = records_of(contents)
     first = objectives[0]
     done = [
         (record.number != contents.attrs.get(WINNER), first.sign * record.values[0], record.number)

@@ -18,6 +18,7 @@ from study.search.records import (
     SPACE,
     Contents,
     beginning_of,
+    damage_of,
     finals_of,
     front_of,
     objectives_of,
@@ -82,12 +83,14 @@ def open_study(storage: str, name: str) -> StoredStudy:
     except KeyError as error:
         raise BadInput([Fault("STUDY", name, one_of_names(name, names(storage)))]) from error
     attrs, identity = contents.attrs, contents.attrs.get(IDENTITY, {})
+    with damage_of(name):
+        records = records_of(contents)
     return StoredStudy(
         objectives=objectives_of(attrs),
         identity=identity,
         settings=settings_of(attrs),
         space={key.removeprefix(SPACE): text for key, text in identity.items() if key.startswith(SPACE)},
-        records=records_of(contents),
+        records=records,
         finals=finals_of(attrs),
         front=front_of(contents),
         command=attrs.get(COMMAND, ""),

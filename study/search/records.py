@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from study import processes
+from study.errors import Corrupt
 from study.records.outcome import Completed, Summary
 from study.records.trial import TrialRecord
 from study.search import attributes
@@ -160,14 +162,29 @@ def _with_later(record: TrialRecord, attrs: Mapping[str, Any], objective: Object
     return replace(record, summary=summary, run_id=run_id, values=[objective.value(summary)])
 
 
+@contextmanager
+def damage_of(name: str) -> Iterator[None]:
+    """Name the study in errors about its damage that the block raises."""
+    try:
+        yield
+    except Corrupt as error:
+        raise Corrupt(f"study {name}, {error}") from error
+
+
 def record_of(trial: FrozenTrial) -> TrialRecord:
+    """Return a trial's record. Raises Corrupt for a result that isn't as this version writes it, or an earlier release did."""
     kept = attributes.of_trial(trial, RESULT, {})
+    try:
+        summary = Summary.of_plain(kept["summary"]) if "summary" in kept else None
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        message = f"trial {trial.number} has a result that this version of mlp-study can't read: {error}"
+        raise Corrupt(message) from error
     return TrialRecord(
         number=trial.number,
         state=STATES[trial.state],
         params=dict(trial.params),
         values=list(trial.values or []),
-        summary=Summary.of_plain(kept["summary"]) if "summary" in kept else None,
+        summary=summary,
         reason=kept.get("reason"),
         run_id=kept.get("run_id"),
         seconds=kept.get("seconds", {}),

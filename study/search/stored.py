@@ -19,7 +19,7 @@ from study.records.outcome import Completed, TrialResult
 from study.search import attributes
 from study.search import storage as storages
 from study.search.mirror import Mirror
-from study.search.records import DRIVERS, OWNER, RESULT, Contents, record_of, uncounted
+from study.search.records import DRIVERS, OWNER, RESULT, Contents, damage_of, record_of, uncounted
 
 
 @cache
@@ -110,6 +110,8 @@ def attempts(storage: str, name: str) -> list[Attempt]:
     with storages.errors(storage):
         study = load(storage, name)
         trials, silent = study.get_trials(deepcopy=False), silent_trials(study)
+    with damage_of(name):
+        records = [record_of(trial) for trial in trials]
     return [
         Attempt(
             number=record.number,
@@ -120,7 +122,7 @@ def attempts(storage: str, name: str) -> list[Attempt]:
             run_id=record.run_id,
             reason=record.reason,
         )
-        for trial, record in ((trial, record_of(trial)) for trial in trials)
+        for trial, record in zip(trials, records, strict=True)
     ]
 
 
