@@ -61,6 +61,16 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def bare(file: Path) -> Path:
+    """The same file without results of ours."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM trial_system_attributes")
+        connection.execute("DELETE FROM study_user_attributes")
+        connection.execute("DELETE FROM study_system_attributes")
+    return file
+
+
 def plain(kept: Contents | None) -> str:
     """All that is read, as a text, in which NaN equals NaN. Attributes and reports have no order; settings have one."""
     assert kept is not None
@@ -126,12 +136,8 @@ def test_a_result_of_another_version_is_damage_with_its_place(file: Path) -> Non
         stored.attempts(url, "other")
 
 
-def test_a_study_that_is_deleted_meanwhile_is_none(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = sqlite.url_of(file)
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("DELETE FROM trial_system_attributes")  # no results of ours
-        connection.execute("DELETE FROM study_user_attributes")
-        connection.execute("DELETE FROM study_system_attributes")
+def test_a_study_that_is_deleted_meanwhile_is_none(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = sqlite.url_of(bare)
     monkeypatch.setattr(overview, "names", lambda _: ["empty", "deleted", "other"])
     assert {each.name for each in overview.overviews(url)} == {"empty", "other"}
     assert overview.best(url, "deleted") is None and reading.find(url, "deleted") is None
@@ -168,14 +174,10 @@ def test_the_front_is_that_of_optuna(seed: int) -> None:
     assert front == ([each.number for each in study.best_trials] if len(directions) > 1 else [])
 
 
-def test_reading_loads_neither_sqlalchemy_nor_alembic(file: Path) -> None:
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("DELETE FROM trial_system_attributes")  # no results of ours
-        connection.execute("DELETE FROM study_user_attributes")
-        connection.execute("DELETE FROM study_system_attributes")
-    read = f"reading.open_study({sqlite.url_of(file)!r}, 'other')"
+def test_reading_loads_neither_sqlalchemy_nor_alembic(bare: Path) -> None:
+    read = f"reading.open_study({sqlite.url_of(bare)!r}, 'other')"
     heavy = "print([name for name in ('sqlalchemy', 'alembic', 'optuna.storages._rdb.models') if name in sys.modules])"
-    code = f"import sys; from study.search import overview, reading; {read}; overview.overviews({sqlite.url_of(file)!r}); {heavy}"
+    code = f"import sys; from study.search import overview, reading; {read}; overview.overviews({sqlite.url_of(bare)!r}); {heavy}"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
 
