@@ -23,13 +23,15 @@ from benchmarks.table_sides import REGRESSION, TARGET
 BEST_EPOCH, COSINE, ADAMW = "training.patience=100", "schedule=cosine", "optimizer=adamw"
 RATE, SMALLER = "optimizer.learning_rate=0.01", "optimizer.learning_rate=0.003"
 DECAY = "optimizer.weight_decay=0.1"
+FOURIER = "data.fourier=true"
 ANEW, FOLDS = "replicates.per_split=2", ("data.resample=kfold", "data.folds=8")
 FALLING = (*FOLDS, BEST_EPOCH, COSINE, ADAMW, SMALLER, DECAY)
 WAYS: dict[str, tuple[str, ...]] = {
     "default setting, a split for each pair": (ANEW,),
     "best epoch": (ANEW, BEST_EPOCH),
     "best epoch, AdamW 0.01, cosine": (ANEW, BEST_EPOCH, COSINE, ADAMW, RATE, DECAY),
-    "the same, eight folds (+experiment=table)": (*FOLDS, BEST_EPOCH, COSINE, ADAMW, RATE, DECAY),
+    "the same, eight folds": (*FOLDS, BEST_EPOCH, COSINE, ADAMW, RATE, DECAY),
+    "the same, Fourier features (+experiment=table)": (*FOLDS, BEST_EPOCH, COSINE, ADAMW, RATE, DECAY, FOURIER),
     "eight folds, best epoch": (*FOLDS, BEST_EPOCH),
     "eight folds, best epoch, cosine 0.003": (*FOLDS, BEST_EPOCH, COSINE, SMALLER),
     "eight folds, best epoch, cosine 0.01": (*FOLDS, BEST_EPOCH, COSINE, RATE),
@@ -68,7 +70,7 @@ def main() -> None:
     every = [table.name for table in known_tables]
     parser.add_argument("--tables", nargs="*", default=every[: len(tables.TABLES)], choices=every, metavar="TABLE")
     parser.add_argument("--chosen-on", action="store_true", help="the tables that the search for tables was chosen on, instead")
-    parser.add_argument("--ways", nargs="*", default=list(WAYS)[:4], choices=list(WAYS), metavar="WAY", help="; ".join(WAYS))
+    parser.add_argument("--ways", nargs="*", default=list(WAYS)[:5], choices=list(WAYS), metavar="WAY", help="; ".join(WAYS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=1500, help="of a table at most (default 1500)")
     parser.add_argument("--cache", type=Path, default=CACHE, help=f"default {CACHE}")

@@ -183,6 +183,8 @@ WAYS = [
     ["data.normalise=power", "data.normalise_target=power", "data.soft_clip=3"],
     ["data.normalise=robust", "data.normalise_target=log", "data.encode=target", "data.soft_clip=2"],
     ["data.target=heat", "data.missing=mean", "data.encode=target", "data.drop=[y]"],
+    ["data.fourier=true", "data.encode=target"],
+    ["data.fourier=true", "data.normalise=none", "data.missing=mean", "data.target=heat", "data.drop=[y]"],
 ]
 
 

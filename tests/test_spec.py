@@ -267,6 +267,7 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "encode": st.sampled_from(("auto", "onehot", "target", "ordinal")),
     "min_count": st.none() | st.integers(1, 1_000_000),
     "clip": st.none() | st.floats(1, 1e6),
+    "fourier": st.booleans(),
     "soft_clip": st.none() | st.floats(1, 1e6),
     "test_path": st.sampled_from([None, "/more.csv"]),
     "split": st.just("random"),

@@ -469,6 +469,7 @@ def test_later_settings_leave_the_identity_of_earlier_studies(tmp_path: Path) ->
         "time",
         "columns",
         "soft_clip",
+        "fourier",
         "quote",
         "skip",
         "sheet",

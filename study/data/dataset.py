@@ -92,7 +92,7 @@ def load_tested(spec: TrialSpec) -> Dataset | None:
 
 def _dataset(data: Data, rows: Rows, train: Array, val: Array, noise_seed: int) -> Dataset:
     x_train, x_val = scaled_inputs(data, rows, train, val)
-    names = input_names(rows)
+    names = input_names(data, rows)
     _add_noise(x_train, data.feature_noise, noise_seed, ON_INPUTS)
     if isinstance(data, Regression) and rows.labels is None:
         if data.normalise_target == LOG and rows.y.min() <= 0:

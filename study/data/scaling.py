@@ -8,8 +8,9 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from study.data import shapes, splits, target_codes
+from study.data import fourier, shapes, splits, target_codes
 from study.data.encoding import AMOUNT, CODE, CODES, FLAG
+from study.data.fourier import Fourier
 from study.data.rows import Rows
 from study.data.shapes import Shape
 from study.records.arrays import Array, Doubles, Floats
@@ -100,7 +101,7 @@ class Scaling(NamedTuple):
 
     inputs, targets: one per column; no targets for classes, and no inputs for codes. codes: for each column of codes what each of
     them becomes, [codes, outputs]. kinds: of the columns of x, as in `Rows.kinds`. x_val: the validation part as it was loaded,
-    missing values filled, [n, columns of x].
+    missing values filled, [n, columns of x]. waves: of each AMOUNT, with data.fourier.
     """
 
     inputs: tuple[ColumnScale, ...]
@@ -108,6 +109,7 @@ class Scaling(NamedTuple):
     x_val: Doubles
     codes: tuple[Doubles, ...] = ()
     kinds: tuple[str, ...] = ()
+    waves: tuple[Fourier, ...] = ()
 
     def apply(self, x: Doubles, fills: Doubles) -> Doubles:
         """Return rows as the replicate's networks see them, [n, inputs]. x: [n, columns], NaN where missing.
@@ -119,8 +121,18 @@ class Scaling(NamedTuple):
         numbers = np.where(np.isnan(x[:, ~coded]), fills, x[:, ~coded])
         known = np.isfinite(numbers)
         scaled = [scale.apply(np.where(ok, column, 0)) for scale, column, ok in zip(self.inputs, numbers.T, known.T, strict=True)]
-        plain = np.where(known, np.stack(scaled, axis=1) if scaled else numbers, np.nan)
-        return np.hstack([plain, *(table[codes.astype(np.int64)] for table, codes in zip(self.codes, x[:, coded].T, strict=True))])
+        parts = [np.where(known, np.stack(scaled, axis=1) if scaled else numbers, np.nan)]
+        parts += [table[codes.astype(np.int64)] for table, codes in zip(self.codes, x[:, coded].T, strict=True)]
+        if self.waves:
+            at = amounts(self.kinds)
+            finite = np.where(known[:, at], numbers[:, at], np.nan)
+            parts.append(fourier.of_columns(self.waves, finite))
+        return np.hstack(parts)
+
+
+def amounts(kinds: Sequence[str]) -> list[int]:
+    """Return where numbers of any size are among the columns that aren't codes."""
+    return [at for at, kind in enumerate(kind for kind in kinds if kind != CODE) if kind == AMOUNT]
 
 
 class ScaleRules(NamedTuple):
@@ -135,6 +147,10 @@ class ScaleRules(NamedTuple):
 def fill_rule(data: Data) -> str:
     """Return the key in FILLS of the statistic that replaces missing numbers."""
     return data.missing if isinstance(data, UserTable) else MEAN
+
+
+def has_waves(data: Data) -> bool:
+    return isinstance(data, UserTable) and data.fourier
 
 
 def _of_inputs(data: Data) -> ScaleRules:
@@ -171,15 +187,17 @@ def learn_scaling(spec: TrialSpec, number: int) -> Scaling:
     data = spec.data
     rows, train, val = splits.replicate_parts(spec, number)
     rules, x_val = _of_inputs(data), np.empty((len(val), rows.x.shape[1]))
-    inputs, kinds = [], rows.kinds
+    inputs, waves, kinds = [], [], rows.kinds
     for column, kind in enumerate(kinds):
         if kind == CODE:
             x_val[:, column] = rows.x[val, column]
             continue
-        scale, _, x_val[:, column] = _learned(rows.x[:, column], train, val, rules, kind)
+        scale, x_train, x_val[:, column] = _learned(rows.x[:, column], train, val, rules, kind)
         inputs.append(scale)
+        if kind == AMOUNT and has_waves(data):
+            waves.append(fourier.learn(x_train))
     codes = tuple(coded.table for coded in _all_coded(data, rows, train, val))
-    return Scaling(tuple(inputs), _targets(data, rows, train, val), x_val, codes, kinds)
+    return Scaling(tuple(inputs), _targets(data, rows, train, val), x_val, codes, kinds, tuple(waves))
 
 
 def clipped(spec: TrialSpec) -> dict[str, tuple[int, float, float]]:
@@ -202,14 +220,16 @@ def _targets(data: Data, rows: Rows, train: Array, val: Array) -> tuple[ColumnSc
 
 
 def scaled_inputs(data: Data, rows: Rows, train: Array, val: Array) -> tuple[Floats, Floats]:
-    """Return both parts' inputs as a network sees them, [n, inputs]: the columns of x but codes, and then what codes become.
+    """Return both parts' inputs as a network sees them, [n, inputs].
 
-    train, val: row numbers; all statistics are of the training part.
+    These are the columns of x but codes, then what codes become, then the Fourier features if there are any. train, val: row
+    numbers; all statistics are of the training part.
     """
     of_rows = rows.kinds
     plain = [at for at, kind in enumerate(of_rows) if kind != CODE]
     coded = _all_coded(data, rows, train, val)
-    width = len(plain) + sum(codes.table.shape[1] for codes in coded)
+    waving = [plain[at] for at in amounts(of_rows)] if has_waves(data) else []
+    width = len(plain) + sum(codes.table.shape[1] for codes in coded) + 2 * len(waving)
     parts = np.zeros((len(train), width), np.float32), np.zeros((len(val), width), np.float32)
     kinds, rules = [of_rows[at] for at in plain], _of_inputs(data)
     _fill(parts, (rows.x[:, at] for at in plain), train, val, rules, kinds)
@@ -218,6 +238,11 @@ def scaled_inputs(data: Data, rows: Rows, train: Array, val: Array) -> tuple[Flo
         till = at + codes.table.shape[1]
         parts[0][:, at:till], parts[1][:, at:till] = codes.train, codes.val
         at = till
+    for place, column in enumerate(waving, at):
+        _, *known = _learned(rows.x[:, column], train, val, rules, AMOUNT)
+        learned = fourier.learn(known[0])
+        for part, values in zip(parts, known, strict=True):
+            part[:, [place, place + len(waving)]] = fourier.of_columns([learned], values[:, None])
     return parts
 
 
@@ -226,13 +251,14 @@ def scaled_targets(data: Regression, rows: Rows, train: Array, val: Array) -> tu
     return scaled(rows.y, train, val, data.normalise_target, fill_rule(data))
 
 
-def input_names(rows: Rows) -> tuple[str, ...]:
+def input_names(data: Data, rows: Rows) -> tuple[str, ...]:
     """Return the names of the inputs of `scaled_inputs`."""
     named = list(zip(rows.input_names, rows.kinds, strict=True))
     outputs = rows.target_names if rows.labels is None else rows.target_names[1 if len(rows.target_names) == 2 else 0 :]
     alone = len(outputs) == 1
     coded = [f"{name} by target" if alone else f"{name} by {output}" for name, kind in named if kind == CODE for output in outputs]
-    return (*(name for name, kind in named if kind != CODE), *coded)
+    waves = fourier.names([name for name, kind in named if kind == AMOUNT]) if has_waves(data) else ()
+    return (*(name for name, kind in named if kind != CODE), *coded, *waves)
 
 
 def scaled(values: Array, train: Array, val: Array, scale: str, missing: str) -> tuple[Floats, Floats]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from study.data import shapes
+from study.data import fourier, shapes
 from study.data.encoding import AMOUNT, CODE
-from study.data.scaling import ColumnScale, Scaling
+from study.data.scaling import ColumnScale, Scaling, amounts
 from study.data.shapes import Shape
 from study.engine.backend import keras
 from study.errors import Corrupt
@@ -169,11 +169,16 @@ def predictor(spec: TrialSpec, networks: Sequence[Network], scalings: Sequence[S
         x = keras.ops.where(keras.ops.isnan(x), filled, x)
     # XLA's relu turns NaN into 0, which would look like any other prediction
     nothing = keras.ops.sum(0.0 * x, axis=(1, 2), keepdims=True)
+    if scalings[0].waves:
+        known = keras.ops.take(x, amounts(kinds), axis=-1)
+        waves = fourier.features([scaling.waves for scaling in scalings], known, keras.ops)
     x = _scaled(x, [scaling.inputs for scaling in scalings])
     if of_codes:
         codes = keras.ops.take(columns, of_codes, axis=-1)
         nothing = nothing + keras.ops.sum(0.0 * codes, axis=-1)[:, None, None]
         x = keras.ops.concatenate([x, _decoded(codes, [scaling.codes for scaling in scalings])], axis=-1)
+    if scalings[0].waves:
+        x = keras.ops.concatenate([x, waves], axis=-1)
     for units in spec.model.units:
         x = _hidden(spec, count, units, x)
     x = keras.layers.EinsumDense("bri,rio->bro", (count, outputs), bias_axes="ro")(x)

@@ -10,7 +10,21 @@ from typing import ClassVar
 
 from study import redaction, sqlite
 from study.errors import BadInput, Fault
-from study.settings.rules import TEXT, THOUSANDS, Kind, Rule, integer, later, listing, number, one_of, optional, registry, setting
+from study.settings.rules import (
+    FLAG,
+    TEXT,
+    THOUSANDS,
+    Kind,
+    Rule,
+    integer,
+    later,
+    listing,
+    number,
+    one_of,
+    optional,
+    registry,
+    setting,
+)
 
 REGRESSION, CLASSIFICATION, AUTO = "regression", "classification", "auto"
 NONE, STANDARD, MINMAX, ROBUST = "none", "standard", "minmax", "robust"
@@ -304,7 +318,7 @@ class UserTable(Regression):
     missing: the statistic of the training part that replaces a missing number, or 'auto': the median, beside an input that is 1
     where the value is missing. Without 'auto', a missing text or boolean is zero in all its levels' inputs.
     clip: the most SDs, judged by the middle half of the training part, of a number from their median; None for no limit.
-    soft_clip: a smooth limit of the scaled inputs; None for none.
+    soft_clip: a smooth limit of the scaled inputs; None for none. fourier: whether a sine and a cosine stand beside each number.
     path: of a file, or a database's URL. sql: the query whose rows are the table, in a SQLite file or on a server. sheet: of a
     workbook, the first by default. delimiter, encoding, quote, and skip, the number of lines above a text's names: None detects
     them. A delimiter of a blank is any number of blanks and tabs. decimal: the decimal mark of a text file's numbers; thousands:
@@ -343,6 +357,7 @@ class UserTable(Regression):
     max_levels: int = setting(50, integer(2, 10_000))
     clip: float | None = later(20.0, optional(number(1, 1e6)), before=None)
     soft_clip: float | None = later(None, optional(number(0.1, 1e6)))
+    fourier: bool = later(False, FLAG)
     header: bool | str = later(AUTO, Rule("auto, true or false", _accept_header))
     index: str = later(AUTO, one_of((AUTO, KEEP)))
     gaps: tuple[str | float, ...] = later((), listing(Rule("texts and numbers", _accept_gap), at_least=0, distinct=True))
