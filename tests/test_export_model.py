@@ -164,9 +164,9 @@ def table(rows: int = 150) -> pd.DataFrame:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("target", "other"), [("rent", "dear"), ("dear", "rent")])
+@pytest.mark.parametrize(("target", "other", "fourier"), [("rent", "dear", "false"), ("dear", "rent", "true")])
 def test_the_folder_predicts_the_same_where_mlp_study_is_not_installed(
-    target: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target: str, other: str, fourier: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = table()
     whole.drop(columns=other).to_csv(tmp_path / "flats.csv", index=False)
@@ -174,7 +174,7 @@ def test_the_folder_predicts_the_same_where_mlp_study_is_not_installed(
     new.loc[5, "area (m²)"] = "?"
     new.to_csv(tmp_path / "new.csv", index=False)
     settings = ["data=table", "data.path=flats.csv", f"data.target={target}", "data.drop=[id]", "training.epochs=5"]
-    settings += ["replicates.count=3", "training.batch_size=16", "model.units=[8]"]
+    settings += ["replicates.count=3", "training.batch_size=16", "model.units=[8]", f"data.fourier={fourier}"]
     ran(tmp_path, "--multirun", *settings, "optimizer=adam,sgd", "hydra.sweeper.study_name=tiny")
     monkeypatch.chdir(tmp_path)
     assert run("predict", "tiny", "new.csv", "wanted.csv", "--keep", "id", "--interval", "0.5") == 0
