@@ -203,3 +203,15 @@ def test_a_reader_leaves_nothing_behind_and_minds_a_writer(has_log: bool, tmp_pa
     with sqlite.reading(path) as reader:
         assert reader.execute("SELECT * FROM t").fetchall() == [(1,)]
         assert sorted(tmp_path.iterdir()) == before == [path]
+
+
+def test_another_programs_database_has_no_studies_and_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE customers (name)")
+    content = path.read_bytes()
+    url = sqlite.url_of(path)
+    assert reading.names(url) == [] and overview.overviews(url) == []
+    with pytest.raises(BadInput, match="STUDY: got 'mine'; valid: one of: none yet"):
+        reading.open_study(url, "mine")
+    assert path.read_bytes() == content and list(tmp_path.iterdir()) == [path]

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
@@ -29,11 +30,13 @@ OF_TRIALS = "FROM {} AS part JOIN trials USING (trial_id) WHERE study_id = ? ORD
 
 def names(url: str) -> list[str] | None:
     """Return the names of a file's studies, the oldest first; None where Optuna has to read them."""
-    path = sqlite.path_of(url)
-    if path is None or not path.exists():
+    path = _path(url)
+    if path is None:
         return None
     try:
         with sqlite.reading(path) as file:
+            if not _has_studies(file):
+                return []
             known = file.execute("SELECT study_name FROM studies ORDER BY study_id").fetchall() if _is_known(file) else None
     except sqlite3.Error:
         return None
@@ -42,20 +45,32 @@ def names(url: str) -> list[str] | None:
 
 def read(url: str, name: str) -> Contents | None:
     """Return what a file has of a study; None where Optuna has to read it. Raises KeyError if there is none of this name."""
-    path = sqlite.path_of(url)
-    if path is None or not path.exists():
+    path = _path(url)
+    if path is None:
         return None
     try:
         with sqlite.reading(path) as file:
             file.execute("BEGIN")  # all of it is of one moment
-            if not _is_known(file):
-                return None
-            found = file.execute("SELECT study_id FROM studies WHERE study_name = ?", (name,)).fetchone()
-            if found:
-                return _kept(file, found[0])
+            if _has_studies(file):
+                if not _is_known(file):
+                    return None
+                found = file.execute("SELECT study_id FROM studies WHERE study_name = ?", (name,)).fetchone()
+                if found:
+                    return _kept(file, found[0])
     except Exception:  # a value that isn't JSON, a date, a state or a distribution raises almost anything
         return None
     raise KeyError(name)
+
+
+def _path(url: str) -> Path | None:
+    """Return the path of a SQLite file that has content, None for any other storage."""
+    path = sqlite.path_of(url)
+    return path if path and path.is_file() and path.stat().st_size else None
+
+
+def _has_studies(file: sqlite3.Connection) -> bool:
+    """Return False for another program's database, in which Optuna would make its tables as soon as it opens it."""
+    return file.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'studies'").fetchone() is not None
 
 
 def _is_known(file: sqlite3.Connection) -> bool:
