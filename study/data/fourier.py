@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from study.data.shapes import softening
 from study.records.arrays import Doubles
 
 FREQUENCY, LIMIT = 0.9, 3.0
@@ -59,5 +60,5 @@ def names(columns: Sequence[str]) -> tuple[str, ...]:
 
 def _waves(x: Any, middle: Any, spread: Any, ops: Any) -> tuple[Any, Any]:
     scaled = (x - middle) / spread
-    angle = FREQUENCY * scaled / ops.sqrt(1 + ops.square(scaled / LIMIT))
+    angle = FREQUENCY * scaled / softening(scaled, LIMIT, ops)
     return ops.sin(angle), ops.cos(angle)

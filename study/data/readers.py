@@ -186,8 +186,12 @@ def _numbers_in_texts(column: Column, settings: UserTable) -> tuple[Column, str]
 
     Arrow takes a blank field, and so its whole column, for text.
     """
-    texts, marks = pc.unique(column).drop_null().to_pylist(), (settings.decimal, settings.thousands)
-    if not texts or not number_texts.read(texts[0], *marks) or number_texts.slips(texts, *marks):
+    every, marks = pc.unique(column).drop_null(), (settings.decimal, settings.thousands)
+    # most columns of texts are ruled out by their first one
+    if not len(every) or not number_texts.read(every[0].as_py(), *marks):
+        return column, ""
+    texts = every.to_pylist()
+    if number_texts.slips(texts, *marks):
         return column, ""
     written = {text: number for text in texts if (number := number_texts.read(text, *marks))}
     numbers = pa.array([number.value for number in written.values()], pa.float64())

@@ -93,7 +93,7 @@ class ColumnScale(NamedTuple):
         if self.shape:
             column = shapes.bent(self.shape, column)
         scaled = np.clip((column - self.centre) / self.spread, -LARGEST, LARGEST)
-        return scaled / np.sqrt(1 + np.square(scaled / self.soft)) if self.soft else scaled
+        return scaled / shapes.softening(scaled, self.soft) if self.soft else scaled
 
 
 class Scaling(NamedTuple):
@@ -228,21 +228,16 @@ def scaled_inputs(data: Data, rows: Rows, train: Array, val: Array) -> tuple[Flo
     of_rows = rows.kinds
     plain = [at for at, kind in enumerate(of_rows) if kind != CODE]
     coded = _all_coded(data, rows, train, val)
-    waving = [plain[at] for at in amounts(of_rows)] if has_waves(data) else []
-    width = len(plain) + sum(codes.table.shape[1] for codes in coded) + 2 * len(waving)
+    waves = len(amounts(of_rows)) if has_waves(data) else 0
+    width = len(plain) + sum(codes.table.shape[1] for codes in coded) + 2 * waves
     parts = np.zeros((len(train), width), np.float32), np.zeros((len(val), width), np.float32)
     kinds, rules = [of_rows[at] for at in plain], _of_inputs(data)
-    _fill(parts, (rows.x[:, at] for at in plain), train, val, rules, kinds)
+    _fill(parts, (rows.x[:, at] for at in plain), train, val, rules, kinds, waves)
     at = len(plain)
     for codes in coded:
         till = at + codes.table.shape[1]
         parts[0][:, at:till], parts[1][:, at:till] = codes.train, codes.val
         at = till
-    for place, column in enumerate(waving, at):
-        _, *known = _learned(rows.x[:, column], train, val, rules, AMOUNT)
-        learned = fourier.learn(known[0])
-        for part, values in zip(parts, known, strict=True):
-            part[:, [place, place + len(waving)]] = fourier.of_columns([learned], values[:, None])
     return parts
 
 
@@ -322,12 +317,25 @@ def _coded(data: Data, column: Array, levels: int, targets: Array, train: Array,
 
 
 def _fill(
-    parts: Sequence[Floats], columns: Iterable[Array], train: Array, val: Array, rules: ScaleRules, kinds: Sequence[str]
+    parts: Sequence[Floats],
+    columns: Iterable[Array],
+    train: Array,
+    val: Array,
+    rules: ScaleRules,
+    kinds: Sequence[str],
+    waves: int = 0,
 ) -> None:
+    """Write the columns into both parts, and behind all else the sines and the cosines of so many AMOUNTs, 0 for none."""
+    sine = parts[0].shape[1] - 2 * waves
     for at, (column, kind) in enumerate(zip(columns, kinds, strict=True)):
         scale, *known = _learned(column, train, val, rules, kind)
         for part, values in zip(parts, known, strict=True):
             part[:, at] = scale.apply(values)
+        if waves and kind == AMOUNT:
+            learned = fourier.learn(known[0])
+            for part, values in zip(parts, known, strict=True):
+                part[:, [sine, sine + waves]] = fourier.of_columns([learned], values[:, None])
+            sine += 1
 
 
 def _learned(column: Array, train: Array, val: Array, rules: ScaleRules, kind: str) -> tuple[ColumnScale, Doubles, Doubles]:

@@ -120,6 +120,11 @@ def unbent(shape: Shape, column: Doubles) -> Doubles:
     return np.asarray(unbend([[shape]], column.reshape(-1, 1, 1))).reshape(column.shape)
 
 
+def softening(x: Any, limit: float, ops: Any = np) -> Any:
+    """Return what values are divided by to keep them smoothly below a limit: √(1 + (x / limit)²)."""
+    return ops.sqrt(1 + ops.square(x / limit))
+
+
 def _stacked(shapes: Sequence[Sequence[Shape]]) -> tuple[str, dict[str, Array]]:
     """Return the kind, and each field as an array, [R, columns, ...]."""
     names = [name for name in Shape._fields if name != "kind"]

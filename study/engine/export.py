@@ -206,7 +206,7 @@ def _scaled(x: keras.KerasTensor, scales: Sequence[Sequence[ColumnScale]]) -> ke
     spreads, centres = _spreads_and_centres(scales)
     x = _rescaling(1 / spreads, -centres / spreads, "inputs")(x)
     soft = next((column.soft for columns in scales for column in columns), None)
-    return x if soft is None else x / keras.ops.sqrt(1 + keras.ops.square(x / soft))
+    return x if soft is None else x / shapes.softening(x, soft, keras.ops)
 
 
 def _shapes(scales: Sequence[Sequence[ColumnScale]]) -> list[list[Shape]]:
