@@ -204,7 +204,7 @@ def test_of_equal_trials_the_first_is_named() -> None:
 
 @pytest.mark.parametrize("draw", [normal, heavy])
 @pytest.mark.parametrize("replicates", [5, 8, 29])
-@pytest.mark.parametrize("trials", [2, 6, 24])
+@pytest.mark.parametrize("trials", [2, 6, pytest.param(24, marks=pytest.mark.long)])
 def test_a_win_is_seldom_called_real_where_all_are_equal(trials: int, replicates: int, draw: Draw) -> None:
     """Of studies of equal settings, at most 5 % (and what 600 of them scatter) end with a real win or leave a given trial out."""
     found = [ranking.choose(dict(enumerate(each))) for each in studies(draw, trials, replicates, 600)]

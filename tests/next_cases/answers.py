@@ -121,6 +121,7 @@ CASES = [
         "replicates.vary=[]",
         shows=("the replicates are copies of one network", "differ in nothing"),
         hides=("elsewhere", "The win is real"),
+        long=True,
     ),
     case(
         "one unit in the last place",

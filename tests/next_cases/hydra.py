@@ -22,6 +22,7 @@ CASES = [
         shows=("study mine-", "sampling: optimizer.learning_rate: numbers from 0.0001 to 0.1, log", "[1/2"),
         hides=("model.width", "training.batch_size:"),
         files={"conf/experiment/mine.yaml": MINE},
+        long=True,
     ),
     Case(
         "its mode in a file makes a study of a plain launch",
@@ -41,6 +42,7 @@ CASES = [
             "conf/own.yaml": "defaults: [config, override data: iris, _self_]\nmodel: {width: 5}\n"
             "training: {epochs: 2}\nreplicates: {count: 2}\n"
         },
+        long=True,
     ),
     Case(
         "sizes and a width in one file clash",

@@ -97,6 +97,7 @@ CASES = [
         ("did you mean sepal",),
         2,
         {"new.csv": FLOWER.replace("petal width (cm)", "petal width")},
+        long=True,
     ),
     Case(
         "the same command again keeps the champion",
