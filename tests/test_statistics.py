@@ -15,6 +15,8 @@ from study import seeds
 from study.analysis import disagreement, distance, fingerprints, forward
 from study.data import batches
 from study.records.network import Network, parameter_shapes
+from study.records.outcome import Summary
+from study.reporting import columns, report
 from study.settings import spec
 from study.settings.model import Model
 from study.statistics import intervals, rounding
@@ -29,6 +31,35 @@ def floats(*values: Any) -> Any:
 
 def test_a_number_has_three_digits_and_zero_has_no_sign() -> None:
     assert [rounding.number(value) for value in (-0.0, -0.00123, 123456.0, None)] == ["0.00", "-0.00123", "1.23e+05", "–"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "halfwidth", "expected"),
+    [
+        (-21.1134, 103.4, "-21 ± 103"),
+        (1234.5, 99.6, "1234 ± 100"),
+        (0.41432, 0.0123, "0.414 ± 0.012"),
+        (0.41432, 0.0, "0.4143"),
+        (0.41432, None, "0.4143"),
+        (2.5e7, 1.5e6, "2.500e+07 ± 1.5e+06"),
+    ],
+)
+def test_a_mean_has_the_digits_of_its_interval(mean: float, halfwidth: float | None, expected: str) -> None:
+    assert rounding.interval_text(mean, halfwidth) == expected
+
+
+def test_no_interval_in_a_column_is_written_as_zero() -> None:
+    assert columns.means([1.6, 1.7, 1.8, None], [0.2, 0.25, 0.004, None]) == ["1.60 ± 0.20", "1.70 ± 0.25", "1.80 ± 0.004", "–"]
+    assert columns.means([1.6, 0.0412], [0.31, 0.0]) == ["1.600 ± 0.310", "0.041"]
+
+
+@pytest.mark.parametrize(
+    ("halfwidth", "expected"),
+    [(0.0123, "0.414 ± 0.012 (mean ± 95% interval over 3 replicates)"), (0.0, "0.4143 (mean over 3 replicates)")],
+)
+def test_an_interval_is_announced_where_one_is_printed(halfwidth: float, expected: str) -> None:
+    summary = Summary([0.4143] * 3, 0.4143, 0.0, halfwidth, 1.0, 0.0, 0.0, 1, {})
+    assert report.loss_over_text(summary) == expected
 
 
 # -- distance ----------------------------------------------------------------------------------------------------------------

@@ -126,10 +126,8 @@ def _show_result(result: TrialResult) -> None:
         apart = f"{summary.distinct} different fingerprints, {report.number(summary.distance)} apart (relative L2)"
         if summary.distinct == 1:
             apart = "one fingerprint: the same weights, bit for bit"
-        mean = "mean" if summary.val_loss_halfwidth is None else "mean ± 95% interval"
-        over = f" ({mean} over {count} replicates)" if count > 1 else ""
         pairs = f"; {apart}, disagreement {report.number(summary.disagreement)}" if count > 1 else ""
-        terminal.show_text(f"validation loss {report.loss_text(summary)}{over}; {report.labels_text(summary)}{pairs}")
+        terminal.show_text(f"validation loss {report.loss_over_text(summary)}; {report.labels_text(summary)}{pairs}")
         if scores := report.scores_text(summary):
             terminal.show_text(f"{scores} (means over the replicates)" if count > 1 else scores)
         if summary.verdict:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from study.records.outcome import Interval
-from study.statistics.rounding import LARGEST, MISSING, SMALLEST
+from study.statistics.rounding import LARGEST, MISSING, SMALLEST, number
 
 FIXED_FACTOR = 100.0  # columns whose numbers span less have as many decimals in each row
 MOST_DECIMALS = 6
@@ -30,15 +30,21 @@ def numbers(values: Sequence[float | None], digits: int = 3) -> list[str]:
 def means(values: Sequence[float | None], halfwidths: Sequence[float | None]) -> list[str]:
     """Return means, each with half its interval if it has one, all with the same decimals.
 
-    They are those of two digits of the usual half, or of the smallest mean if that needs more.
+    They are those of two digits of the usual half, or of the smallest mean if that needs more. A half that would be written as zero
+    has a digit of its own.
     """
     known = [half for half in halfwidths if half]
     if not known or not SMALLEST < statistics.median(known) < LARGEST:
         return numbers(values, 4)
     smallest = min((abs(value) for value in values if value), default=1.0)
     decimals = max(_decimals(statistics.median(known), 2), min(_decimals(smallest, 2), MOST_DECIMALS))
+
+    def text(half: float) -> str:
+        written = f"{half:.{decimals}f}"
+        return written if float(written) else number(half, 1)
+
     return [
-        MISSING if value is None else f"{value:.{decimals}f}" + (f" ± {half:.{decimals}f}" if half else "")
+        MISSING if value is None else f"{value:.{decimals}f}" + (f" ± {text(half)}" if half else "")
         for value, half in zip(values, halfwidths, strict=True)
     ]
 

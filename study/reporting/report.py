@@ -72,6 +72,13 @@ def loss_text(summary: Summary) -> str:
     return interval_text(summary.val_loss_mean, summary.val_loss_halfwidth)
 
 
+def loss_over_text(summary: Summary) -> str:
+    """Return the mean validation loss as `loss_text` does, and what the numbers are."""
+    count = len(summary.val_losses)
+    kind = "mean ± 95% interval" if rounding.has_spread(summary.val_loss_halfwidth) else "mean"
+    return loss_text(summary) + (f" ({kind} over {count} replicates)" if count > 1 else "")
+
+
 def scores_text(summary: Summary) -> str:
     """Return a trial's scores as means over its replicates, and its decision threshold; "" where it has none."""
     scores = [f"{NAMES.get(name, name)} {score_text(summary, name)}" for name in summary.scores]

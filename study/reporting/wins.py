@@ -103,9 +103,9 @@ def choice_text(ranking: Ranking | None, objective: Objective, differ: Sequence[
 def needed_text(gap: PairedDifference) -> str:
     """Return the number of replicates that would show a difference that isn't shown, in words."""
     if gap.mean == 0:
-        return "they don't differ at all"
+        return "their means are equal" if gap.halfwidth else "they don't differ at all"
     if gap.needed is None:
-        return "no number of replicates that can be trained would show a difference of that size"
+        return "no practical number of replicates would show a difference of that size"
     return f"about {gap.needed:,} replicates would show a difference of that size"
 
 

@@ -16,7 +16,7 @@ ERROR = 0.05  # for all comparisons with the best together
 POWER = 0.8
 # the normality of a smaller sample can't be judged, and its t interval is so wide that it shows almost nothing
 FEWEST = 5
-MOST_NEEDED = 1_000_000
+MOST_NEEDED = 1_000  # nobody trains more of one setting to decide about a difference so small
 
 Values = Sequence[float] | Array
 
