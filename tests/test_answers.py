@@ -16,7 +16,7 @@ from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAU
 from study.records.arrays import Scalar
 from study.records.outcome import Blame, Summary
 from study.records.trial import TrialRecord
-from study.reporting import answers, headlines, wins
+from study.reporting import answers, headlines, study_results, wins
 from study.settings.values import Value
 from study.statistics.objectives import MAXIMIZE, Objective
 from tests.command import run
@@ -261,8 +261,26 @@ def test_a_real_win_is_said_with_its_difference() -> None:
 def test_too_few_replicates_are_said_to_be_too_few(replicates: int) -> None:
     # 0.70057519 ± 0.00000005 against 0.75811233 ± 0.00000012
     text = win(trials(0.05753714, replicates=replicates))
-    assert text.startswith(f"Too few replicates to decide whether trial 0 wins: {replicates}, where at least 5")
+    assert text.startswith(f"Too few replicates to decide whether trial 0 wins: {replicates} replicates, where at least 5")
     assert "better" not in text and "needed to tell" not in text
+
+
+def test_a_study_of_one_setting_wins_by_the_comparisons_that_its_table_has() -> None:
+    """Of one setting, all pairs are tabulated, and the intervals hold for all of them; of several settings, those with the best."""
+    one, two = (
+        [dataclasses.replace(each, params=each.params | more) for each in trials(0.05, 0.1, 0.15)] for more in ({}, {"y": 1})
+    )
+    for found, comparisons in ((one, 6), (two, 3)):
+        choice = study_results.Findings("s", (LOSS,), FIXED, {}, found).choice
+        assert choice == wins.choice(found, LOSS, comparisons=comparisons)
+
+
+def test_a_study_without_a_race_counts_splits() -> None:
+    choice = study_results.Findings("s", (LOSS,), FIXED | {"replicates.per_split": 2}, {}, trials(0.06)).choice
+    text = wins.choice_text(choice, LOSS, ["init", "data"])
+    assert text.startswith("Too few replicates to decide whether trial 0 wins: 4 splits, where at least 5")
+    choice = wins.choice(trials(0.06, replicates=8), LOSS, per_split=1)
+    assert "over 8 paired replicates that" in wins.choice_text(choice, LOSS, ["init"])
 
 
 @pytest.mark.parametrize(("vary", "same"), [(["ulp"], "init and order"), (["order"], "init"), (["init", "data"], "order")])

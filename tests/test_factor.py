@@ -59,12 +59,42 @@ def three_levels():
 def test_a_difference_is_shown_by_the_rule_of_the_win():
     levels = three_levels()
     found = controlled_comparison.effect(levels)
-    choice = ranking.choose({number: each.values for number, each in enumerate(levels)})
+    choice = ranking.choose({number: each.values for number, each in enumerate(levels)}, comparisons=ranking.all_pairs(3))
     assert [pair.difference.shown for pair in found.pairs] == [True, False, True]
     # that pair's text and the win are of the same numbers
     assert found.pairs[0].difference == choice.differences[1] and found.pairs[1].difference == choice.differences[2]
     cells = [row[-1] for row in narrative.factor_table(found, "loss").rows]
     assert ["not shown" in cell for cell in cells] == [False, True, False]
+
+
+def test_equal_settings_are_seldom_shown_to_differ_in_any_pair(monkeypatch):
+    """The family-wise error over all pairs that are counted; corrected for those with the best alone it is 16%."""
+    monkeypatch.setattr(controlled_comparison, "_disagreement", lambda networks: None)
+    networks = [tracked(weight) for weight in range(6)]
+    wrong = []
+    for values in np.random.default_rng(0).normal(size=(300, 8, 6)):
+        found = controlled_comparison.effect([controlled_comparison.Level("", networks, each) for each in values])
+        wrong.append(any(pair.difference.shown for pair in found.pairs))
+    assert np.mean(wrong) < 0.05 + 0.02
+
+
+def test_replicates_that_share_splits_are_compared_by_splits():
+    noise = [0.1, 0.1, -0.2, -0.2, 0.3, 0.3, 0.0, 0.0]
+    levels = [level("a", WEIGHTS, LOSSES), level("b", WEIGHTS, LOSSES + 1 + noise)]
+    found = controlled_comparison.effect(levels, per_split=2)
+    text = narrative.factor_answer(found, "lr", LOSS, ["init", "order", "data"])
+    assert "Too few replicates to compare their validation loss: 4 splits, where at least 5" in text
+    assert "(replicates.count=16)" in text and not found.copies
+    assert "copies" not in narrative.factor_answer(
+        controlled_comparison.effect([level("a", [1, 5], [1.0, 2.0]), level("b", [3, 7], [1.5, 2.5])], per_split=2), "lr", LOSS, []
+    )
+
+
+def test_where_a_race_decides_the_table_has_no_interval_of_its_own():
+    found = controlled_comparison.effect(three_levels())
+    plain, raced = (narrative.factor_table(found, "loss", raced) for raced in (False, True))
+    assert plain.columns[-1] == "difference in loss, 95% jointly" and raced.columns == plain.columns[:-1]
+    assert [row[:-1] for row in plain.rows] == list(raced.rows)
 
 
 def test_the_text_speaks_of_what_differed():

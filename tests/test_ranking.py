@@ -74,6 +74,25 @@ def test_the_other_way_round_is_the_opposite_and_what_pairs_share_does_not_matte
     assert (moved.mean, moved.halfwidth) == pytest.approx((there.mean, there.halfwidth), abs=1e-9)
 
 
+def test_replicates_of_a_split_count_as_one() -> None:
+    # the gaps of the splits are 1, 2 and 3, as in the test by hand
+    found = difference([0.0] * 6, [0.5, 1.5, 2.5, 1.5, 3.0, 3.0], splits=[0, 0, 1, 1, 2, 2])
+    assert (found.mean, found.pairs, found.replicates) == (2.0, 3, 6)
+    assert found.halfwidth == pytest.approx(4.302652729911275 / math.sqrt(3))
+    assert found.needed == 2 * ranking.needed_pairs(2.0, 1.0)  # type: ignore[operator]
+    alone = difference([0.0] * 4, [1.0, 1.0, 2.0, 2.0], splits=[0, 0, 1, 1])
+    assert alone.pairs == 2 and alone.halfwidth is None and not alone.shown
+    # the settings' responses to a split, alike in both of its replicates, aren't shown by counting them twice
+    gaps = np.repeat([1.0, 1.2, 0.1, 0.4, -0.2], 2)
+    assert difference(np.zeros(10), gaps).shown and not difference(np.zeros(10), gaps, splits=np.arange(10) // 2).shown
+    chosen = ranking.choose({0: np.zeros(10), 1: gaps}, per_split=2)
+    assert not chosen.decided and chosen.fewest.pairs == 5
+
+
+def test_a_loss_that_is_no_number_shows_nothing() -> None:
+    assert not difference([0.0] * 6, [1.0, 1.0, math.nan, 1.0, 1.0, 1.0]).shown
+
+
 @pytest.mark.parametrize("count", [5, 8, 29])
 def test_the_test_is_students(count: int) -> None:
     for values in np.random.default_rng(count).normal(size=(50, 2, count)):
@@ -174,7 +193,7 @@ TRIALS = {7: NOISE + 1.0, 3: NOISE, 5: NOISE + np.tile([0.1, -0.09], 6), 9: NOIS
 def test_the_best_and_what_may_be_as_good() -> None:
     # trial 9 is worse by little, but in every replicate; trial 5 in every other
     found = ranking.choose(TRIALS)
-    assert (found.best, found.tied, found.pairs, found.decided) == (3, (3, 5), 12, False)
+    assert (found.best, found.tied, found.fewest.pairs, found.decided) == (3, (3, 5), 12, False)
     assert list(found.differences) == [9, 5, 7]
     assert found.differences[9].mean == pytest.approx(0.001) and found.differences[5].mean == pytest.approx(0.005)
     upside_down = ranking.choose({number: -values for number, values in TRIALS.items()}, sign=-1)
@@ -192,9 +211,9 @@ def test_copies_of_one_network_are_worth_one() -> None:
     values = {1: [0.5] * 8, 2: [0.6] * 8}
     assert ranking.choose(values).decided
     copies = ranking.choose(values, copies=[1, 2])
-    assert copies.too_few and copies.pairs == 1
+    assert copies.too_few and copies.fewest.pairs == 1
     # where one setting's replicates differ, the pairs do
-    assert ranking.choose(values, copies=[1]).pairs == 8
+    assert ranking.choose(values, copies=[1]).fewest.pairs == 8
 
 
 def test_of_equal_trials_the_first_is_named() -> None:

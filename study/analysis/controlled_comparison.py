@@ -16,7 +16,7 @@ import numpy as np
 from study.analysis import disagreement, distance
 from study.analysis.distance import Matrix
 from study.records.tracked import TrackedNetwork, same_rows
-from study.statistics import ranking
+from study.statistics import ranking, rounds
 from study.statistics.ranking import PairedDifference
 
 
@@ -81,14 +81,22 @@ class Effect:
     values: Matrix
     pairs: tuple[Pair, ...]
 
+    @property
+    def copies(self) -> bool:
+        """True if two levels have copies of one network each, which are one pair."""
+        return min(pair.difference.replicates for pair in self.pairs) < self.values.shape[1]
 
-def effect(levels: Sequence[Level]) -> Effect:
+
+def effect(levels: Sequence[Level], comparisons: int | None = None, per_split: int = 1) -> Effect:
     """Compare the levels pair by pair. All need the same number of replicates.
 
-    A difference is shown by the same rule as a win (`ranking.choose`), so that the two never contradict each other.
+    comparisons: how many the intervals hold for together; None for every pair. per_split: replicates in a row that share a split. A
+    difference is shown by the same rule as a win (`ranking.choose`), so that the two never contradict each other where both have
+    the same comparisons.
     """
-    values, confidence = np.array([level.values for level in levels]), ranking.confidence(len(levels))
-    pairs = tuple(_pair(a, b, confidence) for a, b in itertools.combinations(levels, 2))
+    values = np.array([level.values for level in levels])
+    confidence = ranking.confidence(ranking.all_pairs(len(levels)) if comparisons is None else comparisons)
+    pairs = tuple(_pair(a, b, confidence, per_split) for a, b in itertools.combinations(levels, 2))
     return Effect(tuple(level.name for level in levels), values, pairs)
 
 
@@ -105,15 +113,17 @@ def spread(level: Level) -> Spread:
     )
 
 
-def _pair(a: Level, b: Level, confidence: float) -> Pair:
+def _pair(a: Level, b: Level, confidence: float, per_split: int) -> Pair:
     networks = [*a.networks, *b.networks]
     summed = relative = None
     if len({net.network.architecture for net in networks}) == 1:
         rows = distance.vectors([net.network for net in networks])
         summed, relative = _means(distance.summed_absolute_difference(rows)), _means(distance.relative_l2(rows))
     apart = _disagreement(networks)
-    function, count = None if apart is None else _means(apart), 1 if a.copies and b.copies else None
-    return Pair(a.name, b.name, summed, relative, function, ranking.difference(a.values[:count], b.values[:count], confidence))
+    function, count = None if apart is None else _means(apart), 1 if a.copies and b.copies else len(a.values)
+    splits = rounds.splits(count, per_split)
+    difference = ranking.difference(a.values[:count], b.values[:count], confidence, splits)
+    return Pair(a.name, b.name, summed, relative, function, difference)
 
 
 def _disagreement(networks: Sequence[TrackedNetwork]) -> Matrix | None:

@@ -12,7 +12,7 @@ from study.records.outcome import Interval, Tested
 from study.records.trial import TrialRecord
 from study.reporting import columns, on_test
 from study.reporting.report import Table, duration, listed, number, settings_text
-from study.statistics import race
+from study.statistics import race, rounds
 from study.statistics.objectives import Objective
 from study.statistics.race import Claim, Decision, Rules
 
@@ -34,8 +34,7 @@ def decide(records: Sequence[TrialRecord], objective: Objective, rules: Rules, p
             losses[trial] = objective.sign * np.array(values, np.float64)
     if not losses:
         return None
-    longest = max(map(len, losses.values()))
-    splits = [replicate // per_split for replicate in range(longest)] if per_split > 1 else None
+    splits = rounds.splits(max(map(len, losses.values())), per_split)
     return race.decide(losses, {trial: _cost(done[trial]) for trial in losses}, rules, splits)
 
 

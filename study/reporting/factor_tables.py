@@ -11,7 +11,7 @@ from study.records.trial import TrialRecord
 from study.reporting import answers, narrative, report
 from study.settings.spec import KINDS
 from study.settings.values import Value
-from study.statistics import intervals, rounds
+from study.statistics import ranking, rounds
 from study.statistics.objectives import Objective, unlike
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class FactorComparison:
     @property
     def table(self) -> report.Table:
         if self.effect:
-            return narrative.factor_table(self.effect, self.quantity)
+            return narrative.factor_table(self.effect, self.quantity, self.raced)
         return narrative.sources_table(self.spreads, self.quantity)
 
     @property
@@ -84,8 +84,7 @@ def compare(
     from study.tracking import reader
 
     done = [record for record in records if record.summary and record.run_id]
-    per_split = rounds.per_split(settings)
-    values = [intervals.block_means(objective.of_replicates(record.summary), per_split) for record in done if record.summary]
+    values = [objective.of_replicates(record.summary) for record in done if record.summary]
     if len(done) < 2 or not all(values):
         return None
     trials = [reader.load_networks(opened, record.run_id or "")[:MOST_REPLICATES] for record in done]
@@ -99,4 +98,7 @@ def compare(
         return FactorComparison(
             name, objective, kind, replicates, differ, spreads=tuple(controlled_comparison.spread(level) for level in levels)
         )
-    return FactorComparison(name, objective, kind, replicates, differ, controlled_comparison.effect(levels), raced=raced)
+    # also of those whose runs are missing, as the study's own comparisons are
+    pairs = ranking.all_pairs(sum(record.summary is not None for record in records))
+    effect = controlled_comparison.effect(levels, pairs, rounds.per_split(settings))
+    return FactorComparison(name, objective, kind, replicates, differ, effect, raced=raced)

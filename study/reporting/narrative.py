@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 from study.analysis.distance import UNRELATED_TEXT
 from study.records.outcome import Blame
 from study.records.trial import TrialRecord
-from study.reporting.report import COPIES, Table, interval_text, listed, number, ranked, short, trial_name
+from study.reporting.report import (
+    COPIES,
+    Table,
+    fewest_text,
+    interval_text,
+    listed,
+    number,
+    pairs_text,
+    ranked,
+    short,
+    trial_name,
+)
 from study.statistics.objectives import Objective
 from study.statistics.ranking import FEWEST
 
@@ -35,8 +46,11 @@ def effects_foot(objective: Objective) -> str:
     )
 
 
-def factor_table(effect: Effect, quantity: str) -> Table:
-    """Tabulate every pair of levels: how much of their networks' difference is due to the levels, and how much to a restart."""
+def factor_table(effect: Effect, quantity: str, raced: bool = False) -> Table:
+    """Tabulate every pair of levels: how much of their networks' difference is due to the levels, and how much to a restart.
+
+    raced: a race compares the levels by the objective, by a rule of its own.
+    """
     rows = []
     for pair in effect.pairs:
         means = (pair.summed, pair.relative_l2, pair.disagreement)
@@ -47,10 +61,11 @@ def factor_table(effect: Effect, quantity: str) -> Table:
             for distance in means
         ]
         gap = interval_text(pair.difference.mean, pair.difference.halfwidth) + ("" if pair.difference.shown else " (not shown)")
-        rows.append((f"{pair.first} – {pair.second}", *three, gap))
+        rows.append((f"{pair.first} – {pair.second}", *three, *([] if raced else [gap])))
     written = "Σ|a − b|: as written / restarted / controlled"
-    columns = ("pair", written, "relative L2", "disagreement", f"difference in {quantity}, 95% jointly")
-    return Table(columns, tuple(rows))
+    together = "95% jointly" if len(effect.pairs) > 1 else "95%"
+    columns = ["pair", written, "relative L2", "disagreement"]
+    return Table((*columns, *([] if raced else [f"difference in {quantity}, {together}"])), tuple(rows))
 
 
 def factor_answer(
@@ -106,23 +121,20 @@ def factor_answer(
         return " ".join(sentences)
     means = objective.sign * effect.values.mean(axis=1)
     best = effect.levels[int(means.argmin())]
-    pairs = min(pair.difference.pairs for pair in effect.pairs)
+    fewest = min((pair.difference for pair in effect.pairs), key=lambda gap: gap.pairs)
     shown = [pair for pair in effect.pairs if pair.difference.shown]
     quantity = objective.quantity
     which = "the two are" if len(effect.pairs) == 1 else f"{len(shown)} of {len(effect.pairs)} pairs of settings are"
-    if pairs == 1 < effect.values.shape[1]:
+    if effect.copies:
         sentences.append(f"Their {quantity} isn't compared: {COPIES}.")
-    elif pairs < FEWEST:
-        sentences.append(
-            f"Too few replicates to compare their {quantity}: {pairs}, where at least {FEWEST} that differ are needed "
-            "(replicates.count=8)."
-        )
+    elif fewest.pairs < FEWEST:
+        sentences.append(f"Too few replicates to compare their {quantity}: {fewest_text(fewest)}.")
     elif not shown:
         none = "They aren't" if len(effect.pairs) == 1 else "No two of them are"
         sentences.append(f"{none} shown to differ in {quantity}: the interval of every difference includes zero.")
     else:
         sentences.append(
-            f"The {objective.best} mean {quantity} is that of {best}; {which} shown to differ, over {pairs} paired replicates."
+            f"The {objective.best} mean {quantity} is that of {best}; {which} shown to differ, over {pairs_text(fewest)}."
         )
     return " ".join(sentences)
 

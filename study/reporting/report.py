@@ -13,6 +13,7 @@ from study.records.trial import TrialRecord
 from study.settings.values import as_typed
 from study.statistics import intervals, rounding
 from study.statistics.objectives import ACCURACY, NAMES, Objective
+from study.statistics.ranking import FEWEST, PairedDifference
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,20 @@ def settings_text(params: Mapping[str, Scalar]) -> str:
         setting(value) if "." not in key and isinstance(value, str) else f"{short(key)} {setting(value)}"
         for key, value in params.items()
     )
+
+
+def pairs_text(gap: PairedDifference) -> str:
+    """Return the replicates that a difference is over, and the splits that these share, if they do."""
+    replicates = f"{gap.replicates} paired replicate{'s' * (gap.replicates > 1)}"
+    return replicates + (f" on {gap.pairs} split{'s' * (gap.pairs > 1)}" if gap.pairs < gap.replicates else "")
+
+
+def fewest_text(gap: PairedDifference) -> str:
+    """Return how many replicates or splits there are where more are needed, and the setting that would do."""
+    share = -(-gap.replicates // gap.pairs)
+    what = "splits" if share > 1 else "replicates"
+    counted = f"{gap.pairs} {what if gap.pairs > 1 else what[:-1]}"
+    return f"{counted}, where at least {FEWEST} that differ are needed (replicates.count={8 * share})"
 
 
 def loss_text(summary: Summary) -> str:

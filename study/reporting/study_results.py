@@ -62,7 +62,23 @@ class Findings:
     @cached_property
     def choice(self) -> ranking.Ranking | None:
         """The trials that may be the best by the same number of replicates each; None where a race decides."""
-        return None if self.decision else wins.choice(self.records, self.objective)
+        if self.decision:
+            return None
+        return wins.choice(self.records, self.objective, rounds.per_split(self.settings), self.comparisons)
+
+    @cached_property
+    def factor(self) -> str | None:
+        """The one setting that the study varies, whose values are compared in pairs; None in a study with more.
+
+        The replicates of a crossed design are no restarts, since they share sources: it has none.
+        """
+        return None if self.blamed else factor_tables.find_factor(self.keys, self.records, self.objective)
+
+    @property
+    def comparisons(self) -> int:
+        """The comparisons that intervals hold for together: all pairs where these are tabulated, else those with the best."""
+        completed = sum(record.summary is not None for record in self.records)
+        return ranking.all_pairs(completed) if self.factor else completed - 1
 
     @cached_property
     def answer(self) -> Answer:
@@ -202,13 +218,11 @@ def networks(findings: Findings, uri: str) -> Networks:
     centre = _of(opened, [record for record in done if record.number == number], motion=True)
     default = _of(opened, [record for record in done[1:] if record.params == findings.default], motion=False)
     circumstances = reader.circumstances(opened, shown[0].record.run_id) if shown and shown[0].record.run_id else None
-    # the replicates of a crossed design are no restarts: they share sources
-    key = None if findings.blamed else factor_tables.find_factor(findings.keys, findings.records, findings.objective)
     in_order = sorted(done, key=lambda record: record.number)
-    if key is None:
+    if findings.factor is None:
         return Networks(shown, None, centre, default, circumstances, behaviour)
     raced = findings.decision is not None
-    factor = factor_tables.compare(opened, key, in_order, findings.objective, findings.settings, raced)
+    factor = factor_tables.compare(opened, findings.factor, in_order, findings.objective, findings.settings, raced)
     return Networks(shown, factor, centre, default, circumstances, behaviour)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from study.records.trial import TrialRecord
 from study.reporting.answers import VARY, sources_of
-from study.reporting.report import COPIES, interval_text, listed, ranked
+from study.reporting.report import COPIES, fewest_text, interval_text, listed, pairs_text, ranked
 from study.settings.values import Value
 from study.statistics.objectives import ROWS, UNIT, Objective, unlike
-from study.statistics.ranking import FEWEST, PairedDifference, Ranking, choose
+from study.statistics.ranking import PairedDifference, Ranking, choose
 
 MOST_NAMED = 10
 # settings of which another value makes other pairs of replicates
@@ -28,10 +28,13 @@ def unlike_text(parts: Sequence[str]) -> str:
     return "no winner is named: the trials have no validation loss in common"
 
 
-def choice(records: Sequence[TrialRecord], objective: Objective) -> Ranking | None:
+def choice(
+    records: Sequence[TrialRecord], objective: Objective, per_split: int = 1, comparisons: int | None = None
+) -> Ranking | None:
     """Choose the trials that may be the best one, of those with as many replicates as it has.
 
-    None for fewer than two, for crossed ones, whose replicates aren't independent, and for trials that can't be compared.
+    per_split, comparisons: as in `ranking.choose`. None for fewer than two, for crossed ones, whose replicates aren't independent,
+    and for trials that can't be compared.
     """
     if _unpaired(records):
         return None
@@ -42,7 +45,7 @@ def choice(records: Sequence[TrialRecord], objective: Objective) -> Ranking | No
     if len(paired) < 2 or count == 0 or unlike(done, objective):
         return None
     copies = [record.number for record in done if record.summary and record.summary.distinct == 1 < count]
-    return choose(paired, objective.sign, copies)
+    return choose(paired, objective.sign, copies, per_split, comparisons)
 
 
 def _unpaired(records: Sequence[TrialRecord]) -> list[str]:
@@ -74,16 +77,13 @@ def choice_text(ranking: Ranking | None, objective: Objective, differ: Sequence[
     if ranking.copies:
         return f"Nothing can be said of a winner: {COPIES}."
     if ranking.too_few:
-        return (
-            f"Too few replicates to decide whether trial {ranking.best} wins: {ranking.pairs}, where at least {FEWEST} that "
-            "differ are needed (replicates.count=8)."
-        )
+        return f"Too few replicates to decide whether trial {ranking.best} wins: {fewest_text(ranking.fewest)}."
     nearest, gap = next((rival, gap) for rival, gap in ranking.differences.items() if ranking.decided or not gap.shown)
     difference = interval_text(gap.mean, gap.halfwidth)
     which = "one" if ranking.decided else "of these"
     compared = (
         f"The nearest {which} is trial {nearest}: its {objective.quantity} minus that of trial {ranking.best} is {difference}, "
-        f"over {gap.pairs} paired replicates that differ in {listed(differ) or 'nothing'}"
+        f"over {pairs_text(gap)} that differ in {listed(differ) or 'nothing'}"
     )
     if ranking.decided and (shared := [source for source in RESTART if source not in differ]):
         same = listed(shared)
@@ -136,7 +136,7 @@ def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:
     compared = (
         f"{objective.quantity} of trial {nearest} minus that of trial {ranking.best}: {interval_text(gap.mean, gap.halfwidth)}"
     )
-    replicates = f"With {ranking.pairs} fresh replicates each, trial {ranking.best}"
+    replicates = f"With {ranking.fewest.replicates} fresh replicates each, trial {ranking.best}"
     if ranking.decided:
         return f"{replicates} is better than every other finalist: it is the winner ({compared})."
     tied = [str(number) for number in ranking.tied if number != ranking.best]

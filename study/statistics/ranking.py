@@ -10,7 +10,7 @@ import numpy as np
 import scipy
 
 from study.records.arrays import Array
-from study.statistics import intervals
+from study.statistics import intervals, rounds
 
 ERROR = 0.05  # for all comparisons with the best together
 POWER = 0.8
@@ -25,14 +25,17 @@ Values = Sequence[float] | Array
 class PairedDifference:
     """The mean of the second's values minus the first's, over pairs of replicates that share their seeds.
 
-    halfwidth: of its Student's t interval; None for a single pair. needed: the number of pairs that show a difference of this size
-    and spread with a probability of POWER; None where it exceeds MOST_NEEDED, or can't be estimated.
+    replicates: how many are paired; pairs: how many of these are independent, which are means over the replicates of a split where
+    several share one. halfwidth: of Student's t interval over them; None for a single one, and for two splits. needed: the number
+    of replicates that show a difference of this size and spread with a probability of POWER; None where it exceeds MOST_NEEDED, or
+    can't be estimated.
     """
 
     mean: float
     halfwidth: float | None
     pairs: int
     needed: int | None
+    replicates: int
 
     @property
     def low(self) -> float:
@@ -45,11 +48,16 @@ class PairedDifference:
     @property
     def shown(self) -> bool:
         """True if the interval excludes zero, and there are enough pairs to trust it."""
-        return self.pairs >= FEWEST and not self.low <= 0 <= self.high
+        return self.pairs >= FEWEST and (self.low > 0 or self.high < 0)
 
 
-def difference(first: Values, second: Values, confidence: float = 1 - ERROR) -> PairedDifference:
+def difference(
+    first: Values, second: Values, confidence: float = 1 - ERROR, splits: Sequence[int] | None = None
+) -> PairedDifference:
     """Return the paired difference of two settings. first, second: [R], replicate by replicate.
+
+    splits: each replicate's split of the rows, where several share one. Replicates of a split share what its rows are like, so only
+    their means are independent.
 
     Between equal settings, the differences of pairs are symmetric about zero whatever the distribution of the losses, so Student's
     interval errs on the safe side where a replicate is an outlier. Raises ValueError for unpaired values.
@@ -57,12 +65,21 @@ def difference(first: Values, second: Values, confidence: float = 1 - ERROR) -> 
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if a.shape != b.shape or not len(a):
         raise ValueError(f"paired values need the same number of replicates, at least one: got {len(a)} and {len(b)}")
-    gaps = b - a
+    gaps, replicates = b - a, len(a)
+    if splits is not None:
+        labels = np.asarray(splits)
+        gaps = np.array([gaps[labels == split].mean() for split in np.unique(labels)])
     mean, count = float(gaps.mean()), len(gaps)
-    if count < 2:  # a single pair shows no spread
-        return PairedDifference(mean, None, count, None)
+    # a single pair shows no spread, and two splits next to nothing
+    if count < (2 if splits is None else intervals.FEWEST_BLOCKS):
+        return PairedDifference(mean, None, count, None, replicates)
     halfwidth = intervals.mean_halfwidth(gaps, confidence)
-    return PairedDifference(mean, halfwidth, count, needed_pairs(mean, float(gaps.std(ddof=1)), confidence))
+    needed = needed_pairs(mean, float(gaps.std(ddof=1)), confidence)
+    if needed is not None:
+        needed = -(-needed * replicates // count)
+    if needed is not None and needed > MOST_NEEDED:
+        needed = None
+    return PairedDifference(mean, halfwidth, count, needed, replicates)
 
 
 def needed_pairs(mean: float, sd: float, confidence: float = 1 - ERROR) -> int | None:
@@ -116,9 +133,14 @@ def error_spread(errors: Array) -> ErrorSpread | None:
     return ErrorSpread(float(np.sqrt(observed)), float(np.sqrt(max(0.0, rows / (rows - 1) * (observed - own)))))
 
 
-def confidence(trials: int) -> float:
-    """Return the confidence of each interval when comparing `trials` settings with the best (Bonferroni): all hold with 95%."""
-    return 1 - ERROR / max(1, trials - 1)
+def confidence(comparisons: int) -> float:
+    """Return the confidence of each of so many intervals, with which all of them hold with 95% (Bonferroni)."""
+    return 1 - ERROR / max(1, comparisons)
+
+
+def all_pairs(settings: int) -> int:
+    """Return the number of comparisons of every setting with every other one."""
+    return settings * (settings - 1) // 2
 
 
 @dataclass(frozen=True)
@@ -134,14 +156,14 @@ class Ranking:
     copies: bool = False
 
     @property
-    def pairs(self) -> int:
-        """The smallest number of replicates in a comparison."""
-        return min(difference.pairs for difference in self.differences.values())
+    def fewest(self) -> PairedDifference:
+        """The comparison over the fewest independent pairs."""
+        return min(self.differences.values(), key=lambda difference: difference.pairs)
 
     @property
     def too_few(self) -> bool:
         """True if there are too few replicates to decide anything."""
-        return self.pairs < FEWEST
+        return self.fewest.pairs < FEWEST
 
     @property
     def tied(self) -> tuple[int, ...]:
@@ -153,11 +175,18 @@ class Ranking:
         return len(self.tied) == 1
 
 
-def choose(values: Mapping[int, Values], sign: int = 1, copies: Collection[int] = ()) -> Ranking:
+def choose(
+    values: Mapping[int, Values],
+    sign: int = 1,
+    copies: Collection[int] = (),
+    per_split: int = 1,
+    comparisons: int | None = None,
+) -> Ranking:
     """Rank trials by the mean of their replicates, and find those that may be the best. There must be at least two.
 
     values: number → [R], paired; lower is better with sign 1, higher with −1. copies: trials whose replicates are bit for bit the
-    same, so that together they count as one.
+    same, so that together they count as one. per_split: replicates in a row that share a split. comparisons: how many the intervals
+    hold for together; None for those with the best.
 
     These are multiple comparisons with the best (Hsu 1984), with Bonferroni's quantile instead of Dunnett's: with 95% the truly
     best trial is among `tied`; where no setting is truly better, one is declared better than all others in at most 5% of cases,
@@ -165,10 +194,10 @@ def choose(values: Mapping[int, Values], sign: int = 1, copies: Collection[int] 
     """
     means = {number: sign * float(np.mean(replicates)) for number, replicates in values.items()}
     best, *rivals = sorted(means, key=lambda number: (means[number], number))
-    level = confidence(len(means))
+    level = confidence(len(rivals) if comparisons is None else comparisons)
 
     def against(rival: int) -> PairedDifference:
-        count = 1 if {best, rival} <= set(copies) else None
-        return difference(values[best][:count], values[rival][:count], level)
+        count = 1 if {best, rival} <= set(copies) else len(values[best])
+        return difference(values[best][:count], values[rival][:count], level, rounds.splits(count, per_split))
 
     return Ranking(best, {rival: against(rival) for rival in rivals}, copies=set(values) <= set(copies))

@@ -19,6 +19,11 @@ def per_split(settings: Mapping[str, Value]) -> int:
     return count if isinstance(count, int) else 1
 
 
+def splits(replicates: int, per_split: int) -> list[int] | None:
+    """Return the split of each of a trial's replicates; None where each is independent of the others, or all share one."""
+    return [replicate // per_split for replicate in range(replicates)] if per_split > 1 else None
+
+
 def joined(rounds: Sequence[Summary], per_split: int = 1) -> Summary:
     """Return the summary of a trial's replicates from those of its rounds, in the order of the replicates.
 
