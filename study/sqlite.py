@@ -7,14 +7,18 @@ browser read while a study writes, and halves the cost of a commit.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import glob
 import os
 import re
+import shutil
 import sqlite3
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Set
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -87,6 +91,27 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+def is_writable(path: Path) -> bool:
+    """Return whether a database file, and what SQLite makes beside it, can be written."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+@cache
+def readable_copy(path: Path) -> Path:
+    """Return a copy, until this process ends, of a database that can't be written: for a library that opens none for reading only.
+
+    Raises StudyError if it can't be read.
+    """
+    folder = tempfile.mkdtemp(prefix="mlp-study-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        with reading(path) as original, closing(sqlite3.connect(copy := Path(folder, path.name))) as copied:
+            original.backup(copied)
+    except sqlite3.Error as error:
+        raise fault(error, str(path)) from error
+    return copy
+
+
 def _has_log(path: Path) -> bool:
     """Return True if a database is written through a log (https://www.sqlite.org/fileformat.html), False for no database too."""
     try:
@@ -117,8 +142,7 @@ def damage(path: Path, tables: Set[str]) -> str | None:
     Raises NotWritable if it can't be read.
     """
     try:
-        # mode=rw never creates a file
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+        with reading(path) as connection:
             messages = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(1)")]
             existing = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:

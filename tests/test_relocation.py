@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from study import sqlite
-from study.tracking import relocation, spool, store
+from study.tracking import relocation, spool
 from tests.command import forget, ran, run
 
 TINY = ["data=iris", "training.epochs=2", "replicates.count=2", "model.units=[4]", "--multirun", "optimizer=adam,sgd"]
+FLOWER = "petal width (cm),petal length (cm),sepal width (cm),sepal length (cm)\n0.2,1.4,3.5,5.1\n"
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +92,41 @@ def test_a_folder_in_its_place_and_artifacts_elsewhere_stay_as_they_are(original
     assert relocation.relocate(sqlite.url_of(here / "mlflow.db")) == 0
 
 
-def test_a_read_only_copy_is_still_opened(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = copied(original, tmp_path / "copy")
+READING = """
+import sys
+from tests.command import run
+codes = [run(*line.split()) for line in sys.argv[1].splitlines()]
+sys.exit(codes != [0, 0, 0, 0, 4])
+"""
+COMMANDS = """compare tiny/0
+similar tiny/0/1
+report tiny --output {output}
+predict tiny {rows}
+report tiny"""
 
-    def refused(_: str) -> int:
-        raise sqlite.NotWritable("read-only")
 
-    monkeypatch.setattr(relocation, "relocate", refused)
-    assert store.open_store(sqlite.url_of(here / "mlflow.db")).experiments()
+@pytest.mark.long
+def test_a_moved_folder_that_can_only_be_read_is_read(original: Path, tmp_path: Path) -> None:
+    here, rows, output = copied(original, tmp_path / "copy"), tmp_path / "rows.csv", tmp_path / "tiny.html"
+    pd.read_csv(io.StringIO(FLOWER)).to_csv(rows, index=False)
+    before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
+    drop: list[str] = []
+    for path in (here, *before):
+        if os.getuid() == 0:  # who may write anything, unless it is another's
+            os.chown(path, 65_534, 65_534)
+            drop = ["setpriv", "--bounding-set=-dac_override"]
+        path.chmod(0o755 if path.is_dir() else 0o644) if drop else path.chmod(0o555 if path.is_dir() else 0o444)
+    away = original.rename(original.with_name("away"))
+    try:
+        command = [*drop, sys.executable, "-c", READING, COMMANDS.format(rows=rows, output=output)]
+        ended = subprocess.run(command, cwd=here, text=True, capture_output=True, check=False)
+    finally:
+        away.rename(original)
+        here.chmod(0o755)
+    assert ended.returncode == 0, ended.stderr
+    assert "can't be written; --output names another file" in ended.stderr
+    assert output.stat().st_size > 10_000
+    assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == before
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ import click
 
 from study import collector, locations, sqlite
 from study.cli.group import JSON, STORAGE, TRACKING, commands, print_json
-from study.errors import BadInput, Corrupt, Fault, visible
+from study.errors import BadInput, Corrupt, Fault, NotWritable, check_writable, visible
 from study.reporting import terminal
 
 HOST = "127.0.0.1"
@@ -28,6 +28,11 @@ WORKERS = "2"  # of MLflow's server: one page asks for several things at once
 @TRACKING
 def report_page(study_name: str, output: Path | None, storage: str | None, tracking_uri: str | None) -> None:
     """Write a study's report as one page for a browser: the answer, the evidence, and how to reproduce it."""
+    file = output or Path(f"{locations.file_name(study_name)}.html")
+    try:
+        check_writable(file.parent)
+    except NotWritable as error:
+        raise NotWritable(f"{error}; --output names another file") from error
     with terminal.status("reading the study"):
         from study.reporting import study_results
         from study.reporting.pages import study_page
@@ -35,7 +40,6 @@ def report_page(study_name: str, output: Path | None, storage: str | None, track
         findings = study_results.read(locations.storage(storage), study_name)
         uri = locations.tracking_uri(tracking_uri)
         networks = study_results.networks(findings, uri) if findings.ranked else study_results.Networks()
-    file = output or Path(f"{locations.file_name(study_name)}.html")
     with terminal.status("drawing the report"):
         study_page.write(findings, networks, file)
     terminal.show_line(str(file))
@@ -251,7 +255,8 @@ def delete(study_name: str, yes: bool, storage: str | None, tracking_uri: str | 
 def ui(study_name: str | None, port: int, tracking_uri: str | None) -> None:
     """Serve MLflow's pages for this folder's records, until Ctrl-C, and print the address of STUDY, or of the latest one.
 
-    A study that still runs is shown as it goes: its trials, and their loss curves every two seconds.
+    A study that still runs is shown as it goes: its trials, and their loss curves every two seconds. Records that can't be written
+    are shown as they are now.
     """
     with terminal.status("opening the records"):
         from study.tracking import addresses, store
@@ -270,7 +275,18 @@ def ui(study_name: str | None, port: int, tracking_uri: str | None) -> None:
             raise BadInput([Fault("--port", port, f"a free port ({error.strerror})")]) from error
     terminal.show_line(f"http://{HOST}:{port}{page}")
     sys.stdout.flush()
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", HOST, "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        store.served_at(uri),
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+    ]
     command += ["--uvicorn-opts", "--log-level warning"]  # no line for each request
     # each worker takes seconds to load, and jobs are for traces and prompts, of which there are none
     command += ["--workers", WORKERS]

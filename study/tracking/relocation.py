@@ -21,21 +21,22 @@ COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("log
 LOCATION = re.compile(rf"(?P<scheme>file://)?(?P<root>/.*?)/{ARTIFACTS}/(?P<rest>.+)")
 
 
-def relocate(uri: str) -> int:
+def relocate(uri: str, folder: Path | None = None) -> int:
     """Rewrite the locations of artifacts that lie beside the database, and that it has elsewhere; return how many.
 
-    Locations that have nothing beside the database, such as those of an object store, stay. Raises StudyError for a damaged or
-    read-only database.
+    folder: where they lie instead. Locations that have nothing there, such as those of an object store, stay. Raises StudyError for
+    a damaged or read-only database.
     """
     path = sqlite.path_of(uri)
-    if path is None or not path.exists() or not (path.parent / ARTIFACTS).is_dir():
+    folder = folder or (path and path.parent)
+    if path is None or folder is None or not path.exists() or not (folder / ARTIFACTS).is_dir():
         return 0
     try:
         with sqlite.reading(path) as connection:
-            if not any(_moved(connection, path.parent)):
+            if not any(_moved(connection, folder)):
                 return 0
         with sqlite.lock(path), closing(sqlite3.connect(path)) as connection, connection:
-            moved = list(_moved(connection, path.parent))
+            moved = list(_moved(connection, folder))
             for table, column, old, new in moved:
                 connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (new, old))
             return len(moved)

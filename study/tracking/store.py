@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 # read by MLflow at its import
@@ -22,7 +22,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 
 from study import collector, locations, sqlite
-from study.errors import BadInput, Fault, NotWritable
+from study.errors import BadInput, Fault
 from study.tracking import commit, descriptions, relocation, schema, views
 from study.tracking.schema import KILLED, KIND, OF_STUDY, OF_TRIAL, REASON, TRIAL, VAL_LOSS_MEAN, TrialRun
 
@@ -214,16 +214,13 @@ def connect(uri: str) -> Store:
 
 
 @cache
-def open_store(uri: str) -> Store:
+def open_store(uri: str, folder: Path | None = None) -> Store:
     """Open the store, which is created if it is a SQLite database that doesn't exist yet; wait for a server that is away.
 
-    Raises Unreachable, NotWritable or Corrupt.
+    folder: of its artifacts, if they don't lie beside the database. Raises Unreachable, NotWritable or Corrupt.
     """
     sqlite.ensure(uri, _schema)
-    with contextlib.suppress(
-        NotWritable
-    ):  # what is read needs no new locations but the artifacts', which say that they aren't there
-        relocation.relocate(uri)
+    relocation.relocate(uri, folder)
     try:
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
@@ -233,11 +230,21 @@ def open_store(uri: str) -> Store:
 
 
 def existing(uri: str) -> Store:
-    """Open a store that has been written to. Raises BadInput if it is a database that doesn't exist."""
+    """Open a store that has been written to: to be read alone, since of a database that can't be written it opens a copy.
+
+    Raises BadInput if it is a database that doesn't exist.
+    """
     path = sqlite.path_of(uri)
     if path and not path.exists():
         raise BadInput([Fault("tracking.uri", uri, f"a store that holds runs; there is no {path}")])
-    return connect(uri)
+    served = served_at(uri)
+    return connect(uri) if served == uri or not path else replace(open_store(served, path.parent), uri=uri)
+
+
+def served_at(uri: str) -> str:
+    """Return where MLflow can open the store of this URI: at a copy, until this process ends, if it can't be written."""
+    path = sqlite.path_of(uri)
+    return uri if path is None or sqlite.is_writable(path) else sqlite.url_of(sqlite.readable_copy(path))
 
 
 def _schema(url: str) -> None:
