@@ -96,6 +96,8 @@ def test_a_kind_has_its_rows_inputs_and_outputs(data: Data, rows: int, inputs: i
     others = rows - round(data.test_fraction * rows)
     assert len(loaded.x_train) + len(loaded.x_val) == others and len(loaded.x_val) == round(0.2 * others)
     assert loaded.x_train.shape[1] == inputs == len(loaded.input_names)
+    # a champion keeps them as YAML, which writes no text of NumPy's
+    assert {type(name) for name in (*loaded.input_names, *loaded.target_names)} == {str}
     assert loaded.outputs == outputs == len(loaded.target_names)
     assert loaded.x_train.dtype == np.float32
     classification = data.task == kinds.CLASSIFICATION

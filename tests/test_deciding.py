@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import signal
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +22,13 @@ import study
 from study import sqlite
 from study.clock import Clock
 from study.data import dataset
+from study.errors import Corrupt
 from study.records.outcome import Failed, Summary, TrialResult
 from study.reporting import decisions, study_results, terminal
 from study.reporting.study_results import Findings
 from study.runner import launching, planning, trial
 from study.runner.planning import Plan
-from study.search import reading
+from study.search import overview, reading
 from study.settings.spec import TrialSpec
 from study.statistics import race, rounds
 from study.statistics.race import Decision, Rules
@@ -140,6 +144,42 @@ def test_two_replicates_share_a_split_and_nothing_else() -> None:
 def raced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a study ran that took several rounds to decide."""
     return ran(tmp_path_factory.mktemp("raced"), "--multirun", *RACE)
+
+
+def damaged(value: Any) -> Iterator[Any]:
+    """Values like this one, in each of which something is missing or of another kind."""
+    yield from ({}, [], None, -1, "x")
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield {other: kept for other, kept in value.items() if other != key}
+            yield from ({**value, key: worse} for worse in damaged(part))
+    elif isinstance(value, list) and value:
+        yield value[1:]
+        yield from ([worse, *value[1:]] for worse in damaged(value[0]))
+
+
+@pytest.mark.long
+def test_whatever_is_damaged_in_a_studys_records_is_told(raced: Path, tmp_path: Path) -> None:
+    """Whatever value is of another kind, be it by a disk or by hand, it is read or refused as damage."""
+    copy, refused, rng = tmp_path / "optuna.db", 0, random.Random(0)
+    with closing(sqlite3.connect(raced / "optuna.db")) as original, closing(sqlite3.connect(copy, isolation_level=None)) as file:
+        original.backup(file)
+        for table in ("study_system_attributes", "trial_system_attributes"):
+            kept = file.execute(
+                f"SELECT min({table[:-1]}_id), key, value_json FROM {table} WHERE key LIKE 'mlp_study%' GROUP BY key"
+            )
+            for row, _, text in kept.fetchall():
+                values = list(damaged(json.loads(text)))
+                for value in rng.sample(values, min(len(values), 15)):
+                    file.execute(f"UPDATE {table} SET value_json = ? WHERE {table[:-1]}_id = ?", (json.dumps(value), row))
+                    try:
+                        study_results.read(sqlite.url_of(copy), "tiny")
+                    except Corrupt:
+                        refused += 1
+                    assert sum(map(len, overview.overviews(sqlite.url_of(copy)))) == 1
+                file.execute(f"UPDATE {table} SET value_json = ? WHERE {table[:-1]}_id = ?", (text, row))
+    assert refused > 30
+    assert study_results.read(sqlite.url_of(copy), "tiny").records == findings(raced).records
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import math
 import shutil
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -29,7 +30,7 @@ from study.records.trial import Asked
 from study.runner.sweep import run
 from study.search import attributes, kinds, overview, pruning, reading, records, space, stored
 from study.search.beginning import Beginning
-from study.search.space import Choice, Condition, Interval
+from study.search.space import Choice, Condition, Domain, Interval
 from study.search.study import Search
 from study.search.trials import MOST_ATTEMPTS
 from study.settings.values import Value
@@ -296,7 +297,7 @@ def test_a_study_of_an_earlier_version_opens_and_goes_on(url: str, monkeypatch: 
     before = reading.open_study(url, "s")
     as_an_earlier_version_kept_it(url)
     assert reading.open_study(url, "s") == before and len(before.finals) == 1
-    assert overview.overviews(url)[0].settings == before.settings == fixed
+    assert overview.overviews(url)[0][0].settings == before.settings == fixed
     with pytest.raises(BadInput, match="data: got 'wine'; valid: iris in study 's'"):
         opened(url, identity=fixed | {"data": "wine"})
     left = opened(url, identity=fixed)
@@ -386,6 +387,16 @@ def test_a_low_discrepancy_sequence_begins_with_the_first_trial_and_has_no_gaps(
     finish(study)
     expected = qmc.Sobol(1, scramble=False).random(8)[:, 0]
     np.testing.assert_allclose([each["x"] for each in params(study)], expected)
+
+
+def test_a_randomised_sequence_is_one_of_the_whole_study(url: str) -> None:
+    """Each eighth of an interval, and each of four choices as often as another: also where a study is opened again halfway."""
+    searched: dict[str, Domain] = {"x": Interval("x", 0.0, 1.0), "kind": Choice("kind", ("a", "b", "c", "d"))}
+    for n_trials in (3, 8):
+        study = opened(url, n_trials=n_trials, sampler={"name": "qmc", "scramble": True}, space=searched)
+        finish(study)
+    assert sorted(int(8 * each["x"]) for each in params(study)) == list(range(8))
+    assert Counter(each["kind"] for each in params(study)) == dict.fromkeys("abcd", 2)
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)

@@ -1,7 +1,9 @@
 """A study of a SQLite file as it is read without Optuna's storage, beside Optuna's own answer."""
 
+import io
 import math
 import random
+import re
 import sqlite3
 import subprocess
 import sys
@@ -15,8 +17,10 @@ from optuna.trial import TrialState, create_trial
 
 from study import sqlite
 from study.errors import BadInput, Corrupt
+from study.reporting import terminal
 from study.search import attributes, overview, reading, records, sqlite_study, stored
 from study.search.records import OBJECTIVES, Contents
+from tests.command import run
 
 PARAMS = {
     "optimizer": ("sgd", CategoricalDistribution(["adam", "sgd"])),
@@ -126,7 +130,9 @@ def test_a_value_that_optuna_cannot_read_either_is_damage(change: str, file: Pat
         reading.open_study(sqlite.url_of(file), "other")
 
 
-def test_a_result_of_another_version_is_damage_with_its_place(file: Path) -> None:
+def test_a_result_of_another_version_is_damage_with_its_place(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     url, place = sqlite.url_of(file), r"study other, trial [01] has a result that this version of mlp-study can't read: .*val_loss"
     with pytest.raises(Corrupt, match=place):
         reading.open_study(url, "other")
@@ -134,12 +140,21 @@ def test_a_result_of_another_version_is_damage_with_its_place(file: Path) -> Non
         overview.best(url, "other")
     with pytest.raises(Corrupt, match=place):
         stored.attempts(url, "other")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM trials WHERE study_id = 2")
+    readable, damaged = overview.overviews(url)
+    assert {each.name for each in readable} == {"empty", 'it\'s 100 % "full"'}
+    [of_other] = map(str, damaged)
+    assert re.match(place, of_other)
+    monkeypatch.setattr(terminal.err, "file", told := io.StringIO())
+    assert run("list", "--storage", url) == Corrupt.exit_code
+    assert "empty" in capsys.readouterr().out and of_other in " ".join(told.getvalue().split())
 
 
 def test_a_study_that_is_deleted_meanwhile_is_none(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = sqlite.url_of(bare)
     monkeypatch.setattr(overview, "names", lambda _: ["empty", "deleted", "other"])
-    assert {each.name for each in overview.overviews(url)} == {"empty", "other"}
+    assert {each.name for each in overview.overviews(url)[0]} == {"empty", "other"}
     assert overview.best(url, "deleted") is None and reading.find(url, "deleted") is None
     assert not reading.has_begun(url, "deleted") and reading.run_ids(url, "deleted") == {}
 
@@ -211,7 +226,7 @@ def test_another_programs_database_has_no_studies_and_is_left_as_it_is(tmp_path:
         connection.execute("CREATE TABLE customers (name)")
     content = path.read_bytes()
     url = sqlite.url_of(path)
-    assert reading.names(url) == [] and overview.overviews(url) == []
+    assert reading.names(url) == [] and overview.overviews(url) == ([], [])
     with pytest.raises(BadInput, match="STUDY: got 'mine'; valid: one of: none yet"):
         reading.open_study(url, "mine")
     assert path.read_bytes() == content and list(tmp_path.iterdir()) == [path]

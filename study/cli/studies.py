@@ -52,6 +52,7 @@ def report_page(study_name: str, output: Path | None, storage: str | None, track
 @collector.held()
 def list_studies(study_name: str | None, storage: str | None, as_json: bool) -> None:
     """List the studies here, the newest first; or a STUDY's trials, with their runs."""
+    damaged: list[Corrupt] = []
     with terminal.status("reading the studies"):
         from study.reporting import listings
 
@@ -64,14 +65,16 @@ def list_studies(study_name: str | None, storage: str | None, as_json: bool) -> 
         else:
             from study.search import overview
 
-            studies = overview.overviews(url) if _check_storage(url, storage is not None) else []
+            studies, damaged = overview.overviews(url) if _check_storage(url, storage is not None) else ([], [])
             content, table = list(map(listings.plain, studies)), listings.studies(studies)
     if as_json:
         print_json(content)
     elif table.rows:
         terminal.show_table(table, rows=len(table.rows))
-    else:
+    elif not damaged:
         terminal.show_text("none yet")
+    if damaged:
+        raise Corrupt("\n".join(map(str, damaged)))
 
 
 def _check_storage(url: str, named: bool) -> bool:

@@ -29,7 +29,7 @@ def _sklearn() -> Any:
 
 def _bundled(data: Data, _: int) -> Rows:
     bunch = getattr(_sklearn(), f"load_{data.name}")()
-    columns = tuple(map(TableColumn, bunch.feature_names))
+    columns = tuple(TableColumn(str(name)) for name in bunch.feature_names)
     if "target_names" not in bunch:
         return Rows(bunch.data, bunch.target[:, None], columns, ("target",))
     return Rows(bunch.data, bunch.target.astype(np.int32), columns, tuple(map(str, bunch.target_names)))

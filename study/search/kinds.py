@@ -105,6 +105,8 @@ PRUNERS: dict[str, Callable[..., BasePruner]] = {
     "threshold": optuna.pruners.ThresholdPruner,
     "wilcoxon": WilcoxonPruner,
 }
+# samplers whose seed is the study's for every trial
+OF_STUDY = ("qmc",)
 # the packages that samplers need beside Optuna, and the extras that install them
 NEEDS = {"cmaes": ("cmaes", "cmaes"), "gp": ("torch", "gp")}
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
+from study.errors import Corrupt
 from study.search.mirror import latest
 from study.search.reading import find, names
 from study.search.records import WINNER, Contents, damage_of, objectives_of, records_of, settings_of
@@ -32,17 +33,22 @@ class Overview:
     ended: datetime | None
 
 
-def overviews(storage: str) -> list[Overview]:
-    """Return all studies, the one with the newest trials first."""
-    # without those that are deleted meanwhile
-    studies = [_overview(name, contents) for name in names(storage) if (contents := find(storage, name))]
-    return sorted(studies, key=lambda study: study.ended or study.started or datetime.min, reverse=True)
+def overviews(storage: str) -> tuple[list[Overview], list[Corrupt]]:
+    """Return all studies, the one with the newest trials first, and an error for each that can't be read."""
+    studies, damaged = [], []
+    for name in names(storage):
+        try:
+            if contents := find(storage, name):  # it may be deleted meanwhile
+                studies.append(_overview(name, contents))
+        except Corrupt as error:
+            damaged.append(error)
+    return sorted(studies, key=lambda study: study.ended or study.started or datetime.min, reverse=True), damaged
 
 
 def _overview(name: str, contents: Contents) -> Overview:
-    trials, objectives = latest(contents.trials), objectives_of(contents.attrs)
     with damage_of(name):
-        records = records_of(contents)
+        records, trials = records_of(contents), latest(contents.trials)
+        objectives, settings = objectives_of(contents.attrs), settings_of(contents.attrs)
     first = objectives[0]
     done = [
         (record.number != contents.attrs.get(WINNER), first.sign * record.values[0], record.number)
@@ -54,7 +60,7 @@ def _overview(name: str, contents: Contents) -> Overview:
     return Overview(
         name=name,
         objectives=objectives,
-        settings=settings_of(contents.attrs),
+        settings=settings,
         replicates=(min(counts), max(counts)) if counts else None,
         states=dict(Counter(record.state for record in records)),
         best=(min(done)[2], first.sign * min(done)[1]) if done else None,

@@ -84,19 +84,18 @@ def open_study(storage: str, name: str) -> StoredStudy:
         raise BadInput([Fault("STUDY", name, one_of_names(name, names(storage)))]) from error
     attrs, identity = contents.attrs, contents.attrs.get(IDENTITY, {})
     with damage_of(name):
-        records = records_of(contents)
-    return StoredStudy(
-        objectives=objectives_of(attrs),
-        identity=identity,
-        settings=settings_of(attrs),
-        space={key.removeprefix(SPACE): text for key, text in identity.items() if key.startswith(SPACE)},
-        records=records,
-        finals=finals_of(attrs),
-        front=front_of(contents),
-        command=attrs.get(COMMAND, ""),
-        rules=Rules(**attrs[RULES]) if RULES in attrs else None,
-        default=beginning_of(attrs).default,
-    )
+        return StoredStudy(
+            objectives=objectives_of(attrs),
+            identity=identity,
+            settings=settings_of(attrs),
+            space={key.removeprefix(SPACE): text for key, text in identity.items() if key.startswith(SPACE)},
+            records=records_of(contents),
+            finals=finals_of(attrs),
+            front=front_of(contents),
+            command=attrs.get(COMMAND, ""),
+            rules=Rules(**attrs[RULES]) if RULES in attrs else None,
+            default=beginning_of(attrs).default,
+        )
 
 
 def find(storage: str, name: str) -> Contents | None:

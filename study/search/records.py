@@ -41,6 +41,8 @@ STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
+# what is raised on the way by values of other kinds than expected
+UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
 STATES_BY_NAME = {name: state for state, name in STATES.items()}
 
 
@@ -164,30 +166,31 @@ def _with_later(record: TrialRecord, attrs: Mapping[str, Any], objective: Object
 
 @contextmanager
 def damage_of(name: str) -> Iterator[None]:
-    """Name the study in errors about its damage that the block raises."""
+    """Raise what the block does about values that aren't as this version writes them, or an earlier release did, as Corrupt."""
     try:
         yield
     except Corrupt as error:
         raise Corrupt(f"study {name}, {error}") from error
+    except UNREADABLE as error:
+        raise Corrupt(f"study {name} has a record that this version of mlp-study can't read: {error}") from error
 
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
     """Return a trial's record. Raises Corrupt for a result that isn't as this version writes it, or an earlier release did."""
     kept = attributes.of_trial(trial, RESULT, {})
     try:
-        summary = Summary.of_plain(kept["summary"]) if "summary" in kept else None
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        return TrialRecord(
+            number=trial.number,
+            state=STATES[trial.state],
+            params=dict(trial.params),
+            values=list(trial.values or []),
+            summary=Summary.of_plain(kept["summary"]) if "summary" in kept else None,
+            reason=kept.get("reason"),
+            run_id=kept.get("run_id"),
+            seconds=kept.get("seconds", {}),
+            started=trial.datetime_start.timestamp() if trial.datetime_start else None,
+            ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
+        )
+    except UNREADABLE as error:
         message = f"trial {trial.number} has a result that this version of mlp-study can't read: {error}"
         raise Corrupt(message) from error
-    return TrialRecord(
-        number=trial.number,
-        state=STATES[trial.state],
-        params=dict(trial.params),
-        values=list(trial.values or []),
-        summary=summary,
-        reason=kept.get("reason"),
-        run_id=kept.get("run_id"),
-        seconds=kept.get("seconds", {}),
-        started=trial.datetime_start.timestamp() if trial.datetime_start else None,
-        ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
-    )

@@ -24,7 +24,7 @@ from study.search import attributes
 from study.search import space as spaces
 from study.search import storage as storages
 from study.search.beginning import Beginning
-from study.search.kinds import distribution, make_sampler
+from study.search.kinds import OF_STUDY, distribution, make_sampler
 from study.search.mirror import PLACE, Mirror, latest, place_of, sampled
 from study.search.records import (
     ATTEMPT,
@@ -227,7 +227,9 @@ class Search(Trials):
             params = first if first and frozenset(first.items()) not in tried else next(untried)
             return create_trial(state=TrialState.RUNNING, params=params, distributions=self._of(params))
         mirror.sync(attempts)
-        seed = np.random.SeedSequence(self._seed, spawn_key=(place,)).generate_state(1)[0]
+        # a sequence that covers the space is one of the whole study's
+        own = () if self._sampler.get("name") in OF_STUDY else (place,)
+        seed = np.random.SeedSequence(self._seed, spawn_key=own).generate_state(1)[0]
         trial = mirror.ask(make_sampler(self._sampler, self.space, int(seed)), first)
         given: dict[str, Scalar] = {}
         for key, domain in self.space.items():
