@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -38,8 +39,24 @@ def ordinary(n: int) -> str:
         (
             lambda n: f"2024-{n % 12 + 1:02}-{n % 28 + 1:02},{'uvw'[n % 3]},{NOISE[n]}",
             [],
-            ["rows in time (a) and a random split: if new rows come later, judge by the latest (data.split, data.time)"],
+            ["rows in time (a) and a random split; if new rows come later, judge by the latest: data.split=time data.time=a"],
         ),
+        (
+            lambda n: f"{NOISE[n]},{'uvw'[n % 3]},{'80000' if n == 399 else f'{150 + 50 * NOISE[-n]:.2f}'}",
+            [],
+            ["y has a number far from all others (80000 in the last row, all others between ", "if it is a total"],
+        ),
+        (
+            lambda n: f"{NOISE[n]},{'uvw'[n % 3]},{'-9' if n == 7 else f'{1 + NOISE[-n] / 9:.3f}'}",
+            [],
+            ["y has a number far from all others (-9 in row 8, "],
+        ),
+        (
+            lambda n: f"{NOISE[n]},{'uvw'[n % 3]},{math.exp(NOISE[n] + NOISE[-n]):.4f}",
+            [],
+            ["y is skewed: ", "% of its variance is in 1% of the rows; data.normalise_target=log predicts"],
+        ),
+        (lambda n: f"{NOISE[n]},{'uvw'[n % 3]},{math.exp(NOISE[n] + NOISE[-n]):.4f}", ["data.normalise_target=log"], []),
     ],
 )
 def test_a_table_is_warned_of_once(row: Callable[[int], str], more: list[str], warned: list[str], tmp_path: Path) -> None:

@@ -35,6 +35,13 @@ ROLES: list[tuple[str, Callable[[int], object], str, str, Sequence[str]]] = [
         "9 whole numbers; if they are categories: 'data.columns=[\"zip: category\"]'",
         ["zip"],
     ),
+    (
+        "patientId",
+        lambda n: n % 30,
+        "number",
+        "'data.columns=[\"patientId: category\"]'; if the rows of one belong together: data.split=group data.group=patientId",
+        ["patientId"],
+    ),
     ("seconds", lambda n: 1_700_000_000 + n % 50, "number", "seconds (minus 1700000000)", ["seconds"]),
     ("pool", lambda n: ["yes", "no"][n % 2], "boolean", "pool (1 is yes)", ["pool=yes"]),
     ("member", lambda n: ["true", "false"][n % 2], "boolean", "member", ["member=True"]),

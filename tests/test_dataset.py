@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+import study
 from study.config import decode
-from study.data import dataset, encoding, loading, scaling, splits, tables
+from study.data import dataset, encoding, inputs, loading, scaling, splits, tables
 from study.data.encoding import TableColumn
 from study.data.rows import Rows
 from study.errors import BadInput, Fault
@@ -444,6 +445,27 @@ def test_auto_is_resolved_by_the_target_and_the_loss_by_it(tmp_path: Path, targe
     assert built.loss.name == ("mse" if task == "regression" else "sparse_categorical_crossentropy")
     assert spec.build(spec.as_mapping(built)) == built
     assert dataset.load_data(built).outputs == {"grade": 2, "member": 2, "stars": 4}.get(target, 1)
+
+
+@pytest.mark.parametrize(
+    ("counts", "task"),
+    [
+        ((40, 4), "classification"),
+        ((30, 9, 5), "classification"),
+        ((30, 9, 4), "regression"),
+        ((3,) * 20, "regression"),
+        ((9,) * 20, "classification"),
+        ((9,) * 21, "regression"),
+    ],
+)
+def test_whole_numbers_are_classes_where_each_has_rows_enough(counts: tuple[int, ...], task: str, tmp_path: Path) -> None:
+    values = [value for value, count in enumerate(counts) for _ in range(count)]
+    lines = [f"{row % 7}.5,{value}" for row, value in enumerate(values)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *lines]) + "\n")
+    built = study.compose(["data=table", f"data.path={tmp_path / 't.csv'}", "data.target=y", "training.batch_size=4"])
+    assert built.data.task == task
+    told = "(data.task=classification treats its numbers as classes)" in inputs.reading(built, dataset.load_data(built))
+    assert told == (task == "regression" and len(counts) <= 20)
 
 
 def test_a_tables_faults_are_told_beside_the_others(tmp_path: Path) -> None:

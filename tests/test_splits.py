@@ -111,6 +111,25 @@ def test_no_group_is_in_two_parts_and_sizes_are_those_of_every_seed(sizes: list[
     assert [len(part) for part in again] == [len(train), len(val)]
 
 
+@given(st.lists(st.integers(1, 6), min_size=5, max_size=40), st.integers(2, 5), SEEDS)
+@settings(deadline=None)
+def test_folds_are_of_whole_groups_and_of_one_size(sizes: list[int], folds: int, root: int) -> None:
+    groups = np.random.default_rng(root).permutation(np.repeat(np.arange(len(sizes)), sizes)).astype(np.int32)
+    rows = Rows(np.zeros((len(groups), 1)), np.zeros((len(groups), 1)), (), ("y",), groups=groups)
+    data = table(split="group", group="g", resample="kfold", folds=folds, test_fraction=0.0)
+    parts = [splits.parts(data, rows, root, root, fold) for fold in range(folds)]
+    assert len({(len(train), len(val)) for train, val in parts}) == 1
+    for train, val in parts:
+        assert not set(groups[train]) & set(groups[val]) and len({*train, *val}) == len(train) + len(val)
+    validated = np.concatenate([val for _, val in parts])
+    assert len(set(validated)) == len(validated), "a row validates once"
+    # dealt to the smallest fold each, folds differ by less than one group
+    assert len(parts[0][1]) >= len(groups) // folds - max(sizes)
+    more = dataclasses.replace(data, folds=len(sizes) + 1)
+    with pytest.raises(BadInput, match="the number of groups"):
+        splits.parts(more, rows, root, root, 0)
+
+
 @given(st.lists(st.integers(0, 50), min_size=30, max_size=200), SEEDS)
 @settings(deadline=None)
 def test_validation_comes_after_training_and_the_test_part_after_both(times: list[int], root: int) -> None:

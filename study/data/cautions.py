@@ -9,13 +9,13 @@ import numpy as np
 import scipy
 
 from study import seeds
-from study.data import loading, splits
+from study.data import hints, loading, splits
 from study.data.encoding import DATE, LEVELS, NUMBER, TableColumn
 from study.data.roles import is_identifier
 from study.data.rows import Rows
 from study.errors import visible
 from study.records.arrays import Array, Doubles
-from study.settings.data import RANDOM, UserTable
+from study.settings.data import RANDOM, SPLIT, STANDARD, UserTable
 from study.settings.spec import TrialSpec
 
 # the rows looked at, and the fewest that show anything
@@ -25,6 +25,8 @@ FEW = 10  # rows of a class
 NEARLY = 0.99
 # the share of a target's variance, or of its changes of class, that neighbours by one column still show if that column predicts it
 LEFT_BY_A_LEAK = 0.002
+# a target's number is far from all others if it lies this many times their range beyond it; skewed from this skewness on
+FAR, SKEWED = 3.0, 2.0
 REPEATED = 0.05  # share of a part's rows
 SHUFFLE = 5  # position in the stream of the `data` seed, after those of `splits`
 MOST_TEXT = 200
@@ -37,6 +39,8 @@ def of_table(spec: TrialSpec) -> Iterator[str]:
     rows, train, val = splits.replicate_parts(spec, spec.replicates.first)
     _, others, test = splits.tested_parts(spec)
     sample = seeds.generator(loading.root_seed(spec), SHUFFLE).permutation(others)[:MOST_ROWS]
+    yield from _far_targets(rows)
+    yield from _skewed_targets(rows, sample, spec.data)
     yield from _leaks(rows, sample)
     yield from _duplicates(rows, train, {"validation": val, "test": test})
     yield from _identifiers(rows)
@@ -47,8 +51,8 @@ def of_table(spec: TrialSpec) -> Iterator[str]:
     yield from _constants(rows, sample)
     dates = [column.name for column in rows.columns if column.role == DATE]
     if dates and spec.data.split == RANDOM:
-        later = "if new rows come later, judge by the latest (data.split, data.time)"
-        yield f"rows in time ({_listed(dates)}) and a random split: {later}"
+        by_time = hints.time_hint(dates[0], [] if spec.data.resample == SPLIT else [f"data.resample={SPLIT}"])
+        yield f"rows in time ({_listed(dates)}) and a random split; if new rows come later, judge by the latest: {by_time}"
 
 
 def _columns(rows: Rows, sample: Array) -> Iterator[tuple[TableColumn, Doubles]]:
@@ -84,6 +88,32 @@ def _leaks(rows: Rows, sample: Array) -> Iterator[str]:
             if left < LEFT_BY_A_LEAK:
                 yield f"{_shown(column.name)} alone predicts {name} almost exactly: known beforehand? else leave it out (data.drop)"
                 break
+
+
+def _far_targets(rows: Rows) -> Iterator[str]:
+    """Report targets of which one number is as far from all others as a row of totals is."""
+    if rows.labels is not None or len(rows.y) < LEAST_ROWS:
+        return
+    for name, column in zip(rows.target_names, rows.y.T.astype(np.float64), strict=True):
+        order = np.argsort(column)
+        for far, others in ((order[-1], order[:-1]), (order[0], order[1:])):
+            least, most = column[others[0]], column[others[-1]]
+            if max(column[far] - most, least - column[far]) > FAR * (most - least) > 0:
+                where = "the last row" if far == len(column) - 1 else f"row {far + 1:,}"
+                told = f"{column[far]:.6g} in {where}, all others between {least:.6g} and {most:.6g}"
+                yield f"{_shown(name)} has a number far from all others ({told}): if it is a total or an error, correct the file"
+
+
+def _skewed_targets(rows: Rows, sample: Array, settings: UserTable) -> Iterator[str]:
+    """Report positive targets whose variance is that of a few rows, and whose logarithm is spread evenly."""
+    if rows.labels is not None or len(sample) < LEAST_ROWS or settings.normalise_target != STANDARD:
+        return
+    for name, target in _targets(rows, sample):
+        if target.min() > 0 and scipy.stats.skew(target) > SKEWED > 2 * abs(scipy.stats.skew(np.log(target))):
+            squares = np.sort(np.square(target - target.mean()))[::-1]
+            share = squares[: max(1, len(squares) // 100)].sum() / squares.sum()
+            why = f"{share:.0%} of its variance is in 1% of the rows; data.normalise_target=log predicts its logarithm"
+            yield f"{_shown(name)} is skewed: {why}, and judges errors in proportion"
 
 
 def _targets(rows: Rows, sample: Array) -> Iterator[tuple[str, Array]]:

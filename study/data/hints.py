@@ -32,3 +32,13 @@ def roles_hint(name: str, role: str) -> str:
     """Return the setting that says a column's role, quoted for a shell."""
     quoted = _quoted(f"{name}: {role}")
     return shlex.quote(f"data.columns=[{quoted}]")
+
+
+def group_hint(name: str) -> str:
+    """Return the settings that keep the rows with one value of a column in one part, quoted for a shell."""
+    return shlex.join(["data.split=group", f"data.group={_quoted(name)}"])
+
+
+def time_hint(name: str, more: Sequence[str]) -> str:
+    """Return the settings that split by a column of times, and more of them, quoted for a shell."""
+    return shlex.join(["data.split=time", f"data.time={_quoted(name)}", *more])

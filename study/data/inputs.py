@@ -60,6 +60,8 @@ def _table(spec: TrialSpec, settings: UserTable, data: Dataset) -> str:
         target += f", {data.outputs} classes: {textwrap.shorten(', '.join(map(_brief, data.target_names)), MOST_NAME)}"
         if all(_is_number(name) for name in data.target_names):
             target += " (data.task=regression treats them as numbers)"
+    elif len(settings.targets) == 1 and _are_few(loading.rows(spec).y):
+        target += " (data.task=classification treats its numbers as classes)"
     width = data.x_train.shape[1]
     tested = f", {count:,} to test" if (count := _tested(spec)) else ""
     return (
@@ -90,6 +92,13 @@ def _tested(spec: TrialSpec) -> int:
 def _brief(name: str) -> str:
     """Return a name as a line can hold it: its control characters escaped, and cut if it is very long."""
     return shortened(visible(name), LONGEST_NAME)
+
+
+def _are_few(numbers: Array) -> bool:
+    """Return whether these are few whole numbers, as classes may be."""
+    from study.data.tables import MOST_AUTO_CLASSES  # which loads pyarrow
+
+    return not (numbers % 1).any() and len(np.unique(numbers)) <= MOST_AUTO_CLASSES
 
 
 def _is_number(text: str) -> bool:

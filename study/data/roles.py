@@ -17,7 +17,7 @@ from study.data import dates, encoding
 from study.data.arrow_types import Column as Values
 from study.data.arrow_types import is_numeric, is_text
 from study.data.encoding import TableColumn, encode_column, level_text, row_text
-from study.data.hints import gaps_hint, roles_hint
+from study.data.hints import gaps_hint, group_hint, roles_hint
 from study.data.mixed_columns import levels_of, slip, slips_of
 from study.errors import BadInput, shortened, visible
 from study.records.arrays import Doubles, Floats
@@ -46,7 +46,8 @@ MOST_LEVELS = 10_000  # of a column that is encoded by the target
 MOST_LINE, LONGEST_NAME = 300, 60
 IDENTIFIER = re.compile(r"(?:.*[_ .\-])?(?:id|ids|uuid|guid|idx|index|rowid|row|rownames?|nr|#)", re.IGNORECASE)
 CAMEL = re.compile(r".*[a-z](?:Id|ID)")
-CODED = re.compile(r"(?:.*[_ .\-])?(?:zip|zipcode|postcode|postal|plz|code|class|type|kind|group|category|cat)", re.IGNORECASE)
+PLACES = "zip|zipcode|postcode|postal|plz|store|shop|branch|region|zone"
+CODED = re.compile(rf"(?:.*[_ .\-])?(?:{PLACES}|code|class|type|kind|group|category|cat)", re.IGNORECASE)
 LIKE_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}|(\d{1,2}[ -])?(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
 
 
@@ -178,8 +179,9 @@ def _number(settings: UserTable, name: str, values: Values, distinct: int, *, sa
         name, encoding.NUMBER, **_gaps(settings, values), origin=origin, low=float(known.min()), high=float(known.max())
     )
     notes = [f"minus {_shown(origin)}"] if origin else []
-    if found_out and whole and 2 < distinct < len(known) / 2 and CODED.fullmatch(name):
-        notes.append(f"{distinct} whole numbers; if they are categories: {roles_hint(name, 'category')}")
+    if found_out and whole and 2 < distinct < len(known) / 2 and (called or CODED.fullmatch(name)):
+        together = f"; if the rows of one belong together: {group_hint(name)}" if called else ""
+        notes.append(f"{distinct} whole numbers; if they are categories: {roles_hint(name, 'category')}{together}")
     return Found(column, NUMBER, _text(name, values, *notes))
 
 

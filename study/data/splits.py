@@ -104,6 +104,8 @@ def _only(rows: Rows, numbers: Array) -> Rows:
 def _parts(data: Data, rows: Rows, root_seed: int, seed: int, fold: int) -> tuple[Array, Array]:
     """Return `parts` of rows without a test part."""
     count, classes = len(rows.x), _classes(rows)
+    if data.resample == KFOLD and _kind(data) == GROUP:
+        return _group_fold(_groups(rows), data.folds, fold, root_seed)
     if data.resample == KFOLD:
         order = seeds.generator(root_seed).permutation(count)
         dealt = order if rows.labels is None else order[strata.dealt(classes[order], data.folds)]
@@ -175,5 +177,27 @@ def _by_groups(groups: Integers, order: Array, n_val: int, seed: int) -> tuple[A
     n_train = len(order) - n_val - largest + 1
     if n_train < 1:
         raise BadInput([Fault("data.group", f"a group of {largest} of {len(order)} rows", "smaller groups, or a smaller part")])
+    return _cut(order[~chosen], order[chosen], n_train, n_val, seed)
+
+
+def _group_fold(groups: Integers, folds: int, fold: int, seed: int) -> tuple[Array, Array]:
+    """Return the parts of a fold of whole groups, each dealt to the smallest fold so far, the largest group first.
+
+    Parts have the same sizes for every fold, so a few rows of each may be left out.
+    """
+    numbers, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(numbers) < folds:
+        raise BadInput([Fault("data.folds", folds, f"a whole number from 2 to {len(numbers)}, the number of groups")])
+    of_group, sizes = np.empty(len(numbers), np.int64), np.zeros(folds, np.int64)
+    order = seeds.generator(seed).permutation(len(numbers))
+    for number in order[np.argsort(-counts[order], kind="stable")]:
+        of_group[number] = sizes.argmin()
+        sizes[of_group[number]] += counts[number]
+    inside = of_group[inverse] == fold
+    return _cut(np.flatnonzero(~inside), np.flatnonzero(inside), int(len(groups) - sizes.max()), int(sizes.min()), seed)
+
+
+def _cut(train: Array, val: Array, n_train: int, n_val: int, seed: int) -> tuple[Array, Array]:
+    """Return so many rows of each part, in random order."""
     draw = seeds.generator(seed, SURPLUS)
-    return draw.permutation(order[~chosen])[:n_train], draw.permutation(order[chosen])[:n_val]
+    return draw.permutation(train)[:n_train], draw.permutation(val)[:n_val]

@@ -54,8 +54,10 @@ def _task(settings: UserTable, _: tuple[int, int]) -> str:
         return REGRESSION if slips_of(settings, levels_of(column)) else CLASSIFICATION
     if not _is_whole(column):
         return REGRESSION
-    distinct = pc.count_distinct(column).as_py()
-    return CLASSIFICATION if distinct <= min(MOST_AUTO_CLASSES, len(column) / LEAST_ROWS_A_CLASS) else REGRESSION
+    rows = pc.value_counts(column).field("counts")
+    few = len(rows) <= min(MOST_AUTO_CLASSES, len(column) / LEAST_ROWS_A_CLASS)
+    # a count of events has values that are rare; of two values, both are classes
+    return CLASSIFICATION if few and (len(rows) <= 2 or pc.min(rows).as_py() >= LEAST_ROWS_A_CLASS) else REGRESSION
 
 
 def _is_whole(column: Column) -> bool:

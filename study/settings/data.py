@@ -88,7 +88,8 @@ class Data(Kind):
     test_fraction: share of the rows, the same for all replicates and trials, that neither train nor choose: a study's end reports
     the winner's loss on them. validation_fraction: share of the others.
     resample: how the `data` seed makes a replicate's parts. 'split': `validation_fraction` of the rows, drawn anew for each seed.
-    'kfold': all replicates use the same order of the rows, and replicate r validates on fold r modulo `folds`. 'bootstrap': all
+    'kfold': all replicates use the same order of the rows, and replicate r validates on fold r modulo `folds`; with groups, folds
+    are of whole ones, and as many rows as in the smallest validate. 'bootstrap': all
     share one validation part; as many training rows as remain are drawn with replacement for each seed.
     """
 
@@ -398,8 +399,8 @@ class UserTable(Regression):
                 faults.append(Fault(kind, column, f"the name of a column with data.split={kind}, else null"))
             if column is not None and column in (*self.targets, *self.drop):
                 faults.append(Fault(kind, column, "a column other than the target and those to drop"))
-        if self.split != RANDOM and self.resample != SPLIT:
-            faults.append(Fault("resample", self.resample, f"{SPLIT} with data.split={self.split}"))
+        if self.split != RANDOM and self.resample not in (possible := [SPLIT] if self.split == TIME else [SPLIT, KFOLD]):
+            faults.append(Fault("resample", self.resample, f"{' or '.join(possible)} with data.split={self.split}"))
         if faults:
             raise BadInput(faults)
 
