@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Run, RunData, RunInfo, RunTag
 
 from study.errors import BadInput, Corrupt
 from study.records.network import Network
-from study.tracking import addresses, artifacts, store
+from study.tracking import addresses, artifacts, reader, store
 from study.tracking.store import Store
 
 QUOTED = 'it\'s a "study" \\ 100%_ ` -- ;'
@@ -229,6 +229,27 @@ def test_a_study_may_be_called_like_a_file_that_is_not_there(
         addresses.networks(opened.uri, ["absent.npz"])
     weights(tmp_path / "tuned.npz")
     assert [network.name for network in addresses.networks(opened.uri, ["tuned.npz"])] == ["tuned.npz/0", "tuned.npz/1"]
+
+
+@pytest.mark.parametrize("text", ["plain/3", "plain/3/1"])
+def test_a_trial_that_did_not_complete_is_named_as_the_person_named_it(opened: Store, text: str) -> None:
+    with pytest.raises(BadInput, match=f"RUN: got '{text}'; valid: a trial that completed; this one failed$"):
+        addresses.networks(opened.uri, [text])
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "expected"),
+    [
+        ("FAILED", "diverged: 3 of 3 replicates", "failed: diverged: 3 of 3 replicates"),
+        ("KILLED", "pruned after 10 epochs", "was pruned after 10 epochs"),
+        ("KILLED", "", "was interrupted"),
+        ("RUNNING", "", "is still running"),
+    ],
+)
+def test_the_state_of_a_trial_has_the_words_of_its_study(status: str, reason: str, expected: str) -> None:
+    tags = [RunTag("mlp_study.kind", "trial"), *([RunTag("failure", reason)] if reason else [])]
+    info = RunInfo("id", "0", "", status, 1, None, "active")
+    assert reader._state_text(Run(info, RunData(tags=tags))) == expected
 
 
 def test_a_file_that_would_run_something_or_lead_elsewhere_is_damaged(tmp_path: Path) -> None:

@@ -12,10 +12,16 @@ import pytest
 
 import study
 from study.records.network import Network
+from study.records.outcome import Blame, Summary
 from study.records.tracked import TrackedNetwork
+from study.records.trial import TrialRecord
 from study.reporting import comparison_tables, two_trials
+from study.reporting.study_results import Findings
 from study.settings import spec
 from study.settings.values import Value
+from study.statistics import race
+from study.statistics.objectives import MAXIMIZE, Objective
+from study.statistics.race import Rules
 
 TARGET = np.linspace(-1, 1, 9, dtype=np.float32)[:, None]
 NOISE = [0.01, -0.02, 0.015, 0.0, -0.01, 0.02]
@@ -57,6 +63,8 @@ def trial(
     ]
 
 
+SPLIT = ["replicates.vary=[init,data]", "replicates.per_split=2"]
+CROSSED = ["replicates.vary=[init,order]", "replicates.crossed=[2,3]"]
 BASE = [0.5 + each for each in NOISE]
 WORSE = [0.6 + each / 2 for each in NOISE]
 
@@ -72,7 +80,20 @@ WORSE = [0.6 + each / 2 for each in NOISE]
         # losses of two kinds: the one with the smaller errors has the better R²
         (trial(1, WORSE, error=0.1), trial(2, BASE, "loss=huber", error=0.3), "tiny/1 is better than tiny/2 (mean R²"),
         (trial(1, BASE), trial(2, WORSE, target=TARGET[::-1].copy()), "judged on different rows"),
+        (
+            trial(1, BASE),
+            trial(2, WORSE, "data=friedman1", target=TARGET[::-1].copy()),
+            "tiny/1 and tiny/2 are judged on different data",
+        ),
         (trial(1, BASE), trial(2, WORSE, seed=9), "no replicates with the same seeds"),
+        # six replicates on three splits
+        (trial(1, BASE, *SPLIT), trial(2, WORSE, *SPLIT), "Too few splits to decide which of tiny/1 and tiny/2 is better"),
+        (trial(1, BASE, *CROSSED), trial(2, WORSE, *CROSSED), "Neither of tiny/1 and tiny/2 is called better: crossed replicates"),
+        (
+            trial(1, BASE, "replicates.vary=[init]"),
+            trial(2, WORSE, "replicates.vary=[init]"),
+            "better than tiny/2 with this order, which",
+        ),
         (trial(1, BASE), trial(1, BASE), ""),
         ([dataclasses.replace(each, config={}) for each in trial(1, BASE)], trial(2, WORSE), ""),
     ],
@@ -103,6 +124,140 @@ def test_trials_of_a_race_are_compared_by_all_its_replicates() -> None:
 def text_of(*trials: list[TrackedNetwork]) -> str:
     found = two_trials.better([network for networks in trials for network in networks])
     return found.text if found else ""
+
+
+# -- two trials of one study ---------------------------------------------------------------------------------------------------
+
+LOSS, ACCURACY = Objective(), Objective("accuracy", MAXIMIZE)
+
+
+def record(number: int, losses: Sequence[float], accuracies: Sequence[float] = (), **more: Any) -> TrialRecord:
+    mean = float(np.mean(losses))
+    summary = Summary(list(losses), mean, 0.0, None, 0.1, 1.0, 0.0, len(losses), {}, scores={"accuracy": list(accuracies)}, **more)
+    objective = ACCURACY if accuracies else LOSS
+    return TrialRecord(number, "complete", {"model.width": number}, [objective.value(summary)], summary, None, None, {})
+
+
+def of_study(*records: TrialRecord, objectives: Sequence[Objective] = (LOSS,), **more: Any) -> Findings:
+    fixed: dict[str, Value] = {"replicates.vary": ["init", "order"]} | more.pop("settings", {})
+    return Findings("tiny", tuple(objectives), fixed, {}, list(records), **more)
+
+
+def in_study(findings: Findings, one: int, other: int) -> two_trials.Better:
+    """Compare two trials whose runs hold the networks of the first four replicates."""
+    losses = {each.number: each.summary.val_losses[:4] for each in findings.records if each.summary}
+    found = two_trials.better([*trial(one, losses[one]), *trial(other, losses[other])], {"tiny": findings}.get)
+    assert found
+    return found
+
+
+ACCURATE = [0.9 + each for each in NOISE]
+EIGHT = [*NOISE, 0.005, -0.015]
+
+
+def test_trials_of_a_study_are_compared_by_its_objective() -> None:
+    """The trial with the lower loss has the lower accuracy."""
+    findings = of_study(record(1, BASE, [each - 0.2 for each in ACCURATE]), record(2, WORSE, ACCURATE), objectives=[ACCURACY])
+    assert in_study(findings, 1, 2).claim == "tiny/2 is better than tiny/1"
+    assert "mean accuracy 0.7025 and 0.9025, difference" in in_study(findings, 1, 2).evidence
+    several = dataclasses.replace(findings, objectives=(ACCURACY, LOSS))
+    assert in_study(several, 1, 2).claim == "By accuracy alone, tiny/2 is better than tiny/1"
+    size = of_study(record(1, BASE, parameters=9), record(2, WORSE, parameters=5), objectives=[Objective("size")])
+    assert in_study(size, 1, 2).text.startswith("tiny/2 has a lower size than tiny/1 (9.000 and 5.000; a trial has one value of it")
+    nothing = of_study(record(1, BASE, [float("nan")] * 6), record(2, WORSE, ACCURATE), objectives=[ACCURACY])
+    assert "the accuracy of some replicates isn't known" in in_study(nothing, 1, 2).text
+
+
+def test_a_pair_has_the_interval_that_its_study_gives_it() -> None:
+    findings = of_study(
+        *(record(number, [0.5 + gap + (1 + number) * each for each in NOISE]) for number, gap in enumerate((0, 0.01, 0.02)))
+    )
+    assert findings.choice and findings.comparisons == 3
+    for rival, gap in findings.choice.differences.items():
+        assert (
+            f"difference {two_trials.interval_text(gap.mean, gap.halfwidth)}, 95% jointly" in in_study(findings, 0, rival).evidence
+        )
+    # by itself the second pair would have a narrower one
+    assert "jointly" not in text_of(trial(1, BASE), trial(2, WORSE))
+
+
+def test_replicates_of_a_study_that_share_splits_are_compared_by_splits() -> None:
+    records = [record(number, [0.5 + 0.1 * number + each * (1 + number) for each in EIGHT]) for number in (1, 2)]
+    alike = of_study(*records, settings={"replicates.vary": ["init", "data", "order"], "replicates.per_split": 2})
+    assert in_study(alike, 1, 2).claim == "Too few splits to decide which of tiny/1 and tiny/2 is better"
+    assert "over 8 paired replicates on 4 splits; at least 5 splits that differ" in in_study(alike, 1, 2).evidence
+    assert in_study(of_study(*records), 1, 2).claim == "tiny/1 is better than tiny/2"
+
+
+def test_a_study_that_names_no_winner_is_agreed_with() -> None:
+    blame = [Blame("val loss", {"init": (1.0, 0.9, 1.0)}, (0.0, 0.0, 0.0), 1.0, None)]
+    crossed = of_study(record(1, BASE, blame=blame), record(2, WORSE, blame=blame))
+    assert crossed.win == "No winner is named: crossed replicates share seeds, and aren't independent."
+    found = in_study(crossed, 1, 2)
+    assert found.claim == "Neither of tiny/1 and tiny/2 is called better: crossed replicates share seeds, and aren't independent"
+    assert found.evidence == "mean validation loss 0.5025 and 0.6012"
+    other = of_study(record(1, BASE, judged_by={"rows": "1"}), record(2, WORSE, judged_by={"rows": "2"}))
+    assert "trials are judged on different rows" in in_study(other, 1, 2).text and "0.5025" not in in_study(other, 1, 2).text
+    counts = [dataclasses.replace(each, params={"replicates.count": 6 + n}) for n, each in enumerate(crossed.records)]
+    assert "trials differ in replicates.count" in in_study(of_study(*counts), 1, 2).text
+
+
+def raced(*gaps: float) -> Findings:
+    """A race of trials that are worse than the first by so much; four replicates each, eight of the first two."""
+    rng = np.random.default_rng(1)
+    counts = [8, 8, *[4] * len(gaps)]
+    losses = [0.5 + gap + 0.01 * rng.normal(size=count) for gap, count in zip((0.0, *gaps), counts, strict=False)]
+    return of_study(*(record(number, each.tolist()) for number, each in enumerate(losses)), rules=Rules())
+
+
+def test_where_a_race_has_decided_between_two_trials_its_claim_and_interval_are_told() -> None:
+    """Also over four replicates, of which the intervals without a race would say nothing."""
+    findings = raced(0.01, 0.5, 0.6)
+    assert findings.decision and findings.decision.winner == 0
+    worse, near = findings.decision.claims[2], findings.decision.claims[1]
+    assert worse.kind == race.BETTER and worse.pairs == 4
+    for order in ((0, 2), (2, 0)):
+        found = in_study(findings, *order)
+        assert found.claim == "tiny/0 is better than tiny/2"
+        low, high = map(two_trials.number, (worse.low, worse.high))
+        assert (
+            f"the validation loss of tiny/2 minus that of tiny/0 is {two_trials.number(worse.difference)} [{low}, {high}]"
+            in found.text
+        )
+    assert near.kind != race.BETTER and "is better" not in in_study(findings, 0, 1).claim
+    # the interval is the study's own
+    [sentence] = [each for each in findings.win.split(". ") if each.startswith("The nearest rival is trial 1")]
+    assert sentence.partition(" is ")[2].partition("minus the winner's is ")[2] in in_study(findings, 1, 0).evidence
+
+
+def test_two_rivals_of_a_race_are_compared_by_its_rule() -> None:
+    findings = raced(0.01, 0.5, 0.6)
+    found = in_study(findings, 3, 2)
+    claim = findings.claim(2, 3)
+    assert claim and claim.difference > 0 and claim.kind == race.BETTER
+    assert found.claim == "tiny/2 is better than tiny/3" and two_trials.number(claim.low) in found.evidence
+    back = findings.claim(3, 2)
+    assert back and back.kind != race.BETTER and back.difference == pytest.approx(-claim.difference)
+    assert (back.low, back.high) == pytest.approx((-claim.high, -claim.low))
+    assert findings.decision and findings.claim(0, 1) == findings.decision.claims[1]
+
+
+def test_another_study_of_the_same_name_decides_nothing() -> None:
+    findings = of_study(record(1, WORSE), record(2, BASE))
+    found = two_trials.better([*trial(1, BASE), *trial(2, WORSE)], {"tiny": findings}.get)
+    assert found and found.claim == "tiny/1 is better than tiny/2"
+
+
+def test_how_many_replicates_a_race_gave_a_trial_is_no_setting() -> None:
+    first, second = (trial(number, BASE) for number in (1, 2))
+    networks = [
+        dataclasses.replace(each, settings=each.settings | {"replicates.count": count}, raced=raced)
+        for trials, count, raced in ((first, 4, False), (second, 8, True))
+        for each in trials
+    ]
+    assert "replicates.count" not in comparison_tables.differing(networks)
+    apart = [dataclasses.replace(each, raced=False) for each in networks]
+    assert "replicates.count" in comparison_tables.differing(apart)
 
 
 def test_functions_are_compared_replicate_by_replicate() -> None:

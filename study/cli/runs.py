@@ -6,14 +6,18 @@ import contextlib
 import dataclasses
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from study import collector, locations, sqlite
 from study.cli.group import JSON, STORAGE, TRACKING, best_of, commands, print_json
-from study.errors import BadInput, Corrupt
+from study.errors import BadInput, Corrupt, StudyError
 from study.reporting import terminal
 from study.settings.model import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from study.reporting.study_results import Findings
 
 ROWS = 200  # of a table; the rest is left out
 
@@ -46,6 +50,16 @@ def _has_study(url: str, name: str) -> bool:
     from study.search import reading
 
     return name in reading.names(url)
+
+
+def _findings(name: str) -> Findings | None:
+    """Return a study of the default storage; None if it isn't there, or can't be read."""
+    from study.reporting import study_results
+
+    url = locations.storage(None)
+    with contextlib.suppress(StudyError):
+        return study_results.read(url, name) if _has_study(url, name) else None
+    return None
 
 
 def _run_id(name: str, storage: str | None, uri: str) -> str | None:
@@ -145,16 +159,17 @@ def compare(runs: tuple[str, ...], page: Path | None, activation: str | None, tr
             raise click.UsageError("give at least two networks: two replicates, or one trial or study")
     with terminal.status(f"comparing {len(networks)} networks"):
         comparison = comparison_tables.compared(networks, activation, centred=as_json)
+        lead = two_trials.better(networks, _findings)
     if page:
         with terminal.status("drawing the page"):
             from study.reporting.pages import comparison_page
 
-            comparison_page.write(networks, comparison, page)
+            comparison_page.write(networks, comparison, page, lead)
         terminal.message(f"page: {page}", "dim")
     if as_json:
-        print_json(comparison_tables.as_json(networks, comparison))
+        print_json(comparison_tables.as_json(networks, comparison, lead))
         return
-    if lead := two_trials.better(networks):
+    if lead:
         terminal.show_text(lead.text, "bold")
     for title, table in comparison_tables.tables(networks, comparison):
         terminal.show_line(title, "bold", fold=True)
@@ -180,7 +195,7 @@ def reproduce(run: str, tracking_uri: str | None, as_json: bool) -> None:
 
         uri = locations.tracking_uri(tracking_uri)
         opened = store.existing(uri)
-        retraining = reproduction.prepare(reader.load_recorded(opened, addresses.run_id(opened, run, best_of(None))), uri)
+        retraining = reproduction.prepare(reader.load_recorded(opened, addresses.run_id(opened, run, best_of(None)), run), uri)
     with progress.TrialProgress(retraining.spec.training.epochs) as shown:
         reproduced = retraining.train(shown)
     if as_json:

@@ -23,9 +23,9 @@ class TrackedNetwork:
     config: what `spec.build` makes its trial's spec of; settings: the same by dotted keys; seeds: by source. curves: train_loss and
     val_loss, each [epochs], if they are kept. trial: the name of its trial's run, and trial_number the trial's in its study, if it
     has one; number: its own among the replicates. race_losses: the validation losses of all replicates of its trial, by number, if
-    a race trained more than the trial's run holds. rests: whether its function is at rest at the end, None if that isn't known, or
-    wasn't asked for; wobble, held: as in `Motion`. A file of weights doesn't hold all of this: texts are empty, losses NaN, and
-    n_val may be 0.
+    a race trained more than the trial's run holds; raced: whether a race decided how many the trial has. rests: whether its
+    function is at rest at the end, None if that isn't known, or wasn't asked for; wobble, held: as in `Motion`. A file of weights
+    doesn't hold all of this: texts are empty, losses NaN, and n_val may be 0.
     """
 
     run_id: str
@@ -46,6 +46,7 @@ class TrackedNetwork:
     trial_number: int | None = None
     number: int | None = None
     race_losses: Mapping[int, float] = field(default_factory=dict)
+    raced: bool = False
     rests: bool | None = None
     wobble: float = math.nan
     held: bool = False

@@ -18,6 +18,7 @@ from study.records.network import Network
 from study.records.tracked import TrackedNetwork, same_rows
 from study.reporting import two_trials
 from study.reporting.report import Table, number
+from study.reporting.two_trials import Better
 from study.settings.loss import Loss
 from study.settings.model import Model
 from study.settings.spec import TrialSpec
@@ -60,9 +61,14 @@ def _ended(networks: Sequence[TrackedNetwork]) -> LastEpochs | None:
 
 
 def differing(networks: Sequence[TrackedNetwork]) -> list[str]:
-    """Return the settings and seeds that aren't the same for all networks."""
+    """Return the settings and seeds that aren't the same for all networks.
+
+    How many replicates a trial has isn't set where a race decides it.
+    """
     merged = [_texts(network) for network in networks]
-    return [key for key in dict.fromkeys(key for texts in merged for key in texts) if len({texts.get(key) for texts in merged}) > 1]
+    decided = {"replicates.count"} if any(network.raced for network in networks) else set()
+    keys = [key for key in dict.fromkeys(key for texts in merged for key in texts) if key not in decided]
+    return [key for key in keys if len({texts.get(key) for texts in merged}) > 1]
 
 
 def _texts(network: TrackedNetwork) -> dict[str, str]:
@@ -235,8 +241,8 @@ def _kept_of_race(networks: Sequence[TrackedNetwork]) -> dict[str, tuple[int, in
     return {trial: (kept, raced) for trial, (kept, raced) in counts.items() if raced > kept}
 
 
-def as_json(networks: Sequence[TrackedNetwork], comparison: Comparison) -> dict[str, Any]:
-    """Return everything that the tables show, in full precision."""
+def as_json(networks: Sequence[TrackedNetwork], comparison: Comparison, lead: Better | None = None) -> dict[str, Any]:
+    """Return everything that the tables show, in full precision. lead: which of two trials is better."""
     return {
         "networks": [
             {
@@ -262,7 +268,7 @@ def as_json(networks: Sequence[TrackedNetwork], comparison: Comparison) -> dict[
         "disagreement": comparison.disagreement,
         "disagreement_kind": comparison.disagreement_kind,
         **_examined(comparison),
-        "better": found.text if (found := two_trials.better(networks)) else None,
+        "better": lead.text if lead else None,
         "functions_apart": two_trials.functions_apart(networks) or None,
         "conclusion": conclusion(networks, comparison),
     }

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from study.records.arrays import Scalar
+from study.records.arrays import Doubles, Scalar
 from study.records.outcome import Interval, Tested
 from study.records.trial import TrialRecord
 from study.reporting import columns, on_test
@@ -25,17 +25,34 @@ def decide(records: Sequence[TrialRecord], objective: Objective, rules: Rules, p
 
     per_split: replicates in a row that share a split.
     """
-    done = {record.number: record for record in records if record.summary and record.state == "complete"}
-    losses = {}
-    for trial, record in done.items():
-        assert record.summary is not None
-        values = objective.of_replicates(record.summary)
-        if len(values) >= rules.first:
-            losses[trial] = objective.sign * np.array(values, np.float64)
+    losses, costs = _losses(records, objective, rules), {record.number: _cost(record) for record in records}
     if not losses:
         return None
-    splits = rounds.splits(max(map(len, losses.values())), per_split)
-    return race.decide(losses, {trial: _cost(done[trial]) for trial in losses}, rules, splits)
+    return race.decide(losses, {trial: costs[trial] for trial in losses}, rules, _splits(losses, per_split))
+
+
+def between(
+    decision: Decision, records: Sequence[TrialRecord], objective: Objective, rules: Rules, per_split: int, first: int, second: int
+) -> Claim | None:
+    """Return the claim about two trials by the race's rule, the first in the winner's place; None for one that isn't in it."""
+    if any(trial not in decision.used or decision.out.get(trial) == race.DIVERGED for trial in (first, second)):
+        return None
+    losses = _losses(records, objective, rules)
+    return race.between(losses, decision, first, second, rules, _splits(losses, per_split))
+
+
+def _losses(records: Sequence[TrialRecord], objective: Objective, rules: Rules) -> dict[int, Doubles]:
+    """Return the replicates' losses of the completed trials that have enough of them, lower is better."""
+    losses = {}
+    for record in records:
+        values = objective.of_replicates(record.summary) if record.summary and record.state == "complete" else []
+        if len(values) >= rules.first:
+            losses[record.number] = objective.sign * np.array(values, np.float64)
+    return losses
+
+
+def _splits(losses: Mapping[int, Doubles], per_split: int) -> list[int] | None:
+    return rounds.splits(max(map(len, losses.values())), per_split)
 
 
 def _cost(record: TrialRecord) -> tuple[float, float]:
@@ -144,7 +161,8 @@ def text(
     rivals = _kind(decision, race.UNDECIDED) or list(decision.claims)
     rival = min(rivals, key=lambda trial: decision.claims[trial].difference)
     nearest = "rival" if decision.decided else "of these"
-    sentences.append(f"The nearest {nearest} is trial {rival}: {_difference(decision.claims[rival], objective, leader)}.")
+    compared = difference_text(decision.claims[rival], objective, f"its {quantity}", f"the {leader}'s", f"the {leader}")
+    sentences.append(f"The nearest {nearest} is trial {rival}: {compared}.")
     if lower := _lower_mean(decision, by_number, objective, leader):
         sentences.append(lower)
     unit = f"{number(rules.margin, 2)} SD of a setting's {quantity} over {spread}"
@@ -203,14 +221,13 @@ def _weights(record: TrialRecord) -> str:
     return f"{record.summary.parameters if record.summary else 0:,} weights{trained}"
 
 
-def _difference(claim: Claim, objective: Objective, leader: str) -> str:
+def difference_text(claim: Claim, objective: Objective, its: str, minus: str, leader: str) -> str:
+    """Return the difference of a claim with its interval. its, minus: name the two values; leader: the trial that may be better."""
     value, *ends = difference(claim, objective)
     low, high = map(number, ends)
-    text = (
-        f"its {objective.quantity} minus the {leader}'s is {number(value)} [{low}, {high}], over {claim.pairs} pairs of replicates"
-    )
+    text = f"{its} minus {minus} is {number(value)} [{low}, {high}], over {claim.pairs} pairs of replicates"
     if claim.kind != race.BETTER and claim.low > 0:
-        text += f"; that isn't enough to call the {leader} better, since the race looks many times"
+        text += f"; that isn't enough to call {leader} better, since the race looks many times"
     return text
 
 

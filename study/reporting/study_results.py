@@ -17,7 +17,7 @@ from study.reporting.answers import Answer
 from study.settings.values import Value
 from study.statistics import ranking, rounds, setting_effects
 from study.statistics.objectives import Objective
-from study.statistics.race import Decision, Rules
+from study.statistics.race import Claim, Decision, Rules
 from study.statistics.setting_effects import SettingEffect
 
 if TYPE_CHECKING:  # MLflow takes seconds to load
@@ -93,6 +93,13 @@ class Findings:
         if self.rules is None:
             return None
         return decisions.decide(self.records, self.objective, self.rules, rounds.per_split(self.settings))
+
+    def claim(self, first: int, second: int) -> Claim | None:
+        """Return the race's claim about two trials, the first in the winner's place; None for those that it can't compare."""
+        if self.rules is None or self.decision is None:
+            return None
+        per_split = rounds.per_split(self.settings)
+        return decisions.between(self.decision, self.records, self.objective, self.rules, per_split, first, second)
 
     @property
     def tested(self) -> Tested | None:

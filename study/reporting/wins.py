@@ -14,18 +14,21 @@ from study.statistics.ranking import PairedDifference, Ranking, choose
 MOST_NAMED = 10
 # settings of which another value makes other pairs of replicates
 PAIRING = ("replicates.count", "replicates.first", VARY, "replicates.crossed")
+CROSSED = "crossed replicates share seeds, and aren't independent"
 RESTART = ("init", "order")  # what another run of the same script changes
 
 
 def unlike_text(parts: Sequence[str]) -> str:
     """Return why trials that differ in what they are judged by (`objectives.unlike`) have no winner."""
+    return f"no winner is named: {_unlike(parts)}"
+
+
+def _unlike(parts: Sequence[str]) -> str:
     if ROWS in parts:
-        return (
-            "no winner is named: trials are judged on different rows, so that a difference may be the rows' and not the setting's"
-        )
+        return "trials are judged on different rows, so that a difference may be the rows' and not the setting's"
     if UNIT in parts:
-        return "no winner is named: errors of some trials are of the normalised target, as in 0.1.0, and others in its own unit"
-    return "no winner is named: the trials have no validation loss in common"
+        return "errors of some trials are of the normalised target, as in 0.1.0, and others in its own unit"
+    return "the trials have no validation loss in common"
 
 
 def choice(
@@ -114,14 +117,21 @@ def win_text(records: Sequence[TrialRecord], ranking: Ranking | None, objective:
     best = ranked(records, objective)
     if not best:
         return ""
-    if parts := unlike(records, objective):
-        return f"{unlike_text(parts).capitalize()}."
-    if keys := _unpaired(records):
-        return f"No winner is named: trials differ in {listed(keys)}, so that their replicates are no pairs."
-    if any(record.summary and record.summary.blame for record in best):
-        return "No winner is named: crossed replicates share seeds, and aren't independent."
+    if reason := why_none(records, objective):
+        return f"No winner is named: {reason}."
     completed = "completed " if len(best) < len(records) else ""
     return choice_text(ranking, objective, sources_of(best[0], settings), completed)
+
+
+def why_none(records: Sequence[TrialRecord], objective: Objective) -> str:
+    """Return why no winner can be named among trials, whatever their values; "" where one can."""
+    if parts := unlike(records, objective):
+        return _unlike(parts)
+    if keys := _unpaired(records):
+        return f"trials differ in {listed(keys)}, so that their replicates are no pairs"
+    if any(record.summary and record.summary.blame for record in ranked(records, objective)):
+        return CROSSED
+    return ""
 
 
 def finals_text(finals: Sequence[TrialRecord], objective: Objective) -> str:

@@ -179,6 +179,30 @@ def decide(
     )
 
 
+def between(
+    losses: Mapping[int, Array],
+    decision: Decision,
+    first: int,
+    second: int,
+    rules: Rules = Rules(),
+    splits: Sequence[int] | None = None,
+) -> Claim:
+    """Return the claim about two settings that have not diverged, of which `first` takes the winner's place.
+
+    losses, rules, splits: those of the decision. A claim about two rivals rests on the replicates that both have, and none of them
+    is *not worse* because the race is decided, which compared each with the winner alone.
+    """
+    if first == decision.winner:
+        return decision.claims[second]
+    finite = {number: values for number, values in sorted(losses.items()) if np.isfinite(values).all()}
+    numbers = list(finite)
+    counts = np.array([decision.used[number] for number in numbers])
+    living = np.array([number not in decision.out for number in numbers])
+    look = _Look(_Table.of(finite, splits), counts, living)
+    look.leader = numbers.index(first)
+    return _claims(look, rules, RACING)[numbers.index(second)]
+
+
 @dataclass(frozen=True)
 class _Table:
     """Losses [S, R], zero where they are missing; splits: the split of each replicate as one of U columns, [R, U]."""

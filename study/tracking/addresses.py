@@ -72,7 +72,7 @@ def networks(uri: str, texts: Sequence[str], best: Best = unknown) -> list[Track
             if text.endswith(".npz") and not sqlite.is_there(uri):
                 raise BadInput([Fault("RUN", text, "a file that exists")])
             opened = store.existing(uri)
-            read = reader.load_networks(opened, run_id(opened, text, best), motion=True)
+            read = reader.load_networks(opened, run_id(opened, text, best), motion=True, named=text)
         named += read
     return named
 

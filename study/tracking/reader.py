@@ -27,10 +27,11 @@ from study.analysis.similarity import Searchable
 from study.errors import BadInput, Corrupt, Fault
 from study.records.arrays import Array, Floats, Integers
 from study.records.network import Network
+from study.records.outcome import Failed, Pruned
 from study.records.tracked import Circumstances, TrackedNetwork, TrackedTrial, kept, trained
 from study.settings.spec import build, flat
 from study.tracking import artifacts, schema
-from study.tracking.schema import KIND, OF_REPLICATE, OF_TRIAL, TRIAL, WHOLE, ReplicateTags, TrialTags
+from study.tracking.schema import KIND, OF_REPLICATE, OF_TRIAL, STATUS, TRIAL, WHOLE, ReplicateTags, TrialTags
 from study.tracking.store import Store, data_of
 
 # trials whose files are kept when they were fetched: as many as a report shows
@@ -60,9 +61,9 @@ class RecordedTrial:
     replicates: list[RecordedReplicate]
 
 
-def load_recorded(store: Store, run_id: str) -> RecordedTrial:
+def load_recorded(store: Store, run_id: str, named: str = "") -> RecordedTrial:
     """Return the record of a trial's run, or the part of it that is one replicate's. Raises as `load_networks` does."""
-    trial, runs = _trial_and_replicates(store, run_id)
+    trial, runs = _trial_and_replicates(store, run_id, named)
     with trial_files(store, trial) as folder:
         config, networks, _, _ = artifacts.read_trained(folder)
         environment = artifacts.read_environment(folder)
@@ -75,20 +76,21 @@ def load_recorded(store: Store, run_id: str) -> RecordedTrial:
     return RecordedTrial(run_id, config, environment, replicates)
 
 
-def load_networks(store: Store, run_id: str, *, motion: bool = False) -> list[TrackedNetwork]:
+def load_networks(store: Store, run_id: str, *, motion: bool = False, named: str = "") -> list[TrackedNetwork]:
     """Return the network of a replicate's run, or all the networks of a trial's run; motion: with what is known of theirs.
 
-    Raises BadInput for a run that is absent or holds no networks, and Corrupt for damaged artifacts.
+    named: what a person called the run, for errors. Raises BadInput for a run that is absent or holds no networks, and Corrupt for
+    damaged artifacts.
     """
-    trial, runs = _trial_and_replicates(store, run_id)
+    trial, runs = _trial_and_replicates(store, run_id, named)
     with trial_files(store, trial) as folder:
         config, networks, predictions, targets = artifacts.read_trained(folder)
         # those of before 2026-11 have none that can be read
         curves = artifacts.read_curves(folder) if (folder / artifacts.CURVES).exists() else {}
         moved = motion_in(folder, curves, predictions, targets) if motion and curves else None
     study = store.client.get_experiment(trial.info.experiment_id).name
-    settings, trial_number = flat(build(config)), TrialTags.from_tags(trial.data.tags).of_trial
-    raced = _race_losses(store, trial)
+    settings, tags_of_trial = flat(build(config)), TrialTags.from_tags(trial.data.tags)
+    race_losses = _race_losses(store, trial)
     tracked = []
     for run in runs:
         tags = ReplicateTags.from_tags(run.data.tags)
@@ -114,9 +116,10 @@ def load_networks(store: Store, run_id: str, *, motion: bool = False) -> list[Tr
                 curves=its_curves,
                 study=study,
                 trial=trial.info.run_name,
-                trial_number=trial_number,
+                trial_number=tags_of_trial.of_trial,
                 number=tags.number,
-                race_losses=raced,
+                race_losses=race_losses,
+                raced=bool(race_losses) or tags_of_trial.whole is not None,
                 rests=None if moved is None else bool(moved.function_rests[index]),
                 wobble=math.nan if moved is None else float(moved.wobble[index]),
                 held=moved is not None and bool(moved.held[index]),
@@ -143,8 +146,8 @@ def _race_losses(store: Store, trial: Run) -> dict[int, float]:
     return {point.step: point.value for point in points}
 
 
-def _trial_and_replicates(store: Store, run_id: str) -> tuple[Run, list[Run]]:
-    """Return the finished trial that a run is or belongs to, and the replicates' runs that it stands for."""
+def _trial_and_replicates(store: Store, run_id: str, named: str) -> tuple[Run, list[Run]]:
+    """Return the completed trial that a run is or belongs to, and the replicates' runs that it stands for."""
     run = load_run(store, run_id)
     kind = run.data.tags.get(KIND)
     if kind == OF_REPLICATE:
@@ -154,11 +157,22 @@ def _trial_and_replicates(store: Store, run_id: str) -> tuple[Run, list[Run]]:
         trial, replicates = run, sorted(children, key=lambda child: ReplicateTags.from_tags(child.data.tags).number)
     else:
         raise BadInput(
-            [Fault("RUN", run_id, "the id of a trial's or a replicate's run, as `mlp-study show` and the MLflow UI list")]
+            [Fault("RUN", named or run_id, "the id of a trial's or a replicate's run, as `mlp-study show` and the MLflow UI list")]
         )
     if trial.info.status != "FINISHED":
-        raise BadInput([Fault("RUN", run_id, f"a run whose trial is finished; this one is {trial.info.status}")])
+        raise BadInput([Fault("RUN", named or run_id, f"a trial that completed; this one {_state_text(trial)}")])
     return trial, replicates
+
+
+def _state_text(trial: Run) -> str:
+    """Return how a trial that didn't complete stands, in the words of its study."""
+    status, reason = trial.info.status, TrialTags.from_tags(trial.data.tags).reason
+    if status not in STATUS.values():
+        return "is still running"
+    if status == STATUS[Failed.state]:
+        return f"failed: {reason}" if reason else "failed"
+    # an interrupted trial is killed too, without a reason or with that of its end
+    return f"was {reason}" if reason.startswith(Pruned.state) else "was interrupted"
 
 
 def load_searchable(store: Store, run_id: str) -> Searchable:

@@ -17,17 +17,18 @@ from study.reporting.pages.charts import losses
 from study.reporting.pages.charts import networks as charts
 from study.reporting.pages.charts.style import UNRELATED_TEXT
 from study.reporting.pages.page import Chart, Listing, Page, Section
+from study.reporting.two_trials import Better
 from study.tracking.schema import TRAIN_LOSS, VAL_LOSS
 
 MOST_CURVES, MOST_BANDS = 8, 6
 
 
-def write(networks: Sequence[TrackedNetwork], comparison: Comparison, file: Path) -> None:
-    """Write the page of networks and how they compare. Raises NotWritable."""
-    page.write(build(networks, comparison), file)
+def write(networks: Sequence[TrackedNetwork], comparison: Comparison, file: Path, lead: Better | None = None) -> None:
+    """Write the page of networks and how they compare. lead: which of two trials is better. Raises NotWritable."""
+    page.write(build(networks, comparison, lead), file)
 
 
-def build(networks: Sequence[TrackedNetwork], comparison: Comparison) -> Page:
+def build(networks: Sequence[TrackedNetwork], comparison: Comparison, lead: Better | None = None) -> Page:
     described = [Listing(title, table) for title, table in comparison_tables.network_tables(networks, comparison)]
     pairs = [Listing(title, table) for title, table in comparison_tables.pair_tables(comparison)]
     sections = [
@@ -36,7 +37,7 @@ def build(networks: Sequence[TrackedNetwork], comparison: Comparison) -> Page:
         Section("Functions and weights", charts=list(_pair_charts(networks, comparison))),
         Section("In numbers", tables=pairs),
     ]
-    lead, verdict = two_trials.better(networks), comparison.verdict
+    verdict = comparison.verdict
     facts = [f"{lead.evidence[0].upper()}{lead.evidence[1:]}."] if lead and lead.evidence else []
     facts += filter(None, [two_trials.functions_apart(networks), comparison_tables.conclusion(networks, comparison)])
     counts = Counter(map(two_trials.trial_address, networks))
