@@ -52,7 +52,7 @@ def ordinary(n: int) -> str:
             ["y has a number far from all others (-9 in row 8, "],
         ),
         (
-            lambda n: f"{NOISE[n]},{'uvw'[n % 3]},{math.exp(NOISE[n] + NOISE[-n]):.4f}",
+            lambda n: f"{NOISE[n]},{'uvw'[n % 3]},{math.exp(NOISE[n] + NOISE[-n]) if n else 900:.4f}",
             [],
             ["y is skewed: ", "% of its variance is in 1% of the rows; data.normalise_target=log predicts"],
         ),

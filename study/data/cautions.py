@@ -98,7 +98,9 @@ def _far_targets(rows: Rows) -> Iterator[str]:
         order = np.argsort(column)
         for far, others in ((order[-1], order[:-1]), (order[0], order[1:])):
             least, most = column[others[0]], column[others[-1]]
-            if max(column[far] - most, least - column[far]) > FAR * (most - least) > 0:
+            # the largest of a skewed target is near the others by its logarithm
+            in_line = column[far] > most > least > 0 and column[far] / most < most / least
+            if max(column[far] - most, least - column[far]) > FAR * (most - least) > 0 and not in_line:
                 where = "the last row" if far == len(column) - 1 else f"row {far + 1:,}"
                 told = f"{column[far]:.6g} in {where}, all others between {least:.6g} and {most:.6g}"
                 yield f"{_shown(name)} has a number far from all others ({told}): if it is a total or an error, correct the file"
