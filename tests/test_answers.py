@@ -295,7 +295,7 @@ def test_near_ties_are_named_with_what_would_show_them() -> None:
     found = trials(0.00001, 0.1, 0.00002)
     text = win(found)
     assert text.startswith(
-        "No winner yet: trial 0 has the best mean, but trials 1, 3 may be as good. The nearest of these is trial 1"
+        "No winner yet: trial 0 has the best mean, but trials 1 and 3 may be as good. The nearest of these is trial 1"
     )
     choice = wins.choice(found, LOSS)
     assert choice and f"about {choice.differences[1].needed:,} replicates would show a difference of that size" in text
@@ -347,10 +347,11 @@ def test_no_better_than_the_mean(r2: list[float], expected: str) -> None:
 
 
 def test_what_is_searched_leaves_the_command_that_would_settle_it() -> None:
-    launch = f"{LAUNCH} 'optimizer.momentum=tag(optimizer:sgd,choice(0.9))'"
+    launch = f"{LAUNCH} sampler=qmc pruner=median pruner.n_warmup_steps=5 'optimizer.momentum=tag(optimizer:sgd,choice(0.9))'"
     trial = record(0, [0.5] * 2, {"optimizer": "adam"}, labels={IMPROVING: 2}, verdict=verdict.NOT_CONVERGED)
     found = answers.answer([trial], LOSS, FIXED, launch, ("optimizer", "model.width", "optimizer.momentum"))
     assert "momentum" not in found.command and "optimizer=adam" in found.command
+    assert "sampler" not in found.command and "pruner" not in found.command
 
 
 @pytest.mark.parametrize(

@@ -256,9 +256,14 @@ def test_networks_are_a_budget(empty: Path, at_once: dict[int, Summary]) -> None
 
 
 @pytest.mark.long
-def test_minutes_are_a_budget_and_the_same_command_goes_on(empty: Path, at_once: dict[int, Summary]) -> None:
+def test_minutes_are_a_budget_and_the_same_command_goes_on(
+    empty: Path, at_once: dict[int, Summary], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal.err, "file", told := io.StringIO())
     assert run(*UNTRACKED, "hydra.sweeper.minutes=0.000001") == 0
     assert findings(empty).records == [] and findings(empty).decision is None
+    assert str(findings(empty).answer) == "No trial was begun, so there is no answer."
+    assert "was over after 0 of 4 trials; a launch needs more to begin a trial" in " ".join(told.getvalue().split())
     assert run(*UNTRACKED) == 0
     assert decision(empty) == decided(at_once)
 
@@ -487,4 +492,4 @@ def test_a_better_baseline_comes_first(raced: Path) -> None:
         known = replace(read.best.summary, tested=replace(tested, scores=scores))
         records = [replace(record, summary=known) if record.number == read.best.number else record for record in read.records]
         first = replace(read, records=records).decided[0]
-        assert ("Ridge is better" in first) == leads and "forest" not in first.lower()
+        assert ("Ridge has a lower loss" in first) == leads and "forest" not in first.lower()

@@ -119,7 +119,7 @@ def test_a_baseline_is_called_what_its_interval_shows(
         assert not numbers or f"{names} {verb} {standing.rstrip(';.')}" in text
     assert ("Of the baselines" in text) == bool(gaps)
     headline = decisions.headline(decision([race.BETTER]), models)
-    assert headline.startswith("Model0 is better") == bool(better)
+    assert headline.startswith("Model0 has a lower loss") == bool(better)
 
 
 def test_each_figure_of_the_test_part_stands_in_one_table() -> None:
@@ -225,7 +225,7 @@ def test_the_default_setting_is_no_baseline(gap: tuple[float, float, float], sta
     assert "Of the baselines, model0 is worse." in on_test.text(with_default, [], None)
     assert on_test.better_baselines(with_default) == []
     first = decisions.headline(decision([race.BETTER]), with_default)
-    assert first.startswith("The default setting is better than the winner") == (standing == "better")
+    assert first.startswith("The default setting has a lower loss on the test rows than the winner") == (standing == "better")
     assert "efault setting" not in on_test.text(known, [], None)
 
 
@@ -234,9 +234,8 @@ def test_the_only_searched_setting_and_the_default_are_named() -> None:
     known = judged((-0.2, -0.3, -0.1))
     tested = dataclasses.replace(known, scores=[known.scores[0], dataclasses.replace(known.scores[1], name=outcome.DEFAULT)])
     told = decisions.headline(decision([race.BETTER]), tested, records, {"optimizer": "b"})
-    assert told == (
-        "The default setting, trial 1, is better than the winner on the test rows. Decided: trial 0 (a) is better than every other"
-    )
+    first = "The default setting, trial 1, has a lower loss on the test rows than the winner."
+    assert told == f"{first} Decided: trial 0 (a) is better than every other"
     assert "The default setting, trial 1, is better, though not on" in on_test.text(tested, records, {"optimizer": "b"})
 
 

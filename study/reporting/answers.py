@@ -121,8 +121,8 @@ class Answer:
     """The answer to whether training converges to a single, stable value.
 
     headline: in a few words; verdict: on the best trial's replicates, with its qualifier, if there is one; evidence: None if no
-    trial completed; command: what would settle it, if it isn't and something would; how: in words. beside: a sentence on the other
-    settings of a star.
+    trial completed, and then a sentence on the reasons is in `why`; command: what would settle it, if it isn't and something would;
+    how: in words. beside: a sentence on the other settings of a star.
     """
 
     headline: str
@@ -131,12 +131,13 @@ class Answer:
     command: str = ""
     how: str = TRAINS_LONGER
     beside: str = ""
+    why: str = ""
 
     @property
     def text(self) -> str:
         """The evidence and the verdict in sentences."""
         if self.evidence is None:
-            return "The table gives the reason for each."
+            return self.why
         return self.evidence.text + (f" Verdict: {self.verdict}." if self.verdict else "")
 
     def __str__(self) -> str:
@@ -170,7 +171,7 @@ def answer(
     only one.
     """
     if not ranked:
-        return Answer("No trial completed, so there is no answer")
+        return Answer("No trial completed, so there is no answer", why="The table gives the reason for each.")
     record, summary = ranked[0], ranked[0].summary
     assert summary is not None
     onward, whole = summary.onward, len(summary.val_losses)

@@ -83,11 +83,10 @@ def headline(
     better = on_test.better_baselines(tested) if tested else []
     first = []
     if better:
-        first.append(
-            f"{listed(better).capitalize()} {'is' if len(better) == 1 else 'are'} better than the networks on the test rows."
-        )
+        have = "has" if len(better) == 1 else "have"
+        first.append(f"{listed(better).capitalize()} {have} a lower loss on the test rows than the networks.")
     if tested and (gap := on_test.default_gap(tested)) and gap[2] < 0:
-        first.append(f"{on_test.default_name(records, default)} is better than the winner on the test rows.")
+        first.append(f"{on_test.default_name(records, default)} has a lower loss on the test rows than the winner.")
     names = {record.number: settings_text(record.params) for record in records if 0 < len(record.params) <= MOST_IN_HEADLINE}
     return " ".join([*first, _outcome(decision, number(decision.delta), names)])
 
@@ -99,7 +98,7 @@ def brief(decision: Decision, tested: Tested | None = None) -> str:
         better.append("the default setting")
     if not better:
         return _outcome(decision, "the margin")
-    first = f"{listed(better)} {'is' if len(better) == 1 else 'are'} better than the winner on the test rows"
+    first = f"{listed(better)} {'has' if len(better) == 1 else 'have'} a lower loss on the test rows than the winner"
     return f"{first[0].upper()}{first[1:]}; of the searched settings, trial {decision.winner} is the best"
 
 
@@ -161,8 +160,9 @@ def text(
     rivals = _kind(decision, race.UNDECIDED) or list(decision.claims)
     rival = min(rivals, key=lambda trial: decision.claims[trial].difference)
     nearest = "rival" if decision.decided else "of these"
+    trial = f"The nearest {nearest} is trial {rival}" if len(rivals) > 1 else f"Trial {rival}"
     compared = difference_text(decision.claims[rival], objective, f"its {quantity}", f"the {leader}'s", f"the {leader}")
-    sentences.append(f"The nearest {nearest} is trial {rival}: {compared}.")
+    sentences.append(f"{trial}: {compared}.")
     if lower := _lower_mean(decision, by_number, objective, leader):
         sentences.append(lower)
     unit = f"{number(rules.margin, 2)} SD of a setting's {quantity} over {spread}"

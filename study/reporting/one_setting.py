@@ -10,8 +10,8 @@ import yaml
 from study.records.arrays import Scalar
 from study.search import space as spaces
 
-# settings of Hydra that one trial has no use for
-OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
+# the beginnings of settings that one trial has no use for
+OF_A_STUDY = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/sweeper", "hydra/launcher", "sampler", "pruner")
 FILE = "winner"
 GROUP = "experiment"
 

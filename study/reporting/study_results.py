@@ -84,6 +84,8 @@ class Findings:
     def answer(self) -> Answer:
         if self.star:
             return answers.at_constant_rate(self.star, self.settings)
+        if not self.records:
+            return Answer("No trial was begun, so there is no answer")
         alone = len(self.objectives) == 1
         return answers.answer(self.ranked, self.objective, self.settings, self.command, self.space, alone)
 
@@ -134,7 +136,7 @@ class Findings:
             self.records, self.choice, self.objective, self.settings
         )
         if win and len(self.objectives) > 1:
-            win = f"By {self.objective.quantity} alone: {win}"
+            win = f"By {self.objective.quantity} alone, {win[0].lower()}{win[1:]}"
         return " ".join(filter(None, (win, wins.front_text(self.front, self.objectives))))
 
     @cached_property

@@ -83,9 +83,11 @@ def choice_text(ranking: Ranking | None, objective: Objective, differ: Sequence[
         return f"Too few replicates to decide whether trial {ranking.best} wins: {fewest_text(ranking.fewest)}."
     nearest, gap = next((rival, gap) for rival, gap in ranking.differences.items() if ranking.decided or not gap.shown)
     difference = interval_text(gap.mean, gap.halfwidth)
+    others = [str(rival) for rival in ranking.tied if rival != ranking.best]
     which = "one" if ranking.decided else "of these"
+    named = f"The nearest {which} is trial {nearest}" if len(others) != 1 else f"Trial {nearest}"
     compared = (
-        f"The nearest {which} is trial {nearest}: its {objective.quantity} minus that of trial {ranking.best} is {difference}, "
+        f"{named}: its {objective.quantity} minus that of trial {ranking.best} is {difference}, "
         f"over {pairs_text(gap)} that differ in {listed(differ) or 'nothing'}"
     )
     if ranking.decided and (shared := [source for source in RESTART if source not in differ]):
@@ -96,9 +98,8 @@ def choice_text(ranking: Ranking | None, objective: Objective, differ: Sequence[
         )
     if ranking.decided:
         return f"The win is real: trial {ranking.best} is better than every other {completed}trial. {compared}."
-    others = [str(rival) for rival in ranking.tied if rival != ranking.best]
-    rest = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
-    trials = f"trial{'s' * (len(others) > 1)} {', '.join(others[:MOST_NAMED])}{rest}"
+    more = [f"{len(others) - MOST_NAMED} more"] if len(others) > MOST_NAMED else []
+    trials = f"trial{'s' * (len(others) > 1)} {listed([*others[:MOST_NAMED], *more])}"
     best = f"No winner yet: trial {ranking.best} has the best mean, but {trials} may be as good."
     return f"{best} {compared}; {needed_text(gap)}."
 
@@ -159,5 +160,5 @@ def front_text(front: Sequence[int], objectives: Sequence[Objective]) -> str:
     if len(objectives) < 2 or not front:
         return ""
     names = ", ".join(objective.text for objective in objectives)
-    trials = ", ".join(map(str, front))
+    trials = listed(list(map(str, front)))
     return f"Pareto front of {names}: no trial beats trial{'s' * (len(front) > 1)} {trials} in all of them at once."

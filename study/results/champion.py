@@ -166,9 +166,10 @@ def _names(spec: TrialSpec, inputs: Sequence[str], targets: Sequence[str], outpu
 def _note(study: str, record: TrialRecord, run_id: str, fingerprint: str, members: int, meaning: dict[str, Any]) -> str:
     assert record.summary is not None
     setting = f" ({report.settings_text(record.params)})" if record.params else ""
+    of = f"mean prediction of the {members} networks" if members > 1 else "network"
     return (
-        f"The mean prediction of the {members} networks of trial {record.number}{setting}, the best setting. One alone has a "
-        f"validation loss of {report.loss_text(record.summary)} on average.\n\n"
+        f"The {of} of trial {record.number}{setting}, the best setting. One alone has a validation loss of "
+        f"{report.loss_text(record.summary)} on average.\n\n"
         "`mlflow.pyfunc.load_model`, `mlflow models predict` and `mlflow models serve` accept the table's columns by name, in any "
         "order, unscaled and unencoded, and refuse data that doesn't fit; "
         f"`mlp-study predict {shlex.quote(study)} FILE.csv` does the same for a file. All return {meaning['outputs_are']}: "

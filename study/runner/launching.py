@@ -235,7 +235,7 @@ def _run(opened: Launching) -> None:
 
     study, settings = opened.study, opened.plan.settings
     best = report.ranked(study.records(), study.objectives[0])
-    done = study.n_trials - study.remaining()
+    done = before = study.n_trials - study.remaining()
     for line in planning.opening(opened.plan, study.n_trials, study.exhaustive, done):
         terminal.message(line, "bold", fold=True)
     with progress.StudyProgress(
@@ -257,12 +257,11 @@ def _run(opened: Launching) -> None:
             terminal.message(f"interrupted after {done} of {study.n_trials} trials; the same command resumes")
             raise
     if stopped:
-        terminal.message(f"stopped: {stopped}", "red")
+        terminal.message(f"stopped: {stopped}" if study.remaining() else stopped, "red")
     elif (remaining := study.remaining()) and time.perf_counter() > until:
         done = study.n_trials - remaining
-        terminal.message(
-            f"the time (hydra.sweeper.minutes) was over after {done} of {study.n_trials} trials; the same command goes on"
-        )
+        goes_on = "the same command goes on" if done > before else "a launch needs more to begin a trial"
+        terminal.message(f"the time (hydra.sweeper.minutes) was over after {done} of {study.n_trials} trials; {goes_on}")
 
 
 def _conclude(opened: Launching) -> None:
@@ -338,7 +337,8 @@ def _crown(findings: study_results.Findings, plan: Plan, clock: Clock) -> list[s
         return [f"the champion was not saved as a Keras model: {error}"]
     if not kept:
         return []
-    lines = [f"champion: models:/{kept.model_id}, the mean of the {kept.members} networks of trial {kept.trial}"]
+    of = f"mean of the {kept.members} networks" if kept.members > 1 else "network"
+    lines = [f"champion: models:/{kept.model_id}, the {of} of trial {kept.trial}"]
     if isinstance(plan.base.data, UserTable):
         where = "" if plan.uri == locations.tracking_uri(None) else f" --tracking-uri {shlex.quote(plan.uri)}"
         lines.append(f"predict new rows: mlp-study predict {shlex.quote(findings.name)} rows.csv{where}")

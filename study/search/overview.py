@@ -34,7 +34,9 @@ class Overview:
 
 
 def overviews(storage: str) -> tuple[list[Overview], list[Corrupt]]:
-    """Return all studies, the one with the newest trials first, and an error for each that can't be read."""
+    """Return all studies, the one with the newest trials first, after those that have none yet, and an error for each that can't be
+    read.
+    """
     studies, damaged = [], []
     for name in names(storage):
         try:
@@ -42,7 +44,7 @@ def overviews(storage: str) -> tuple[list[Overview], list[Corrupt]]:
                 studies.append(_overview(name, contents))
         except Corrupt as error:
             damaged.append(error)
-    return sorted(studies, key=lambda study: study.ended or study.started or datetime.min, reverse=True), damaged
+    return sorted(studies, key=lambda study: study.ended or study.started or datetime.max, reverse=True), damaged
 
 
 def _overview(name: str, contents: Contents) -> Overview:
