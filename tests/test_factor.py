@@ -20,6 +20,7 @@ from study.runner import validation
 from study.runner.validation import ComposedTrials
 from study.statistics import ranking
 from study.statistics.objectives import Objective
+from study.tracking import reader
 
 EXPERIMENTS = sorted(file.stem for file in (source.config_folder() / "experiment").glob("*.yaml"))
 
@@ -132,8 +133,28 @@ def test_what_cannot_be_compared_is_left_out():
     assert found.pairs[0].summed is None and found.pairs[0].disagreement is not None
     other = controlled_comparison.effect([level("a", [1], [1.0]), level("b", [2], [2.0], target=(0.0, 3.0))])
     assert other.pairs[0].summed is not None and other.pairs[0].disagreement is None
-    for each in (found, other):
-        assert narrative.factor_answer(each, "width", LOSS, ["init"])
+    text = narrative.factor_answer(found, "w", LOSS, ["init"])
+    assert "so that only the functions and the validation loss can be compared" in text
+    assert "so that only the functions can be compared" in narrative.factor_answer(found, "w", LOSS, ["init"], raced=True)
+    neither = [level("a", [1], [1.0]), controlled_comparison.Level("b", [dataclasses.replace(wide, target=np.ones((2, 1)))], [2.0])]
+    text = narrative.factor_answer(controlled_comparison.effect(neither), "w", LOSS, ["init"])
+    assert "so that only the validation loss can be compared" in text
+    assert "shapes" not in narrative.factor_answer(other, "w", LOSS, ["init"])
+
+
+def test_a_race_between_networks_that_share_neither_shape_nor_rows_leaves_no_empty_table(monkeypatch):
+    shape = Network.of_layers((np.ones((1, 2), np.float32),), (np.zeros(2, np.float32),))
+    wide = dataclasses.replace(tracked(1), network=shape, target=np.ones((2, 1), np.float32))
+    runs = {"0": [tracked(1)] * 2, "1": [wide] * 2}
+    monkeypatch.setattr(reader, "load_networks", lambda store, run: runs[run])
+    records = [dataclasses.replace(record(number, number), run_id=str(number)) for number in range(2)]
+
+    def compared(raced):
+        return factor_tables.compare(None, "lr", records, LOSS, {}, raced)
+
+    assert compared(True) is None and compared(False) is not None
+    runs["1"] = [tracked(2)] * 2
+    assert compared(True) is not None
 
 
 def test_the_spread_of_a_level_is_the_mean_of_its_pairs():

@@ -79,7 +79,8 @@ def compare(
     """Compare the completed trials' networks; return None where the objective has no value of each replicate.
 
     settings: the study's fixed ones. raced: a race compares the trials by the objective. A trial whose run isn't in MLflow
-    yet is left out; None if fewer than two are left.
+    yet is left out; None if fewer than two are left. None, too, in a race between networks of different shapes, each validated on
+    rows of its own, where neither weights nor functions can be compared.
     """
     from study.tracking import reader
 
@@ -101,4 +102,7 @@ def compare(
     # also of those whose runs are missing, as the study's own comparisons are
     pairs = ranking.all_pairs(sum(record.summary is not None for record in records))
     effect = controlled_comparison.effect(levels, pairs, rounds.per_split(settings))
+    # the race compares the rest
+    if raced and not any(pair.summed or pair.disagreement for pair in effect.pairs):
+        return None
     return FactorComparison(name, objective, kind, replicates, differ, effect, raced=raced)

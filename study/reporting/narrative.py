@@ -107,9 +107,10 @@ def factor_answer(
             f"Controlled, with {same}, {levels} end {controlled} apart (relative L2 {alone}; "
             f"{UNRELATED_TEXT}): that is what {name} does to the weights."
         )
-    else:
-        sentences.append(f"The weights of {levels} have different shapes, so that only the functions and losses can be compared.")
     functions = [pair.disagreement for pair in effect.pairs if pair.disagreement]
+    if len(weights) < len(effect.pairs):
+        left = listed([*(["the functions"] if functions else []), *([] if raced else [f"the {objective.quantity}"])])
+        sentences.append(f"The weights of {levels} have different shapes, so that only {left} can be compared.")
     if functions:
         apart = number(mean(disagreement.controlled for disagreement in functions))
         text = f"As functions they differ by {apart} (disagreement, controlled)"
