@@ -30,7 +30,8 @@ def network(bias: float = 0.0) -> Network:
 
 
 def label(curve: Any, net: Network | None = None) -> str:
-    return convergence.label(np.asarray(curve, np.float32), 1.2, net or network(), X, 1.0, Model(activation="relu"))
+    both = np.asarray(curve, np.float32)
+    return convergence.label(both, 1.2, np.append(1.2, both), net or network(), X, 1.0, Model(activation="relu"))
 
 
 def noise(autocorrelation: float, runs: int, epochs: int) -> Any:

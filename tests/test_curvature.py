@@ -163,6 +163,7 @@ def test_rules_by_hand() -> None:
     assert Stationarity(0.1, largest=10, smallest=-0.05, trivial=1).is_stationary
     assert not Stationarity(0.1, largest=10, smallest=-0.05, trivial=0.1).is_stationary
     assert Stationarity(0.1, largest=10, smallest=-0.2, trivial=1).is_saddle
+    assert not Stationarity(1.1, largest=10, smallest=-2, trivial=1).is_saddle, "a step along the gradient gains 6%"
     assert Stationarity(0.0, largest=0, smallest=0, trivial=0).is_stationary
     assert Stationarity(0.0, largest=-1, smallest=-2, trivial=1).is_saddle
     assert Stationarity(0.1, largest=0, smallest=0, trivial=1).gradient_term == float("inf")

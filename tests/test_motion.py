@@ -268,6 +268,25 @@ def test_two_of_the_last_epochs_are_apart_as_two_replicates_would_be() -> None:
     assert np.isclose(moved.wobble.mean() * 1e-6 * np.std(np.arange(4.0)) * 2, apart * np.std(target) * 10, rtol=0.05)
 
 
+def test_a_function_that_goes_straight_on_is_settled_only_within_the_threshold_of_where_its_tail_began() -> None:
+    """Its wobble, over its tail, is 0.43 of the way."""
+    rng = np.random.default_rng(0)
+    target = np.array([-1.0, 1.0, -1.0, 1.0])[:, None]
+    direction = rng.standard_normal((1, 1, 251))
+    direction *= 2 / np.linalg.norm(direction)  # an RMSE of one target's standard deviation
+    times = np.linspace(0, 1, 21)[:, None, None]
+
+    def label(way: float, passed: Doubles = times) -> str:
+        moved = measured(way * passed * direction, target=target)
+        assert moved.wobble[0] <= 0.05, "two of the epochs are no further apart than the verdict allows"
+        return moved.function_labels[0]
+
+    assert (label(0.11), label(0.06), label(0.04)) == (DRIFTING, DRIFTING, SETTLED)
+    assert label(0.11, 1 - np.exp(-times / 0.1)) == SETTLED, "it has slowed down"
+    scattered = measured(0.03 * rng.standard_normal((21, 1, 4)), target=target)
+    assert scattered.function_labels == (SETTLED,) and scattered.wobble[0] > 0.03
+
+
 def test_what_stands_still_is_settled_and_what_is_not_finite_has_diverged() -> None:
     still = np.ones((30, 2, 10))
     assert measured(still).weights_labels == (SETTLED, SETTLED)
@@ -286,6 +305,14 @@ def test_networks_far_from_their_goal_that_move_on_straight_are_slow_and_not_stu
     moved = measured(np.concatenate([tail("line", 20, 10, rng, 1), tail("white", 20, 10, rng, 1)], axis=1))
     assert motion.refined(("stuck", "stuck"), moved, (0.99, 0.99)) == ("slow", "stuck")
     assert motion.refined(("plateaued", "plateaued"), moved, (0.3, 0.3)) == ("plateaued", "plateaued")
+    assert motion.refined(("still improving", "undecided"), moved, (1.5, 1.5)) == ("slow", "undecided")
+    assert motion.refined(("still improving", "undecided"), moved, (0.3, 0.3)) == ("still improving", "undecided")
+
+
+def test_a_network_whose_weights_have_not_moved_has_not_diverged() -> None:
+    moved = measured(1e3 + np.linspace(0, 0.1, 21)[:, None, None] * np.ones((1, 2, 10)))
+    assert moved.weights_labels == (motion.UNMOVED,) * 2
+    assert motion.refined(("diverged", "diverged"), moved, (1.5, 0.3)) == ("stuck", "undecided")
 
 
 def test_a_loss_that_doubles_near_zero_is_no_divergence_where_the_function_stays() -> None:

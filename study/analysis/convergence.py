@@ -50,6 +50,7 @@ class ConvergenceThresholds:
 
     material: float = 0.001  # an improvement, or a rise, below this is negligible
     stuck: float = 0.98  # at or above this a network has learned nothing
+    lasting: int = 10  # epochs that must all lie above the loss before training, if that has grown
     rise: float = 2.0  # a network whose final loss is more than this many times the lowest level has diverged
     spread: float = 0.10  # a curve oscillates if the SD of both halves of the tail over its median is above this …
     alternation: float = 0.60  # … and more than this share of the differences change sign,
@@ -67,13 +68,18 @@ EFFICIENCY = np.pi / 3  # the variance of a Theil–Sen slope over that of least
 def label(
     curve: Floats,
     initial_loss: float,
+    val_curve: Floats,
     net: Network,
     x: Floats,
     trivial: float,
     model: Model,
     limits: ConvergenceThresholds = DEFAULT,
 ) -> str:
-    """Label one network. curve: its training loss, [epochs]; initial_loss: before the first step; trivial: of the best constant."""
+    """Label one network.
+
+    curve: its training loss, [epochs]; initial_loss: the same before the first step; val_curve: its validation loss, [1 + epochs],
+    from before the first step on; trivial: the training loss of the best constant.
+    """
     final = float(curve[-1])
     if not np.all(np.isfinite(curve)):
         return DIVERGED
@@ -81,15 +87,23 @@ def label(
     low, high = projected_improvement(tail, trivial, limits)
     swings = low <= 0 <= high and _swings(tail, trivial, limits)
     lowest = _lowest(curve, limits)
-    # A rise counts only if it is material: an epoch's mean over batches fluctuates about the loss of a network that learns nothing,
-    # and near zero the loss of a separable problem varies by factors.
-    if final - initial_loss > (1 - limits.stuck) * trivial:
+    # A rise counts only if it is material: near zero the loss of a separable problem varies by factors. It must last, since an
+    # epoch's loss is that of some rows alone, and fluctuates about the loss of a network that learns nothing.
+    margin = (1 - limits.stuck) * trivial
+    grown = np.all(curve[-limits.lasting :] > initial_loss + margin)
+    if grown and np.median(val_curve[1:][-limits.shortest :]) >= val_curve[0]:
         return DIVERGED
     # the phase at which a cycle ends means nothing
     reached = float(np.min(tail)) if swings else final
     if reached > limits.rise * lowest and reached - lowest > limits.material * trivial:
         return DIVERGED
-    if final >= limits.stuck * trivial or _has_idle_layer(net, x, model):
+    if _has_idle_layer(net, x, model):
+        return STUCK
+    # far above the loss of a constant, a network that has come down may have far to go
+    coming = np.all((trivial + margin < curve[-limits.shortest :]) & (curve[-limits.shortest :] < initial_loss - margin))
+    improves = low > limits.material
+    learning = improves or (coming and not _negligible(low, high, limits))
+    if final >= limits.stuck * trivial and not learning:
         return STUCK
 
     if not np.isfinite(high):
@@ -98,7 +112,7 @@ def label(
         return OSCILLATING
     if _negligible(low, high, limits):
         return PLATEAUED
-    return IMPROVING if low > limits.material else UNDECIDED
+    return IMPROVING if improves else UNDECIDED
 
 
 def has_plateaued(curve: Floats, trivial: float, limits: ConvergenceThresholds = DEFAULT) -> bool:

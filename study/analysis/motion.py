@@ -7,9 +7,10 @@ from its mean.
 
 Labels, the first that fits: *diverged* not finite; *unmoved* not 1% of the first weights' length away from them; *settled* two of
 the tail's epochs differ by no more than the verdict's thresholds, and the weights' last move is small beside their way from the
-start; *slowing* the second half's steps have a quarter of the first half's energy, or less; *oscillating* every step undoes the one
-before; *confined* around a point; *drifting* along a line; *wandering* anything else. In few dimensions these look alike:
-*undecided*, unless the steps undo one another. Settled and slowing are *held* where the learning rate has fallen to a tenth.
+start, or a function that drifts without slowing down ends within the threshold of where its tail begins; *slowing* the second
+half's steps have a quarter of the first half's energy, or less; *oscillating* every step undoes the one before; *confined* around
+a point; *drifting* along a line; *wandering* anything else. In few dimensions these look alike: *undecided*, unless the steps
+undo one another. Settled and slowing are *held* where the learning rate has fallen to a tenth.
 
 Percentages of 2,000 synthetic trajectories in 10 independent dimensions by label, in tails of 20 | 100 epochs; what is missing is
 undecided (`tests/test_motion.py` holds them; OU: Ornstein–Uhlenbeck, with its relaxation time in tails):
@@ -40,8 +41,9 @@ import numpy.typing as npt
 
 from study.analysis import blas
 from study.analysis.convergence import DIVERGED as LOSS_DIVERGED
+from study.analysis.convergence import IMPROVING, SLOW, STUCK, ConvergenceThresholds, tail_length
 from study.analysis.convergence import OSCILLATING as LOSS_OSCILLATING
-from study.analysis.convergence import SLOW, STUCK, ConvergenceThresholds, tail_length
+from study.analysis.convergence import UNDECIDED as LOSS_UNDECIDED
 from study.analysis.forward import predicted_classes
 from study.analysis.thresholds import VerdictThresholds
 from study.records.arrays import Array, Doubles, Floats
@@ -165,17 +167,20 @@ class _Tail:
 def refined(labels: Sequence[str], moved: Motion, losses: Sequence[float]) -> tuple[str, ...]:
     """Return the labels of the losses with what the motion adds to them. losses: the last of training, over the trivial loss.
 
-    A network that is *stuck* but still on its way in a straight line is *slow*. One whose loss has risen to twice its lowest level
-    isn't *diverged* where it has learned and its function rests, or where next to nothing is left to learn: near zero a loss
-    *oscillates* by factors.
+    A network that has learned nothing but is still on its way in a straight line is *slow*. One whose loss has risen to twice its
+    lowest level isn't *diverged* where it has learned and its function rests, or where next to nothing is left to learn: near zero
+    a loss *oscillates* by factors. Nor is one whose weights haven't moved: only the batches differ there.
     """
     kept = []
     straight = moved.correlation >= ON_ITS_WAY
     each = zip(labels, moved.weights_labels, straight, moved.function_labels, moved.function_rests, losses, strict=True)
     for label, weights, on_its_way, function, rest, loss in each:
         tiny = loss < NEAR_ZERO and function not in (OSCILLATING, DIVERGED)
-        if label == STUCK and on_its_way and weights != UNMOVED:
+        learns_nothing = label == STUCK or (label in (IMPROVING, LOSS_UNDECIDED) and loss >= LEARNED)
+        if learns_nothing and on_its_way and weights != UNMOVED:
             kept.append(SLOW)
+        elif label == LOSS_DIVERGED and weights == UNMOVED and function != DIVERGED:
+            kept.append(STUCK if loss >= LEARNED else LOSS_UNDECIDED)
         elif label == LOSS_DIVERGED and (tiny or (rest and loss < LEARNED)):
             kept.append(LOSS_OSCILLATING)
         else:
@@ -279,8 +284,11 @@ def _measured(
         wobble = float(functions_apart(_squared_apart(seen), path, target))
         gain = float(radius(seen) ** 2 / target.size / (np.var(target) or 1.0)) if path.votes is None else np.nan
         same = SAME.nrmse if path.votes is None else SAME.churn * float(np.mean(predicted_classes(predictions) != target))
+        # two epochs of a line are 0.4 of its length apart on average
+        moved = float(functions_apart(np.sum((seen[-1] - seen[0]) ** 2), path, target))
+        leaves = _drifts(its_numbers, limits) and its_numbers["slowing"] > limits.slowing and moved > same
         weights_label = _label(numbers, wander, wander <= SAME.rounding and advance <= limits.arrived, travelled, limits)
-        function_label = _label(its_numbers, wobble, wobble <= same, np.inf, limits)
+        function_label = _label(its_numbers, wobble, wobble <= same and not leaves, np.inf, limits)
     return {
         **numbers,
         **{f"function_{name}": value for name, value in its_numbers.items()},
@@ -324,6 +332,10 @@ def _dimension(points: Doubles) -> float:
     return float(np.sum(lengths[first] * lengths[second]) / np.sum(products[first, second] ** 2))
 
 
+def _drifts(numbers: dict[str, float], limits: MotionThresholds) -> bool:
+    return numbers["drift"] >= limits.drifting and numbers["trend"] >= limits.trend
+
+
 def _label(numbers: dict[str, float], size: float, settled: bool, travelled: float, limits: MotionThresholds) -> str:
     if not np.isfinite(size):
         return DIVERGED
@@ -335,7 +347,7 @@ def _label(numbers: dict[str, float], size: float, settled: bool, travelled: flo
         return SLOWING
     if numbers["correlation"] <= limits.oscillating:
         return OSCILLATING
-    if numbers["drift"] >= limits.drifting and numbers["trend"] >= limits.trend:
+    if _drifts(numbers, limits):
         return DRIFTING
     confined = numbers["trend"] <= limits.confined
     if numbers["dimension"] < limits.dimensions and not (confined and numbers["correlation"] <= limits.scatter):

@@ -60,8 +60,8 @@ class Stationarity:
 
     @property
     def is_saddle(self) -> bool:
-        """True if L curves down in some direction, by more than a hundredth of how it curves up in another."""
-        return self.curvature_ratio <= SADDLE
+        """True if there is almost no gradient, and L curves down by more than a hundredth of how it curves up elsewhere."""
+        return self.gradient_term < SMALL_GRADIENT and self.curvature_ratio <= SADDLE
 
     @property
     def is_stationary(self) -> bool:

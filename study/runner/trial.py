@@ -88,7 +88,7 @@ def finish(
 ) -> tuple[Cohort, Motion | None]:
     """Return the trained cohort after the last leg, and its motion if it was followed."""
     weights = training.weights()
-    train_loss = np.concatenate([leg.train_loss for leg in legs]).T
+    train_loss, val_loss = (np.concatenate([getattr(leg, name) for leg in legs]).T for name in ("train_loss", "val_loss"))
     trivial_losses = forward.trivial_losses(spec.loss, datasets)
     samples = [_sample(data) for data in datasets]
     with blas.one_thread(blas.multiplications(weights.network, len(samples[0].x_train))):
@@ -96,13 +96,15 @@ def finish(
             convergence.label(
                 curve[: max(1, count)],
                 _loss(start, data, spec),
+                np.append(_val_loss(start, data, spec), val_curve[: max(1, count)]),
                 net,
                 data.x_train,
                 trivial,
                 spec.model,
             )
-            for curve, count, start, net, data, trivial in zip(
+            for curve, val_curve, count, start, net, data, trivial in zip(
                 train_loss,
+                val_loss,
                 weights.trained,
                 training.initial.unstack(),
                 weights.network.unstack(),
@@ -116,7 +118,7 @@ def finish(
         initial=training.initial,
         network=weights.network,
         train_loss=train_loss,
-        val_loss=np.concatenate([leg.val_loss for leg in legs]).T,
+        val_loss=val_loss,
         learning_rate=np.concatenate([leg.learning_rate for leg in legs]).T,
         predictions=weights.predictions,
         trained=weights.trained,
@@ -143,6 +145,11 @@ def _loss(net: Network, data: Dataset, spec: TrialSpec) -> float:
     """Return a network's training loss, computed as training does."""
     outputs = forward.layer_outputs(Network.stack([net]), data.x_train, spec.model, training=True)[-1]
     return float(forward.losses(outputs, data.y_train, spec.loss, data.weights_train)[0])
+
+
+def _val_loss(net: Network, data: Dataset, spec: TrialSpec) -> float:
+    outputs = forward.layer_outputs(Network.stack([net]), data.x_val, spec.model)[-1]
+    return float(forward.losses(outputs, data.y_val, spec.loss, data.weights_val)[0])
 
 
 def run_trial(
