@@ -16,7 +16,7 @@ from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, PLATEAU
 from study.records.arrays import Scalar
 from study.records.outcome import Blame, Summary
 from study.records.trial import TrialRecord
-from study.reporting import answers, headlines, study_results, wins
+from study.reporting import answers, headlines, study_results, terminal, wins
 from study.settings.values import Value
 from study.statistics.objectives import MAXIMIZE, Objective
 from tests.command import run
@@ -80,7 +80,12 @@ def record(number: int, losses: list[float], params: dict[str, Scalar] | None = 
             "No: the training loss oscillates (4 of 8 replicates)",
         ),
         (verdict.NOT_CONVERGED, 8, {OSCILLATING: 3, PLATEAUED: 5}, "No: the training loss oscillates (3 of 8 replicates)"),
-        (verdict.NOT_CONVERGED, 8, {STUCK: 8}, "Too early to say: nothing has been learned yet (8 of 8 replicates)"),
+        (
+            verdict.NOT_CONVERGED,
+            8,
+            {STUCK: 8},
+            "Too early to say: by training loss, nothing has been learned yet (8 of 8 replicates)",
+        ),
         (verdict.NOT_CONVERGED, 8, {DIVERGED: 1, PLATEAUED: 7}, "No: training diverges (1 of 8 replicates)"),
         (
             verdict.NOT_CONVERGED,
@@ -203,6 +208,23 @@ def test_where_training_longer_settles_nothing_there_is_no_command(more: dict) -
     assert answers.answer([record(0, [0.5] * 8, **more)], LOSS, FIXED, LAUNCH).command == ""
 
 
+@pytest.mark.parametrize("motion", [True, False])
+def test_where_training_longer_was_tried_at_a_constant_rate_the_rate_falls(motion: bool) -> None:
+    trial = record(0, [0.5] * 2, labels={IMPROVING: 2}, verdict=verdict.NOT_CONVERGED)
+    settings = FIXED | {"training.epochs": 300, "training.until": "plateaued", "training.motion": motion, "schedule": "constant"}
+    launch = f"mlp-study data=iris training.until=plateaued training.epochs=300 training.motion={str(motion).lower()}"
+    found = answers.answer([trial], LOSS, settings, launch)
+    spec = study.compose(shlex.split(found.command)[1:])
+    assert found.how == answers.LOWERS_RATE and spec.schedule.name == "reduce_on_plateau"
+    assert (spec.training.until, spec.training.epochs) == ("settled", 3000)
+
+
+def test_one_class_is_said_once() -> None:
+    for count, expected in ((1, "1 of 8 networks predicts one class only."), (8, "All 8 networks predict one class only.")):
+        text = answers.answer([record(0, [0.5] * 8, labels={IMPROVING: 8}, one_class=count)], LOSS, FIXED).text
+        assert expected in text and text.count("one class only") == 1
+
+
 def test_no_command_beside_early_stopping_or_without_a_launch() -> None:
     trials = [record(0, [0.5] * 8, labels={IMPROVING: 8}, verdict=verdict.NOT_CONVERGED)]
     assert answers.answer(trials, LOSS, FIXED | {"training.patience": 5}, LAUNCH).command == ""
@@ -229,6 +251,24 @@ def test_the_command_runs_and_settles_it(
     assert shown["headline"] == "Too early to say: the training loss still falls (2 of 2 replicates)"
     assert run(*shlex.split(shown["command"])[1:]) == 0
     assert "Too early to say" not in capsys.readouterr().out
+
+
+def test_a_single_trial_prints_the_command_that_would_settle_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(terminal.out, "_width", 400)
+    words = ["data=iris", "model.units=[4]", "replicates.count=2", "training.epochs=10", "optimizer.learning_rate=0.01"]
+    for until, schedule in (("plateaued", "constant"), ("settled", "reduce_on_plateau")):
+        assert run(*words, "training.motion=true", "tracking=none") == 0
+        printed = capsys.readouterr().out
+        [command] = [line for line in printed.splitlines() if line.startswith("  mlp-study data=iris")]
+        words = shlex.split(command)[1:]
+        words.remove("tracking=none")
+        spec = study.compose(words)
+        assert (spec.training.until, spec.schedule.name) == (until, schedule)
+        # as far as a launch that didn't settle it
+        words = [word if not word.startswith("training.epochs") else "training.epochs=10" for word in words]
 
 
 # -- is the win real? -----------------------------------------------------------------------------------------------------------

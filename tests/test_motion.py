@@ -20,6 +20,9 @@ from study.records.arrays import Array, Doubles
 from study.records.cohort import Cohort
 from study.records.network import Network
 from study.records.trajectory import Trajectory
+from study.reporting import listings
+from study.reporting.report import Table
+from study.tracking import runs
 
 SMALL = ("model.units=[8]", "replicates.count=3", "training.epochs=24")
 
@@ -331,6 +334,18 @@ def test_how_a_network_diverged_is_seen_in_its_motion() -> None:
     kinds = [motion.divergence(convergence.DIVERGED, moved, index) for index in range(3)]
     assert kinds == [motion.BOUNCING, motion.GROWN, motion.NOT_FINITE]
     assert motion.divergence(convergence.PLATEAUED, moved, 0) == motion.divergence(convergence.DIVERGED, None, 0) == ""
+
+
+def test_a_trial_of_few_epochs_shows_no_table_of_its_motion() -> None:
+    rng = np.random.default_rng(0)
+    for moved, shown in ((measured(np.ones((5, 2, 10))), False), (measured(tail("white", 20, 10, rng, 2)), True)):
+        summary = moved.summary()
+        replicate = runs.Replicate("b", "a", "0", 0, "FINISHED", "", "", None, {}, {}, summary.label(0))
+        trial = runs.Trial("a", "s", 0, "0", "FINISHED", 0, {}, {}, "", [], "", "", [replicate], summary.text)
+        for sections in (dict(listings.trial(trial, moved)), dict(listings.replicate(replicate, {}, trial, moved, 0))):
+            tables = [title for title, content in sections.items() if isinstance(content, Table) and title.startswith("motion")]
+            assert len(tables) == shown
+            assert any(title.startswith("motion") for title in sections)
 
 
 # -- reference values ---------------------------------------------------------------------------------------------------------

@@ -286,6 +286,7 @@ def _measured(
         same = SAME.nrmse if path.votes is None else SAME.churn * float(np.mean(predicted_classes(predictions) != target))
         # two epochs of a line are 0.4 of its length apart on average
         moved = float(functions_apart(np.sum((seen[-1] - seen[0]) ** 2), path, target))
+        moved -= 0 if path.votes is None else 1 / len(target)  # one row of another class is no drift
         leaves = _drifts(its_numbers, limits) and its_numbers["slowing"] > limits.slowing and moved > same
         weights_label = _label(numbers, wander, wander <= SAME.rounding and advance <= limits.arrived, travelled, limits)
         function_label = _label(its_numbers, wobble, wobble <= same and not leaves, np.inf, limits)

@@ -113,7 +113,7 @@ def verdict(evidence: VerdictEvidence, limits: VerdictThresholds = DEFAULT) -> V
         return ended(NOT_CONVERGED)
     held = f", {evidence.held} of them held by the learning rate" if evidence.held else ""
     settled = "plateaued, or their function is at rest" if any(label != PLATEAUED for label in evidence.labels) else "plateaued"
-    reasons.append(f"all {count} networks have {settled}{held}")
+    reasons.append(f"{'both' if count == 2 else f'all {count}'} networks have {settled}{held}")
 
     if evidence.distinct == 1:
         reasons.append("a single fingerprint: the weights are equal bit for bit")

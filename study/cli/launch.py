@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +16,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from study.cli.completion import PROGRAM
 from study.clock import since_launch
 from study.config import composition, grammar, precedence, source
 from study.config.refusals import REFUSALS
@@ -22,6 +24,9 @@ from study.errors import FAILED_TRIALS_EXIT_CODE, BadInput, StudyError
 from study.records.outcome import Completed, TrialResult
 from study.reporting import headlines, narrative, progress, report, terminal
 from study.runner import job
+from study.settings import scorers
+from study.settings import spec as specs
+from study.settings.spec import TrialSpec
 from study.tracking import spool
 
 # Hydra's options that print something, or launch a job of their own
@@ -97,19 +102,24 @@ def _launch_trial(application: Hydra, config: DictConfig, name: str, lines: list
         terminal.message(line, "dim", fold=True)
     # already composed, so Hydra needn't do it again
     application.config_loader.load_configuration = lambda *_, **__: config  # type: ignore[method-assign]
-    application.run(name, lambda _: _train(asked), [])
+    application.run(name, lambda _: _train(asked, _command(config)), [])
+
+
+def _command(config: DictConfig) -> str:
+    task, of_hydra = source.command_line(config)
+    return shlex.join([PROGRAM, *scorers.flags(), *source.options(config), *task, *of_hydra])
 
 
 def _refuse(message: str) -> NoReturn:
     raise BadInput(f"{message}; see mlp-study --help and --hydra-help")
 
 
-def _train(asked: job.Job) -> TrialResult:
+def _train(asked: job.Job, command: str) -> TrialResult:
     with contextlib.chdir(HydraConfig.get().runtime.cwd):
         try:
             with progress.TrialProgress(asked.spec.training.epochs) as shown:
                 result = job.run(asked, shown)
-            _show_result(result)
+            _show_result(result, asked.spec, command)
             _portray(result, asked)
         except StudyError as error:
             # reported here, since Hydra would announce it as a crash of the job
@@ -120,7 +130,7 @@ def _train(asked: job.Job) -> TrialResult:
     return result
 
 
-def _show_result(result: TrialResult) -> None:
+def _show_result(result: TrialResult, spec: TrialSpec, command: str) -> None:
     if summary := result.summary:
         count = len(summary.val_losses)
         apart = f"{summary.distinct} different fingerprints, {report.number(summary.distance)} apart (relative L2)"
@@ -133,6 +143,12 @@ def _show_result(result: TrialResult) -> None:
         if summary.verdict:
             terminal.show_text(f"{headlines.headline(summary)}.", "bold")
             terminal.show_text(f"verdict: {summary.verdict}: {'; '.join(summary.reasons)}")
+            from study.reporting import answers
+
+            more, how = answers.next_step(summary, command, {}, specs.flat(spec))
+            if more:
+                terminal.show_text(f"To settle it, {how}:")
+                terminal.show_line(f"  {more}")
         if summary.blame:
             terminal.show_table(narrative.blame_table(summary.blame))
             terminal.show_text(narrative.blame_answer(summary.blame))

@@ -7,24 +7,27 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from study.analysis import verdict
-from study.analysis.convergence import IMPROVING, PLATEAUED, UNDECIDED
+from study.analysis.convergence import IMPROVING, PLATEAUED, SLOW, UNDECIDED
 from study.analysis.distance import UNRELATED_TEXT
 from study.records.arrays import Scalar
 from study.records.outcome import Onward, Summary
 from study.records.trial import TrialRecord
 from study.reporting import headlines, one_setting
 from study.reporting.reference_values import RATE, SCHEDULE
-from study.reporting.report import labels_text, listed, loss_text, number, score_text, settings_text
+from study.reporting.report import listed, loss_text, number, score_text, settings_text
 from study.reporting.star import Star, at_rest_text
 from study.search import space as spaces
 from study.settings.data import CLASSIFICATION
 from study.settings.schedule import ConstantRate, ReduceOnPlateau
+from study.settings.training import SETTLED
 from study.settings.values import Value
 from study.statistics.objectives import ACCURACY, R2, Objective, unlike
 
 LONGER = 100  # times as many epochs, at most, for a run that ends when it has plateaued
 ONWARD = 10  # the same of networks that were trained on
 VARY = "replicates.vary"
+EPOCHS, UNTIL, PATIENCE, MOTION = "training.epochs", "training.until", "training.patience", "training.motion"
+LEARNING = (IMPROVING, UNDECIDED, SLOW)  # labels of losses with which training on may settle the answer
 # what a command that would settle an answer does
 TRAINS_LONGER, LOWERS_RATE = "train longer", "let the learning rate fall"
 
@@ -86,7 +89,7 @@ class Evidence:
         settled = self.summary.labels.get(PLATEAUED, 0)
         if settled == self.replicates:
             return "by training loss, all have plateaued"
-        return f"by training loss, {'not all have' if settled else 'none has'} plateaued ({labels_text(self.summary)})"
+        return f"by training loss, {'not all have' if settled else 'none has'} plateaued ({self.summary.labels_text})"
 
     @property
     def _functions(self) -> str:
@@ -109,7 +112,9 @@ class Evidence:
         if accuracy and summary.majority is not None and sum(accuracy) / len(accuracy) <= summary.majority:
             yield f"On average no better than always predicting the largest class: accuracy {score_text(summary, ACCURACY)}."
         if summary.one_class:
-            yield f"{summary.one_class} of {self.replicates} networks predict one class only."
+            verb = "predicts" if summary.one_class == 1 else "predict"
+            whose = headlines.share(summary.one_class, self.replicates)
+            yield f"{whose[:1].upper()}{whose[1:]} networks {verb} one class only."
 
 
 def _matched(distance: float | None) -> str:
@@ -172,10 +177,10 @@ def answer(
     """
     if not ranked:
         return Answer("No trial completed, so there is no answer", why="The table gives the reason for each.")
-    record, summary = ranked[0], ranked[0].summary
-    assert summary is not None
-    onward, whole = summary.onward, len(summary.val_losses)
-    summary = (onward and onward.summary) or summary
+    record, recorded = ranked[0], ranked[0].summary
+    assert recorded is not None
+    onward, whole = recorded.onward, len(recorded.val_losses)
+    summary = (onward and onward.summary) or recorded
     by_objective = f"trial with the {objective.best} {objective.quantity}"
     evidence = Evidence(
         role="best trial" if alone and not unlike(ranked, objective) else by_objective,
@@ -187,26 +192,41 @@ def answer(
         onward=onward,
         whole=whole,
     )
-    label = headlines.unsettled(summary)
-    learning = label in (IMPROVING, UNDECIDED) and summary.labels.get(label, 0) > 0
-    if onward:
-        still_moving = onward.summary is not None and learning and not headlines.rest(summary)
-        more, how = to_rest(command, record, settings, searched, onward.most) if still_moving else ("", TRAINS_LONGER)
-        return Answer(headlines.of_onward(onward), summary.verdict if onward.summary else None, evidence, more, how)
-    if summary.until_rest and summary.motion and evidence.replicates > 1:
-        still_moving = learning and not headlines.rest(summary)
-        within = max(summary.until_rest)
-        more, how = to_rest(command, record, settings, searched, within) if still_moving else ("", TRAINS_LONGER)
-        return Answer(headlines.headline(summary), summary.verdict, evidence, more, how)
-    still_moving = learning and verdict.name_of(summary.verdict or "") == verdict.NOT_CONVERGED and evidence.replicates > 1
-    more = longer(command, record, settings, searched) if still_moving else ""
-    return Answer(headlines.headline(summary), summary.verdict, evidence, more)
+    more, how = next_step(recorded, command, record.params, settings, searched)
+    headline = headlines.of_onward(onward) if onward else headlines.headline(summary)
+    return Answer(headline, summary.verdict if not onward or onward.summary else None, evidence, more, how)
+
+
+def next_step(
+    summary: Summary, launch: str, params: Mapping[str, Scalar], settings: Mapping[str, Value], searched: Collection[str] = ()
+) -> tuple[str, str]:
+    """Return the command that would settle a trial's answer, and how; "" where it is settled, or training on settles nothing.
+
+    summary: of its replicates; launch, params, settings, searched: as in `answer`.
+    """
+    onward = summary.onward
+    if not launch or len(summary.val_losses) < 2 or (onward and onward.summary is None):
+        return "", TRAINS_LONGER
+    told = (onward and onward.summary) or summary
+    label = headlines.unsettled(told)
+    learning = label in LEARNING and told.labels.get(label, 0) > 0
+    within = onward.most if onward else max(told.until_rest, default=0)
+    if told.motion and within:
+        if headlines.rest(told) or not (learning or headlines.weights_move(told)):
+            return "", TRAINS_LONGER
+        return to_rest(launch, params, settings, searched, within)
+    if not learning or verdict.name_of(told.verdict or "") != verdict.NOT_CONVERGED:
+        return "", TRAINS_LONGER
+    epochs = params.get(EPOCHS, settings.get(EPOCHS))
+    if settings.get(UNTIL) == PLATEAUED and isinstance(epochs, int):  # training longer was tried
+        return to_rest(launch, params, settings, searched, epochs)
+    return longer(launch, params, settings, searched), TRAINS_LONGER
 
 
 def at_constant_rate(found: Star, settings: Mapping[str, Value]) -> Answer:
     """Return the answer of a star of trials: by the replicates of its centre, whose learning rate is constant."""
     record, summary = found.centre, found.summary
-    epochs = record.params.get("training.epochs", settings.get("training.epochs"))
+    epochs = record.params.get(EPOCHS, settings.get(EPOCHS))
     assert isinstance(epochs, int)
     evidence = Evidence(
         role="trial at a constant rate",
@@ -230,28 +250,27 @@ def sources(vary: Value) -> list[str]:
     return [str(source) for source in vary] if isinstance(vary, Sequence) and not isinstance(vary, str) else []
 
 
-def longer(command: str, record: TrialRecord, settings: Mapping[str, Value], searched: Collection[str]) -> str:
-    """Return the command that trains one trial's setting until its training loss has plateaued; "" where the launch isn't known."""
-    epochs = record.params.get("training.epochs", settings.get("training.epochs"))
-    if not command or not isinstance(epochs, int) or settings.get("training.patience") is not None:
+def longer(command: str, params: Mapping[str, Scalar], settings: Mapping[str, Value], searched: Collection[str]) -> str:
+    """Return the command that trains one trial's setting until its training loss has plateaued; "" beside early stopping."""
+    epochs = params.get(EPOCHS, settings.get(EPOCHS))
+    if not isinstance(epochs, int) or settings.get(PATIENCE) is not None:
         return ""
-    stop: dict[str, Scalar] = {"training.until": "plateaued", "training.epochs": LONGER * epochs}
-    return one_setting.command(command, record.params | stop, searched)
+    stop: dict[str, Scalar] = {UNTIL: PLATEAUED, EPOCHS: LONGER * epochs}
+    return one_setting.command(command, {**params, **stop}, searched)
 
 
 def to_rest(
-    command: str, record: TrialRecord, settings: Mapping[str, Value], searched: Collection[str], within: int
+    command: str, params: Mapping[str, Scalar], settings: Mapping[str, Value], searched: Collection[str], within: int
 ) -> tuple[str, str]:
-    """Return the command that trains one trial's setting until its networks rest, and how; "" where the launch isn't known.
+    """Return the command that trains one trial's setting until its networks rest, and how.
 
     within: the epochs within which they didn't. At a constant rate more of them seldom help, so the command lets the rate fall.
     """
-    if not command:
-        return "", TRAINS_LONGER
-    stop: dict[str, Scalar] = {"training.until": "settled", "training.epochs": ONWARD * within}
-    stop |= {} if settings.get("training.patience") is None else {"training.patience": "null"}
+    stop: dict[str, Scalar] = {UNTIL: SETTLED, EPOCHS: ONWARD * within}
+    stop |= {} if settings.get(PATIENCE) is None else {PATIENCE: "null"}
+    stop |= {} if settings.get(MOTION) is not False else {MOTION: "true"}
     # settings of a constant rate's group would be unknown to another's
-    constant = record.params.get(SCHEDULE, settings.get(SCHEDULE)) == ConstantRate.name and f"{SCHEDULE}." not in command
+    constant = params.get(SCHEDULE, settings.get(SCHEDULE)) == ConstantRate.name and f"{SCHEDULE}." not in command
     fall: dict[str, Scalar] = {SCHEDULE: ReduceOnPlateau.name} if constant else {}
     how = LOWERS_RATE if constant else TRAINS_LONGER
-    return one_setting.command(command, record.params | fall | stop, searched), how
+    return one_setting.command(command, {**params, **fall, **stop}, searched), how

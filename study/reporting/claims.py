@@ -14,7 +14,7 @@ from study.analysis import motion
 from study.analysis.convergence import DIVERGED, OSCILLATING, SLOW, STUCK
 from study.records.outcome import MotionSummary, Summary
 from study.records.trial import TrialRecord
-from study.reporting.headlines import at_rest
+from study.reporting.headlines import at_rest, share
 from study.reporting.reference_values import RATE, SCHEDULE
 from study.reporting.report import median, number
 from study.reporting.star import Star
@@ -91,7 +91,7 @@ def _oscillates(moved: MotionSummary) -> JudgedClaim:
         f"({number(_median(moved, 'function_trend'))})"
     )
     if unclear := moved.function.count(motion.UNDECIDED):
-        why += f"; {unclear} functions show no clear motion"
+        why += f"; {unclear} {'function shows' if unclear == 1 else 'functions show'} no clear motion"
     return JudgedClaim("Weights oscillate around a minimum", verdict, why)
 
 
@@ -104,9 +104,10 @@ def _too_large(record: TrialRecord) -> JudgedClaim | None:
     diverged, swinging = (summary.labels.get(label, 0) for label in (DIVERGED, OSCILLATING))
     bouncing = moved.weights.count(motion.OSCILLATING)
     steps = number(_median(moved, "correlation"))
+    oscillates = f", the loss of {swinging} oscillates" if swinging else ""
     why = (
-        f"at {rate}, {diverged} of {count} networks diverge, the loss of {swinging} others oscillates, the weights of {bouncing} "
-        f"go back and forth (successive steps have a correlation of {steps}; −1 is exactly so)"
+        f"at {rate}, {share(diverged, count)} networks {'diverges' if diverged == 1 else 'diverge'}{oscillates}, the weights of "
+        f"{bouncing} go back and forth (successive steps have a correlation of {steps}; −1 is exactly so)"
     )
     return JudgedClaim(text, HOLDS if max(diverged + swinging, bouncing) > count / 2 else FAILS, why)
 
@@ -117,9 +118,10 @@ def _too_small(record: TrialRecord) -> JudgedClaim | None:
         return None
     count, stuck, slow = len(summary.val_losses), summary.labels.get(STUCK, 0), summary.labels.get(SLOW, 0)
     others = f" ({summary.labels_text})" if stuck + slow < count else ""
+    its_slow = f" and {slow} slow" if slow else ""
     why = (
-        f"at {number(_rate(record))}, {stuck} of {count} networks are stuck and {slow} slow{others}; successive "
-        f"steps have a correlation of {number(_median(summary.motion, 'correlation'))} (+1 is straight on)"
+        f"at {number(_rate(record))}, {share(stuck, count)} networks {'is' if stuck == 1 else 'are'} stuck{its_slow}{others}; "
+        f"successive steps have a correlation of {number(_median(summary.motion, 'correlation'))} (+1 is straight on)"
     )
     return JudgedClaim("Too small a rate gets stuck", HOLDS if stuck > count / 2 else FAILS, why)
 
@@ -137,13 +139,19 @@ def _mitigate(constant: Summary, cosine: Summary, plateau: Summary | None) -> It
     )
     if plateau and (loss := median(plateau.relative_losses)) is not None:
         why += (
-            f". With reduce_on_plateau, {at_rest(plateau)} of {len(plateau.val_losses)} networks come to rest; their training loss "
+            f". With reduce_on_plateau, {share(resting := at_rest(plateau), len(plateau.val_losses))} networks "
+            f"{'comes' if resting == 1 else 'come'} to rest; the training loss "
             f"ends at {number(loss)} of the trivial one, at the constant rate at {number(median(constant.relative_losses))}"
         )
     yield JudgedClaim("Schedules mitigate", FAILS if not quiet else HALF if as_ever else HOLDS, why)
 
 
 def _tolerance(summary: Summary) -> JudgedClaim:
+    text = "Training finds a solution within a tolerance, not a point"
+    loss = median(summary.relative_losses)
+    if loss is not None and loss >= motion.LEARNED:
+        why = f"the networks have found none, since their training loss ends at {number(loss)} of the trivial one"
+        return JudgedClaim(text, UNDECIDED, why)
     spread = summary.val_loss_std / summary.val_loss_mean if summary.val_loss_mean else 0.0
     verdict = FAILS if summary.distance < POINT else HOLDS if spread < TOLERANCE else HALF
     functions = f" and their functions {number(summary.disagreement)}" if summary.disagreement is not None else ""
@@ -151,4 +159,4 @@ def _tolerance(summary: Summary) -> JudgedClaim:
         f"the networks' validation losses have an SD of {spread:.1%} of their mean (the tolerance is {TOLERANCE:.0%}), and their "
         f"weights are {number(summary.distance)}{functions} apart"
     )
-    return JudgedClaim("Training finds a solution within a tolerance, not a point", verdict, why)
+    return JudgedClaim(text, verdict, why)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from study.analysis import motion, verdict
 from study.analysis.convergence import DIVERGED, IMPROVING, OSCILLATING, SLOW, STUCK, UNDECIDED
-from study.records.outcome import MotionSummary, Onward, Summary
+from study.records.outcome import MotionSummary, Onward, Standing, Summary
 from study.reporting.report import listed, median, number
 
 HEADLINES = {
@@ -25,7 +25,7 @@ UNSETTLED = {
     IMPROVING: "Too early to say: the training loss still falls",
     OSCILLATING: "No: the training loss oscillates",
     DIVERGED: "No: training diverges",
-    STUCK: "Too early to say: nothing has been learned yet",
+    STUCK: "Too early to say: by training loss, nothing has been learned yet",
     SLOW: "Too early to say: the weights are on their way in a straight line, and little has been learned yet",
     UNDECIDED: "Not decided: the training loss doesn't show yet whether it still falls",
 }
@@ -79,16 +79,19 @@ def of_motion(summary: Summary, epochs: int) -> str:
         if name not in HEADLINES:
             but = ", but by training loss not all have plateaued" if name == verdict.NOT_CONVERGED and at_rest == count else ""
             return f"Not decided: {share(at_rest, count)} networks come to rest{but}"
-        undecided = "Each run comes to rest; whether all of them at the same point isn't decided"
-        held = ", each run held by its learning rate" if all(moved.held) else ""
-        return (undecided if name == verdict.UNDECIDED else HEADLINES[name]) + held
+        held = all(moved.held)
+        if name == verdict.UNDECIDED:
+            by = ", held by its learning rate" if held else ""
+            return f"Each run comes to rest{by}; whether all of them do so at the same point isn't decided"
+        return HEADLINES[name] + (", each run held by its learning rate" if held else "")
     moving, changing = (_moving(labels, moved.held) for labels in (moved.weights, moved.function))
     unclear = count - functions - changing
     after = f"after {epochs:,} epochs"
     if weights > count / 2:
         if changing <= unclear:
             return (
-                f"Not decided: the weights of {share(weights, count)} networks rest; the motion of {unclear} functions is unclear"
+                f"Not decided: the weights of {share(weights, count)} networks rest; the motion of {unclear} "
+                f"{'function' if unclear == 1 else 'functions'} is unclear"
             )
         return f"No: the functions of {share(changing, count)} networks still move {after}"
     if moving <= count / 2:
@@ -97,18 +100,30 @@ def of_motion(summary: Summary, epochs: int) -> str:
         which = {verdict.SAME_LOSS: ", another one in each run", verdict.DIFFERENT_LOSS: ", another one in each run"}
         which |= {verdict.SAME_FUNCTION: ", the same in all runs", verdict.WITHIN_WOBBLE: ", the same in all runs"}
         scattered = moved.function.count(motion.CONFINED) > functions / 2
-        rest = "stay around one point" if scattered else "come to rest"
+        learning = any(summary.labels.get(label) for label in (IMPROVING, SLOW))
+        rest = "stay around one point" if scattered else "hardly change" if learning else "come to rest"
         still = f"the weights of {share(moving, count)} networks keep moving"
         return f"No: {still}, while the functions of {share(functions, count)} {rest}{which.get(name or '', '')}"
     if moving == changing:
         return f"No: weights and functions of {share(moving, count)} networks still move {after}"
-    also = f"so do the functions of {changing}" if changing > unclear else f"the functions of {unclear} show no clear motion"
+    if changing > unclear:
+        also = "so does the function of 1" if changing == 1 else f"so do the functions of {changing}"
+    else:
+        also = "the function of 1 shows no clear motion" if unclear == 1 else f"the functions of {unclear} show no clear motion"
     return f"No: the weights of {share(moving, count)} networks still move {after}; {also}"
 
 
 def share(part: int, count: int) -> str:
-    """Return how many of several, in words: all 8, 3 of 8."""
-    return f"all {count}" if part == count > 1 else f"{part} of {count}"
+    """Return how many of several, in words: all 8, both, 3 of 8."""
+    if part == count > 1:
+        return "both" if count == 2 else f"all {count}"
+    return f"{part} of {count}"
+
+
+def weights_move(summary: Summary) -> bool:
+    """Return True if the weights of most networks are seen to move."""
+    moved = summary.motion
+    return moved is not None and _moving(moved.weights, moved.held) > len(moved.held) / 2
 
 
 def rest(summary: Summary) -> bool:
@@ -147,18 +162,32 @@ def moved_sentences(summary: Summary, onward: Onward | None, classifies: bool) -
                 f"{number(wander)} apart), and that of the function {_counted(moved.function)} ({_percent(wobble)} {unit})"
                 f"{', held by the learning rate' if all(moved.held) else ''}."
             )
-    if onward and (standing := onward.standing):
-        edge = (
-            f"; the largest curvature times the learning rate is {number(median(standing.edge))} (2 is the edge of stability)"
-            if standing.edge
-            else ""
-        )
-        yield (
-            f"Of the {len(standing.gradient)} whose curvature was measured, {standing.stationary} end at a stationary point, where "
-            f"the gradient is almost zero, and {standing.saddles} on a saddle (a step along the gradient would gain at least "
-            f"{number(median(standing.gradient))} of the trivial loss; smallest over largest curvature "
-            f"{number(median(standing.curvature))}){edge}."
-        )
+    if onward and onward.standing:
+        yield _standing_text(onward.standing)
+
+
+def _standing_text(standing: Standing) -> str:
+    """Return where networks end, in sentences."""
+    count = len(standing.gradient)
+    places = {
+        "at a stationary point, where the gradient is almost zero": standing.stationary,
+        "on a saddle, where it is too and the loss curves down": standing.saddles,
+        "at neither a stationary point nor a saddle": count - standing.stationary - standing.saddles,
+    }
+    (place, first), *others = [(place, its) for place, its in places.items() if its]
+    numbers = (
+        f"a step along the gradient would gain at least {number(median(standing.gradient))} of the trivial loss; the smallest "
+        f"curvature over the largest is {number(median(standing.curvature))}"
+    )
+    if standing.edge:
+        numbers += f"; the largest times the learning rate is {number(median(standing.edge))} (2 is the edge of stability)"
+    if count == 1:
+        return f"The one whose curvature was measured is {place}: {numbers}."
+    first_are = f"{share(first, count) if first == count else first} {'is' if first == 1 else 'are'} {place}"
+    if not standing.stationary + standing.saddles:
+        first_are = "none is at a stationary point or on a saddle"
+    rest = "".join(f"; {its} {place}" for place, its in others)
+    return f"Of the {count} whose curvature was measured, {first_are}{rest}. Medians over these {count}: {numbers}."
 
 
 def trained_on(onward: Onward) -> str:

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from study.analysis import motion
 from study.records.arrays import Doubles
 from study.records.trial import TrialRecord
@@ -117,7 +119,7 @@ def trial(trial: Trial, moved: Motion | None = None) -> Iterator[tuple[str, Tabl
         yield "convergence", trial.labels
     if trial.motion:
         yield "motion", trial.motion
-    if moved:
+    if moved and _is_known(moved):
         independent = _independent(trial)
         title = "motion, medians over the replicates" + (" with 95% intervals" if independent else "")
         yield title, _motion(moved, lambda values: report.median_text(_known(values), independent))
@@ -166,8 +168,10 @@ def replicate(
             losses = list(by_epoch.values())
             span = f"{number(losses[0], 4)} {sparkline(losses)} {number(losses[-1], 4)}"
             yield f"{title}, {max(by_epoch)} epochs", span
-    if moved:
+    if moved and _is_known(moved, index):
         yield f"motion: {replicate.motion}", _motion(moved, lambda values: number(float(values[index])))
+    elif replicate.motion:
+        yield "motion", replicate.motion
     if replicate.fingerprint:
         yield "fingerprint", f"{replicate.fingerprint} (of the weights after epoch {replicate.epoch or '–'})"
     yield "seeds", Table(("source", "seed"), tuple((source, str(seed)) for source, seed in replicate.seeds.items()))
@@ -195,6 +199,11 @@ def _motion(moved: Motion, text: Callable[[Doubles], str]) -> Table:
         for weights, function, meaning in MOTION
     ]
     return Table((AT_THE_END, "weights", "function"), tuple(rows))
+
+
+def _is_known(moved: Motion, index: int | slice = slice(None)) -> bool:
+    """Return True unless the epochs were too few to measure anything."""
+    return any(np.isfinite(getattr(moved, name)[index]).any() for names in MOTION for name in names[:2] if name)
 
 
 def _known(values: Doubles) -> list[float]:

@@ -101,7 +101,8 @@ def scores_text(summary: Summary) -> str:
 
 
 def labels_text(summary: Summary) -> str:
-    one_class = f"{summary.one_class} of {len(summary.val_losses)} predict one class only" if summary.one_class else ""
+    verb = "predicts" if summary.one_class == 1 else "predict"
+    one_class = f"{summary.one_class} of {len(summary.val_losses)} {verb} one class only" if summary.one_class else ""
     return ", ".join(filter(None, (summary.labels_text, one_class)))
 
 
