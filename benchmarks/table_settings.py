@@ -23,7 +23,7 @@ from benchmarks.table_sides import REGRESSION, TARGET
 BEST_EPOCH, COSINE, ADAMW = "training.patience=100", "schedule=cosine", "optimizer=adamw"
 RATE, SMALLER = "optimizer.learning_rate=0.01", "optimizer.learning_rate=0.003"
 DECAY = "optimizer.weight_decay=0.1"
-FOURIER = "data.fourier=true"
+FOURIER, RARE = "data.fourier=true", "data.min_count=1"
 ANEW, FOLDS = "replicates.per_split=2", ("data.resample=kfold", "data.folds=8")
 FALLING = (*FOLDS, BEST_EPOCH, COSINE, ADAMW, SMALLER, DECAY)
 WAYS: dict[str, tuple[str, ...]] = {
@@ -31,7 +31,8 @@ WAYS: dict[str, tuple[str, ...]] = {
     "best epoch": (ANEW, BEST_EPOCH),
     "best epoch, AdamW 0.01, cosine": (ANEW, BEST_EPOCH, COSINE, ADAMW, RATE, DECAY),
     "the same, eight folds": (*FOLDS, BEST_EPOCH, COSINE, ADAMW, RATE, DECAY),
-    "the same, Fourier features (+experiment=table)": (*FOLDS, BEST_EPOCH, COSINE, ADAMW, RATE, DECAY, FOURIER),
+    "the same, Fourier features": (*FOLDS, BEST_EPOCH, COSINE, ADAMW, RATE, DECAY, FOURIER),
+    "the same, rare levels by themselves (+experiment=table)": (*FOLDS, BEST_EPOCH, COSINE, ADAMW, RATE, DECAY, FOURIER, RARE),
     "eight folds, best epoch": (*FOLDS, BEST_EPOCH),
     "eight folds, best epoch, cosine 0.003": (*FOLDS, BEST_EPOCH, COSINE, SMALLER),
     "eight folds, best epoch, cosine 0.01": (*FOLDS, BEST_EPOCH, COSINE, RATE),
@@ -56,8 +57,8 @@ CHOSEN_ON = (
 CACHE = tables.CACHE.with_name("benchmark_table_settings.jsonl")
 
 
-def loss(table: tables.Table, seed: int, rows: int, settings: tuple[str, ...]) -> float:
-    train, test = tables.halves(table, seed, rows)
+def loss(table: tables.Table, seed: int, rows: int, settings: tuple[str, ...], rare_too: bool = False) -> float:
+    train, test = tables.halves(table, seed, rows, rare_too=rare_too)
     kind = "regression" if table.kind == REGRESSION else "classification"
     given = (f"data.task={kind}", "data.missing=median", f"seed={seed}", "replicates.vary=[init,order,data]", *settings)
     predicted = study.fit(train, TARGET, given).predict(test.drop(columns=TARGET)).to_numpy(float)
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="*", default=every[: len(tables.TABLES)], choices=every, metavar="TABLE")
     parser.add_argument("--chosen-on", action="store_true", help="the tables that the search for tables was chosen on, instead")
     parser.add_argument("--ways", nargs="*", default=list(WAYS)[:5], choices=list(WAYS), metavar="WAY", help="; ".join(WAYS))
+    parser.add_argument("--rare-too", action="store_true", help="with rare levels as they are, and the columns of names and codes")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=1500, help="of a table at most (default 1500)")
     parser.add_argument("--cache", type=Path, default=CACHE, help=f"default {CACHE}")
@@ -83,11 +85,13 @@ def main() -> None:
     for seed in range(given.seeds):
         for table in (table for table in known_tables if table.name in names):
             for way in given.ways:
-                case = (table.name, seed, given.rows, *WAYS[way])
+                # as keys of --cache, tables with rare levels have names of their own
+                name = f"{table.name}, rare levels too" if given.rare_too else table.name
+                case = (name, seed, given.rows, *WAYS[way])
                 if case not in known:
                     start = time.process_time()
-                    known[case] = loss(table, seed, given.rows, WAYS[way])
-                    line = {"table": table.name, "seed": seed, "rows": given.rows, "settings": WAYS[way], "loss": known[case]}
+                    known[case] = loss(table, seed, given.rows, WAYS[way], given.rare_too)
+                    line = {"table": name, "seed": seed, "rows": given.rows, "settings": WAYS[way], "loss": known[case]}
                     with given.cache.open("a") as file:
                         file.write(json.dumps(line) + "\n")
                     print(

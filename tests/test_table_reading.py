@@ -205,7 +205,7 @@ ROWS = [
         "0.0 and 1.0 as numbers",
         lines("a,y", lambda n: f"{n},{n % 2}.0"),
         ["a"],
-        text="regression of y;",
+        text="regression of y (data.task=classification treats its numbers as classes);",
         more=["data.task=regression"],
     ),
     Row("stars", lines("a,y", lambda n: f"{n},{n % 5 + 1}.0"), ["a"], text="5 classes: 1, 2, 3, 4, 5 (data.task=regression"),
@@ -372,7 +372,7 @@ def test_any_columns_can_be_left_out_by_a_pasted_hint(names: list[str]) -> None:
     assert list(composed.data.drop) == names
 
 
-HINT = re.compile(r"""'data\.[^']*'|"data\.[^"]*"|data\.\w+=[\w.]+""")
+HINT = re.compile(r"""'data\.[^']*'|"data\.[^"]*"|data\.\w+=[\w.]+(?: data\.\w+=[\w.]+)*""")
 MANY_NAMES = ",".join(f'"text {place}"' for place in range(49))
 DEAD_ENDS = [
     lines("a,b,y", lambda n: f"{n},{n or 'inf'},{n}.5"),

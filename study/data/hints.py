@@ -28,6 +28,15 @@ def gaps_hint(settings: UserTable, more: Sequence[str | float]) -> str:
     return shlex.quote(f"data.gaps=[{','.join(gaps)}]")
 
 
+def gaps_advice(settings: UserTable, texts: Sequence[str]) -> str:
+    """Return what to do if these texts stand for missing values, to be put after a valid content; "" for none."""
+    if not texts:
+        return ""
+    listed = " and ".join(filter(None, (", ".join(map(repr, texts[:-1])), repr(texts[-1]))))
+    what = "stands for a missing value" if len(texts) == 1 else "stand for missing values"
+    return f"; if {listed} {what}: {gaps_hint(settings, texts)}"
+
+
 def roles_hint(name: str, role: str) -> str:
     """Return the setting that says a column's role, quoted for a shell."""
     quoted = _quoted(f"{name}: {role}")

@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 from study.data import number_texts
 from study.data.arrow_types import Column
 from study.data.encoding import row_text
-from study.data.hints import gaps_hint
 from study.data.readers import DECIMAL_COMMA
 from study.settings.data import UserTable
 
 # a text column is meant to hold numbers if at least this share of its different texts are numbers
 NUMERIC_SHARE = 0.5
+# different texts of a column that are taken for ways to write a missing value
+MOST_GAPS = 5
 
 
 def levels_of(column: Column) -> list[Any]:
@@ -34,8 +35,8 @@ def slips_of(settings: UserTable, levels: Sequence[Any]) -> list[str]:
     return number_texts.slips(texts, settings.decimal, settings.thousands)
 
 
-def slip(settings: UserTable, column: Column, slips: Sequence[str]) -> tuple[str, str]:
-    """Return the fault of a column of numbers, and its valid content."""
+def slip(settings: UserTable, column: Column, slips: Sequence[str]) -> tuple[str, str, Sequence[str]]:
+    """Return the fault of a column of numbers, its valid content, and those of its texts that may stand for missing values."""
     rows = pc.is_in(column, value_set=pa.array(slips, column.type)).to_numpy()
     first = column[int(np.argmax(rows))].as_py()
     valid = f"numbers only, with decimal {'points' if settings.decimal == '.' else 'commas'}, or an empty cell"
@@ -44,6 +45,5 @@ def slip(settings: UserTable, column: Column, slips: Sequence[str]) -> tuple[str
         valid += f"; or decimal commas, in a text file: {DECIMAL_COMMA}"
     elif settings.decimal == "," and number_texts.read(first, ".") and not known:
         valid += "; or decimal points: data.decimal=."
-    elif not known and not number_texts.read(first, ".") and len(slips) == 1:
-        valid += f"; if {first!r} stands for a missing value: {gaps_hint(settings, [first])}"
-    return f"{first!r} among numbers, {row_text(rows)}", valid
+    numbers = any(number_texts.read(text, ".") or number_texts.read(text, ",") for text in slips)
+    return f"{first!r} among numbers, {row_text(rows)}", valid, () if numbers or len(slips) > MOST_GAPS else tuple(slips)

@@ -17,7 +17,7 @@ from study.data import dates, encoding
 from study.data.arrow_types import Column as Values
 from study.data.arrow_types import is_numeric, is_text
 from study.data.encoding import TableColumn, encode_column, level_text, row_text
-from study.data.hints import gaps_hint, group_hint, roles_hint
+from study.data.hints import group_hint, roles_hint
 from study.data.mixed_columns import levels_of, slip, slips_of
 from study.errors import BadInput, shortened, visible
 from study.records.arrays import Doubles, Floats
@@ -55,11 +55,15 @@ PATH, GAPS = "data.path", "data.missing"
 
 
 class Unusable(NamedTuple):
-    """A column that can't be trained on: its content, the valid content, and the key that decides it."""
+    """A column that can't be trained on: its content, the valid content, and the key that decides it.
+
+    gaps: its texts that may stand for missing values.
+    """
 
     name: str
     got: str
     valid: str
+    gaps: Sequence[str] = ()
     key: str = PATH
 
 
@@ -81,7 +85,7 @@ def find(settings: UserTable, name: str, values: Values, said: str) -> Found | U
     if values.null_count and settings.missing == REFUSE:
         rows = pc.is_null(values).to_numpy()
         valid = "no missing values, or data.missing=auto, mean, median or most_frequent"
-        return Unusable(name, f"no value in {row_text(rows)}", valid, GAPS)
+        return Unusable(name, f"no value in {row_text(rows)}", valid, key=GAPS)
     if not (is_text(values.type) or is_numeric(values.type) or _is_time(values.type) or pa.types.is_null(values.type)):
         return _left_out(name, f"{values.type}, which can't become numbers")
     if values.null_count == len(values):
@@ -201,8 +205,7 @@ def _date(settings: UserTable, name: str, values: Values, known: Sequence[str]) 
             valid = f"dates, or their notation: {roles_hint(name, 'date %d.%m.%Y')}"
             if (unread := dates.unreadable(texts)) is None:
                 return Unusable(name, f"dates in several notations, such as {texts[0]!r} and {texts[-1]!r}", valid)
-            valid += f"; if {unread!r} stands for a missing value: {gaps_hint(settings, [unread])}"
-            return Unusable(name, f"{unread!r}, no date in a usual notation", valid)
+            return Unusable(name, f"{unread!r}, no date in a usual notation", valid, [unread])
         written = possible[0]
         notes = [f"written {written}"] if written != dates.ISO else []
         if len(possible) > 1:

@@ -17,7 +17,7 @@ from study.data import dates, number_texts, queries, roles, targets
 from study.data.arrow_types import Column, is_numeric, is_text
 from study.data.encoding import named_alike, row_text
 from study.data.file_columns import made_up_names
-from study.data.hints import drop_hint, gaps_hint, roles_hint
+from study.data.hints import drop_hint, gaps_advice, gaps_hint, roles_hint
 from study.data.mixed_columns import levels_of, slip, slips_of
 from study.data.readers import columns, stamp_of, wanted_names
 from study.data.roles import Unusable
@@ -132,17 +132,18 @@ def read(settings: UserTable) -> Rows:
 
 
 def _column_faults(settings: UserTable, key: str, refused: Sequence[Unusable]) -> list[Fault]:
-    """Return one fault per column, and one for the rest of many; the last ends with a hint that leaves out all of them."""
+    """Return one fault per column, and one for the rest of many; the last ends with hints for all of them."""
     if not refused:
         return []
     names = [column.name for column in refused]
+    gaps = gaps_advice(settings, list(dict.fromkeys(gap for column in refused for gap in column.gaps)))
     out = f"or leave {'it' if len(names) == 1 else 'them'} out: {drop_hint([*settings.drop, *names])}"
     shown = refused if len(refused) <= MOST_LISTED else refused[: MOST_LISTED - 1]
     faults = [Fault(key, f"column {column.name!r}: {column.got}", column.valid) for column in shown]
     if rest := names[len(shown) :]:
         others = textwrap.shorten(", ".join(map(repr, rest)), 100)
-        return [*faults, Fault(key, f"{len(rest)} more such columns: {others}", f"the same, {out}")]
-    return [*faults[:-1], Fault(key, faults[-1].got, f"{faults[-1].valid}, {out}")]
+        return [*faults, Fault(key, f"{len(rest)} more such columns: {others}", f"the same{gaps}, {out}")]
+    return [*faults[:-1], Fault(key, faults[-1].got, f"{faults[-1].valid}{gaps}, {out}")]
 
 
 def _sentinels(settings: UserTable, table: dict[str, Column]) -> Iterator[str]:
@@ -266,8 +267,8 @@ def _target(settings: UserTable, name: str, column: Column, faults: list[Fault])
         faults.append(Fault("data.target", f"column {name!r}: all values the same", "a column that varies"))
     slips = slips_of(settings, levels_of(column)) if text else []
     if slips and settings.task == REGRESSION:
-        got, valid = slip(settings, column, slips)
-        faults.append(Fault("data.path", f"column {name!r}: {got}", valid))
+        got, valid, gaps = slip(settings, column, slips)
+        faults.append(Fault("data.path", f"column {name!r}: {got}", f"{valid}{gaps_advice(settings, gaps)}"))
     elif distinct > len(column) / 2 and (text or settings.task == CLASSIFICATION):
         # there are too many for classes, and texts are no numbers
         got = f"column {name!r}: {distinct} classes in {len(column)} rows"
