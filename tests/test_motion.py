@@ -312,6 +312,15 @@ def test_networks_far_from_their_goal_that_move_on_straight_are_slow_and_not_stu
     assert motion.refined(("still improving", "undecided"), moved, (0.3, 0.3)) == ("still improving", "undecided")
 
 
+def test_a_network_near_its_start_whose_function_drifts_on_is_slow() -> None:
+    line = 1e3 + np.linspace(0, 0.1, 21)[:, None, None] * np.ones((1, 1, 10))
+    far, near = (measured(line, target=np.array([-1.0, 1.0, -1.0, 1.0])[:, None] * scale) for scale in (0.1, 10))
+    assert (far.function_labels, near.function_labels) == ((DRIFTING,), (SETTLED,))
+    assert far.weights_labels == near.weights_labels == (motion.UNMOVED,)
+    assert motion.refined(("stuck",), far, (1.5,)) == ("slow",)
+    assert motion.refined(("stuck",), near, (1.5,)) == ("stuck",)
+
+
 def test_a_network_whose_weights_have_not_moved_has_not_diverged() -> None:
     moved = measured(1e3 + np.linspace(0, 0.1, 21)[:, None, None] * np.ones((1, 2, 10)))
     assert moved.weights_labels == (motion.UNMOVED,) * 2

@@ -167,9 +167,10 @@ class _Tail:
 def refined(labels: Sequence[str], moved: Motion, losses: Sequence[float]) -> tuple[str, ...]:
     """Return the labels of the losses with what the motion adds to them. losses: the last of training, over the trivial loss.
 
-    A network that has learned nothing but is still on its way in a straight line is *slow*. One whose loss has risen to twice its
-    lowest level isn't *diverged* where it has learned and its function rests, or where next to nothing is left to learn: near zero
-    a loss *oscillates* by factors. Nor is one whose weights haven't moved: only the batches differ there.
+    A network that has learned nothing but is still on its way in a straight line is *slow*, even near its start if its function
+    drifts on. One whose loss has risen to twice its lowest level isn't *diverged* where it has learned and its function rests, or
+    where next to nothing is left to learn: near zero a loss *oscillates* by factors. Nor is one whose weights haven't moved: only
+    the batches differ there.
     """
     kept = []
     straight = moved.correlation >= ON_ITS_WAY
@@ -177,7 +178,7 @@ def refined(labels: Sequence[str], moved: Motion, losses: Sequence[float]) -> tu
     for label, weights, on_its_way, function, rest, loss in each:
         tiny = loss < NEAR_ZERO and function not in (OSCILLATING, DIVERGED)
         learns_nothing = label == STUCK or (label in (IMPROVING, LOSS_UNDECIDED) and loss >= LEARNED)
-        if learns_nothing and on_its_way and weights != UNMOVED:
+        if learns_nothing and on_its_way and (weights != UNMOVED or function == DRIFTING):
             kept.append(SLOW)
         elif label == LOSS_DIVERGED and weights == UNMOVED and function != DIVERGED:
             kept.append(STUCK if loss >= LEARNED else LOSS_UNDECIDED)

@@ -70,7 +70,7 @@ def _settles(moved: MotionSummary) -> JudgedClaim:
     each = list(zip(moved.weights, moved.held, strict=True))
     moving, resting = (sum(of(label, held) for label, held in each) for of in (motion.moves, motion.rests))
     why = (
-        f"the weights of {moving} of {len(each)} networks still move, and in the last epochs go "
+        f"the weights of {share(moving, len(each))} networks still move, and in the last epochs go "
         f"{number(_median(moved, 'advance'))} of their whole way ({UNIFORM} is a uniform speed)"
     )
     return JudgedClaim("At a constant rate, training never settles", _by_most(moving, resting, len(each)), why)

@@ -16,7 +16,7 @@ from study.errors import BadInput, Fault
 from study.records.dataset import Dataset
 from study.records.network import Network
 from study.records.tracked import TrackedNetwork, same_rows
-from study.reporting import two_trials
+from study.reporting import headlines, two_trials
 from study.reporting.report import Table, number
 from study.reporting.two_trials import Better
 from study.settings.loss import Loss
@@ -215,7 +215,7 @@ def conclusion(networks: Sequence[TrackedNetwork], comparison: Comparison) -> st
     count = len(networks)
     text = f"{comparison.distinct} different fingerprints among {count} networks"
     if comparison.distinct == 1:
-        text = f"The same weights, bit for bit: one fingerprint for all {count} networks"
+        text = f"The same weights, bit for bit: one fingerprint for {headlines.share(count, count)} networks"
     if comparison.differing_shapes:
         text += f"; the weights can't be compared, since the shapes differ: {comparison.differing_shapes}"
     if comparison.disagreement is None and not all(network.target.size for network in networks):

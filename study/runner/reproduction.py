@@ -135,7 +135,8 @@ def conclusion(reproduction: Reproduction) -> str:
     changed = provenance.text(reproduction.differences)
     if not others:
         [first, *_] = reproduction.replicates
-        subject = f"all {total} replicates have their" if total > 1 else f"replicate {first.recorded.number} has its"
+        every = "both" if total == 2 else f"all {total}"
+        subject = f"{every} replicates have their" if total > 1 else f"replicate {first.recorded.number} has its"
         text = f"Reproduced: {subject} recorded fingerprint, bit for bit"
         return f"{text}, although these have changed: {changed}." if changed else f"{text}."
     text = f"Not reproduced: {len(others)} of {total} replicates differ from their record, {_apart(others)}."
