@@ -97,7 +97,10 @@ def read(settings: UserTable) -> Rows:
     notes += unlabelled
     faults: list[Fault] = []
     groups = _group_numbers(settings.group, remaining.pop(settings.group), faults) if settings.group else None
-    times = _time_numbers(settings.time, remaining.pop(settings.time), faults) if settings.time else None
+    times = None
+    if settings.time:
+        written = settings.named_roles.get(settings.time, "").partition(" ")[2]
+        times = _time_numbers(settings.time, remaining.pop(settings.time), faults, written)
     weights = None
     if settings.weight:
         weights, note = targets.weights(settings.weight, remaining.pop(settings.weight), faults)
@@ -224,17 +227,19 @@ def _group_numbers(name: str, column: Column, faults: list[Fault]) -> Integers:
     return _ranks("data.group", name, column, faults)
 
 
-def _time_numbers(name: str, column: Column, faults: list[Fault]) -> Integers:
-    """Return each row's place in time, [n], equal for equal times; add faults of the column."""
+def _time_numbers(name: str, column: Column, faults: list[Fault], said: str = "") -> Integers:
+    """Return each row's place in time, [n], equal for equal times; add faults of the column. said: how its dates are written."""
     texts = list(map(str, levels_of(column))) if is_text(column.type) else []
     if all(ISO_DATE.match(text) for text in texts):
         return _ranks("data.time", name, column, faults)
-    written = dates.notations(texts) or dates.mixed(texts)
+    written = [said] if said else dates.notations(texts) or dates.mixed(texts)
     if len(written) == 1:
         times = dates.read(name, column.to_numpy(zero_copy_only=False), written[0])
         return _ranks("data.time", name, pa.chunked_array([pa.array(times)]), faults)
     got = f"{texts[0]!r}, which may mean two days" if written else f"{(dates.unreadable(texts) or texts[0])!r}, no date"
     valid = "numbers, or dates whose order is clear, such as 2024-05-31"
+    if written:
+        valid += f"; or say how they are written: {roles_hint(name, f'{DATE} {written[0]}')}"
     faults.append(Fault("data.time", f"column {name!r}: {got}", valid))
     return _ranks("data.time", name, column, faults)
 
