@@ -24,7 +24,7 @@ import pytest
 import study
 from study import processes, redaction
 from study.config import grammar
-from study.data import arrow_blocks, dialects, kept_rows, loading, queries, readers
+from study.data import arrow_blocks, dialects, kept_rows, loading, queries, readers, tables
 from study.errors import BadInput, Unreachable
 from study.runner import identity
 from study.settings import spec
@@ -71,6 +71,14 @@ def workbook(path: Path) -> None:
     sheet = book.create_sheet("Data")
     for row in [["Houses of 2024"], [], ["a", "b", "y"], *([*row.values()] for row in ROWS), []]:
         sheet.append(row)
+    book.save(path)
+
+
+def with_notes(path: Path) -> None:
+    workbook(path)
+    book = openpyxl.load_workbook(path)
+    for row in [["note", "by"], ["checked", "Ann"], ["sent", "Bo"]]:
+        book["Notes"].append(row)
     book.save(path)
 
 
@@ -265,6 +273,12 @@ def test_what_is_no_table_is_refused(
         read(name, **more)
     assert str(raised.value).startswith(f"{key}: got ") and part in str(raised.value)
     assert (empty / name).read_bytes() == before
+
+
+def test_a_target_that_the_first_sheet_lacks_may_be_in_another(empty: Path) -> None:
+    with_notes(empty / "t.xlsx")
+    with pytest.raises(BadInput, match=r"data\.target: got 'y'.*this is the first sheet, 'Notes'; data\.sheet reads another: Data"):
+        tables.read(UserTable(path="t.xlsx", target="y"))
 
 
 @pytest.mark.parametrize("name", ["t.csv.gz", "t.zip", "t.parquet", "t.stream", "t.xlsx"])

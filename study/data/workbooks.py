@@ -56,7 +56,14 @@ def _of_sheet(book: Any, settings: UserTable, choose: ChooseColumns, made_up: Se
     texts = [[_text(value) for value in _padded(row, width)] for row in first[above:]]
     header = has_header(settings, texts, made_up)
     column_names = texts[0] if header else given_names(width, settings, made_up)
-    keys, chosen, notes = selected(settings, column_names, choose)
+    try:
+        keys, chosen, notes = selected(settings, column_names, choose)
+    except BadInput as bad:
+        if settings.sheet is not None or len(names) == 1:
+            raise
+        *faults, last = bad.faults
+        others = f"this is the first sheet, {sheet.title!r}; data.sheet reads another: {', '.join(names[1:])}"
+        raise BadInput([*faults, Fault(last.key, last.got, f"{last.valid} ({others})")]) from bad
     positions = [keys.index(key) for key in chosen]
 
     def blocks() -> Iterator[list[list[Any]]]:
