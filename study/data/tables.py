@@ -31,7 +31,8 @@ from study.settings.rules import nearest
 MOST_AUTO_CLASSES, LEAST_ROWS_A_CLASS = 20, 5
 MOST_TEXT = 300
 MOST_LISTED = 10  # columns that get a line of their own
-# values that stand for a missing one in many files, where they lie far from all other values
+# what stands for a missing value in many files: among texts, and where it lies far from all other numbers
+SIGNS = ("?", "-", "–", ".", "*")
 SENTINELS = {-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0, -999.25}
 ISO_DATE = re.compile(r"\d{4}([-/.]?\d{2}){1,2}([ T].*)?$")  # sorts as a text does
 
@@ -150,10 +151,15 @@ def _column_faults(settings: UserTable, key: str, refused: Sequence[Unusable]) -
 
 
 def _sentinels(settings: UserTable, table: dict[str, Column]) -> Iterator[str]:
-    """Report columns in which a number may stand for a missing value."""
+    """Report columns in which a number, or a sign among texts, may stand for a missing value."""
     suspects: list[str] = []
-    numbers: set[float] = set()
+    found: set[float | str] = set()
     for name, column in table.items():
+        if is_text(column.type) and not pa.types.is_boolean(column.type) and name not in {*settings.targets, *settings.named_roles}:
+            signs = pc.value_counts(column.filter(pc.is_in(column, value_set=pa.array(SIGNS, column.type))))
+            for sign, count in zip(signs.field("values").to_pylist(), signs.field("counts").to_pylist(), strict=True):
+                suspects.append(f"{name} {sign!r} ({count} row{'s' * (count > 1)})")
+                found.add(sign)
         if not is_numeric(column.type):
             continue
         values = pc.cast(column, pa.float64(), safe=False).drop_null().to_numpy()
@@ -167,9 +173,9 @@ def _sentinels(settings: UserTable, table: dict[str, Column]) -> Iterator[str]:
                     yield f"possible missing target: {column_text} (if so, remove these rows from the file)"
                 else:
                     suspects.append(column_text)
-                    numbers.add(number)
+                    found.add(number)
     if suspects:
-        hint = gaps_hint(settings, sorted(numbers))
+        hint = gaps_hint(settings, sorted(found, key=str))
         yield f"possible missing values: {textwrap.shorten(', '.join(suspects), 200)} (if so: {hint})"
 
 

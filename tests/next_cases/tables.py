@@ -118,6 +118,12 @@ CASES = [
         long=True,
     ),
     case(
+        "signs that may be gaps among levels",
+        lines("a,b,y", lambda n: f"{n},{'?' if n % 9 == 0 else '-' if n % 9 == 1 else 'uv'[n % 2]},{n}.5"),
+        "possible missing values: b '?' (5 rows), b '-' (5 rows) (if so: 'data.gaps=[\"-\",\"?\"]')",
+        more=("--dry-run",),
+    ),
+    case(
         "a marker that is a gap, and a text that is one",
         lines("a,b,y", lambda n: f"{-999 if n % 9 == 0 else n},{'unknown' if n % 7 == 0 else 'uv'[n % 2]},{n}.5"),
         "3 inputs number a (5 missing) category b (6 missing; 2 levels) additional missing values: -999, unknown",
