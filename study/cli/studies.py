@@ -278,18 +278,8 @@ def ui(study_name: str | None, port: int, tracking_uri: str | None) -> None:
             raise BadInput([Fault("--port", port, f"a free port ({error.strerror})")]) from error
     terminal.show_line(f"http://{HOST}:{port}{page}")
     sys.stdout.flush()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        store.served_at(uri),
-        "--host",
-        HOST,
-        "--port",
-        str(port),
-    ]
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.served_at(uri)]
+    command += ["--host", HOST, "--port", str(port)]
     command += ["--uvicorn-opts", "--log-level warning"]  # no line for each request
     # each worker takes seconds to load, and jobs are for traces and prompts, of which there are none
     command += ["--workers", WORKERS]
