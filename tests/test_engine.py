@@ -98,7 +98,11 @@ INPUTS = {
 }
 
 
-@pytest.mark.parametrize("specs", INPUTS.values(), ids=INPUTS)
+@pytest.mark.parametrize(
+    "specs",
+    [pytest.param(specs, marks=[pytest.mark.long] * (name in ("adam", "sgd"))) for name, specs in INPUTS.items()],
+    ids=INPUTS,
+)
 def test_ten_trials_that_differ_in_an_input_trace_their_program_once(specs, monkeypatch):
     monkeypatch.setattr(compile_cache, "used_folder", lambda: None)
     signatures = {CohortTraining(spec, dataset.load_replicates(spec), Clock()).signature for spec in specs}
@@ -118,9 +122,10 @@ NETWORKS = {
     "512, a program each": small(data=DIGITS, model=Model((512,)), optimizer=Adam(0.01)),
     "64-33-16, nesterov": small(data=DIGITS, model=Model((64, 33, 16)), optimizer=SGD(0.05, momentum=0.9, nesterov=True)),
 }
+QUICK = ("7, adam", "512, a program each")
 every_network = pytest.mark.parametrize(
     "spec",
-    [pytest.param(spec, marks=[pytest.mark.long] * (name == "64-33-16, nesterov")) for name, spec in NETWORKS.items()],
+    [pytest.param(spec, marks=[pytest.mark.long] * (name not in QUICK)) for name, spec in NETWORKS.items()],
     ids=NETWORKS,
 )
 

@@ -196,7 +196,10 @@ def test_a_seed_is_no_factor_and_losses_of_unlike_kinds_are_none():
     assert factor("loss", ["mse", "mae"], LOSS) is None and factor("loss", ["mse", "mae"], R2) == "loss"
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+QUICK = ("convergence", "order", "optimizers", "table")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name not in QUICK)) for name in EXPERIMENTS])
 def test_every_experiment_can_be_run(name, tmp_path):
     (tmp_path / "t.csv").write_text("x,y\n" + "\n".join(f"{row},{row % 7}" for row in range(100)))
     lines = [f"+experiment={name}", *([f"data.path={tmp_path / 't.csv'}", "data.target=y"] if name == "table" else [])]

@@ -4,6 +4,7 @@ import io
 import math
 import random
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -48,10 +49,9 @@ def trial(number: int) -> optuna.trial.FrozenTrial:
     )
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """The file of three studies, one of which has trials."""
-    path = tmp_path / "optuna.db"
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("original") / "optuna.db"
     storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
     for name in ("empty", 'it\'s 100 % "full"', "other"):
         study = optuna.create_study(study_name=name, storage=storage)
@@ -63,6 +63,12 @@ def file(tmp_path: Path) -> Path:
             study.add_trial(trial(number))
     storage.engine.dispose()
     return path
+
+
+@pytest.fixture
+def file(original: Path, tmp_path: Path) -> Path:
+    """The file of three studies, one of which has no trials."""
+    return Path(shutil.copy(original, tmp_path))
 
 
 @pytest.fixture
