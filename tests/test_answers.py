@@ -294,6 +294,7 @@ def test_a_real_win_is_said_with_its_difference() -> None:
         "The win is real: trial 0 is better than every other trial. The nearest one is trial 1: its validation loss minus that of "
         "trial 0 is 0.06"
     )
+    assert "every other trial. Trial 1: its validation loss minus that of trial 0 is 0.06" in win(trials(0.06))
     assert "over 8 paired replicates that differ in init and order" in win(trials(0.06))
 
 

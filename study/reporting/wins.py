@@ -85,7 +85,8 @@ def choice_text(ranking: Ranking | None, objective: Objective, differ: Sequence[
     difference = interval_text(gap.mean, gap.halfwidth)
     others = [str(rival) for rival in ranking.tied if rival != ranking.best]
     which = "one" if ranking.decided else "of these"
-    named = f"The nearest {which} is trial {nearest}" if len(others) != 1 else f"Trial {nearest}"
+    rivals = ranking.differences if ranking.decided else others
+    named = f"The nearest {which} is trial {nearest}" if len(rivals) > 1 else f"Trial {nearest}"
     compared = (
         f"{named}: its {objective.quantity} minus that of trial {ranking.best} is {difference}, "
         f"over {pairs_text(gap)} that differ in {listed(differ) or 'nothing'}"

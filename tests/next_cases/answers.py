@@ -45,7 +45,7 @@ CASES = [
         "two objectives",
         *FIVE,
         "hydra.sweeper.objective=[loss,size]",
-        shows=("By validation loss alone:", "the trial with the lowest validation loss"),
+        shows=("By validation loss alone, the win is real: trial 1", "the trial with the lowest validation loss"),
         hides=("the best trial",),
         long=True,
     ),
