@@ -121,7 +121,7 @@ def _pair(a: Level, b: Level, confidence: float, per_split: int) -> Pair:
         summed, relative = _means(distance.summed_absolute_difference(rows)), _means(distance.relative_l2(rows))
     apart = _disagreement(networks)
     function, count = None if apart is None else _means(apart), 1 if a.copies and b.copies else len(a.values)
-    splits = rounds.splits(count, per_split)
+    splits = rounds.splits(range(count), per_split)
     difference = ranking.difference(a.values[:count], b.values[:count], confidence, splits)
     return Pair(a.name, b.name, summed, relative, function, difference)
 

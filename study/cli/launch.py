@@ -145,10 +145,7 @@ def _show_result(result: TrialResult, spec: TrialSpec, command: str) -> None:
             terminal.show_text(f"verdict: {summary.verdict}: {'; '.join(summary.reasons)}")
             from study.reporting import answers
 
-            more, how = answers.next_step(summary, command, {}, specs.flat(spec))
-            if more:
-                terminal.show_text(f"To settle it, {how}:")
-                terminal.show_line(f"  {more}")
+            terminal.show_next_step(*answers.next_step(summary, command, {}, specs.flat(spec)))
         if summary.blame:
             terminal.show_table(narrative.blame_table(summary.blame))
             terminal.show_text(narrative.blame_answer(summary.blame))

@@ -14,7 +14,7 @@ from study.records.outcome import Onward, Summary
 from study.records.trial import TrialRecord
 from study.reporting import headlines, one_setting
 from study.reporting.reference_values import RATE, SCHEDULE
-from study.reporting.report import listed, loss_text, number, score_text, settings_text
+from study.reporting.report import capitalised, listed, loss_text, number, score_text, settings_text
 from study.reporting.star import Star, at_rest_text
 from study.search import space as spaces
 from study.settings.data import CLASSIFICATION
@@ -113,8 +113,7 @@ class Evidence:
             yield f"On average no better than always predicting the largest class: accuracy {score_text(summary, ACCURACY)}."
         if summary.one_class:
             verb = "predicts" if summary.one_class == 1 else "predict"
-            whose = headlines.share(summary.one_class, self.replicates)
-            yield f"{whose[:1].upper()}{whose[1:]} networks {verb} one class only."
+            yield f"{capitalised(headlines.share(summary.one_class, self.replicates))} networks {verb} one class only."
 
 
 def _matched(distance: float | None) -> str:

@@ -16,7 +16,7 @@ from study.records.outcome import MotionSummary, Summary
 from study.records.trial import TrialRecord
 from study.reporting.headlines import at_rest, share
 from study.reporting.reference_values import RATE, SCHEDULE
-from study.reporting.report import median, number
+from study.reporting.report import capitalised, median, number
 from study.reporting.star import Star
 from study.settings.schedule import Cosine, ReduceOnPlateau
 
@@ -54,7 +54,7 @@ def claims(found: Star) -> list[JudgedClaim]:
 
 def text(judged_claims: Sequence[JudgedClaim]) -> str:
     """Return a line for each claim."""
-    return "\n".join(f"“{claim.text}”: {claim.verdict}. {claim.why[:1].upper()}{claim.why[1:]}." for claim in judged_claims)
+    return "\n".join(f"“{claim.text}”: {claim.verdict}. {capitalised(claim.why)}." for claim in judged_claims)
 
 
 def _rate(record: TrialRecord) -> float:

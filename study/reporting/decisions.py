@@ -11,7 +11,7 @@ from study.records.arrays import Doubles, Scalar
 from study.records.outcome import Interval, Tested
 from study.records.trial import TrialRecord
 from study.reporting import columns, on_test
-from study.reporting.report import Table, duration, listed, number, settings_text
+from study.reporting.report import Table, capitalised, duration, listed, number, settings_text
 from study.statistics import race, rounds
 from study.statistics.objectives import Objective
 from study.statistics.race import Claim, Decision, Rules
@@ -52,7 +52,7 @@ def _losses(records: Sequence[TrialRecord], objective: Objective, rules: Rules) 
 
 
 def _splits(losses: Mapping[int, Doubles], per_split: int) -> list[int] | None:
-    return rounds.splits(max(map(len, losses.values())), per_split)
+    return rounds.splits(range(max(map(len, losses.values()))), per_split)
 
 
 def _cost(record: TrialRecord) -> tuple[float, float]:
@@ -99,7 +99,7 @@ def brief(decision: Decision, tested: Tested | None = None) -> str:
     if not better:
         return _outcome(decision, "the margin")
     first = f"{listed(better)} {'has' if len(better) == 1 else 'have'} a lower loss on the test rows than the winner"
-    return f"{first[0].upper()}{first[1:]}; of the searched settings, trial {decision.winner} is the best"
+    return f"{capitalised(first)}; of the searched settings, trial {decision.winner} is the best"
 
 
 def _outcome(decision: Decision, margin: str, names: Mapping[int, str] = MappingProxyType({})) -> str:

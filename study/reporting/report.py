@@ -54,6 +54,11 @@ def short(key: str) -> str:
 COPIES = "the replicates are copies of one network, since nothing that differs changes anything (replicates.vary=[init,order] does)"
 
 
+def capitalised(text: str) -> str:
+    """Return a text as the beginning of a sentence; `str.capitalize` would write the rest in small letters."""
+    return f"{text[:1].upper()}{text[1:]}"
+
+
 def listed(words: Sequence[str]) -> str:
     """Join words for a sentence: init, order and data."""
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))

@@ -187,6 +187,13 @@ def folded(line: str, width: int) -> str:
     return "".join(parts)
 
 
+def show_next_step(command: str, how: str) -> None:
+    """Print the command that would settle an answer, and how; nothing for no command."""
+    if command:
+        show_text(f"To settle it, {how}:")
+        show_line(f"  {command}")
+
+
 def show_findings(findings: Findings) -> None:
     """Print a study's decision, its table, whether training converges, and the effects of settings and sources."""
     from study.reporting import narrative, on_test, star, trials_table
@@ -212,9 +219,7 @@ def show_findings(findings: Findings) -> None:
         show_table(findings.table)
         show_text(f"{findings.answer.headline}.", "bold")
         show_text(findings.answer.text)
-    if findings.answer.command:
-        show_text(f"To settle it, {findings.answer.how}:")
-        show_line(f"  {findings.answer.command}")
+    show_next_step(findings.answer.command, findings.answer.how)
     if findings.finals:
         show_table(trials_table.table(findings.finals, [findings.objective]))
     if findings.win and not headline:

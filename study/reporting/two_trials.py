@@ -14,7 +14,7 @@ from study.records.dataset import task_of
 from study.records.tracked import TrackedNetwork, same_rows
 from study.records.trial import TrialRecord
 from study.reporting import answers, decisions, wins
-from study.reporting.report import interval_text, listed, number, pairs_text
+from study.reporting.report import capitalised, interval_text, listed, number, pairs_text
 from study.reporting.study_results import Findings
 from study.reporting.wins import needed_text
 from study.settings import spec
@@ -87,7 +87,7 @@ def better(networks: Sequence[TrackedNetwork], find: Callable[[str], Findings | 
     if not (two := rivals(networks)):
         return None
     first, second = two.first[0], two.second[0]
-    # networks of other replicates are no pairs, whatever the study says of their trials
+    # the study speaks of whole trials: not of networks that are no pairs, since they are different replicates
     if two.pairs and first.study and first.study == second.study and (findings := find(first.study)):
         records = [_record(findings, trial) for trial in (two.first, two.second)]
         if records[0] and records[1]:
@@ -124,7 +124,7 @@ def _by_study(two: Rivals, findings: Findings, *records: TrialRecord) -> Better:
         return raced
     count = min(len(a), len(b))
     copies = all(summary.distinct == 1 < len(summary.val_losses) for summary in summaries)
-    splits = rounds.splits(count, rounds.per_split(findings.settings))
+    splits = rounds.splits(range(count), rounds.per_split(findings.settings))
     differ = answers.sources_of(pair[0], findings.settings)
     return _by_pairs(two, objective, a[:count], b[:count], splits, differ, copies, findings.comparisons, alone)
 
@@ -183,8 +183,7 @@ def _by_networks(two: Rivals) -> Better:
         evidence = f"mean {goal.quantity} {_numbers(float(np.mean(a)), float(np.mean(b)))}"
         return Better(f"Neither of {both} is called better: {wins.CROSSED}", evidence)
     copies = len(pairs) > 1 and all(len({pair[side].fingerprint for pair in pairs}) == 1 for side in (0, 1))
-    per_split = max(trial_spec.replicates.per_split for trial_spec in trial_specs)
-    splits = [replicate // per_split for replicate in numbers] if per_split > 1 else None
+    splits = rounds.splits(numbers, max(trial_spec.replicates.per_split for trial_spec in trial_specs))
     return _by_pairs(two, goal, a, b, splits, trial_specs[0].replicates.vary, copies)
 
 
@@ -221,16 +220,12 @@ def _by_pairs(
         evidence += f"; at least {ranking.FEWEST} {what} that differ are needed"
         return Better(f"Too few {what} to decide which of {both} is better", evidence)
     if not gap.shown:
-        return Better(_sentence(f"{alone}neither of {both} is shown to be better"), f"{evidence}; {needed_text(gap)}")
+        return Better(capitalised(f"{alone}neither of {both} is shown to be better"), f"{evidence}; {needed_text(gap)}")
     winner, loser = (two.one, two.other) if goal.sign * gap.mean > 0 else (two.other, two.one)
     shared = [source for source in wins.RESTART if source not in differ]
     limit = f" with this {listed(shared)}, which all replicates share" if shared else ""
     claim = f"{winner} is better than {loser}{limit}"  # an address begins as it is written
-    return Better(_sentence(f"{alone}{claim}") if alone else claim, evidence)
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}"
+    return Better(capitalised(f"{alone}{claim}") if alone else claim, evidence)
 
 
 def _numbers(a: float, b: float) -> str:

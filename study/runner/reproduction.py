@@ -17,6 +17,7 @@ from study.errors import Corrupt, visible
 from study.records.cohort import Leg
 from study.records.dataset import Dataset
 from study.records.network import Network
+from study.reporting import headlines
 from study.reporting.report import Table, number
 from study.settings import spec
 from study.settings.spec import TrialSpec
@@ -135,8 +136,9 @@ def conclusion(reproduction: Reproduction) -> str:
     changed = provenance.text(reproduction.differences)
     if not others:
         [first, *_] = reproduction.replicates
-        every = "both" if total == 2 else f"all {total}"
-        subject = f"{every} replicates have their" if total > 1 else f"replicate {first.recorded.number} has its"
+        subject = (
+            f"{headlines.share(total, total)} replicates have their" if total > 1 else f"replicate {first.recorded.number} has its"
+        )
         text = f"Reproduced: {subject} recorded fingerprint, bit for bit"
         return f"{text}, although these have changed: {changed}." if changed else f"{text}."
     text = f"Not reproduced: {len(others)} of {total} replicates differ from their record, {_apart(others)}."

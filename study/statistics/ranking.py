@@ -198,6 +198,6 @@ def choose(
 
     def against(rival: int) -> PairedDifference:
         count = 1 if {best, rival} <= set(copies) else len(values[best])
-        return difference(values[best][:count], values[rival][:count], level, rounds.splits(count, per_split))
+        return difference(values[best][:count], values[rival][:count], level, rounds.splits(range(count), per_split))
 
     return Ranking(best, {rival: against(rival) for rival in rivals}, copies=set(values) <= set(copies))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +19,9 @@ def per_split(settings: Mapping[str, Value]) -> int:
     return count if isinstance(count, int) else 1
 
 
-def splits(replicates: int, per_split: int) -> list[int] | None:
-    """Return the split of each of a trial's replicates; None where each is independent of the others, or all share one."""
-    return [replicate // per_split for replicate in range(replicates)] if per_split > 1 else None
+def splits(numbers: Iterable[int], per_split: int) -> list[int] | None:
+    """Return the split of each of these replicates of a trial; None where each is independent of the others, or all share one."""
+    return [number // per_split for number in numbers] if per_split > 1 else None
 
 
 def joined(rounds: Sequence[Summary], per_split: int = 1) -> Summary:

@@ -38,7 +38,7 @@ def build(networks: Sequence[TrackedNetwork], comparison: Comparison, lead: Bett
         Section("In numbers", tables=pairs),
     ]
     verdict = comparison.verdict
-    facts = [f"{lead.evidence[0].upper()}{lead.evidence[1:]}."] if lead and lead.evidence else []
+    facts = [f"{report.capitalised(lead.evidence)}."] if lead and lead.evidence else []
     facts += filter(None, [two_trials.functions_apart(networks), comparison_tables.conclusion(networks, comparison)])
     counts = Counter(map(two_trials.trial_address, networks))
     return Page(
